@@ -1,0 +1,1 @@
+"""radii: certified robustness radii by randomized smoothing."""

@@ -1,0 +1,86 @@
+"""The norms, the balls they bound, and the units in which l0 counts."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from radii.errors import InputError, check_name
+
+NORMS = ("l0", "l1", "l2", "linf")
+UNITS = ("feature", "pixel")
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """What the adversary may do: move an input of `shape` by at most a radius in `norm`.
+
+    l1, l2 and linf are measured in image units (images lie in [0, 1]). l0 counts changed units: single
+    features, or pixels (all channels of one position; the first axis of `shape` is the channel axis). With
+    `images`, `(n, *shape)` in [0, 1], each l0 ball is cut by the box of its own image: feature `x` moves by at
+    most `max(x, 1 - x)` instead of 1.
+    """
+
+    norm: str
+    shape: tuple[int, ...]
+    unit: str = "feature"
+    images: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        check_name("norm", self.norm, NORMS)
+        check_name("unit", self.unit, UNITS)
+        object.__setattr__(self, "shape", check_shape(self.shape))
+        if self.norm != "l0" and (self.unit != "feature" or self.images is not None):
+            raise InputError(f"unit and images refine l0 only; for {self.norm} leave them out")
+        if self.unit == "pixel" and len(self.shape) != 3:
+            raise InputError(f"unit 'pixel' needs a shape (channels, height, width); got {self.shape}")
+        if self.images is not None:
+            object.__setattr__(self, "images", check_images(self.images, self.shape))
+
+    @property
+    def features(self) -> int:
+        """Number of single numbers in one input, `d`."""
+        return math.prod(self.shape)
+
+    @property
+    def unit_features(self) -> int:
+        """Features that change together with one unit: the channels of a pixel, or 1."""
+        return self.shape[0] if self.unit == "pixel" else 1
+
+    @property
+    def units(self) -> int:
+        """The number of units in one input: the largest l0 radius."""
+        return self.features // self.unit_features
+
+    def unit_moves(self) -> np.ndarray:
+        """Farthest move of every feature within the box, `(n, units, unit_features)`, needs `images`."""
+        assert self.images is not None
+        farthest = np.maximum(self.images, 1 - self.images).reshape(len(self.images), -1)
+        if self.unit == "feature":
+            return farthest[:, :, None]
+        return farthest.reshape(len(farthest), self.unit_features, self.units).transpose(0, 2, 1)
+
+
+def check_shape(shape: object) -> tuple[int, ...]:
+    """The shape of one input as a tuple of positive integers."""
+    try:
+        sizes = tuple(int(size) for size in shape)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        sizes = ()
+    if not sizes or any(size < 1 for size in sizes):
+        raise InputError(f"shape must be the sizes of one input, for example (3, 32, 32); got {shape!r}")
+    return sizes
+
+
+def check_images(images: object, shape: tuple[int, ...]) -> np.ndarray:
+    """Images as float64 `(n, *shape)`, all within [0, 1]."""
+    array = np.asarray(images, dtype=np.float64)
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+        raise InputError(f"images must have the shape (n, {', '.join(map(str, shape))}); got {array.shape}")
+    if not array.size:
+        return array
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise InputError(
+            f"images must lie in [0, 1]; found values from {array.min():g} to {array.max():g}: rescale them first"
+        )
+    return array

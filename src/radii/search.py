@@ -1,0 +1,1 @@
+"""The largest radius at which a test was seen to hold."""
