@@ -1,0 +1,82 @@
+"""Certificates -> files for other programs: one CSV row an image, one JSON summary a set of certificates."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from radii.certificates import Certificates
+from radii.results import AccuracyTable, accuracy_curve, identity, summarize
+
+COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
+
+
+def csv_text(certificates: Certificates) -> str:
+    """One row an image, floats with all their digits; truth is written 1 or 0, an unknown label is empty."""
+    one = certificates
+    known = one.true_label is not None
+    columns = (
+        one.index.tolist(),
+        one.true_label.tolist() if one.true_label is not None else [""] * len(one),
+        one.label.tolist(),
+        one.correct.astype(int).tolist() if known else [""] * len(one),
+        one.abstained.astype(int).tolist(),
+        one.lower.tolist(),
+        one.radius.tolist(),
+    )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(zip(*columns, strict=True))
+    return text.getvalue()
+
+
+def summary(certificates: Certificates) -> dict[str, Any]:
+    """What the certificates are, what they promise and what they reach, ready for JSON."""
+    radii, shares = accuracy_curve(certificates)
+    reached = asdict(summarize(certificates))
+    reached["quantiles"] = {f"{share:g}": radius for share, radius in reached["quantiles"].items()}
+    curve = {"radii": radii.tolist(), "accuracy": shares.tolist()}
+    return {**identity(certificates), "results": reached, "curve": curve}
+
+
+def table_json(table: AccuracyTable) -> dict[str, Any]:
+    """A table of certified accuracies, ready for JSON."""
+    rows = dict(zip(table.names, table.shares.tolist(), strict=True))
+    return {
+        "norm": table.norm,
+        "unit": table.unit,
+        "k": table.k,
+        "radii": list(table.radii),
+        "accuracy": rows,
+    }
+
+
+def table_markdown(table: AccuracyTable) -> str:
+    """A table of certified accuracies in Markdown, percent, the best of each radius in bold."""
+    rows = [["", *table.headers], ["---"] + ["---:"] * len(table.radii)]
+    for name, shares, best in zip(table.names, table.shares, table.best, strict=True):
+        cells = [f"{share:.1%}" for share in shares]
+        rows.append([name, *(f"**{cell}**" if top else cell for cell, top in zip(cells, best, strict=True))])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def json_text(values: Mapping[str, Any]) -> str:
+    """JSON that any reader takes: no NaN or infinity, one value a line."""
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file so that at any moment it is either the old one or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,220 @@
+"""Certificates -> the numbers that people compare: certified accuracy, curves, mean radii, round tables.
+
+Every statement here counts *all* images: one that is wrong or abstained certifies nothing and has radius 0.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from radii.certificates import Certificates
+from radii.errors import InputError
+
+NORM_NAMES = {"l0": "ℓ₀", "l1": "ℓ₁", "l2": "ℓ₂", "linf": "ℓ∞"}
+QUANTILES = (0.75, 0.5, 0.25)
+
+_STEPS = [Fraction(digits) * Fraction(10) ** power for power in range(-6, 7) for digits in ("1", "2.5", "5")]
+_LINF_STEPS = [
+    *(step / 255 for step in _STEPS if step < 1),
+    *(Fraction(2**power, 255) for power in range(8)),
+]
+_ROUND_WHEN_EMPTY = {"l0": 3.0, "l1": 1.0, "l2": 1.0, "linf": 4 / 255}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One set of certificates in a few numbers.
+
+    `accuracy`: share of all images whose true label is certified without perturbation. `abstention`: share
+    that abstained. `mean_radius`: mean over all images, wrong or abstained ones counting 0 (the average
+    certified radius). `median_radius`: the radius that half of all images reach; `quantiles` the same for
+    the shares in `QUANTILES`.
+    """
+
+    images: int
+    accuracy: float
+    abstention: float
+    mean_radius: float
+    median_radius: float
+    quantiles: dict[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class AccuracyTable:
+    """Certified accuracy `shares`, `(names, radii)`, of several certificates of one norm and k at round radii."""
+
+    norm: str
+    unit: str
+    k: int
+    names: tuple[str, ...]
+    radii: tuple[float, ...]
+    shares: np.ndarray
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The radii as people write them: `0.25`, `2/255`, `3`."""
+        return tuple(round_text(radius, self.norm) for radius in self.radii)
+
+    @property
+    def best(self) -> np.ndarray:
+        """Where a share is the largest of its radius and not zero, `(names, radii)`; ties are all marked."""
+        return (self.shares == self.shares.max(axis=0)) & (self.shares > 0)
+
+
+def certified_radii(certificates: Certificates) -> np.ndarray:
+    """Radius of every image, `(images,)`, 0 where the label is wrong or the classifier abstained."""
+    return np.where(_counts(certificates), certificates.radius, 0.0)
+
+
+def accuracy_curve(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
+    """Certified accuracy as the exact step function of the radius: `(steps,)` radii and `(steps,)` shares.
+
+    The radii increase from 0. `shares[i]` holds on `(radii[i - 1], radii[i]]` and `shares[0]` at 0 itself;
+    above the last radius the accuracy is zero.
+    """
+    held = np.sort(certificates.radius[_counts(certificates)])
+    radii = np.unique(np.append(0.0, held))
+    return radii, (len(held) - np.searchsorted(held, radii, side="left")) / len(certificates)
+
+
+def radius_held_by(certificates: Certificates, share: float) -> float:
+    """The largest radius at which the certified accuracy is still at least `share`; 0.0 if there is none."""
+    if not 0 < share <= 1:
+        raise InputError(f"share must lie above 0 and be at most 1; got {share!r}")
+    # 0.07 * 100 is a hair above 7 in binary; without the slack an eighth image would be asked for.
+    needed = math.ceil(share * len(certificates) - 1e-9)
+    return float(np.sort(certified_radii(certificates))[::-1][needed - 1])
+
+
+def summarize(certificates: Certificates) -> Summary:
+    """Accuracy, abstention and radii of one set of certificates."""
+    counts = _counts(certificates)
+    quantiles = {share: radius_held_by(certificates, share) for share in QUANTILES}
+    return Summary(
+        images=len(certificates),
+        accuracy=float(counts.mean()),
+        abstention=float(certificates.abstained.mean()),
+        mean_radius=float(certified_radii(certificates).mean()),
+        median_radius=quantiles[0.5],
+        quantiles=quantiles,
+    )
+
+
+def tabulate(certificates: Mapping[str, Certificates], radii: Sequence[float] | None = None) -> AccuracyTable:
+    """Certified accuracy of named certificates at `radii`, or at round radii chosen from the data."""
+    norm, unit, k = same_question(certificates.values())
+    chosen = tuple(map(float, round_radii(certificates.values()) if radii is None else radii))
+    shares = np.array([one.accuracy(chosen) for one in certificates.values()])
+    return AccuracyTable(norm, unit, k, tuple(certificates), chosen, shares)
+
+
+def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
+    """The norm, unit and k that all certificates share; certificates of different ones are not comparable."""
+    asked = {(one.norm, one.unit, one.k) for one in certificates}
+    if len(asked) != 1:
+        raise InputError(f"compare certificates of one norm, unit and k at a time; got {sorted(asked)}")
+    return asked.pop()
+
+
+def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[float]:
+    """0 and up to `most` round radii, evenly spread up to where the best curve falls below one image in twenty.
+
+    Multiples of 1/255 (or of a round part of it) for linf, whole units for l0.
+    """
+    several = list(certificates)
+    norm, _, _ = same_question(several)
+    ends = [radius_held_by(one, 0.05) for one in several], [certified_radii(one).max() for one in several]
+    last = max(ends[0]) or max(ends[1]) or _ROUND_WHEN_EMPTY[norm]
+    if norm == "l0":
+        return _round_counts(last, most)
+    steps = _LINF_STEPS if norm == "linf" else _STEPS
+    reached = Fraction(last)
+    step = next((step for step in steps if reached <= most * step), steps[-1])
+    return [float(step * multiple) for multiple in range(reached // step + 1)]
+
+
+def _round_counts(last: float, most: int) -> list[float]:
+    """0 and up to `most` of 1, 2, 3, 5, 7, 10, 15, 20, ... that do not exceed `last`, both ends kept."""
+    series = [1, 2, 3, 5, 7, *(count * 10**power for power in range(1, 7) for count in (1, 1.5, 2, 3, 5, 7))]
+    reached = [float(count) for count in series if count <= max(1.0, last)]
+    picks = np.linspace(0, len(reached) - 1, min(most, len(reached))).round().astype(int)
+    return [0.0, *(reached[pick] for pick in picks)]
+
+
+def floor_text(value: float | Fraction, digits: int) -> str:
+    """`value` with `digits` decimals, rounded down; exact, so the text is never above the value.
+
+    >>> floor_text(0.9999, 3), floor_text(0.3, 3), floor_text(0.25, 3)
+    ('0.999', '0.299', '0.250')
+
+    (the binary number 0.3 is a little less than three tenths).
+    """
+    if not math.isfinite(value):
+        raise InputError(f"only finite numbers can be printed as a radius; got {value!r}")
+    scaled = math.floor(Fraction(value) * 10**digits)
+    sign, text = "-" * (scaled < 0), str(abs(scaled)).rjust(digits + 1, "0")
+    return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
+
+
+def radius_text(radius: float, norm: str) -> str:
+    """A certified radius for people, rounded down: `0.612`, `3` (l0) or `1.97/255` (linf)."""
+    if norm == "l0":
+        return floor_text(radius, 0) if float(radius).is_integer() else floor_text(radius, 2)
+    return f"{floor_text(Fraction(radius) * 255, 2)}/255" if norm == "linf" else floor_text(radius, 3)
+
+
+def round_text(radius: float, norm: str) -> str:
+    """A round radius that was chosen, not measured: the shortest text that names it."""
+    return f"{radius * 255:.6g}/255" if norm == "linf" and radius else f"{radius:.6g}"
+
+
+def unit_text(norm: str, unit: str) -> str:
+    """What a radius of `norm` is counted in."""
+    return f"changed {unit}s" if norm == "l0" else "image units, pixel values in [0, 1]"
+
+
+def guarantee(certificates: Certificates) -> str:
+    """The promise of one set of certificates, in one sentence."""
+    top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
+    unit = unit_text(certificates.norm, certificates.unit)
+    return (
+        f"For each image, with probability at least {1 - certificates.alpha:.10g} over the noise draws, no"
+        f" perturbation whose {certificates.norm} norm is at most the radius (in {unit}) pushes the certified"
+        f" label out of {top} of the smoothed classifier."
+    )
+
+
+def identity(certificates: Certificates) -> dict[str, Any]:
+    """Everything that identifies a set of certificates, ready for JSON."""
+    one = certificates
+    return {
+        "noise": one.noise.name,
+        "sigma": one.noise.sigma,
+        "scale": one.noise.scale,
+        "norm": one.norm,
+        "unit": one.unit,
+        "k": one.k,
+        "alpha": one.alpha,
+        "n": one.n,
+        "method": one.method,
+        "labels": one.labels,
+        "data": one.data,
+        "shape": list(one.shape),
+        "images": len(one),
+        "guarantee": guarantee(one),
+    }
+
+
+def _counts(certificates: Certificates) -> np.ndarray:
+    """Images that count as certified: correct and not abstained, `(images,)`."""
+    if certificates.true_label is None:
+        raise InputError(
+            "certified accuracy needs the true labels; these certificates were made without them"
+        )
+    if not len(certificates):
+        raise InputError("there are no certificates to summarize: the selection of images is empty")
+    return certificates.correct & ~certificates.abstained

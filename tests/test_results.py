@@ -1,0 +1,215 @@
+"""The numbers people compare: counted by hand, printed downwards, exported without loss."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certificate_factory import make_certificates
+from radii.errors import InputError
+from radii.exports import csv_text, json_text, summary, table_json, table_markdown, write_whole
+from radii.norms import NORMS
+from radii.results import (
+    accuracy_curve,
+    certified_radii,
+    floor_text,
+    guarantee,
+    radius_held_by,
+    radius_text,
+    round_radii,
+    round_text,
+    summarize,
+    tabulate,
+)
+
+
+def hand_made():
+    """Four images: certified to 0.5, certified to 0.25, wrong with a large radius, abstained."""
+    return replace(
+        make_certificates(images=4),
+        true_label=np.array([1, 2, 3, 4]),
+        label=np.array([1, 2, 9, 4]),
+        abstained=np.array([False, False, False, True]),
+        radius=np.array([0.5, 0.25, 3.0, 0.0]),
+    )
+
+
+def read_curve(radii, shares, at):
+    """The step function at `at`, read from its definition."""
+    step = np.searchsorted(radii, at, side="left")
+    return np.append(shares, 0.0)[step]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_curve_is_the_certified_accuracy_at_every_radius(norm):
+    one = make_certificates("gaussian", norm, images=200)
+    radii, shares = accuracy_curve(one)
+    drawn = np.random.default_rng(1).uniform(0, 1.1 * radii[-1], 300)
+    at = np.concatenate([drawn, radii, np.nextafter(radii[1:], 0), np.nextafter(radii, np.inf)])
+    assert np.array_equal(read_curve(radii, shares, at), one.accuracy(at))
+
+
+def test_the_curve_counts_wrong_and_abstained_images_as_nothing():
+    radii, shares = accuracy_curve(hand_made())
+    assert radii.tolist() == [0, 0.25, 0.5]
+    assert shares.tolist() == [0.5, 0.5, 0.25]
+
+
+def test_the_summary_is_that_of_all_images():
+    found = summarize(hand_made())
+    assert (found.images, found.accuracy, found.abstention) == (4, 0.5, 0.25)
+    assert found.mean_radius == 0.75 / 4
+    assert found.median_radius == 0.25
+    assert found.quantiles == {0.75: 0.0, 0.5: 0.25, 0.25: 0.5}
+
+
+def test_the_mean_radius_is_the_area_under_the_curve():
+    one = make_certificates(images=300)
+    radii, shares = accuracy_curve(one)
+    assert summarize(one).mean_radius == pytest.approx(float(np.sum(np.diff(radii) * shares[1:])))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.07, 0.25, 1 / 3, 0.5, 0.99, 1.0])
+def test_the_radius_held_by_a_share_is_the_largest_such(share):
+    one = make_certificates(images=100)
+    radius = radius_held_by(one, share)
+    above = np.nextafter(radius, np.inf)
+    assert radius == 0 or one.accuracy([radius])[0] >= share - 1e-12
+    assert one.accuracy([above])[0] < share
+
+
+@given(st.floats(0, 1e6), st.integers(0, 8))
+def test_a_printed_radius_is_never_above_the_radius(value, digits):
+    printed = Fraction(floor_text(value, digits))
+    assert printed <= Fraction(value) < printed + Fraction(1, 10**digits)
+
+
+@given(st.floats(0, 1))
+def test_a_printed_linf_radius_is_never_above_the_radius(value):
+    levels, whole = radius_text(value, "linf").split("/")
+    assert whole == "255" and Fraction(levels) / 255 <= Fraction(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.9999, 3, "0.999"),
+        (0.3, 3, "0.299"),  # the double 0.3 lies below three tenths
+        (0.1, 3, "0.100"),  # and 0.1 above one tenth
+        (0.25, 3, "0.250"),
+        (np.nextafter(1, 0), 3, "0.999"),
+        (1.0, 0, "1"),
+        (12345.678, 1, "12345.6"),
+        (1e-9, 3, "0.000"),
+        (-0.0001, 3, "-0.001"),
+    ],
+)
+def test_floors(value, digits, text):
+    assert floor_text(value, digits) == text
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_radius_is_not_printed(value):
+    with pytest.raises(InputError, match="finite"):
+        floor_text(value, 3)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("sigma", [0.001, 0.12, 0.25, 1.0, 40.0])
+def test_round_radii_suit_any_sigma(norm, sigma):
+    one = make_certificates("laplace", norm, sigma=sigma, images=200)
+    radii = round_radii([one])
+    assert radii[0] == 0 and sorted(set(radii)) == radii and 2 <= len(radii) <= 7
+    texts = [round_text(radius, norm) for radius in radii]
+    assert len(set(texts)) == len(radii) and max(map(len, texts)) <= 9
+    if radius_held_by(one, 0.05) > 0 and not (norm == "l0" and radius_held_by(one, 0.05) < 1):
+        assert one.accuracy(radii)[-1] > 0
+        assert norm == "l0" or len(radii) >= 3
+
+
+def test_round_radii_of_nothing_certified_are_still_round():
+    for norm in NORMS:
+        nothing = replace(make_certificates(norm=norm), radius=np.zeros(120))
+        assert 3 <= len(round_radii([nothing])) <= 7
+
+
+def test_linf_radii_are_round_in_grey_levels():
+    table = tabulate({"a": make_certificates("laplace", "linf", sigma=0.5)})
+    assert table.headers[:3] == ("0", "1/255", "2/255")
+    assert table.radii[2] == 2 / 255
+
+
+def test_a_table_holds_accuracies_and_marks_the_best_of_each_radius():
+    named = {name: make_certificates(name, "l1", seed=4) for name in ("laplace", "gaussian", "uniform")}
+    table = tabulate(named, [0, 0.5, 100.0])
+    for row, one in zip(table.shares, named.values(), strict=True):
+        assert np.array_equal(row, one.accuracy([0, 0.5, 100.0]))
+    assert table.best[:, 0].all(), "ties are all best"
+    assert table.best[:, 1].tolist() == [True, False, False]
+    assert not table.best[:, 2].any(), "zero is never best"
+
+
+def test_only_answers_to_one_question_are_tabulated():
+    with pytest.raises(InputError, match="one norm"):
+        tabulate({"a": make_certificates(k=1), "b": make_certificates(k=2)})
+
+
+def test_results_need_true_labels_and_images():
+    with pytest.raises(InputError, match="true labels"):
+        summarize(replace(make_certificates(), true_label=None))
+    with pytest.raises(InputError, match="empty"):
+        summarize(make_certificates(images=0))
+
+
+def test_the_guarantee_names_confidence_norm_unit_and_k():
+    text = guarantee(make_certificates(norm="l0", k=3, unit="pixel"))
+    assert all(part in text for part in ("0.999", "l0", "changed pixels", "the 3 most probable"))
+
+
+def test_the_csv_parses_back_to_the_same_values():
+    one = make_certificates("uniform", "linf", images=50)
+    rows = list(csv.DictReader(io.StringIO(csv_text(one))))
+    for name in ("index", "true_label", "label", "lower", "radius"):
+        assert np.array_equal([float(row[name]) for row in rows], getattr(one, name)), name
+    assert [row["correct"] == "1" for row in rows] == one.correct.tolist()
+    assert [row["abstained"] == "1" for row in rows] == one.abstained.tolist()
+
+
+def test_the_csv_of_unlabelled_images_leaves_the_truth_empty():
+    rows = list(csv.DictReader(io.StringIO(csv_text(replace(make_certificates(images=3), true_label=None)))))
+    assert {(row["true_label"], row["correct"]) for row in rows} == {("", "")}
+
+
+def test_the_json_identifies_the_certificates_and_holds_their_results():
+    one = make_certificates("gaussian", "l2", k=2)
+    read = json.loads(json_text(summary(one)))
+    expected = {"noise": "gaussian", "sigma": 0.5, "norm": "l2", "k": 2, "alpha": 1e-3, "n": 100_000}
+    assert {name: read[name] for name in expected} == expected
+    assert read["data"] == one.data and read["guarantee"] == guarantee(one)
+    assert read["results"]["mean_radius"] == certified_radii(one).mean()
+    assert np.array_equal(read["curve"]["accuracy"], one.accuracy(read["curve"]["radii"]))
+
+
+def test_tables_are_exported_whole():
+    table = tabulate(
+        {"Laplace": make_certificates(norm="linf"), "Uniform": make_certificates("uniform", "linf")}
+    )
+    read = json.loads(json_text(table_json(table)))
+    assert np.array_equal(list(read["accuracy"].values()), table.shares)
+    lines = table_markdown(table).splitlines()
+    assert lines[0].count("|") == lines[2].count("|") == len(table.radii) + 2
+    assert f"**{table.shares[0, 1]:.1%}**" in lines[2]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = write_whole(tmp_path / "new" / "file.txt", "old")
+    with pytest.raises(AttributeError):
+        write_whole(path, None)
+    assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
