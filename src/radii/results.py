@@ -45,7 +45,7 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class AccuracyTable:
-    """Certified accuracy `shares`, `(names, radii)`, of several certificates of one norm and k at round radii."""
+    """Certified accuracy `shares`, `(names, radii)`, of named certificates of one norm and k."""
 
     norm: str
     unit: str
@@ -121,7 +121,7 @@ def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
 
 
 def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[float]:
-    """0 and up to `most` round radii, evenly spread up to where the best curve falls below one image in twenty.
+    """0 and up to `most` round radii, spread evenly to where the best curve falls below 5 %.
 
     Multiples of 1/255 (or of a round part of it) for linf, whole units for l0.
     """
