@@ -1,0 +1,286 @@
+"""Votes: what they refuse, how they add, and the file they are kept in."""
+
+import contextlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import radii.votes
+from radii.designs import fixed
+from radii.errors import InputError
+from radii.noises import Gaussian, Laplace
+from radii.votes import Votes, join_ranges, load_votes
+
+CLASSES = 4
+
+
+def random_votes(index=(3, 5, 9), draws=((0, 40),), luck=0, **changes) -> Votes:
+    """Votes whose selection depends on the images alone, as real ones do."""
+    rng = np.random.default_rng(luck)
+    n = sum(stop - first for first, stop in draws)
+    index = np.array(index)
+    selection = np.stack([np.bincount([i % CLASSES] * 7, minlength=CLASSES) for i in index])
+    fields = {
+        "counts": rng.multinomial(n, np.full(CLASSES, 1 / CLASSES), size=len(index)),
+        "selection": selection,
+        "labels": index % CLASSES,
+        "index": index,
+        "noise": Laplace(0.1 + 0.2),
+        "shape": (1, 2, 3),
+        "plan": fixed(100, 7),
+        "draws": draws,
+        "seed": 2**64 - 1,
+        "model": "a" * 64,
+        "data": "some test images",
+        "classes": ("a", "b", "c", "é"),
+    }
+    return Votes(**(fields | changes))
+
+
+def assert_same(one: Votes, two: Votes) -> None:
+    for name in ("counts", "selection", "labels", "index"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    for name in (*radii.votes.IDENTITY, "draws"):
+        assert getattr(one, name) == getattr(two, name), name
+
+
+# what votes are -----------------------------------------------------------------------------------
+
+
+def test_sizes():
+    votes = random_votes(draws=((60, 70), (0, 40)))
+    assert (len(votes), votes.n, votes.complete) == (3, 50, False)
+    assert votes.draws == ((0, 40), (60, 70))
+    assert random_votes(draws=((40, 100), (0, 40))).complete
+
+
+def test_votes_do_not_share_memory_and_cannot_be_changed():
+    counts = np.full((3, CLASSES), 10)
+    votes = random_votes(counts=counts)
+    counts[0, 0] = 99
+    assert votes.counts[0, 0] == 10
+    with pytest.raises(ValueError):
+        votes.counts[0, 0] = 11
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"counts": np.full((3, 4), 9)}, "counts of image 3 add up to 36, but there were 40 draws"),
+        ({"counts": np.full((3, 4), 10.0)}, "counts must be whole numbers"),
+        ({"counts": np.array([[-1, 41, 0, 0]] * 3)}, "negative"),
+        ({"counts": np.full((2, 4), 10)}, "shape"),
+        ({"selection": np.full((3, 4), 10)}, "selection of image 3 add up to 40"),
+        ({"labels": np.array([0, 1, 4])}, r"labels must lie in 0\.\.3; found 0 to 4"),
+        ({"labels": np.array([0, 1])}, "labels must have the shape"),
+        ({"index": (1, 5, 1)}, "image 1 comes more than once"),
+        ({"index": (-1, 5, 1), "selection": np.array([[7, 0, 0, 0]] * 3), "labels": None}, "below 0"),
+        ({"noise": "laplace"}, "noise must be"),
+        ({"precision": "float16"}, "unknown precision"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
+        ({"shape": (3, 0)}, "shape"),
+        ({"draws": ((0, 20), (19, 39)), "counts": np.full((3, 4), 10)}, "counted twice"),
+        ({"draws": ((0, 101),)}, "must lie in the plan's 100"),
+        ({"draws": ((5, 5),)}, "draws must be ranges"),
+        ({"plan": 100}, "plan must be"),
+        ({"classes": ("a", "b"), "labels": None}, "shape"),
+    ],
+)
+def test_impossible_votes_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        random_votes(**changes)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(InputError, match="at least one"):
+        random_votes()[[]]
+
+
+def test_ranges_join_whatever_their_order():
+    assert join_ranges([(7, 9), (0, 3), (3, 5)]) == ((0, 5), (7, 9))
+
+
+# parts and sums -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [slice(1, None), np.array([False, True, True]), [1, 2], np.array([1, 2])])
+def test_taking_images(rows):
+    votes = random_votes()
+    part = votes[rows]
+    np.testing.assert_array_equal(part.index, [5, 9])
+    np.testing.assert_array_equal(part.counts, votes.counts[1:])
+    np.testing.assert_array_equal(part.selection, votes.selection[1:])
+    np.testing.assert_array_equal(part.labels, votes.labels[1:])
+
+
+def test_images_taken_twice_are_refused():
+    with pytest.raises(InputError, match="more than once"):
+        random_votes()[[0, 0]]
+    with pytest.raises(InputError, match="slice"):
+        random_votes()[1]
+
+
+def test_more_draws_add_up_in_any_order():
+    one = random_votes(draws=((0, 40),), luck=1)
+    two = random_votes(index=(9, 3, 5), draws=((40, 90),), luck=2)
+    total = one + two
+    assert (total.n, total.draws) == (90, ((0, 90),))
+    np.testing.assert_array_equal(total.counts, one.counts + two.counts[[1, 2, 0]])
+    np.testing.assert_array_equal(total.selection, one.selection)
+    assert_same(total, two + one)
+
+
+def test_more_images_come_in_order():
+    whole = random_votes(index=(1, 2, 3, 4))
+    assert_same(whole[[1, 3]] + whole[[2, 0]], whole)
+    bare = replace(whole, labels=None)
+    assert (bare[:2] + bare[2:]).labels is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise": Laplace(0.5)}, "different noise.*0.30000000000000004.*0.5"),
+        ({"noise": Gaussian(0.1 + 0.2)}, "different noise"),
+        ({"shape": (6,)}, "different shape"),
+        ({"plan": fixed(200, 7)}, "different plan"),
+        ({"seed": 1}, "different seed.* 1$"),
+        ({"model": "b" * 64}, "different model"),
+        ({"precision": "bfloat16"}, "different precision"),
+        ({"data": "others"}, "different data.*: some test images and others"),
+        ({"classes": ("a", "b", "c", "d")}, "different classes"),
+        ({"software": {"radii": "0"}}, "different software"),
+        ({"labels": None}, "true labels"),
+        ({"labels": np.array([0, 1, 1])}, "true label of image 3"),
+        ({"selection": np.array([[7, 0, 0, 0]] * 3)}, "selection draws of image 3"),
+        ({"draws": ((39, 79),)}, r"draws \[39, 40\) are counted twice"),
+        ({"index": (3, 5, 8)}, "share 2"),
+        ({"index": (3, 5)}, "share 2"),
+        ({"index": (30, 50)}, "must have the same draws"),
+    ],
+)
+def test_votes_that_do_not_belong_together_do_not_add(changes, message):
+    with pytest.raises(InputError, match=message):
+        random_votes() + random_votes(**({"draws": ((40, 80),)} | changes))
+
+
+# the file -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"labels": None}, {"draws": ((0, 10), (50, 80))}, {"plan": fixed(40, 7)}]
+)
+def test_file_gives_back_the_same_votes(tmp_path, changes):
+    votes = random_votes(**changes)
+    votes.save(tmp_path / "new" / "votes.parquet")
+    assert_same(load_votes(tmp_path / "new" / "votes.parquet"), votes)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["votes.parquet"]
+
+
+def test_equal_votes_give_equal_files(tmp_path):
+    whole = random_votes(index=(1, 2, 3, 4))
+    whole.save(tmp_path / "a")
+    (whole[2:] + whole[:2]).save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_other_programs_can_read_the_file(tmp_path):
+    random_votes().save(tmp_path / "v")
+    table = pq.read_table(tmp_path / "v")
+    assert table.column_names == ["index", "label", "counts", "selection"]
+    assert table.column("counts").to_pylist() == random_votes().counts.tolist()
+    assert json.loads(table.schema.metadata[b"radii"])["noise"]["name"] == "laplace"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    random_votes().save(tmp_path / "v")
+    before = (tmp_path / "v").read_bytes()
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pq, "write_table", stop)
+    with pytest.raises(KeyboardInterrupt):
+        random_votes(luck=9).save(tmp_path / "v")
+    assert (tmp_path / "v").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def rewrite(path, edit_header=lambda header: header, edit_columns=lambda table: table) -> None:
+    """Edit a file as a clumsy hand would."""
+    table = edit_columns(pq.read_table(path))
+    metadata = table.schema.metadata
+    header = edit_header(json.loads(metadata[b"radii"]))
+    pq.write_table(table.replace_schema_metadata({b"radii": json.dumps(header).encode()}), path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="there is no file"):
+        load_votes(tmp_path / "none")
+
+
+@pytest.mark.parametrize("size", [0, 3, 500, -1])
+def test_truncated_file(tmp_path, size):
+    random_votes().save(tmp_path / "v")
+    (tmp_path / "v").write_bytes((tmp_path / "v").read_bytes()[:size])
+    with pytest.raises(InputError, match="not a whole Parquet file"):
+        load_votes(tmp_path / "v")
+
+
+def test_every_flipped_byte_is_noticed_or_harmless(tmp_path):
+    votes = random_votes()
+    votes.save(tmp_path / "v")
+    good = (tmp_path / "v").read_bytes()
+    for at in range(0, len(good), 7):
+        bad = bytearray(good)
+        bad[at] ^= 0x55
+        (tmp_path / "v").write_bytes(bad)
+        with contextlib.suppress(InputError):
+            assert_same(load_votes(tmp_path / "v"), votes)
+
+
+def test_foreign_parquet(tmp_path):
+    random_votes().save(tmp_path / "v")
+    pq.write_table(pq.read_table(tmp_path / "v").replace_schema_metadata({}), tmp_path / "v")
+    with pytest.raises(InputError, match="holds no votes"):
+        load_votes(tmp_path / "v")
+
+
+def test_newer_format(tmp_path):
+    random_votes().save(tmp_path / "v")
+    rewrite(tmp_path / "v", lambda header: header | {"format": 2, "surprise": 1})
+    with pytest.raises(InputError, match="written by a newer radii; update with pip install -U radii"):
+        load_votes(tmp_path / "v")
+
+
+def test_edited_noise_or_counts(tmp_path):
+    random_votes().save(tmp_path / "v")
+    rewrite(tmp_path / "v", lambda header: header | {"noise": {"name": "laplace", "sigma": 3.0}})
+    with pytest.raises(InputError, match="does not match its digest"):
+        load_votes(tmp_path / "v")
+    random_votes().save(tmp_path / "v")
+    rewrite(tmp_path / "v", edit_columns=lambda table: table.slice(0, 2))
+    with pytest.raises(InputError, match="does not match its digest"):
+        load_votes(tmp_path / "v")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"draws": [[0, 39]]}, "counts of image 3 add up to 40, but there were 39 draws"),
+        ({"noise": {"name": "laplac", "sigma": 1.0}}, "did you mean 'laplace'"),
+        ({"noise": 3}, "lacks something"),
+        ({"unknown": 3}, "lacks something"),
+        ({"plan": {"name": "fixed"}}, "lacks something"),
+    ],
+)
+def test_a_wrong_header_with_a_right_digest(tmp_path, change, message):
+    random_votes().save(tmp_path / "v")
+    columns, header = radii.parquet.read(tmp_path / "v", 1)
+    radii.parquet.write(tmp_path / "v", columns, header | change, 1)
+    with pytest.raises(InputError, match=message):
+        load_votes(tmp_path / "v")
