@@ -1,6 +1,7 @@
 """The norms, the balls they bound, and the units in which l0 counts."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,3 +85,15 @@ def check_images(images: object, shape: tuple[int, ...]) -> np.ndarray:
             f"images must lie in [0, 1]; found values from {array.min():g} to {array.max():g}: rescale them first"
         )
     return array
+
+
+def largest_sums(costs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of whole numbers `s`, `(images, ...)`: the sum of each image's s largest `costs`, `(images, units)`."""
+    falling = np.sort(costs, axis=1)[:, ::-1]
+    sums = np.concatenate([np.zeros((len(falling), 1)), np.cumsum(falling, axis=1)], axis=1)
+
+    def look_up(s: np.ndarray) -> np.ndarray:
+        s = np.asarray(s).astype(np.int64)
+        return np.take_along_axis(sums, s.reshape(len(sums), -1), axis=1).reshape(s.shape)
+
+    return look_up

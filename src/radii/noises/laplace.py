@@ -1,10 +1,47 @@
-"""Laplace noise."""
+"""Laplace noise: one feature is a translation, many features compose (docs/math/rules.md, docs/math/composition.md)."""
 
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
+from radii.composed import ComposedShift, ComposedUnits
 from radii.noises.base import Noise, Rule, Source
+from radii.norms import Ball
+from radii.tradeoffs import Map, TradeOffs, Translation
+
+
+def quantile(p: np.ndarray) -> np.ndarray:
+    """Quantile of the Laplace law of scale 1."""
+    tail = np.log(2 * np.minimum(p, 1 - p))
+    return np.where(p < 0.5, tail, -tail)
+
+
+def cdf(z: np.ndarray) -> np.ndarray:
+    """Distribution function of the Laplace law of scale 1."""
+    tail = np.exp(-np.abs(z)) / 2
+    return np.where(z < 0, tail, 1 - tail)
+
+
+def one_feature(noise: Noise, distance: Map, start: float) -> Translation:
+    """A move by `distance(r)` on a single feature."""
+    return Translation(quantile, cdf, lambda r: distance(r) / noise.scale, start)
+
+
+def l1(noise: Noise, ball: Ball) -> Translation:
+    """The worst move within l1 radius r is r on one feature."""
+    return one_feature(noise, lambda r: r, noise.scale)
+
+
+def linf(noise: Noise, ball: Ball) -> TradeOffs:
+    """The worst move within linf radius r is r on every feature."""
+    return ComposedShift(ball.features, noise.scale)
+
+
+def l0(noise: Noise, ball: Ball) -> TradeOffs:
+    """The worst move within s units takes them across the whole range: 1, or the image's own box."""
+    return ComposedUnits(ball.unit_features, noise.scale, None if ball.images is None else ball.unit_moves())
 
 
 @dataclass(frozen=True)
@@ -12,7 +49,11 @@ class Laplace(Noise):
     """Noise with density `exp(-|x| / b) / 2b` on every feature, `b = sigma / sqrt(2)`."""
 
     name: ClassVar[str] = "laplace"
-    rules: ClassVar[dict[str, Rule]] = {}
+    rules: ClassVar[dict[str, Rule]] = {
+        "l0": Rule(l0, "exact to 1e-4", "composition of privacy losses"),
+        "l1": Rule(l1, "exact", "Teng, Lee & Yuan 2019"),
+        "linf": Rule(linf, "exact to 1e-4", "composition of privacy losses"),
+    }
 
     @property
     def scale(self) -> float:

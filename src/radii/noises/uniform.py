@@ -1,10 +1,68 @@
-"""Uniform noise."""
+"""Uniform noise: the moved cube overlaps the cube in a volume V, and all that matters is V (docs/math/rules.md)."""
 
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from radii.noises.base import Noise, Rule, Source
+from radii.norms import Ball, largest_sums
+from radii.tradeoffs import Map, TotalVariation
+
+
+def moved_cube(log_overlap: Map, start: float) -> TotalVariation:
+    """Outside the overlap of the two cubes everything is lost, `1 - V`; inside, nothing."""
+    return TotalVariation(lambda r: -np.expm1(log_overlap(r)), start)
+
+
+def log_left(share: np.ndarray) -> np.ndarray:
+    """`log(1 - share)`, minus infinity from share 1 on: what is left of one side of the cube."""
+    return np.log1p(-np.minimum(share, 1 - 1e-300), where=share < 1, out=np.full(np.shape(share), -np.inf))
+
+
+def l1(noise: Noise, ball: Ball) -> TotalVariation:
+    """The worst move within l1 radius r is r on one feature."""
+    return moved_cube(lambda r: log_left(r / (2 * noise.scale)), noise.scale)
+
+
+def linf(noise: Noise, ball: Ball) -> TotalVariation:
+    """The worst move within linf radius r is r on every feature."""
+    d = ball.features
+    return moved_cube(lambda r: d * log_left(r / (2 * noise.scale)), noise.scale / d)
+
+
+def l2(noise: Noise, ball: Ball) -> TotalVariation:
+    """The worst move within l2 radius r: equal on all features, or all but one (docs/math/rules.md)."""
+    d = ball.features
+    return moved_cube(lambda r: log_overlap_l2(r / (2 * noise.scale), d), noise.scale / math.sqrt(d))
+
+
+def log_overlap_l2(u: np.ndarray, d: int) -> np.ndarray:
+    """Least log-overlap within l2 distance `u`, in sides of the cube: over every stationary move and end point."""
+    u = np.asarray(u, dtype=float)
+    equal = d * log_left(u / math.sqrt(d))
+    if d == 1:
+        return equal
+    # one feature moves by c, the others by (1 - c): the stationary points besides all equal
+    root = np.sqrt(np.maximum(d * u**2 - (d - 1), 0))
+    singles = [u, np.zeros_like(u), ((d - 1) + root) / d, ((d - 1) - root) / d]
+    least = equal
+    for c in singles:
+        c = np.clip(c, 0, u)
+        rest = np.sqrt(np.maximum(u**2 - c**2, 0) / (d - 1))
+        least = np.minimum(least, log_left(c) + (d - 1) * log_left(rest))
+    return least
+
+
+def l0(noise: Noise, ball: Ball) -> TotalVariation:
+    """The worst move within s units takes them across the whole range: 1, or the image's own box."""
+    width = 2 * noise.scale
+    if ball.images is None:
+        each = float(log_left(np.array(1 / width))) * ball.unit_features
+        return moved_cube(lambda s: np.where(s > 0, s, 1) * np.where(s > 0, each, 0.0), 1)
+    losses = largest_sums(-log_left(ball.unit_moves() / width).sum(axis=2))
+    return moved_cube(lambda s: -losses(s), 1)
 
 
 @dataclass(frozen=True)
@@ -12,7 +70,12 @@ class Uniform(Noise):
     """Noise uniform on `[-a, a]` for every feature, `a = sigma * sqrt(3)`."""
 
     name: ClassVar[str] = "uniform"
-    rules: ClassVar[dict[str, Rule]] = {}
+    rules: ClassVar[dict[str, Rule]] = {
+        "l0": Rule(l0, "exact", "overlap of cubes: Lee, Yuan, Chang & Jaakkola 2019; Yang et al. 2020"),
+        "l1": Rule(l1, "exact", "overlap of cubes: Yang et al. 2020, Theorem for uniform noise"),
+        "l2": Rule(l2, "exact", "overlap of cubes, least at all features equal but one"),
+        "linf": Rule(linf, "exact", "overlap of cubes: Yang et al. 2020"),
+    }
 
     @property
     def scale(self) -> float:

@@ -1,0 +1,101 @@
+"""The certified radius: the largest move after which the label provably stays among the top k (docs/math/certificates.md)."""
+
+import numpy as np
+
+from radii.errors import InputError
+from radii.intervals import check_k
+from radii.noises import Noise
+from radii.norms import Ball
+from radii.search import largest, largest_whole
+from radii.tradeoffs import TradeOffs
+
+# More than the relative rounding of any trade-off function or probability bound: see `TradeOffs`.
+ROUNDING = 1e-11
+
+
+def certified_radius(
+    noise: Noise,
+    norm: str,
+    lower: np.ndarray,
+    rivals: np.ndarray | None = None,
+    *,
+    k: int = 1,
+    shape: tuple[int, ...],
+    unit: str = "feature",
+    images: np.ndarray | None = None,
+) -> np.ndarray:
+    """Certified top-k radius for every image, from bounds on class probabilities under `noise`.
+
+    `lower`: `(n,)`, lower bounds on the label's probability, below 1. `rivals`: `(n, k)`; column `t - 1` bounds from
+    above the sum of the t smallest of the k largest other probabilities, by default `(t / k) (1 - lower)`. `shape` is
+    that of one input, for example (3, 32, 32). For l0, `unit` is "feature" or "pixel" (all channels of one position),
+    and `images`, `(n, *shape)` in [0, 1], cut each ball by the box of its own image. Returns `(n,)` float64: in image
+    units, or whole numbers of changed units for l0; 0.0 where nothing is certified.
+
+    Guarantee: if the bounds hold, the label is among the k most probable labels of the smoothed classifier after every
+    perturbation of norm at most the radius (Jia, Cao, Wang & Gong 2020, Theorem 1, here for any noise and norm).
+    """
+    lower, rivals = check_bounds(lower, rivals, k)
+    ball = Ball(norm, shape, unit, images)
+    if ball.images is not None and len(ball.images) != len(lower):
+        raise InputError(f"images and lower must be equally many; got {len(ball.images)} and {len(lower)}")
+    family = noise.trade_offs(ball)
+    radius = np.zeros(len(lower))
+    rows = np.flatnonzero(confirmed(lower, rivals))
+    if norm == "l0":
+        radius[rows] = whole_radii(family, lower, rivals, rows, ball)
+    else:
+        radius[rows] = largest(lambda r, at: margin(family, lower[at], rivals[at], r), rows, family.start)
+    return radius
+
+
+def whole_radii(
+    family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, rows: np.ndarray, ball: Ball
+) -> np.ndarray:
+    """l0 radii of `rows`; a ball cut by the boxes of the images is always asked for all of them, in their order."""
+
+    def holds(s: np.ndarray, at: np.ndarray) -> np.ndarray:
+        if ball.images is None:
+            return margin(family, lower[at], rivals[at], s) > 0
+        everywhere = np.zeros(len(lower), dtype=np.int64)
+        everywhere[at] = s
+        return margin(family, lower, rivals, everywhere)[at] > 0
+
+    return largest_whole(holds, rows, ball.units)
+
+
+def check_bounds(lower: object, rivals: object, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds as float64 arrays `(n,)` and `(n, k)`, rivals capped by what the label leaves to them."""
+    check_k(k)
+    lower = np.asarray(lower, dtype=np.float64)
+    if lower.ndim != 1:
+        raise InputError(f"lower must hold one probability an image, shape (n,); got {lower.shape}")
+    if not np.all((lower >= 0) & (lower < 1)):
+        raise InputError(
+            "lower must lie in [0, 1): no finite sample proves a probability of 1; use radii.bounds on the counts"
+        )
+    left = 1 - lower[:, None]
+    if rivals is None:
+        return lower, np.arange(1, k + 1) / k * left
+    rivals = np.asarray(rivals, dtype=np.float64)
+    if rivals.shape != (len(lower), k):
+        raise InputError(f"rivals must have the shape (n, k) = {(len(lower), k)}; got {rivals.shape}")
+    if not np.all((rivals >= 0) & (rivals <= 1)):
+        raise InputError("rivals must be probabilities in [0, 1]")
+    return lower, np.minimum(rivals, left)
+
+
+def confirmed(lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
+    """Where the label is provably in the top k of the input itself, without any perturbation, `(n,)`."""
+    return lower > (rivals / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
+
+
+def margin(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """The test of Jia et al. 2020, `(n,)`: above zero where the label stays in the top k within `radius`, `(n,)`.
+
+    It leaves the top k only if k others all reach it, and of any t of these the least probable has at most a t-th
+    of the probability of their union, which is one region.
+    """
+    least = family.lower(lower, radius)
+    most = (family.upper(rivals, radius[:, None]) / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
+    return least * (1 - ROUNDING) - most * (1 + ROUNDING)
