@@ -1,0 +1,17 @@
+"""Certificates -> figures: accuracy by radius, by k, radius by probability, example images."""
+
+from radii.plots.curves import accuracy_by_k, accuracy_by_noise
+from radii.plots.strip import image_strip
+from radii.plots.style import noise_colour, png_bytes, shades, svg_text
+from radii.plots.theory import radius_by_probability
+
+__all__ = [
+    "accuracy_by_k",
+    "accuracy_by_noise",
+    "image_strip",
+    "noise_colour",
+    "png_bytes",
+    "radius_by_probability",
+    "shades",
+    "svg_text",
+]

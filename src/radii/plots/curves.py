@@ -1,0 +1,124 @@
+"""Certified accuracy against radius: the noises side by side, or one noise with k as the parameter."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from radii.certificates import Certificates
+from radii.errors import InputError
+from radii.plots.labels import Curve, draw_curves
+from radii.plots.style import caption_text, frame, noise_colour, run_colours, shades
+from radii.results import NORM_NAMES, accuracy_curve, same_question
+
+_SHARE = "share of all images with the true label certified up to the radius"
+_SHARE_K = "share of all images with the true label certified among the top k up to the radius"
+_MOST_STEPS = 800
+
+
+def accuracy_by_noise(certificates: Mapping[str, Certificates]) -> Figure:
+    """Certified accuracy against radius, one curve for each named set of certificates of one norm and k."""
+    norm, unit, k = same_question(certificates.values())
+    title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}"
+    figure, axes = frame(title, _SHARE, radius_label(norm, unit), caption_text(certificates.values()))
+    colours = run_colours(certificates.values())
+    named = zip(certificates.items(), colours, strict=True)
+    curves = [Curve(name, colour, *step_path(one)) for (name, one), colour in named]
+    _limit(axes, curves, norm)
+    draw_curves(axes, curves)
+    return figure
+
+
+def accuracy_by_k(certificates: Sequence[Certificates]) -> Figure:
+    """Certified top-k accuracy against radius with k as the parameter, for one noise and one norm."""
+    ranked = sorted(certificates, key=lambda one: one.k)
+    noise, norm = _one_noise(ranked), ranked[0].norm
+    title = f"Certified top-k accuracy, {NORM_NAMES[norm]}, {noise.capitalize()} noise"
+    figure, axes = frame(title, _SHARE_K, radius_label(norm, ranked[0].unit), caption_text(ranked))
+    colours = shades(noise_colour(noise), len(ranked))
+    curves = [
+        Curve(f"k = {one.k}", colour, *step_path(one)) for one, colour in zip(ranked, colours, strict=True)
+    ]
+    _limit(axes, curves, norm)
+    for curve in reversed(curves):
+        axes.fill(*_area(curve), color=curve.colour, alpha=0.16, linewidth=0)
+    draw_curves(axes, curves, inline=True)
+    return figure
+
+
+def _area(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of the area under a curve that ends at zero."""
+    return np.append(curve.x, curve.x[0]), np.append(curve.y, 0.0)
+
+
+def step_path(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of the certified accuracy as a step function, `(points,)` each, in the units of the axis.
+
+    l0 takes whole numbers only: there each number has a tread of its own, centred on it.
+    """
+    radii, shares = _thinned(*accuracy_curve(certificates))
+    if certificates.norm == "l0":
+        counts = np.arange(int(radii[-1]) + 1)
+        treads = shares[np.searchsorted(radii, counts)]
+        edges = np.arange(len(counts) + 1) - 0.5
+        return np.repeat(edges, 2)[1:], np.append(np.repeat(treads, 2), 0.0)
+    heights = np.concatenate([shares[:1], np.repeat(shares[1:], 2), [0.0]])
+    return np.repeat(radii, 2) * axis_scale(certificates.norm), heights
+
+
+def _thinned(radii: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `_MOST_STEPS` steps, finer than the eye can see; of merged ones the lowest stays."""
+    if len(radii) <= _MOST_STEPS:
+        return radii, shares
+    cells = np.ceil(radii / radii[-1] * (_MOST_STEPS // 2 - 1))
+    ends = cells[1:] != cells[:-1]
+    # The first of a cell stays as well: without it a step would move left across the gap before the cell.
+    kept = np.append(ends, True) | np.append(True, ends)
+    return radii[kept], shares[kept]
+
+
+def axis_scale(norm: str) -> float:
+    """Steps of the radius axis in one image unit: linf is drawn in grey levels of 1/255."""
+    return 255.0 if norm == "linf" else 1.0
+
+
+def radius_label(norm: str, unit: str) -> str:
+    """The name of a radius axis, with its unit."""
+    name = NORM_NAMES[norm]
+    if norm == "l0":
+        return f"{name} radius (changed {unit}s)"
+    return f"{name} radius (pixel values in [0, 1])"
+
+
+def ticks_in_grey_levels(axis_ticks: Axes, which: str) -> None:
+    """Write the ticks of an linf axis as `2/255`."""
+    axis = axis_ticks.xaxis if which == "x" else axis_ticks.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}/255" if value else "0"))
+
+
+def _one_noise(certificates: Iterable[Certificates]) -> str:
+    """The name of the noise that all certificates share; top-k curves of several would not be comparable."""
+    asked = {(one.noise, one.norm, one.unit) for one in certificates}
+    if len(asked) != 1:
+        raise InputError("top-k curves need certificates of one noise, norm and unit, and of one k each")
+    return asked.pop()[0].name
+
+
+def _limit(axes: Axes, curves: Sequence[Curve], norm: str) -> None:
+    """0 to 100 % upwards; to the right as far as anything is certified."""
+    last = max(curve.x[-1] for curve in curves)
+    first = -0.5 if norm == "l0" else 0.0
+    axes.set_xlim(first, last + 0.02 * (last - first) if last > first else 1.0)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    whole = norm == "l0" or (norm == "linf" and last > 4)
+    axes.xaxis.set_major_locator(
+        MaxNLocator(
+            8 if norm == "l0" else 6, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole
+        )
+    )
+    if norm == "linf":
+        ticks_in_grey_levels(axes, "x")

@@ -1,0 +1,208 @@
+"""Figures: what is drawn is what was found, and every figure says what was measured."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from certificate_factory import make_certificates
+from radii.errors import InputError
+from radii.noises import NOISES, Gaussian, Laplace, Uniform
+from radii.norms import NORMS
+from radii.plots import (
+    accuracy_by_k,
+    accuracy_by_noise,
+    image_strip,
+    noise_colour,
+    png_bytes,
+    radius_by_probability,
+    shades,
+    svg_text,
+)
+from radii.plots.curves import axis_scale, step_path
+from radii.plots.labels import Curve, draw_curves
+from radii.plots.style import frame, readable
+from radii.radius import certified_radius
+
+NOISE_NAMES = ("laplace", "gaussian", "uniform")
+
+
+def compared(norm="l2", **settings):
+    return {name.capitalize(): make_certificates(name, norm, **settings) for name in NOISE_NAMES}
+
+
+def figures():
+    """One of each kind."""
+    shown = {norm: make_certificates(norm=norm) for norm in NORMS}
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), dtype=np.uint8)
+    return {
+        "by noise": accuracy_by_noise(compared()),
+        "by k": accuracy_by_k([make_certificates("gaussian", k=k) for k in (1, 2, 3)]),
+        "theory": radius_by_probability([Laplace(0.5)], "l1", (3, 8, 8), n=100_000, alpha=1e-3, points=5),
+        "strip": image_strip(images, shown, [4, 5, 6]),
+    }
+
+
+def texts(figure):
+    found = [text for text in figure.findobj(lambda artist: hasattr(artist, "get_text")) if text.get_text()]
+    return [text.get_text().replace("\N{NO-BREAK SPACE}", " ").replace("\n", " ") for text in found]
+
+
+@pytest.mark.parametrize("kind", ["by noise", "by k", "theory", "strip"])
+def test_every_figure_says_what_was_measured(kind):
+    words = " ".join(texts(figures()[kind]))
+    expected = ["n = 100,000", "α = 0.001", "σ = 0.5"]
+    expected.append("no test images" if kind == "theory" else "120 images CIFAR-10 test, every 20th image")
+    assert all(part in words for part in expected), words
+
+
+@pytest.mark.parametrize("kind", ["by noise", "by k", "theory", "strip"])
+def test_no_text_leaves_its_figure(kind):
+    figure = figures()[kind]
+    used, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert used.x0 >= 0 and used.y0 >= 0 and used.x1 <= width and used.y1 <= height, used
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_drawn_steps_are_the_certified_accuracy(norm):
+    one = make_certificates("gaussian", norm, images=90)
+    x, y = step_path(one)
+    assert (np.diff(x) >= 0).all() and (np.diff(y) <= 0).all() and y[-1] == 0
+    assert ((np.diff(x) == 0) | (np.diff(y) == 0)).all(), "a step goes along or down, never aslant"
+    # One position to the left of an insertion is the corner whose height reaches up to it.
+    if norm == "l0":
+        at = np.arange(int(one.radius.max()) + 1)
+    else:
+        at = np.random.default_rng(2).uniform(0, one.radius.max(), 200)
+    drawn = y[np.searchsorted(x, at * axis_scale(norm)) - 1]
+    assert np.array_equal(drawn, one.accuracy(at))
+
+
+def test_many_steps_are_merged_downwards_and_invisibly():
+    one = make_certificates(images=20_000)
+    x, y = step_path(one)
+    assert len(x) <= 1600
+    at = np.random.default_rng(2).uniform(0, one.radius.max(), 500)
+    drawn, true = y[np.searchsorted(x, at) - 1], one.accuracy(at)
+    assert (drawn <= true).all()
+    assert (drawn >= one.accuracy(at + one.radius.max() / 300)).all()
+
+
+def test_curves_keep_the_colour_of_their_noise():
+    axes = accuracy_by_noise(compared("l1")).axes[0]
+    assert [line.get_color() for line in axes.lines] == [noise_colour(name) for name in NOISE_NAMES]
+    assert accuracy_by_k([make_certificates("uniform")]).axes[0].lines[0].get_color() == noise_colour(
+        "uniform"
+    )
+    assert len({noise_colour(name) for name in NOISES}) == len(NOISES)
+
+
+def test_one_noise_at_several_levels_is_drawn_in_shades():
+    several = {f"{sigma}": make_certificates("laplace", sigma=sigma) for sigma in (0.25, 0.5, 1.0)}
+    colours = [line.get_color() for line in accuracy_by_noise(several).axes[0].lines]
+    assert colours == shades(noise_colour("laplace"), 3) and len(set(colours)) == 3
+
+
+@pytest.mark.parametrize("name", NOISE_NAMES)
+def test_shades_grow_lighter_and_their_labels_stay_readable(name):
+    brightness = [sum(to_rgb(colour)) for colour in shades(noise_colour(name), 5)]
+    assert brightness == sorted(brightness)
+    assert all(sum(to_rgb(readable(colour))) < 1.75 for colour in shades(noise_colour(name), 5))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_axes_end_where_the_last_curve_does_and_share_one_height(norm):
+    named = compared(norm)
+    axes = accuracy_by_noise(named).axes[0]
+    last = (
+        max(one.radius[one.correct].max() for one in named.values()) * axis_scale(norm) + (norm == "l0") / 2
+    )
+    assert axes.get_ylim() == (0, 1)
+    assert last <= axes.get_xlim()[1] <= 1.05 * last
+
+
+def test_linf_is_drawn_in_grey_levels():
+    figure = accuracy_by_noise(compared("linf"))
+    figure.canvas.draw()
+    assert any(text.endswith("/255") for text in texts(figure))
+
+
+def test_more_places_are_certified_among_more_labels():
+    lines = accuracy_by_k([make_certificates("laplace", k=k) for k in (3, 1, 2)]).axes[0].lines
+    assert [line.get_label() for line in lines] == ["k = 1", "k = 2", "k = 3"]
+    heights = [line.get_ydata()[0] for line in lines]
+    assert heights == sorted(heights)
+
+
+def test_top_k_curves_of_two_noises_are_not_one_figure():
+    with pytest.raises(InputError, match="one noise"):
+        accuracy_by_k([make_certificates("laplace"), make_certificates("gaussian", k=2)])
+
+
+@pytest.mark.parametrize("norm", ["l1", "linf"])
+def test_theory_curves_are_certified_radii(norm):
+    noises = [Laplace(0.5), Gaussian(0.5), Uniform(0.5)]
+    axes = radius_by_probability(noises, norm, (1, 4, 4), points=7).axes[0]
+    for noise, line in zip(noises, axes.lines, strict=True):
+        lower = np.asarray(line.get_xdata())
+        assert lower[0] == 0.5 and lower[-1] == pytest.approx(0.9999)
+        found = certified_radius(noise, norm, lower, shape=(1, 4, 4)) * axis_scale(norm)
+        assert np.array_equal(line.get_ydata(), found)
+
+
+def test_theory_marks_what_the_draws_can_show():
+    few = radius_by_probability([Laplace(0.5)], "l1", (1, 4, 4), n=1000, alpha=1e-3, points=5)
+    assert few.axes[0].lines[-1].get_xdata()[0] == pytest.approx(0.001 ** (1 / 1000))
+    assert any("1,000 draws" in text for text in texts(few))
+
+
+def test_theory_is_drawn_at_one_sigma():
+    with pytest.raises(InputError, match="one sigma"):
+        radius_by_probability([Laplace(0.5), Gaussian(0.25)], "l1", (1, 4, 4))
+
+
+def overlapping(boxes):
+    return any(one.overlaps(two) for place, one in enumerate(boxes) for two in boxes[:place])
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_labels_touch_no_other_label_and_name_the_nearest_curve(count):
+    _, axes = frame("", "", "", "")
+    x = np.linspace(0, 1, 50)
+    curves = [Curve(f"k = {place}", "#0072b2", x, (1 - x) ** (3 * place + 1)) for place in range(count)]
+    draw_curves(axes, curves)
+    labels = [text for text in axes.texts if text.get_gid() == "label"]
+    assert len(labels) == count or (not labels and len(axes.get_legend().get_texts()) == count)
+    boxes = [label.get_window_extent() for label in labels]
+    assert not overlapping(boxes)
+    for label, box in zip(labels, boxes, strict=True):
+        centre = axes.transData.inverted().transform([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2])
+        gaps = [np.hypot(curve.x - centre[0], curve.y - centre[1]).min() for curve in curves]
+        assert curves[int(np.argmin(gaps))].name == label.get_text()
+
+
+def test_curves_that_coincide_get_a_key_instead():
+    same = {name: make_certificates("laplace") for name in ("first", "second")}
+    axes = accuracy_by_noise(same).axes[0]
+    assert {text.get_text() for text in axes.get_legend().get_texts()} == {"first", "second"}
+
+
+def test_the_strip_shows_floored_radii_and_says_what_is_wrong():
+    certificates = {norm: make_certificates(norm=norm, sigma=2.0) for norm in NORMS}
+    one = certificates["l2"]
+    wrong = int(np.flatnonzero(~one.correct & ~one.abstained)[0])
+    held = int(np.flatnonzero(one.correct & ~one.abstained)[0])
+    silent = int(np.flatnonzero(one.abstained)[0])
+    images = np.zeros((3, 1, 8, 8), dtype=np.uint8)
+    words = texts(image_strip(images, certificates, [wrong, held, silent]))
+    assert f"{one.label[wrong]} (wrong)" in words and "abstains" in words
+    assert f"{np.floor(one.radius[held] * 1000) / 1000:.3f}" in words
+
+
+def test_files_are_reproducible_and_load_nothing():
+    figure = accuracy_by_noise(compared())
+    picture = svg_text(figure)
+    assert picture == svg_text(figure)
+    assert png_bytes(figure) == png_bytes(figure)
+    assert png_bytes(figure).startswith(b"\x89PNG")
+    assert "Laplace" in picture, "text stays text"
+    assert 'href="http' not in picture and len(picture) < 60_000
