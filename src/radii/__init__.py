@@ -1,1 +1,56 @@
-"""radii: certified robustness radii by randomized smoothing."""
+"""radii: certified robustness radii by randomized smoothing, for every noise, every norm and top-k.
+
+    votes = radii.Smoothed(model, radii.Laplace(sigma=0.5)).vote(images, labels, plan=radii.fixed(100_000))
+    radii.certify(votes, "linf", k=3).radius
+
+Only what draws samples needs torch, and imports it when first used.
+"""
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from radii.certificates import Certificates, certify, reachable_radius
+from radii.designs import Fixed, fixed
+from radii.errors import InputError, MissingExtra, UnknownName
+from radii.intervals import bounds
+from radii.noises import NOISES, Gaussian, Laplace, Noise, Uniform, make_noise
+from radii.norms import NORMS
+from radii.radius import certified_radius, tradeoff
+from radii.votes import ABSTAIN, Votes, load_votes
+
+if TYPE_CHECKING:
+    from radii.sampling import Smoothed
+
+__version__ = version("radii")
+__all__ = [
+    "ABSTAIN",
+    "NOISES",
+    "NORMS",
+    "Certificates",
+    "Fixed",
+    "Gaussian",
+    "InputError",
+    "Laplace",
+    "MissingExtra",
+    "Noise",
+    "Smoothed",
+    "Uniform",
+    "UnknownName",
+    "Votes",
+    "bounds",
+    "certified_radius",
+    "certify",
+    "fixed",
+    "load_votes",
+    "make_noise",
+    "reachable_radius",
+    "tradeoff",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Smoothed":
+        from radii.sampling import Smoothed
+
+        return Smoothed
+    raise AttributeError(f"module 'radii' has no attribute {name!r}")

@@ -1,19 +1,28 @@
 """Votes -> certificates: the radius within which the label provably stays in the top k."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from radii.errors import InputError, check_name, missing_extra
+from radii.intervals import METHODS, bounds, check_alpha, check_k
 from radii.noises import Noise
+from radii.radius import certified_radius, confirmed
+from radii.votes import Votes
+
+LABELS = ("true", "predicted", "set")
 
 
 @dataclass(frozen=True, eq=False)
 class Certificates:
     """Certified radii of many images, and everything that a reader of them must know.
 
-    `label`, `radius`, `abstained`, `lower`, `index`: arrays `(images,)`; `true_label` too, or None. `radius` is
-    in image units (l1, l2, linf) or in whole changed units (l0), 0.0 where nothing is certified. `abstained`
-    marks the images whose label could not even be confirmed without any perturbation.
+    `label`, `radius`, `abstained`, `lower`, `index`: arrays `(images,)`; `true_label` too, or None. With
+    `labels="set"`, `label` is `(images, k)`: a whole set of labels that stays the top k. `radius` is in image
+    units (l1, l2, linf) or in whole changed units (l0), 0.0 where nothing is certified. `abstained` marks the
+    images whose label could not even be confirmed without any perturbation.
 
     Guarantee: for each image, with probability at least `1 - alpha` over the draws, no perturbation of norm at
     most `radius` pushes `label` out of the `k` most probable labels of the smoothed classifier.
@@ -41,6 +50,147 @@ class Certificates:
 
     @property
     def correct(self) -> np.ndarray:
-        """Where the certified label is the true one, `(images,)`."""
-        assert self.true_label is not None
-        return self.label == self.true_label
+        """Where the certified label is the true one, or the set holds it, `(images,)`."""
+        if self.true_label is None:
+            raise InputError("these votes carry no true labels, so that no accuracy follows from them")
+        return (self.label.reshape(len(self), -1) == self.true_label[:, None]).any(axis=1)
+
+    def accuracy(self, radii: Iterable[float]) -> np.ndarray:
+        """Certified accuracy, `(radii,)`: the share of all images that are correct, and certified to each radius."""
+        held = self.correct & ~self.abstained
+        return np.array([np.mean(held & (self.radius >= radius)) for radius in radii])
+
+    def to_pandas(self) -> Any:
+        """One row an image: index, true label if known, label, abstained, lower, radius."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise missing_extra("to_pandas", "report", error) from error
+        columns = {
+            "index": self.index,
+            "true_label": self.true_label,
+            "label": list(self.label) if self.label.ndim == 2 else self.label,
+            "abstained": self.abstained,
+            "lower": self.lower,
+            "radius": self.radius,
+        }
+        return pandas.DataFrame({name: column for name, column in columns.items() if column is not None})
+
+
+def certify(
+    votes: Votes,
+    norm: str,
+    *,
+    k: int = 1,
+    alpha: float = 1e-3,
+    labels: str | np.ndarray = "true",
+    method: str = "two-event",
+    unit: str = "feature",
+    images: np.ndarray | None = None,
+) -> Certificates:
+    """Certify every image of `votes`: the radius within which its label stays in the top k.
+
+    labels: "true", the labels in the votes (certified accuracy); "predicted", the label that the separate
+    selection draws chose (deployment; certificates of an unknown truth); "set", the whole predicted top-k set at
+    once; or an array `(images,)` of labels chosen without looking at these counts. `method` is one of
+    `radii.bounds`; `unit` and `images` refine l0 as in `radii.certified_radius`.
+
+    Guarantee: that of `Certificates`, for each image by itself. Images outside the chosen label's reach come back
+    abstained with radius 0.
+    """
+    check_k(k, len(votes.classes))
+    check_alpha(alpha)
+    check_name("method", method, METHODS)
+    chosen, source = choose_labels(votes, labels, k)
+    members = chosen.reshape(len(votes), -1)
+    # every member of a set must keep its place at once: their errors add
+    each = alpha / members.shape[1]
+    check_reach(votes.n, k, each, method, len(votes.classes))
+    radius, lower, abstained = [], [], []
+    for member in members.T:
+        low, rivals = bounds(votes.counts, member, k=k, alpha=each, method=method)
+        reach = certified_radius(
+            votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
+        )
+        radius.append(reach)
+        lower.append(low)
+        abstained.append(~confirmed(low, rivals))
+    return Certificates(
+        label=chosen,
+        radius=np.min(radius, axis=0),
+        abstained=np.any(abstained, axis=0),
+        lower=np.min(lower, axis=0),
+        index=votes.index,
+        true_label=votes.labels,
+        noise=votes.noise,
+        norm=norm,
+        unit=unit,
+        k=k,
+        alpha=alpha,
+        method=method,
+        labels=source,
+        shape=votes.shape,
+        n=votes.n,
+        data=votes.data,
+    )
+
+
+def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.ndarray, str]:
+    """The labels to certify, fixed without the draws that bound them, and where they came from."""
+    if not isinstance(labels, str):
+        given = np.asarray(labels)
+        if given.shape != (len(votes),):
+            raise InputError(f"labels must be one an image, shape ({len(votes)},); got {given.shape}")
+        return given, "given"
+    check_name("labels", labels, LABELS)
+    if labels == "true":
+        if votes.labels is None:
+            raise InputError(
+                "these votes carry no true labels: certify the predicted ones (labels='predicted')"
+            )
+        return votes.labels, labels
+    if not votes.plan.selection:
+        raise InputError(
+            "no selection draws were taken, so that no label can be predicted: vote with selection > 0"
+        )
+    order = np.argsort(-votes.selection, axis=1, kind="stable")
+    return (order[:, 0] if labels == "predicted" else order[:, :k]), labels
+
+
+def check_reach(n: int, k: int, alpha: float, method: str, classes: int) -> None:
+    """Refuse a number of draws at which not even unanimous votes would certify anything."""
+    if not unanimous(n, k, alpha, method, classes)[2]:
+        enough = n
+        while not unanimous(enough, k, alpha, method, classes)[2]:
+            enough += 1 + enough // 100
+        raise InputError(
+            f"n = {n} draws cannot certify anything at alpha = {alpha:g} and k = {k}: even unanimous votes leave the "
+            f"label unconfirmed; take about {enough} draws or more"
+        )
+
+
+def unanimous(n: int, k: int, alpha: float, method: str, classes: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Bounds when all `n` draws show the label, `(1,)` and `(1, k)`, and whether they confirm it."""
+    counts = np.zeros((1, classes), dtype=np.int64)
+    counts[0, 0] = n
+    lower, rivals = bounds(counts, np.array([0]), k=k, alpha=alpha, method=method)
+    return lower, rivals, bool(confirmed(lower, rivals)[0])
+
+
+def reachable_radius(
+    noise: Noise,
+    norm: str,
+    n: int,
+    *,
+    k: int = 1,
+    alpha: float = 1e-3,
+    method: str = "two-event",
+    classes: int,
+    shape: tuple[int, ...],
+    unit: str = "feature",
+) -> float:
+    """The largest radius that `n` draws can certify, when they are unanimous: ask before paying for them."""
+    check_k(k, classes)
+    check_alpha(alpha)
+    lower, rivals, _ = unanimous(n, k, alpha, method, classes)
+    return float(certified_radius(noise, norm, lower, rivals, k=k, shape=shape, unit=unit)[0])

@@ -46,7 +46,7 @@ class ShiftTable:
     @property
     def points(self) -> int:
         last = min(math.sqrt(self.features), LAST_POINT)
-        return int(math.floor(last / self.spacing + 1e-9)) + 1
+        return math.floor(last / self.spacing + 1e-9) + 1
 
     def row(self, i: int) -> np.ndarray:
         """The curve at the i-th radius, `(points,)`."""

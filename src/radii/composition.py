@@ -38,9 +38,7 @@ def lowest(curve: Curve, points: int, p: np.ndarray, complement: np.ndarray) -> 
 
     def bound(position: np.ndarray) -> np.ndarray:
         divergence, c = curve(np.abs(position))
-        return np.where(
-            position < 0, np.exp(-c) * (p - divergence), 1 - divergence - np.exp(c) * complement
-        )
+        return np.where(position < 0, np.exp(-c) * (p - divergence), 1 - divergence - np.exp(c) * complement)
 
     low = np.full(p.shape, 1 - points)
     high = np.full(p.shape, points - 1)
@@ -72,7 +70,7 @@ def mean_loss(cells: np.ndarray, h: float) -> np.ndarray:
 
 
 def log_characteristic(cells: int, h: float, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Log-modulus and angle of `E_Q exp(i phi loss / h)` of a split loss at `phi = 2 pi k / size`, `k = 0 .. size // 2`.
+    """Log-modulus and angle of `E_Q exp(i phi loss / h)` of a split loss, `phi = 2 pi k / size`, `k <= size // 2`.
 
     The feature moves by `cells * h` scales. One minus the expectation is written in products, so that it is
     accurate to the last bits near 1, where a high power of the expectation is wanted.

@@ -100,9 +100,3 @@ def check_k(k: int, classes: int | None = None) -> None:
         raise InputError(f"k must be a whole number of at least 1; got {k!r}")
     if classes is not None and k >= classes:
         raise InputError(f"k must be smaller than the number of classes, {classes}; got {k}")
-
-
-def largest_lower_bound(n: int, k: int, alpha: float, method: str, classes: int) -> float:
-    """The bound on the label's probability when all `n` draws show it: no certificate can rest on more."""
-    level = {"two-event": alpha / 2, "simultaneous": alpha / classes, "label": alpha}[method]
-    return float(lower_bound(np.array([n]), n, level)[0])

@@ -1,4 +1,6 @@
-"""The certified radius: the largest move after which the label provably stays among the top k (docs/math/certificates.md)."""
+"""The certified radius: the largest move under which the label stays in the top k (docs/math/certificates.md)."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -47,6 +49,34 @@ def certified_radius(
     else:
         radius[rows] = largest(lambda r, at: margin(family, lower[at], rivals[at], r), rows, family.start)
     return radius
+
+
+def tradeoff(
+    noise: Noise, norm: str, radius: float, shape: tuple[int, ...], *, unit: str = "feature"
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The trade-off function T between `noise` and itself moved by at most `radius` in `norm`.
+
+    `T(alpha)` is the least type-II error of any test of level alpha, `(...)` to `(...)`, so that a region of
+    probability p falls to no less than `T(1 - p)` and rises to no more than `1 - T(p)`.
+
+    Guarantee: never above the true trade-off function.
+    """
+    if not (np.isfinite(radius) and radius >= 0):
+        raise InputError(f"radius must be a finite number of at least 0; got {radius!r}")
+    if norm == "l0" and radius != int(radius):
+        raise InputError(f"an l0 radius counts changed units and must be a whole number; got {radius!r}")
+    family = noise.trade_offs(Ball(norm, shape, unit))
+
+    def t(alpha: np.ndarray) -> np.ndarray:
+        level = np.asarray(alpha, dtype=np.float64)
+        if not np.all((level >= 0) & (level <= 1)):
+            raise InputError("alpha is a probability: give values in [0, 1]")
+        flat = np.atleast_1d(level)
+        inside = np.clip(1 - flat, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+        fallen = family.lower(inside, np.full(flat.shape, float(radius)))
+        return np.where(flat >= 1, 0.0, np.maximum(fallen * (1 - ROUNDING), 0)).reshape(level.shape)
+
+    return t
 
 
 def whole_radii(

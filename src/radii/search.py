@@ -72,7 +72,9 @@ def narrow(margin: Margin, rows: np.ndarray, ends: list[np.ndarray], rtol: float
     return low
 
 
-def largest_whole(holds: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: np.ndarray, limit: int) -> np.ndarray:
+def largest_whole(
+    holds: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: np.ndarray, limit: int
+) -> np.ndarray:
     """Largest whole number up to `limit` at which a monotone test holds, for each of `rows`; 0 where 1 fails.
 
     Guarantee: the test was evaluated at every returned number above 0, and held.
@@ -83,7 +85,9 @@ def largest_whole(holds: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: n
     active = np.arange(len(rows))
     while len(active):
         # first doubling, then halving: most radii are small, and large ones cost more to test
-        at = np.where(high[active] > limit, np.minimum(low[active] + stride, limit), (low[active] + high[active]) // 2)
+        at = np.where(
+            high[active] > limit, np.minimum(low[active] + stride, limit), (low[active] + high[active]) // 2
+        )
         passed = holds(at, rows[active])
         low[active[passed]], high[active[~passed]] = at[passed], at[~passed]
         active = active[high[active] - low[active] > 1]

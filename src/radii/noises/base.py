@@ -40,7 +40,12 @@ class Noise(ABC):
 
     def __post_init__(self) -> None:
         sigma = self.sigma
-        if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not math.isfinite(sigma) or sigma <= 0:
+        if (
+            isinstance(sigma, bool)
+            or not isinstance(sigma, (int, float))
+            or not math.isfinite(sigma)
+            or sigma <= 0
+        ):
             raise InputError(f"sigma must be a finite number above 0, in image units; got {sigma!r}")
         object.__setattr__(self, "sigma", float(sigma))
 
@@ -55,4 +60,6 @@ class Noise(ABC):
 
     def trade_offs(self, ball: Ball) -> TradeOffs:
         """The trade-off functions between this noise and itself moved within `ball`, one for each radius."""
-        return self.rules[check_name(f"norm for {self.name} noise", ball.norm, self.rules)].trade_offs(self, ball)
+        return self.rules[check_name(f"norm for {self.name} noise", ball.norm, self.rules)].trade_offs(
+            self, ball
+        )
