@@ -88,7 +88,7 @@ def check_images(images: object, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def largest_sums(costs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The sum of each image's s largest `costs`, `(images, units)`, as a function of whole numbers `s`, `(images, ...)`."""
+    """The sum of the s largest `costs`, `(images, units)`, of each image, as a function of `s`, `(images, ...)`."""
     falling = np.sort(costs, axis=1)[:, ::-1]
     sums = np.concatenate([np.zeros((len(falling), 1)), np.cumsum(falling, axis=1)], axis=1)
 
