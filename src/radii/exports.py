@@ -16,13 +16,16 @@ COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "rad
 
 
 def csv_text(certificates: Certificates) -> str:
-    """One row an image, floats with all their digits; truth is written 1 or 0, an unknown label is empty."""
+    """One row an image, floats with all their digits.
+
+    Truth is written 1 or 0, what is unknown is empty, and a whole set of labels has spaces between them.
+    """
     one = certificates
     known = one.true_label is not None
     columns = (
         one.index.tolist(),
         one.true_label.tolist() if one.true_label is not None else [""] * len(one),
-        one.label.tolist(),
+        [" ".join(map(str, labels)) for labels in one.label.reshape(len(one), -1).tolist()],
         one.correct.astype(int).tolist() if known else [""] * len(one),
         one.abstained.astype(int).tolist(),
         one.lower.tolist(),

@@ -164,7 +164,10 @@ def radius_text(radius: float, norm: str) -> str:
     """A certified radius for people, rounded down: `0.612`, `3` (l0) or `1.97/255` (linf)."""
     if norm == "l0":
         return floor_text(radius, 0) if float(radius).is_integer() else floor_text(radius, 2)
-    return f"{floor_text(Fraction(radius) * 255, 2)}/255" if norm == "linf" else floor_text(radius, 3)
+    if norm == "linf":
+        levels = Fraction(radius) * 255
+        return f"{floor_text(levels, 2 if levels >= 1 or not levels else 3)}/255"
+    return floor_text(radius, 3)
 
 
 def round_text(radius: float, norm: str) -> str:
@@ -180,11 +183,12 @@ def unit_text(norm: str, unit: str) -> str:
 def guarantee(certificates: Certificates) -> str:
     """The promise of one set of certificates, in one sentence."""
     top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
+    label = "any of the certified labels" if certificates.labels == "set" else "the certified label"
     unit = unit_text(certificates.norm, certificates.unit)
     return (
         f"For each image, with probability at least {1 - certificates.alpha:.10g} over the noise draws, no"
-        f" perturbation whose {certificates.norm} norm is at most the radius (in {unit}) pushes the certified"
-        f" label out of {top} of the smoothed classifier."
+        f" perturbation whose {certificates.norm} norm is at most the radius (in {unit}) pushes {label}"
+        f" out of {top} of the smoothed classifier."
     )
 
 
@@ -211,10 +215,6 @@ def identity(certificates: Certificates) -> dict[str, Any]:
 
 def _counts(certificates: Certificates) -> np.ndarray:
     """Images that count as certified: correct and not abstained, `(images,)`."""
-    if certificates.true_label is None:
-        raise InputError(
-            "certified accuracy needs the true labels; these certificates were made without them"
-        )
     if not len(certificates):
-        raise InputError("there are no certificates to summarize: the selection of images is empty")
+        raise InputError("there is nothing to summarize: no image was certified or refused")
     return certificates.correct & ~certificates.abstained

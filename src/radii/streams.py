@@ -6,6 +6,8 @@ four words that no other draw can reach, and starting at any of them costs under
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,36 +25,48 @@ def check_seed(seed: object) -> int:
 
 
 class Stream:
-    """Standard random numbers, float32 numpy arrays, of one draw of one image at a time.
+    """Standard random numbers, float32 numpy arrays, for many draws of many images at a time.
 
-    Implements the `Source` that noises draw from. Call `at` before each draw. Not for use by two threads at
-    once.
+    Implements the `Source` that noises draw from. Call `at` first; then the first axis of every shape runs
+    over the pairs given there. Not for use by two threads at once.
 
-    Guarantee: what follows `at(image, draw)` depends on seed, purpose, image and draw alone, given the
-    version of numpy, and is independent for all others of them, as far as Philox is a random function.
+    Guarantee: row r of the k-th array after `at(images, draws)` depends on seed, purpose, `images[r]`,
+    `draws[r]` and k alone, given the version of numpy, and is independent of all others, as far as Philox is
+    a random function.
     """
 
     def __init__(self, seed: int, purpose: str = "bound") -> None:
         key = [check_seed(seed), PURPOSES[check_name("purpose", purpose, PURPOSES)]]
         self._bits = np.random.Philox(key=np.array(key, dtype=np.uint64))
         self._state = self._bits.state
-        self._counter = self._state["state"]["counter"]
         self._random = np.random.Generator(self._bits)
+        self.at([], [])
 
-    def at(self, image: int, draw: int) -> "Stream":
-        """The same object, moved to the start of one draw of one image."""
-        self._counter[:] = 0, 0, draw, image
-        self._bits.state = self._state
+    def at(self, images: Sequence[int], draws: Sequence[int]) -> "Stream":
+        """The same object, moved to the start of draw `draws[r]` of image `images[r]`, for each r."""
+        self._pairs = list(zip(images, draws, strict=True))
+        self._arrays = 0
         return self
 
     def normal(self, shape: tuple[int, ...]) -> np.ndarray:
         """Normal with mean 0 and standard deviation 1."""
-        return self._random.standard_normal(math.prod(shape), dtype=np.float32).reshape(shape)
+        return self._rows(self._random.standard_normal, shape)
 
     def exponential(self, shape: tuple[int, ...]) -> np.ndarray:
         """Exponential with mean 1."""
-        return self._random.standard_exponential(math.prod(shape), dtype=np.float32).reshape(shape)
+        return self._rows(self._random.standard_exponential, shape)
 
     def uniform(self, shape: tuple[int, ...]) -> np.ndarray:
         """Uniform on [0, 1)."""
-        return self._random.random(math.prod(shape), dtype=np.float32).reshape(shape)
+        return self._rows(self._random.random, shape)
+
+    def _rows(self, fill: Callable[..., Any], shape: tuple[int, ...]) -> np.ndarray:
+        assert shape[0] == len(self._pairs)
+        rows = np.empty((shape[0], math.prod(shape[1:])), dtype=np.float32)
+        counter = self._state["state"]["counter"]
+        for row, (image, draw) in zip(rows, self._pairs, strict=True):
+            counter[:] = 0, self._arrays, draw, image
+            self._bits.state = self._state  # far cheaper than a new generator
+            fill(out=row, dtype=np.float32)
+        self._arrays += 1
+        return rows.reshape(shape)

@@ -60,13 +60,13 @@ def as_picture(image: np.ndarray) -> np.ndarray:
 
 def labels_text(certificates: Certificates, place: int, classes: Sequence[str] = ()) -> tuple[str, str]:
     """The true and the certified label of one image, in words: a wrong one says so."""
-    label, true = int(certificates.label[place]), certificates.true_label
-    name = class_name(label, classes)
-    if certificates.abstained[place]:
-        return class_name(int(true[place]), classes) if true is not None else "unknown", "abstains"
-    if true is None:
-        return "unknown", name
-    return class_name(int(true[place]), classes), name if label == true[place] else f"{name} (wrong)"
+    one = certificates
+    true = "unknown" if one.true_label is None else class_name(int(one.true_label[place]), classes)
+    if one.abstained[place]:
+        return true, "not confirmed" if one.labels == "true" else "abstains"
+    found = ", ".join(class_name(int(label), classes) for label in np.atleast_1d(one.label[place]))
+    wrong = one.true_label is not None and not one.correct[place]
+    return true, f"{found} (wrong)" if wrong else found
 
 
 def class_name(label: int, classes: Sequence[str]) -> str:

@@ -42,6 +42,11 @@ def shades(colour: str, count: int) -> list[str]:
     return [_mix(colour, PAPER, 0.55 * place / (count - 1)) for place in range(count)]
 
 
+def lighter(colour: str, share: float) -> str:
+    """`colour` with a share of white."""
+    return _mix(colour, "#ffffff", share)
+
+
 def readable(colour: str) -> str:
     """`colour`, darkened until small text in it stands out from the paper (contrast 4.5, WCAG 2)."""
     while _contrast_with_paper(colour) < 4.5:

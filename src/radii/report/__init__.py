@@ -1,0 +1,7 @@
+"""Runs compared on one page: tables, figures, examples and the method, with the files behind them."""
+
+from radii.report.examples import Examples, choose_examples
+from radii.report.page import write_report
+from radii.report.runs import Run
+
+__all__ = ["Examples", "Run", "choose_examples", "write_report"]

@@ -1,0 +1,172 @@
+"""What the page says, as plain data: every number is taken from the certificates, every sentence from them too."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from radii.certificates import Certificates
+from radii.errors import InputError
+from radii.plots.style import noise_colour
+from radii.report.runs import Run, by_name
+from radii.results import NORM_NAMES, AccuracyTable, guarantee, radius_text, summarize, tabulate
+
+NORM_WORDS = {
+    "l0": "a few {unit}s change, each as far as it can",
+    "l1": "the sum of all changes is bounded",
+    "l2": "the Euclidean length of the change is bounded",
+    "linf": "every single value changes a little",
+}
+LABEL_WORDS = {
+    "true": "the true label of each image",
+    "predicted": "the label that separate draws chose",
+    "set": "the whole set of k labels that separate draws chose",
+    "given": "labels given by the user",
+}
+
+
+def percent(share: float) -> str:
+    """A share of the images, to a tenth of a percent."""
+    return f"{100 * share:.1f}"
+
+
+def main_tables(runs: Sequence[Run], norms: Sequence[str]) -> dict[str, AccuracyTable]:
+    """Certified accuracy at round radii, one table a norm, for the smallest k at hand."""
+    return {norm: tabulate(by_name(runs, norm)) for norm in norms}
+
+
+def table_rows(table: AccuracyTable, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Rows of a table for the page: name, colour, and cells with their text and whether they are best."""
+    colours = {run.name: noise_colour(run.noise.name) for run in runs}
+    return [
+        {
+            "name": name,
+            "colour": colours[name],
+            "cells": [
+                {"text": percent(share), "best": bool(top)} for share, top in zip(shares, best, strict=True)
+            ],
+        }
+        for name, shares, best in zip(table.names, table.shares, table.best, strict=True)
+    ]
+
+
+def rank_tables(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
+    """Certified top-k accuracy at the round radii of each k above the smallest."""
+    ks = sorted({one.k for run in runs for one in run.ranks(norm)})[1:]
+    tables = [tabulate(by_name(runs, norm, k)) for k in ks]
+    return [{"k": table.k, "headers": table.headers, "rows": table_rows(table, runs)} for table in tables]
+
+
+def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
+    """For each run and k: accuracy without perturbation, abstention, and the radii that images reach."""
+    rows = []
+    for run in runs:
+        for one in run.ranks(norm):
+            found = summarize(one)
+            radii = [found.mean_radius, *found.quantiles.values()]
+            shares = [percent(found.accuracy), percent(found.abstention)]
+            cells = [str(one.k), *shares, *(radius_text(radius, norm) for radius in radii)]
+            rows.append({"name": run.name, "colour": noise_colour(run.noise.name), "cells": cells})
+    return rows
+
+
+def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> list[str]:
+    """Two sentences: who certifies most in each norm, and what a certificate promises."""
+    leaders: dict[str, list[str]] = {}
+    for norm, table in tables.items():
+        name, reach = _leader(table, norm)
+        leaders.setdefault(name, []).append(reach)
+    most = "" if len(runs) == 1 else "the most "
+    found = [
+        f"{name} certifies {most}against {_listed(reaches)}" for name, reaches in leaders.items() if name
+    ]
+    found += [
+        f"nothing is certified against {_listed(reaches)}" for name, reaches in leaders.items() if not name
+    ]
+    data = _range(one.data for one in _all(runs) if one.data)
+    images = _range(f"{len(one):,}" for one in _all(runs)) + f" images{f' ({data})' if data else ''}"
+    odds = _range(f"{1 - one.alpha:.10g}" for one in _all(runs))
+    draws = _range(f"{one.n:,}" for one in _all(runs))
+    promise = (
+        f"Each radius is a proof that holds with probability {odds} image by image, over its {draws} noise"
+        " draws: no perturbation within it, whatever the attack, moves the label out of its place."
+    )
+    return [f"Of {images}, {'; '.join(found)}.", promise]
+
+
+def _leader(table: AccuracyTable, norm: str) -> tuple[str, str]:
+    """The best runs at the middle radius of a table, or none, and what they reach there."""
+    middle = len(table.radii) // 2
+    best = [name for name, top in zip(table.names, table.best[:, middle], strict=True) if top]
+    radius = (
+        f"{table.headers[middle]} changed {table.unit}{'s' * (table.radii[middle] != 1)}"
+        if norm == "l0"
+        else table.headers[middle]
+    )
+    if not best:
+        return "", f"{NORM_NAMES[norm]} changes up to {radius}"
+    return " or ".join(
+        best
+    ), f"{NORM_NAMES[norm]} ({percent(table.shares[:, middle].max())} % up to {radius})"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """What was measured, name and value, read off the certificates."""
+    every = _all(runs)
+    return [
+        ("images", _range(f"{len(one):,}" for one in every)),
+        ("data", _range(one.data or "not named" for one in every)),
+        ("inputs", _range(" × ".join(map(str, one.shape)) for one in every) + ", values in [0, 1]"),
+        ("draws an image, n", _range(f"{one.n:,}" for one in every)),
+        ("error probability, α", _range(f"{one.alpha:g}" for one in every) + " an image, one-sided"),
+        ("label certified", _range(LABEL_WORDS.get(one.labels, one.labels) for one in every)),
+        ("probability bounds", _range(one.method for one in every)),
+    ]
+
+
+def laws(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """The law of each run's noise in words, and its parameters."""
+    return [
+        {
+            "name": run.name,
+            "law": (type(run.noise).__doc__ or run.noise.name).strip().splitlines()[0],
+            "sigma": f"{run.noise.sigma:g}",
+            "scale": f"{run.noise.scale:.4g}",
+        }
+        for run in runs
+    ]
+
+
+def rules(runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, str]]:
+    """For each kind of noise and norm: how tight the radius is, and where the rule comes from."""
+    kinds = dict.fromkeys(type(run.noise) for run in runs)
+    return [
+        {"noise": kind.name, "norm": NORM_NAMES[norm], "tightness": rule.tightness, "source": rule.source}
+        for kind in kinds
+        for norm, rule in kind.rules.items()
+        if norm in norms
+    ]
+
+
+def promises(runs: Sequence[Run]) -> list[str]:
+    """The guarantee of every kind of certificate on the page, each once."""
+    return list(dict.fromkeys(guarantee(one) for one in _all(runs)))
+
+
+def check_truth(runs: Sequence[Run]) -> None:
+    """A report is about accuracy, so it needs the true labels."""
+    for run in runs:
+        if any(one.true_label is None for one in run.certificates.values()):
+            raise InputError(f"the run {run.name!r} has no true labels, so its certified accuracy is unknown")
+
+
+def _all(runs: Sequence[Run]) -> list[Certificates]:
+    return [one for run in runs for one in run.certificates.values()]
+
+
+def _range(values: Iterable[str]) -> str:
+    """The values that occur, each once."""
+    return " or ".join(dict.fromkeys(values))

@@ -1,0 +1,118 @@
+"""Writing the report: one page that loads nothing, and beside it figures, tables and certificates as files."""
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from radii.errors import missing_extra
+
+try:
+    import jinja2
+    from markupsafe import Markup, escape
+except ImportError as cause:
+    raise missing_extra("the report", "report", cause) from cause
+
+from radii.exports import csv_text, json_text, summary, table_json, table_markdown, write_whole
+from radii.report import content
+from radii.report.examples import MOST_RUNS, Examples, example_cards
+from radii.report.pictures import colour_rules, keep_strips, norm_pictures
+from radii.report.runs import Run, check_runs, norms_of
+from radii.results import NORM_NAMES, QUANTILES, AccuracyTable, unit_text
+
+
+def write_report(
+    runs: Sequence[Run],
+    folder: str | Path,
+    *,
+    title: str = "Certified robustness",
+    examples: Examples | None = None,
+) -> Path:
+    """Write `index.html` and the files it links to into `folder`; the address of the page.
+
+    The page needs no network and no other file to be read: drawings and pictures are inside. Beside it:
+    `figures/*.png`, `certificates/*.csv` (one row an image), `results.json` and `tables.md`. Each file is
+    written under a temporary name and renamed, the page last.
+    """
+    several, target = check_runs(runs), Path(folder)
+    content.check_truth(several)
+    norms = norms_of(several)
+    tables = content.main_tables(several, norms)
+    sections = [_section(several, norm, tables[norm], target) for norm in norms]
+    values = {
+        "title": title,
+        "sentences": content.summary_sentences(several, tables),
+        "sections": sections,
+        "facts": content.facts(several),
+        "laws": content.laws(several),
+        "rules": content.rules(several, norms),
+        "promises": content.promises(several),
+        "examples": _examples(several, norms, examples, target),
+        "files": _write_files(several, tables, target),
+    }
+    return write_whole(target / "index.html", _render(values))
+
+
+def _section(runs: Sequence[Run], norm: str, table: AccuracyTable, folder: Path) -> dict[str, Any]:
+    """All that the page shows of one norm."""
+    return {
+        "norm": norm,
+        "name": NORM_NAMES[norm],
+        "words": content.NORM_WORDS[norm].format(unit=table.unit),
+        "unit": unit_text(norm, table.unit),
+        "k": table.k,
+        "headers": table.headers,
+        "rows": content.table_rows(table, runs),
+        "ranks": content.rank_tables(runs, norm),
+        "quantiles": [f"{share:.0%}" for share in QUANTILES],
+        "radii": content.radius_rows(runs, norm),
+        "pictures": norm_pictures(runs, norm, folder),
+    }
+
+
+def _examples(
+    runs: Sequence[Run], norms: Sequence[str], examples: Examples | None, folder: Path
+) -> dict[str, Any] | None:
+    """Cards of example images, the names of their columns, and the strips as files."""
+    if examples is None:
+        return None
+    names = [run.name for run in runs[:MOST_RUNS]]
+    strips = keep_strips(runs, norms, examples, folder)
+    return {"runs": names, "cards": example_cards(examples, runs, norms), "files": strips}
+
+
+def _write_files(runs: Sequence[Run], tables: dict[str, AccuracyTable], folder: Path) -> list[dict[str, str]]:
+    """Certificates and tables for other programs; their addresses and what they hold."""
+    links = [{"file": "results.json", "words": "every summary, curve and table, with what identifies them"}]
+    for run in runs:
+        for (norm, k), one in run.certificates.items():
+            file = f"certificates/{run.slug}-{norm}-top{k}.csv"
+            write_whole(folder / file, csv_text(one))
+            links.append(
+                {"file": file, "words": f"{run.name}, {NORM_NAMES[norm]}, k = {k}: one row an image"}
+            )
+    summaries = {run.name: [summary(one) for one in run.certificates.values()] for run in runs}
+    found = {"tables": [table_json(table) for table in tables.values()], "runs": summaries}
+    write_whole(folder / "results.json", json_text(found))
+    headings = (
+        f"## {NORM_NAMES[norm]}, k = {table.k}\n\n{table_markdown(table)}" for norm, table in tables.items()
+    )
+    write_whole(folder / "tables.md", "\n".join(headings))
+    return [*links, {"file": "tables.md", "words": "the tables of certified accuracy in Markdown"}]
+
+
+def _render(values: dict[str, Any]) -> str:
+    """The page from its template, with the style sheet and the colours of its drawings inside."""
+    package = files("radii.report")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["code"] = _code
+    template = environment.from_string((package / "page.html").read_text(encoding="utf-8"))
+    drawings = "".join(picture.svg for section in values["sections"] for picture in section["pictures"])
+    style = (package / "page.css").read_text(encoding="utf-8")
+    return template.render(**values, style=style, colours=colour_rules(drawings))
+
+
+def _code(text: str) -> Markup:
+    """Text with `formulas` between backticks set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

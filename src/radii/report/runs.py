@@ -1,0 +1,66 @@
+"""What a report compares: runs, each one noise with its certificates in several norms and for several k."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from radii.certificates import Certificates
+from radii.errors import InputError
+from radii.noises import Noise
+from radii.norms import NORMS
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One model under one noise: `certificates[norm, k]`, all from the same votes. `name` is shown."""
+
+    name: str
+    certificates: Mapping[tuple[str, int], Certificates]
+
+    def __post_init__(self) -> None:
+        if not self.certificates:
+            raise InputError(f"the run {self.name!r} has no certificates; give at least one norm and k")
+        for (norm, k), one in self.certificates.items():
+            if (one.norm, one.k) != (norm, k):
+                raise InputError(f"{self.name!r} lists top-{one.k} {one.norm} certificates under {(norm, k)}")
+        if len({one.noise for one in self.certificates.values()}) > 1:
+            raise InputError(
+                f"the certificates of the run {self.name!r} are of several noises; make a run of each"
+            )
+
+    @property
+    def noise(self) -> Noise:
+        return next(iter(self.certificates.values())).noise
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a file name."""
+        return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.") or "run"
+
+    def ranks(self, norm: str) -> list[Certificates]:
+        """Certificates of one norm, by k."""
+        return sorted(
+            (one for (of, _), one in self.certificates.items() if of == norm), key=lambda one: one.k
+        )
+
+
+def check_runs(runs: Sequence[Run]) -> list[Run]:
+    """Runs that can stand on one page: at least one, with names that differ, as file names too."""
+    several = list(runs)
+    if not several:
+        raise InputError("a report needs at least one run")
+    if len({run.slug for run in several}) < len(several):
+        raise InputError(f"the names of runs must differ; got {', '.join(run.name for run in several)}")
+    return several
+
+
+def norms_of(runs: Sequence[Run]) -> list[str]:
+    """The norms in which any run is certified, in their usual order."""
+    return [norm for norm in NORMS if any(run.ranks(norm) for run in runs)]
+
+
+def by_name(runs: Sequence[Run], norm: str, k: int | None = None) -> dict[str, Certificates]:
+    """The certificates of one norm and k by the name of their run; k defaults to the smallest at hand."""
+    ranks = {run.name: run.ranks(norm) for run in runs}
+    wanted = min(one.k for several in ranks.values() for one in several) if k is None else k
+    return {name: one for name, several in ranks.items() for one in several if one.k == wanted}

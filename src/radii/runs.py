@@ -1,0 +1,175 @@
+"""Run folders: the recipe of a training, its weights and its metrics, in files that anyone can read."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from radii.errors import InputError, check_name
+from radii.losses import LOSSES
+from radii.models import make_model
+from radii.noises import Noise, make_noise
+from radii.streams import check_seed
+from radii.votes import software_versions
+
+FORMAT = 1
+WEIGHTS, CONFIG, METRICS = "model.safetensors", "config.json", "metrics.csv"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, under which noise, and how; `sigma` in image units."""
+
+    data: str
+    model: str
+    noise: str = "gaussian"
+    sigma: float = 0.5
+    loss: str = "noise-augmentation"
+    epochs: int = 10
+    batch: int = 128
+    lr: float = 0.1
+    weight_decay: float = 5e-4
+    augment: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_name("loss", self.loss, LOSSES)
+        self.law()
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if not self.lr > 0 or not self.weight_decay >= 0:
+            raise InputError(
+                f"lr must be above 0 and weight_decay not below; got {self.lr}, {self.weight_decay}"
+            )
+        check_seed(self.seed)
+
+    def law(self) -> Noise:
+        """The noise itself."""
+        return make_noise(self.noise, self.sigma)
+
+
+RECIPES = {
+    "mnist5k": {"model": "small-cnn", "epochs": 10},
+    "digits": {"model": "small-cnn", "epochs": 20},
+    "cifar10": {"model": "wrn-40-2", "epochs": 90, "augment": True},
+}
+"""What suits each data set; anything may be changed."""
+
+
+def make_recipe(data: str, **changes: Any) -> Recipe:
+    """The usual recipe for a data set, with changes; None leaves a field as it is."""
+    known = [item.name for item in fields(Recipe)]
+    for name in changes:
+        check_name("field of a recipe", name, known)
+    given = {name: value for name, value in changes.items() if value is not None}
+    return Recipe(**{"data": data, **RECIPES[check_name("data set", data, RECIPES)], **given})
+
+
+@dataclass(frozen=True)
+class Config:
+    """A recipe, and what the model was made for."""
+
+    recipe: Recipe
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    trained_on: str = ""
+    software: dict[str, str] = field(default_factory=software_versions)
+
+
+def save_config(folder: Path, config: Config) -> None:
+    """Write config.json."""
+    text = json.dumps({"format": FORMAT, **asdict(config)}, indent=2, ensure_ascii=False)
+    _write(folder / CONFIG, (text + "\n").encode())
+
+
+def save_model(folder: Path, model: nn.Module, config: Config) -> None:
+    """Write model.safetensors: the weights, and in its header all that is needed to rebuild the model."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    header = {"model": config.recipe.model, "shape": config.shape, "classes": config.classes}
+    metadata = {"radii": str(FORMAT)} | {name: json.dumps(value) for name, value in header.items()}
+    _write(folder / WEIGHTS, save(weights, metadata))
+
+
+def save_metrics(folder: Path, rows: list[dict[str, float]]) -> None:
+    """Write metrics.csv, one line an epoch."""
+    lines: Iterable[str] = (",".join(f"{value:.6g}" for value in row.values()) for row in rows)
+    _write(folder / METRICS, ("\n".join([",".join(rows[0]), *lines]) + "\n").encode())
+
+
+def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
+    """The model of a run folder, in evaluation mode, and its configuration.
+
+    Guarantee: the weights fit the architecture that both files name; nothing is unpickled.
+    """
+    config = load_config(folder)
+    header, weights = _read_weights(Path(folder) / WEIGHTS)
+    expected = {"model": config.recipe.model, "shape": list(config.shape), "classes": list(config.classes)}
+    for name, value in expected.items():
+        if header.get(name) != value:
+            raise InputError(f"{folder}: {CONFIG} says {name} {value}, {WEIGHTS} says {header.get(name)}")
+    model = make_model(config.recipe.model, config.shape, len(config.classes))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{folder}: the weights do not fit {config.recipe.model}: train it again") from error
+    return model.eval(), config
+
+
+def load_config(folder: str | Path) -> Config:
+    """The configuration of a run folder."""
+    path = Path(folder) / CONFIG
+    document = _read_document(path)
+    if document.pop("format") > FORMAT:
+        raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
+    try:
+        recipe = Recipe(**document.pop("recipe"))
+        shape, classes = tuple(document.pop("shape")), tuple(document.pop("classes"))
+        return Config(recipe, shape, classes, **document)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} does not describe a run of radii ({error})") from error
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path.parent} is no run folder: {path.name} is missing; radii train writes one")
+    try:
+        document = json.loads(path.read_bytes())
+        if isinstance(document["format"], int):
+            return document
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise InputError(f"{path} does not describe a run of radii: it was edited, or is of something else")
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    if not path.is_file():
+        raise InputError(f"{path} is missing: the training did not finish; run radii train again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged ({error}): train again, or fetch another copy") from error
+    if int(metadata.pop("radii", "0")) != FORMAT:
+        raise InputError(f"{path} holds no weights that this radii wrote")
+    return {name: json.loads(value) for name, value in metadata.items()}, weights
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

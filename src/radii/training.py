@@ -1,0 +1,120 @@
+"""The training loop: fresh noise at every step, SGD, one warm-up and one cosine."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from radii.data.augment import crop_and_flip
+from radii.data.base import DataSet
+from radii.devices import TensorSource, best_device, has_bfloat16
+from radii.errors import InputError
+from radii.losses import LOSSES
+from radii.models import make_model
+from radii.runs import WEIGHTS, Config, Recipe, save_config, save_metrics, save_model
+
+Progress = Callable[[int, int, dict[str, float]], object]
+"""Called after each epoch as `progress(epoch, epochs, metrics)`."""
+
+WARM_UP = 0.2
+"""Part of the steps in which the learning rate rises."""
+
+
+def train(
+    recipe: Recipe,
+    data: DataSet,
+    folder: str | Path,
+    progress: Progress | None = None,
+    device: torch.device | None = None,
+) -> nn.Module:
+    """Train a model by its recipe and write the run folder: config.json, metrics.csv, model.safetensors.
+
+    Every image is seen under fresh noise in image units, after any augmentation and before the normalisation
+    that is the model's first layer; batch normalisation so learns the statistics of noisy images. The weights
+    are written last: a folder that has them is complete. Returns the model in evaluation mode.
+
+    Guarantee: the same recipe gives the same weights on the same device with the same number of threads.
+    """
+    folder = Path(folder)
+    if (folder / WEIGHTS).exists():
+        raise InputError(f"{folder} already holds a trained model: choose another folder or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    config = Config(recipe, data.shape, data.classes, data.description)
+    save_config(folder, config)
+    loop = Loop(recipe, data, device or best_device())
+    rows: list[dict[str, float]] = []
+    for epoch in range(1, recipe.epochs + 1):
+        rows.append({"epoch": epoch, **loop.epoch()})
+        save_metrics(folder, rows)
+        if progress is not None:
+            progress(epoch, recipe.epochs, rows[-1])
+    save_model(folder, loop.model, config)
+    return loop.model.eval()
+
+
+class Loop:
+    """A training under way: the model, its optimizer, and the random numbers still to come."""
+
+    def __init__(self, recipe: Recipe, data: DataSet, device: torch.device) -> None:
+        self.recipe = recipe
+        self.noise = recipe.law()
+        self.pixels, self.labels = data.pixels.to(device), data.labels.to(device)
+        self.source = TensorSource(recipe.seed, device)
+        self.fast = has_bfloat16(device)
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            model = make_model(recipe.model, data.shape, len(data.classes)).to(device)
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
+        )
+        total = recipe.epochs * math.ceil(len(data) / recipe.batch)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: rate(step, total))
+
+    def epoch(self) -> dict[str, float]:
+        """Every image once, in random order; loss and accuracy are those of the noisy images while training."""
+        self.model.train()
+        start = time.perf_counter()
+        size = len(self.labels)
+        order = torch.randperm(size, generator=self.source.generator, device=self.labels.device)
+        loss, right = torch.zeros(2, device=self.labels.device)
+        for rows in order.split(self.recipe.batch):
+            step_loss, logits = self.step(self.pixels[rows], self.labels[rows])
+            loss += step_loss * len(rows)
+            right += (logits.argmax(1) == self.labels[rows]).sum()
+        mean = loss.item() / size
+        if not math.isfinite(mean):
+            raise InputError(f"training diverged (loss {mean}): lower lr, now {self.recipe.lr}")
+        seconds = time.perf_counter() - start
+        return {
+            "loss": mean,
+            "accuracy": right.item() / size,
+            "images_per_second": size / seconds,
+            "seconds": seconds,
+        }
+
+    def step(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of the optimizer."""
+        if self.recipe.augment:
+            pixels = crop_and_flip(pixels, self.source.generator)
+        images = (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.fast):
+            loss, logits = LOSSES[self.recipe.loss](
+                self.model, images, labels, lambda shape: self.noise.draw(self.source, shape)
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach(), logits.detach()
+
+
+def rate(step: int, total: int) -> float:
+    """The learning rate as a part of its peak: a linear warm-up, then half a cosine down to 0."""
+    warm = WARM_UP * total
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / (total - warm))
