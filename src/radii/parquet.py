@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from radii.errors import InputError
+from radii.files import replacing
 
 Columns = dict[str, np.ndarray | None]
 
@@ -33,21 +33,11 @@ def write(path: str | Path, columns: Columns, header: dict[str, Any], version: i
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = Path(path)
     document = {**header, "format": version, "digest": digest(columns, header)}
     table = pa.table({name: _to_arrow(column, columns) for name, column in columns.items()})
     table = table.replace_schema_metadata({b"radii": _canonical(document)})
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def read(path: str | Path, version: int) -> tuple[Columns, dict[str, Any]]:
@@ -133,14 +123,3 @@ def _whole(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.int64:
         raise TypeError("whole numbers expected")
     return array
-
-
-def _sync_folder(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # no such thing as an open folder on Windows
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

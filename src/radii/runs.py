@@ -1,7 +1,6 @@
 """Run folders: the recipe of a training, its weights and its metrics, in files that anyone can read."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from radii.errors import InputError, check_name
+from radii.files import replacing
 from radii.losses import LOSSES
 from radii.models import make_model
 from radii.noises import Noise, make_noise
@@ -158,18 +158,11 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise InputError(f"{path} is damaged ({error}): train again, or fetch another copy") from error
-    if int(metadata.pop("radii", "0")) != FORMAT:
+    if metadata.pop("radii", None) != str(FORMAT):
         raise InputError(f"{path} holds no weights that this radii wrote")
     return {name: json.loads(value) for name, value in metadata.items()}, weights
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(content)

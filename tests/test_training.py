@@ -1,0 +1,251 @@
+"""Training: it learns, it repeats, and what it writes can be read or is refused."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import radii.training
+from radii.data import load_data
+from radii.data.augment import BORDER, crop_and_flip
+from radii.data.base import make_data
+from radii.designs import fixed
+from radii.devices import TensorSource, has_bfloat16
+from radii.errors import InputError, UnknownName
+from radii.models import digest
+from radii.noises import NOISES, make_noise
+from radii.runs import RECIPES, Recipe, load_config, load_run, make_recipe
+from radii.sampling import Smoothed
+from radii.training import rate, train
+
+CPU = torch.device("cpu")
+SHORT = Recipe("toy", "small-cnn", "laplace", 0.3, epochs=2, batch=16)
+
+
+def toy_data(count=64):
+    """Bright images are of class 1."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    pixels = rng.integers(0, 100, (count, 1, 8, 8)) + labels[:, None, None, None] * 150
+    return make_data("toy", "train", pixels.astype(np.uint8), labels, ("dark", "bright"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train(SHORT, toy_data(), folder, device=CPU)
+    return folder
+
+
+# learning -----------------------------------------------------------------------------------------
+
+
+def test_digits_are_learned_under_noise(tmp_path):
+    recipe = make_recipe("digits", noise="uniform", sigma=0.25, epochs=12)
+    model = train(recipe, load_data("digits", "train"), tmp_path, device=CPU)
+    test = load_data("digits", "test")
+    votes = Smoothed(model, recipe.law()).vote(test, plan=fixed(30, selection=0))
+    assert (votes.counts.argmax(1) == votes.labels).mean() > 0.9
+
+
+def test_same_recipe_same_weights(tmp_path):
+    models = [train(SHORT, toy_data(), tmp_path / name, device=CPU) for name in "ab"]
+    other = train(replace(SHORT, seed=1), toy_data(), tmp_path / "c", device=CPU)
+    assert digest(models[0]) == digest(models[1]) != digest(other)
+
+
+def test_training_leaves_the_global_random_numbers_alone(tmp_path):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    train(SHORT, toy_data(), tmp_path, device=CPU)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_batch_normalisation_knows_the_noisy_images(tmp_path):
+    recipe = replace(SHORT, sigma=1.0, epochs=20)
+    model, data = train(recipe, toy_data(), tmp_path, device=CPU), toy_data()
+    source, images = TensorSource(5, CPU), data.images().repeat(20, 1, 1, 1)
+    spread = {}
+    for name, inputs in (
+        ("clean", images),
+        ("noisy", images + recipe.law().draw(source, tuple(images.shape))),
+    ):
+        with torch.no_grad():
+            spread[name] = model.features[0](model.normalize(inputs)).var((0, 2, 3))
+    kept = model.features[1].running_var
+    assert (kept / spread["noisy"] - 1).abs().max() < 0.15
+    assert (kept / spread["clean"]).min() > 1.3
+
+
+def test_noise_is_fresh_at_every_step(tmp_path, monkeypatch):
+    seen = []
+
+    def spy(model, images, labels, draw):
+        noise = draw(tuple(images.shape))
+        seen.append(noise)
+        logits = model(images + noise).float()
+        return torch.nn.functional.cross_entropy(logits, labels), logits
+
+    monkeypatch.setitem(radii.training.LOSSES, "noise-augmentation", spy)
+    train(SHORT, toy_data(), tmp_path, device=CPU)
+    assert len(seen) == 8
+    assert len(torch.unique(torch.cat(seen).flatten(1)[:, 0])) == 128
+    assert abs(torch.cat(seen).std() - SHORT.sigma) < 0.02
+
+
+def test_divergence_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"training diverged .*lower lr"):
+        train(replace(SHORT, lr=1e30), toy_data(), tmp_path, device=CPU)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_learning_rate_rises_then_falls_to_nothing():
+    rates = [rate(step, 100) for step in range(101)]
+    assert rates[0] < 0.1 and max(rates) == rates[20] == 1 and rates[100] < 1e-12
+    assert rates[:20] == sorted(rates[:20]) and rates[20:] == sorted(rates[20:], reverse=True)
+    assert all(0 < rate(step, total) <= 1 for total in (1, 2, 5) for step in range(total))
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_drawn_as_tensors_has_its_law(name):
+    noise = make_noise(name, 0.5)
+    sample = noise.draw(TensorSource(0, CPU), (200_000,))
+    fourth = {"gaussian": 3, "laplace": 6, "uniform": 1.8}[name]
+    assert abs(sample.std() - 0.5) < 0.005 and abs(sample.mean()) < 0.005
+    assert (sample / 0.5).pow(4).mean() == pytest.approx(fourth, rel=0.05)
+    assert torch.isfinite(sample).all()
+
+
+def test_bfloat16_is_not_claimed_for_unknown_devices():
+    assert isinstance(has_bfloat16(CPU), bool)
+    assert not has_bfloat16(torch.device("mps"))
+
+
+# augmentation -------------------------------------------------------------------------------------
+
+
+def test_crops_are_moved_and_mirrored_originals():
+    pixels = torch.randint(1, 256, (300, 3, 9, 7), dtype=torch.uint8)
+    out = crop_and_flip(pixels, torch.Generator().manual_seed(0))
+    assert out.shape == pixels.shape and out.dtype == torch.uint8
+    padded = torch.nn.functional.pad(pixels, (BORDER,) * 4)
+    found = set()
+    for before, after in zip(padded, out, strict=True):
+        matches = [
+            (dy, dx, flip)
+            for dy in range(2 * BORDER + 1)
+            for dx in range(2 * BORDER + 1)
+            for flip in (False, True)
+            if torch.equal(
+                before[:, dy : dy + 9, dx : dx + 7].flip(2) if flip else before[:, dy : dy + 9, dx : dx + 7],
+                after,
+            )
+        ]
+        assert matches
+        found.update(matches)
+    assert {dy for dy, _, _ in found} == {dx for _, dx, _ in found} == set(range(2 * BORDER + 1))
+    assert {flip for _, _, flip in found} == {False, True}
+
+
+# recipes and folders ------------------------------------------------------------------------------
+
+
+def test_recipes():
+    assert set(RECIPES) == {"mnist5k", "digits", "cifar10"}
+    assert make_recipe("cifar10").augment and not make_recipe("mnist5k").augment
+    assert make_recipe("mnist5k", epochs=3, lr=None).epochs == 3
+    with pytest.raises(UnknownName, match="did you mean 'epochs'"):
+        make_recipe("mnist5k", epoch=3)
+    for changes in ({"epochs": 0}, {"batch": 0}, {"lr": 0}, {"weight_decay": -1}, {"sigma": 0}, {"seed": -1}):
+        with pytest.raises(InputError):
+            replace(SHORT, **changes)
+    with pytest.raises(UnknownName):
+        replace(SHORT, loss="noise-augmentatio")
+
+
+def test_run_folder(run):
+    assert sorted(p.name for p in run.iterdir()) == ["config.json", "metrics.csv", "model.safetensors"]
+    rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["epoch", "loss", "accuracy", "images_per_second", "seconds"]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert json.loads((run / "config.json").read_text())["recipe"]["sigma"] == 0.3
+
+
+def test_load_run_gives_back_the_model(tmp_path):
+    model = train(SHORT, toy_data(), tmp_path, device=CPU)
+    loaded, config = load_run(tmp_path)
+    assert not loaded.training and digest(loaded) == digest(model)
+    assert (config.recipe, config.shape, config.classes) == (SHORT, (1, 8, 8), ("dark", "bright"))
+    assert config.trained_on == "toy train, all"
+
+
+def test_progress_and_no_overwriting(tmp_path):
+    calls = []
+    train(SHORT, toy_data(), tmp_path, progress=lambda *call: calls.append(call), device=CPU)
+    assert [call[:2] for call in calls] == [(1, 2), (2, 2)] and 0 <= calls[0][2]["accuracy"] <= 1
+    with pytest.raises(InputError, match="already holds a trained model"):
+        train(SHORT, toy_data(), tmp_path, device=CPU)
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def edit_config(folder, **changes):
+    document = json.loads((folder / "config.json").read_text())
+    document["recipe"].update(changes.pop("recipe", {}))
+    (folder / "config.json").write_text(json.dumps(document | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": {"model": "wrn-10-1"}}, "says model wrn-10-1, model.safetensors says small-cnn"),
+        ({"classes": ["a", "b", "c"]}, "says classes"),
+        ({"shape": [1, 28, 28]}, "says shape"),
+        ({"recipe": {"colour": 1}}, "does not describe a run"),
+        ({"format": 2}, "newer radii"),
+        ({"format": "x"}, "does not describe a run"),
+    ],
+)
+def test_edited_configuration(copy, changes, message):
+    edit_config(copy, **changes)
+    with pytest.raises(InputError, match=message):
+        load_run(copy)
+
+
+def test_weights_of_another_network(copy):
+    path = copy / "model.safetensors"
+    weights = load_file(path)
+    metadata = {"radii": "1", "model": '"small-cnn"', "shape": "[1, 8, 8]", "classes": '["dark", "bright"]'}
+    weights["head.weight"] = weights["head.weight"][:, :-1].contiguous()
+    save_file(weights, path, metadata)
+    with pytest.raises(InputError, match="do not fit small-cnn"):
+        load_run(copy)
+    save_file(weights, path)
+    with pytest.raises(InputError, match="holds no weights that this radii wrote"):
+        load_run(copy)
+
+
+def test_damaged_or_missing_files(copy):
+    whole = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(whole[:-10])
+    with pytest.raises(InputError, match="is damaged"):
+        load_run(copy)
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="training did not finish"):
+        load_run(copy)
+    (copy / "config.json").write_text("{")
+    with pytest.raises(InputError, match="does not describe a run"):
+        load_config(copy)
+    (copy / "config.json").unlink()
+    with pytest.raises(InputError, match=r"no run folder: config\.json is missing"):
+        load_run(copy)
