@@ -1,5 +1,7 @@
 """Composed Laplace noise against closed forms, an outside accountant, and the coordinates themselves."""
 
+import itertools
+
 import numpy as np
 import pytest
 from dp_accounting.pld import privacy_loss_distribution as pld
@@ -31,7 +33,7 @@ def test_curve_against_an_outside_accountant(features: int, move: float) -> None
     cells = 200
     ours = hockey_stick(move / cells, np.array([cells]), np.array([features]))
     at = np.linspace(0, len(ours.divergence) - 1, 20).astype(int)
-    laplace = dict(parameter=1.0, sensitivity=move, value_discretization_interval=1e-4)
+    laplace = {"parameter": 1.0, "sensitivity": move, "value_discretization_interval": 1e-4}
     above = pld.from_laplace_mechanism(**laplace).self_compose(features)
     below = pld.from_laplace_mechanism(**laplace, pessimistic_estimate=False, use_connect_dots=False)
     below = below.self_compose(features)
@@ -43,9 +45,11 @@ def test_curve_against_an_outside_accountant(features: int, move: float) -> None
 
 def test_a_coarser_grid_only_raises_the_curve() -> None:
     move, features = 0.4, 20
-    curves = [hockey_stick(move / c, np.array([c]), np.array([features]), stride=c // 4) for c in (4, 16, 64, 256)]
+    curves = [
+        hockey_stick(move / c, np.array([c]), np.array([features]), stride=c // 4) for c in (4, 16, 64, 256)
+    ]
     shortest = min(len(curve.divergence) for curve in curves)
-    for coarse, fine in zip(curves, curves[1:], strict=False):
+    for coarse, fine in itertools.pairwise(curves):
         assert np.all(coarse.divergence[:shortest] >= fine.divergence[:shortest])
 
 
@@ -101,7 +105,9 @@ def test_tends_to_the_normal_radius_from_above() -> None:
     normal = np.array([0.253347, 1.281552, 2.326348])
     gaps = []
     for features in (64, 3072, 150528):
-        gaps.append(certified_radius(Laplace(2**0.5), "linf", p, shape=(features,)) * np.sqrt(features) / normal - 1)
+        gaps.append(
+            certified_radius(Laplace(2**0.5), "linf", p, shape=(features,)) * np.sqrt(features) / normal - 1
+        )
     assert np.all(gaps[0] > gaps[1]) and np.all(gaps[1] > gaps[2]) and np.all(gaps[2] > 0)
     assert gaps[2].max() < 2e-3
 
@@ -152,9 +158,7 @@ def test_units_of_one_feature_add_up() -> None:
     # two pixels of three channels are six features, whatever they are called
     p = np.array([0.6, 0.9, 0.999])
     pixels, features = ComposedUnits(3, 0.5), ComposedUnits(1, 0.5)
-    np.testing.assert_array_equal(
-        pixels.lower(p, np.full(3, 2)), features.lower(p, np.full(3, 6))
-    )
+    np.testing.assert_array_equal(pixels.lower(p, np.full(3, 2)), features.lower(p, np.full(3, 6)))
 
 
 def test_box_moves_lie_between_none_and_full() -> None:

@@ -31,7 +31,9 @@ def exact_tail(s: int, n: int, p: mpf) -> mpf:
     return total
 
 
-@pytest.mark.parametrize("s,n", [(999, 1000), (1000, 1000), (100_000, 100_000), (99_000, 100_000), (3, 7), (5020, 10_000)])
+@pytest.mark.parametrize(
+    "s,n", [(999, 1000), (1000, 1000), (100_000, 100_000), (99_000, 100_000), (3, 7), (5020, 10_000)]
+)
 @pytest.mark.parametrize("alpha", [0.01, 1e-3, 1e-5])
 def test_rounding_is_outwards(s: int, n: int, alpha: float) -> None:
     mp.dps = 40
@@ -82,7 +84,9 @@ def test_columns_are_sums_of_the_smallest_of_the_largest(method: str) -> None:
     assert np.all(np.diff(rivals[0]) > 0)
     assert np.all(rivals[0] <= np.arange(1, 4) / 3 * (1 - lower[0]) + 1e-15)
     if method != "label":
-        assert np.all(rivals[0] >= np.minimum(np.cumsum([40, 90, 150]) / 1000, np.arange(1, 4) / 3 * (1 - lower[0])))
+        assert np.all(
+            rivals[0] >= np.minimum(np.cumsum([40, 90, 150]) / 1000, np.arange(1, 4) / 3 * (1 - lower[0]))
+        )
 
 
 def test_two_event_bound_beats_the_simultaneous_one() -> None:

@@ -112,7 +112,8 @@ def check_bounds(lower: object, rivals: object, k: int) -> tuple[np.ndarray, np.
         raise InputError(f"rivals must have the shape (n, k) = {(len(lower), k)}; got {rivals.shape}")
     if not np.all((rivals >= 0) & (rivals <= 1)):
         raise InputError("rivals must be probabilities in [0, 1]")
-    return lower, np.minimum(rivals, left)
+    # an impossible rival would be certified for ever, farther than floating point can follow
+    return lower, np.maximum(np.minimum(rivals, left), 1e-300)
 
 
 def confirmed(lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
