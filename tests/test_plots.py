@@ -19,7 +19,7 @@ from radii.plots import (
     svg_text,
 )
 from radii.plots.curves import axis_scale, step_path
-from radii.plots.labels import Curve, draw_curves
+from radii.plots.labels import DIRECT, Curve, draw_curves
 from radii.plots.style import frame, readable
 from radii.radius import certified_radius
 
@@ -170,7 +170,7 @@ def test_labels_touch_no_other_label_and_name_the_nearest_curve(count):
     x = np.linspace(0, 1, 50)
     curves = [Curve(f"k = {place}", "#0072b2", x, (1 - x) ** (3 * place + 1)) for place in range(count)]
     draw_curves(axes, curves)
-    labels = [text for text in axes.texts if text.get_gid() == "label"]
+    labels = [text for text in axes.texts if text.get_label() == DIRECT]
     assert len(labels) == count or (not labels and len(axes.get_legend().get_texts()) == count)
     boxes = [label.get_window_extent() for label in labels]
     assert not overlapping(boxes)

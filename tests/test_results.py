@@ -164,7 +164,7 @@ def test_only_answers_to_one_question_are_tabulated():
 def test_results_need_true_labels_and_images():
     with pytest.raises(InputError, match="true labels"):
         summarize(replace(make_certificates(), true_label=None))
-    with pytest.raises(InputError, match="empty"):
+    with pytest.raises(InputError, match="nothing"):
         summarize(make_certificates(images=0))
 
 
@@ -180,6 +180,12 @@ def test_the_csv_parses_back_to_the_same_values():
         assert np.array_equal([float(row[name]) for row in rows], getattr(one, name)), name
     assert [row["correct"] == "1" for row in rows] == one.correct.tolist()
     assert [row["abstained"] == "1" for row in rows] == one.abstained.tolist()
+
+
+def test_the_csv_keeps_whole_sets_of_labels():
+    pairs = replace(make_certificates(images=2), label=np.array([[1, 2], [3, 4]]), labels="set")
+    assert [row["label"] for row in csv.DictReader(io.StringIO(csv_text(pairs)))] == ["1 2", "3 4"]
+    assert "any of the certified labels" in guarantee(pairs)
 
 
 def test_the_csv_of_unlabelled_images_leaves_the_truth_empty():

@@ -1,5 +1,12 @@
 """Certificates -> figures: accuracy by radius, by k, radius by probability, example images."""
 
+from radii.errors import missing_extra
+
+try:
+    import matplotlib  # noqa: F401  (so that every module below may import it plainly)
+except ImportError as cause:
+    raise missing_extra("drawing figures", "report", cause) from cause
+
 from radii.plots.curves import accuracy_by_k, accuracy_by_noise
 from radii.plots.strip import image_strip
 from radii.plots.style import noise_colour, png_bytes, shades, svg_text

@@ -11,6 +11,7 @@ from matplotlib.text import Text
 
 from radii.plots.style import INK, PAPER, TEXT, readable
 
+DIRECT = "direct label"
 _PAD = 3.0  # pixels between a label and whatever it must not touch
 _GAP = 4.0  # pixels between a label and its own curve
 
@@ -58,7 +59,7 @@ def _label_inline(axes: Axes, curves: Sequence[Curve]) -> bool:
         name = curve.name.split()[-1] if place else curve.name
         x, y = axes.transData.inverted().transform(crossing)
         text = axes.text(x, y, name, ha="center", va="center")
-        text.set(color=readable(curve.colour), fontsize=TEXT - 0.7, zorder=5, gid="label")
+        text.set(color=readable(curve.colour), fontsize=TEXT - 0.7, zorder=5, label=DIRECT)
         text.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": PAPER, "edgecolor": "none"})
         half = _size(text) / 2
         placed.append(text)
@@ -98,7 +99,7 @@ def _label_beside(axes: Axes, curves: Sequence[Curve], rising: bool) -> bool:
             color=readable(curve.colour),
             fontsize=TEXT,
             zorder=5,
-            gid="label",
+            label=DIRECT,
         )
         placed.append(text)
         box = _freest_box(axes, _size(text), path, others, boxes, rising)

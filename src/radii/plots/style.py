@@ -6,18 +6,14 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from radii.certificates import Certificates
-from radii.errors import missing_extra
-from radii.noises import NOISES
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 
-try:
-    from matplotlib import rc_context
-    from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.colors import to_hex, to_rgb
-    from matplotlib.figure import Figure
-except ImportError as cause:
-    raise missing_extra("drawing figures", "report", cause) from cause
+from radii.certificates import Certificates
+from radii.noises import NOISES
 
 INK, SOFT, GRID, PAPER = "#20242a", "#68707a", "#e4e7eb", "#ffffff"
 # Okabe & Ito 2008: told apart with every kind of colour vision. The order is that of the list of noises.
@@ -109,7 +105,7 @@ def write_caption(figure: Figure, caption: str) -> None:
         f"{NO_BREAK}·\n", "\n"
     )
     place = {"x": 0.09 / width, "y": 0.09 / height}
-    figure.text(**place, s=text, fontsize=SMALL, color=SOFT, va="bottom", linespacing=1.35, gid="caption")
+    figure.text(**place, s=text, fontsize=SMALL, color=SOFT, va="bottom", linespacing=1.35)
 
 
 def caption_text(certificates: Iterable[Certificates]) -> str:

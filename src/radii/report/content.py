@@ -5,9 +5,9 @@ from typing import Any
 
 from radii.certificates import Certificates
 from radii.errors import InputError
-from radii.plots.style import noise_colour
+from radii.plots.style import run_colours
 from radii.report.runs import Run, by_name
-from radii.results import NORM_NAMES, AccuracyTable, guarantee, radius_text, summarize, tabulate
+from radii.results import NORM_NAMES, AccuracyTable, radius_text, summarize, tabulate, unit_text
 
 NORM_WORDS = {
     "l0": "a few {unit}s change, each as far as it can",
@@ -35,11 +35,11 @@ def main_tables(runs: Sequence[Run], norms: Sequence[str]) -> dict[str, Accuracy
 
 def table_rows(table: AccuracyTable, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Rows of a table for the page: name, colour, and cells with their text and whether they are best."""
-    colours = {run.name: noise_colour(run.noise.name) for run in runs}
+    coloured = colours(runs)
     return [
         {
             "name": name,
-            "colour": colours[name],
+            "colour": coloured[name],
             "cells": [
                 {"text": percent(share), "best": bool(top)} for share, top in zip(shares, best, strict=True)
             ],
@@ -57,14 +57,14 @@ def rank_tables(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
 
 def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
     """For each run and k: accuracy without perturbation, abstention, and the radii that images reach."""
-    rows = []
+    rows, coloured = [], colours(runs)
     for run in runs:
         for one in run.ranks(norm):
             found = summarize(one)
             radii = [found.mean_radius, *found.quantiles.values()]
             shares = [percent(found.accuracy), percent(found.abstention)]
             cells = [str(one.k), *shares, *(radius_text(radius, norm) for radius in radii)]
-            rows.append({"name": run.name, "colour": noise_colour(run.noise.name), "cells": cells})
+            rows.append({"name": run.name, "colour": coloured[run.name], "cells": cells})
     return rows
 
 
@@ -96,11 +96,9 @@ def _leader(table: AccuracyTable, norm: str) -> tuple[str, str]:
     """The best runs at the middle radius of a table, or none, and what they reach there."""
     middle = len(table.radii) // 2
     best = [name for name, top in zip(table.names, table.best[:, middle], strict=True) if top]
-    radius = (
-        f"{table.headers[middle]} changed {table.unit}{'s' * (table.radii[middle] != 1)}"
-        if norm == "l0"
-        else table.headers[middle]
-    )
+    radius = table.headers[middle]
+    if norm == "l0":
+        radius += f" changed {table.unit}{'s' * (radius != '1')}"
     if not best:
         return "", f"{NORM_NAMES[norm]} changes up to {radius}"
     return " or ".join(
@@ -151,9 +149,25 @@ def rules(runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, str]]:
     ]
 
 
-def promises(runs: Sequence[Run]) -> list[str]:
-    """The guarantee of every kind of certificate on the page, each once."""
-    return list(dict.fromkeys(guarantee(one) for one in _all(runs)))
+def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
+    """What every radius on the page promises, said once; the exact sentence of each is in its JSON."""
+    every = _all(runs)
+    odds = _range(f"{1 - one.alpha:.10g}" for one in every)
+    ks = _listed([str(k) for k in sorted({one.k for one in every})])
+    units = {norm: unit_text(norm, one.unit) for norm in norms for one in every if one.norm == norm}
+    return [
+        f"For each image, with probability at least {odds} over its noise draws, no perturbation whose size is at most"
+        " the radius pushes the certified label out of the k most probable labels of the smoothed classifier"
+        f" (k = {ks}).",
+        f"Sizes: {'; '.join(f'{NORM_NAMES[norm]} in {unit}' for norm, unit in units.items())}.",
+        "The probability is that of each certificate by itself, not of all images at once.",
+    ]
+
+
+def colours(runs: Sequence[Run]) -> dict[str, str]:
+    """The colour of each run: that of its curves."""
+    firsts = [next(iter(run.certificates.values())) for run in runs]
+    return dict(zip((run.name for run in runs), run_colours(firsts), strict=True))
 
 
 def check_truth(runs: Sequence[Run]) -> None:

@@ -17,7 +17,7 @@ except ImportError as cause:
 from radii.exports import csv_text, json_text, summary, table_json, table_markdown, write_whole
 from radii.report import content
 from radii.report.examples import MOST_RUNS, Examples, example_cards
-from radii.report.pictures import colour_rules, keep_strips, norm_pictures
+from radii.report.pictures import colour_rules, keep_strips, norm_pictures, rank_pictures
 from radii.report.runs import Run, check_runs, norms_of
 from radii.results import NORM_NAMES, QUANTILES, AccuracyTable, unit_text
 
@@ -47,7 +47,7 @@ def write_report(
         "facts": content.facts(several),
         "laws": content.laws(several),
         "rules": content.rules(several, norms),
-        "promises": content.promises(several),
+        "promises": content.promises(several, norms),
         "examples": _examples(several, norms, examples, target),
         "files": _write_files(several, tables, target),
     }
@@ -68,6 +68,7 @@ def _section(runs: Sequence[Run], norm: str, table: AccuracyTable, folder: Path)
         "quantiles": [f"{share:.0%}" for share in QUANTILES],
         "radii": content.radius_rows(runs, norm),
         "pictures": norm_pictures(runs, norm, folder),
+        "rank_pictures": rank_pictures(runs, norm, folder),
     }
 
 
@@ -108,7 +109,10 @@ def _render(values: dict[str, Any]) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["code"] = _code
     template = environment.from_string((package / "page.html").read_text(encoding="utf-8"))
-    drawings = "".join(picture.svg for section in values["sections"] for picture in section["pictures"])
+    pictures = [
+        picture for one in values["sections"] for picture in (*one["pictures"], *one["rank_pictures"])
+    ]
+    drawings = "".join(picture.svg for picture in pictures)
     style = (package / "page.css").read_text(encoding="utf-8")
     return template.render(**values, style=style, colours=colour_rules(drawings))
 

@@ -39,21 +39,26 @@ class Picture:
 
 
 def norm_pictures(runs: Sequence[Run], norm: str, folder: Path) -> list[Picture]:
-    """The noises compared, what theory allows them, and each noise with k as the parameter."""
+    """The noises compared, and what theory allows them."""
     compared, name = by_name(runs, norm), NORM_NAMES[norm]
     first = next(iter(compared.values()))
     known: dict[str, Any] = {"unit": first.unit, "n": first.n, "alpha": first.alpha}
     theory = radius_by_probability(equal_noises(runs, norm), norm, first.shape, **known)
     words = f"Certified {name} radius against the lower bound on the label's probability, at equal sigma."
-    pictures = [
+    return [
         _keep(accuracy_by_noise(compared), f"accuracy-{norm}", _compared_words(compared, norm), folder),
         _keep(theory, f"radius-{norm}", words, folder),
     ]
+
+
+def rank_pictures(runs: Sequence[Run], norm: str, folder: Path) -> list[Picture]:
+    """Each run that has several k, with k as the parameter."""
+    pictures = []
     for run in runs:
         ranks = run.ranks(norm)
         if len(ranks) > 1:
             places = ", ".join(str(one.k) for one in ranks)
-            words = f"Certified top-k accuracy against {name} radius, {run.name}, k = {places}."
+            words = f"Certified top-k accuracy against {NORM_NAMES[norm]} radius, {run.name}, k = {places}."
             pictures.append(_keep(accuracy_by_k(ranks), f"topk-{norm}-{run.slug}", words, folder))
     return pictures
 
