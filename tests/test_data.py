@@ -1,6 +1,7 @@
 """Data sets: splits, parts, and folders that are not what they should be."""
 
 import io
+import os
 import tarfile
 
 import numpy as np
@@ -192,3 +193,19 @@ def test_broken_archive(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(b"no archive")
     with pytest.raises(InputError, match="delete it and try again"):
         cifar10.extract(tmp_path / "a.tar.gz", tmp_path)
+
+
+@pytest.fixture
+def real_cifar():
+    folder = os.environ.get("RADII_DATA_DIR", "")
+    if not os.path.isdir(folder):
+        pytest.skip("needs a folder with CIFAR-10, named by RADII_DATA_DIR")
+    return folder
+
+
+def test_real_cifar(real_cifar):
+    test = load_data("cifar10", "test", real_cifar)
+    assert test.classes[:3] == ("airplane", "automobile", "bird") and test.labels[:4].tolist() == [3, 8, 8, 0]
+    assert (torch.bincount(test.labels) == 1000).all()
+    means = test.images().mean((0, 2, 3))
+    assert torch.allclose(means, torch.tensor([0.494, 0.485, 0.450]), atol=2e-3)

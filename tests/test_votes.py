@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -284,3 +286,8 @@ def test_a_wrong_header_with_a_right_digest(tmp_path, change, message):
     radii.parquet.write(tmp_path / "v", columns, header | change, 1)
     with pytest.raises(InputError, match=message):
         load_votes(tmp_path / "v")
+
+
+def test_votes_can_be_read_without_torch_and_imported_without_pyarrow():
+    code = "import sys, radii.votes; assert 'torch' not in sys.modules and 'pyarrow' not in sys.modules, 'too much'"
+    subprocess.run([sys.executable, "-c", code], check=True)
