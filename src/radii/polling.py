@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from radii.streams import Stream
 
 Ask = Callable[[Tensor], Tensor]
 
-WORKERS = 2
+WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
 """Threads that draw noise while the model runs; numpy lets go of the interpreter lock meanwhile."""
 
 
