@@ -80,7 +80,7 @@ def test_the_drawn_steps_are_the_certified_accuracy(norm):
 def test_many_steps_are_merged_downwards_and_invisibly():
     one = make_certificates(images=20_000)
     x, y = step_path(one)
-    assert len(x) <= 1600
+    assert len(x) <= 1200
     at = np.random.default_rng(2).uniform(0, one.radius.max(), 500)
     drawn, true = y[np.searchsorted(x, at) - 1], one.accuracy(at)
     assert (drawn <= true).all()

@@ -166,6 +166,7 @@ def test_the_method_is_read_off_the_certificates(runs, page):
 
 def test_exports_parse_back_to_the_results(runs, folder):
     saved = json.loads((folder / "results.json").read_text())
+    assert len(saved["tables"]) == len(NORMS) * 2
     for run in runs:
         for (norm, k), one in run.certificates.items():
             rows = list(
@@ -200,7 +201,7 @@ def test_the_summary_names_the_best_of_each_norm(runs):
     best = tables["l2"].names[int(tables["l2"].shares[:, middle].argmax())]
     assert f"{best} certifies the most" in first
     assert (
-        f"ℓ₂ ({100 * tables['l2'].shares[:, middle].max():.1f} % up to {tables['l2'].headers[middle]})"
+        f"ℓ₂ ({100 * tables['l2'].shares[:, middle].max():.1f}\N{NO-BREAK SPACE}% up to {tables['l2'].headers[middle]})"
         in first
     )
     assert "60 images" in first and "0.999" in second and "100,000" in second
@@ -228,6 +229,7 @@ def test_noises_are_compared_at_the_sigma_that_most_runs_use():
     several = [make_run("laplace", sigma=0.25), make_run("gaussian"), make_run("uniform")]
     assert {noise.sigma for noise in equal_noises(several, "l2")} == {0.5}
     assert len(equal_noises(several, "l2")) == 3
+    assert {noise.sigma for noise in equal_noises(several[:2], "l2")} == {0.5}, "the larger of equals"
 
 
 def test_runs_that_do_not_fit_are_refused(tmp_path):

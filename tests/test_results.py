@@ -134,6 +134,13 @@ def test_round_radii_suit_any_sigma(norm, sigma):
         assert norm == "l0" or len(radii) >= 3
 
 
+def test_round_radii_of_several_sigmas_show_each_of_them():
+    several = [make_certificates("laplace", "l1", sigma=sigma, images=200) for sigma in (0.12, 0.5, 1.0)]
+    radii = round_radii(several)
+    assert len(radii) == 7 and (np.array(radii[2:]) <= 2.6 * np.array(radii[1:-1])).all()
+    assert all(one.accuracy(radii[1:2])[0] > 0.05 for one in several)
+
+
 def test_round_radii_of_nothing_certified_are_still_round():
     for norm in NORMS:
         nothing = replace(make_certificates(norm=norm), radius=np.zeros(120))
@@ -200,7 +207,9 @@ def test_the_json_identifies_the_certificates_and_holds_their_results():
     assert {name: read[name] for name in expected} == expected
     assert read["data"] == one.data and read["guarantee"] == guarantee(one)
     assert read["results"]["mean_radius"] == certified_radii(one).mean()
-    assert np.array_equal(read["curve"]["accuracy"], one.accuracy(read["curve"]["radii"]))
+    assert read["results"]["quantiles"] == {
+        f"{share:g}": radius for share, radius in summarize(one).quantiles.items()
+    }
 
 
 def test_tables_are_exported_whole():

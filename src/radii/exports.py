@@ -3,14 +3,14 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from radii.certificates import Certificates
-from radii.results import AccuracyTable, accuracy_curve, identity, summarize
+from radii.files import replacing
+from radii.results import AccuracyTable, identity, summarize
 
 COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
 
@@ -40,11 +40,9 @@ def csv_text(certificates: Certificates) -> str:
 
 def summary(certificates: Certificates) -> dict[str, Any]:
     """What the certificates are, what they promise and what they reach, ready for JSON."""
-    radii, shares = accuracy_curve(certificates)
     reached = asdict(summarize(certificates))
     reached["quantiles"] = {f"{share:g}": radius for share, radius in reached["quantiles"].items()}
-    curve = {"radii": radii.tolist(), "accuracy": shares.tolist()}
-    return {**identity(certificates), "results": reached, "curve": curve}
+    return {**identity(certificates), "results": reached}
 
 
 def table_json(table: AccuracyTable) -> dict[str, Any]:
@@ -75,11 +73,6 @@ def json_text(values: Mapping[str, Any]) -> str:
 
 def write_whole(path: Path, content: str | bytes) -> Path:
     """Write a file so that at any moment it is either the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
     return path

@@ -123,7 +123,8 @@ def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
 def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[float]:
     """0 and up to `most` round radii, spread evenly to where the best curve falls below 5 %.
 
-    Multiples of 1/255 (or of a round part of it) for linf, whole units for l0.
+    Multiples of 1/255 (or of a round part of it) for linf, whole units for l0. Where the noise levels differ
+    much, so do the radii: then each is about twice the one before, so that small levels show as well.
     """
     several = list(certificates)
     norm, _, _ = same_question(several)
@@ -133,6 +134,9 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
         return _round_counts(last, most)
     steps = _LINF_STEPS if norm == "linf" else _STEPS
     reached = Fraction(last)
+    sigmas = [one.noise.sigma for one in several]
+    if max(sigmas) >= 3 * min(sigmas):
+        return [0.0, *(float(step) for step in [step for step in steps if step <= reached][-most:])]
     step = next((step for step in steps if reached <= most * step), steps[-1])
     return [float(step * multiple) for multiple in range(reached // step + 1)]
 

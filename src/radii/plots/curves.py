@@ -15,7 +15,7 @@ from radii.results import NORM_NAMES, accuracy_curve, same_question
 
 _SHARE = "share of all images with the true label certified up to the radius"
 _SHARE_K = "share of all images with the true label certified among the top k up to the radius"
-_MOST_STEPS = 800
+_MOST_STEPS = 600
 
 
 def accuracy_by_noise(certificates: Mapping[str, Certificates]) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
-from radii.plots.style import INK, PAPER, TEXT, readable
+from radii.plots.style import INK, PAPER, SMALL, TEXT, readable
 
 DIRECT = "direct label"
 _PAD = 3.0  # pixels between a label and whatever it must not touch
@@ -42,7 +42,9 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, rising: bool = False, in
     ):
         order = sorted(range(len(curves)), key=lambda place: -_area(curves[place]))
         handles: list[Artist] = [axes.lines[place] for place in order]
-        style: dict[str, Any] = {"frameon": False, "fontsize": TEXT, "labelcolor": INK, "handlelength": 1.4}
+        size, between = (TEXT, 0.5) if len(curves) <= 6 else (SMALL - 0.8, 0.2)
+        style: dict[str, Any] = {"frameon": False, "labelcolor": INK, "handlelength": 1.4}
+        style |= {"fontsize": size, "labelspacing": between}
         axes.legend(handles=handles, loc="upper left" if rising else "upper right", **style)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from radii.certificates import Certificates
 from radii.errors import InputError
-from radii.plots.style import run_colours
+from radii.norms import NORMS
+from radii.plots.style import NO_BREAK, run_colours
 from radii.report.runs import Run, by_name
 from radii.results import NORM_NAMES, AccuracyTable, radius_text, summarize, tabulate, unit_text
 
@@ -50,9 +51,14 @@ def table_rows(table: AccuracyTable, runs: Sequence[Run]) -> list[dict[str, Any]
 
 def rank_tables(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
     """Certified top-k accuracy at the round radii of each k above the smallest."""
-    ks = sorted({one.k for run in runs for one in run.ranks(norm)})[1:]
-    tables = [tabulate(by_name(runs, norm, k)) for k in ks]
+    tables = all_tables(runs, [norm])[1:]
     return [{"k": table.k, "headers": table.headers, "rows": table_rows(table, runs)} for table in tables]
+
+
+def all_tables(runs: Sequence[Run], norms: Sequence[str] = NORMS) -> list[AccuracyTable]:
+    """Certified accuracy at round radii, one table for each norm and k."""
+    asked = sorted({(norm, one.k) for norm in norms for run in runs for one in run.ranks(norm)})
+    return [tabulate(by_name(runs, norm, k)) for norm, k in asked]
 
 
 def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
@@ -103,7 +109,7 @@ def _leader(table: AccuracyTable, norm: str) -> tuple[str, str]:
         return "", f"{NORM_NAMES[norm]} changes up to {radius}"
     return " or ".join(
         best
-    ), f"{NORM_NAMES[norm]} ({percent(table.shares[:, middle].max())} % up to {radius})"
+    ), f"{NORM_NAMES[norm]} ({percent(table.shares[:, middle].max())}{NO_BREAK}% up to {radius})"
 
 
 def _listed(parts: Sequence[str]) -> str:

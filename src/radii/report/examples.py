@@ -10,7 +10,7 @@ import numpy as np
 
 from radii.certificates import Certificates
 from radii.errors import InputError
-from radii.plots.strip import as_picture, class_name, labels_text
+from radii.plots.strip import as_picture, labels_text
 from radii.report.runs import Run
 from radii.results import NORM_NAMES, certified_radii, radius_text
 
@@ -84,6 +84,3 @@ def picture_uri(image: np.ndarray) -> str:
     content = io.BytesIO()
     imsave(content, as_picture(image), format="png", cmap="gray", vmin=0, vmax=255)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
-
-
-__all__ = ["Examples", "choose_examples", "class_name", "example_cards", "picture_uri"]

@@ -85,7 +85,7 @@ def _examples(
 
 def _write_files(runs: Sequence[Run], tables: dict[str, AccuracyTable], folder: Path) -> list[dict[str, str]]:
     """Certificates and tables for other programs; their addresses and what they hold."""
-    links = [{"file": "results.json", "words": "every summary, curve and table, with what identifies them"}]
+    links = [{"file": "results.json", "words": "every summary and table, with what identifies them"}]
     for run in runs:
         for (norm, k), one in run.certificates.items():
             file = f"certificates/{run.slug}-{norm}-top{k}.csv"
@@ -94,7 +94,7 @@ def _write_files(runs: Sequence[Run], tables: dict[str, AccuracyTable], folder: 
                 {"file": file, "words": f"{run.name}, {NORM_NAMES[norm]}, k = {k}: one row an image"}
             )
     summaries = {run.name: [summary(one) for one in run.certificates.values()] for run in runs}
-    found = {"tables": [table_json(table) for table in tables.values()], "runs": summaries}
+    found = {"tables": [table_json(table) for table in content.all_tables(runs)], "runs": summaries}
     write_whole(folder / "results.json", json_text(found))
     headings = (
         f"## {NORM_NAMES[norm]}, k = {table.k}\n\n{table_markdown(table)}" for norm, table in tables.items()

@@ -65,7 +65,8 @@ def rank_pictures(runs: Sequence[Run], norm: str, folder: Path) -> list[Picture]
 
 def equal_noises(runs: Sequence[Run], norm: str) -> list[Noise]:
     """One noise of each kind that has a rule for `norm`, all at the sigma that most runs use."""
-    sigma = Counter(run.noise.sigma for run in runs).most_common(1)[0][0]
+    counts = Counter(run.noise.sigma for run in runs)
+    sigma = max(counts, key=lambda sigma: (counts[sigma], sigma))
     kinds = dict.fromkeys(type(run.noise) for run in runs if norm in run.noise.rules)
     return [kind(sigma) for kind in kinds]
 
