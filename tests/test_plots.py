@@ -1,5 +1,7 @@
 """Figures: what is drawn is what was found, and every figure says what was measured."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -118,6 +120,14 @@ def test_axes_end_where_the_last_curve_does_and_share_one_height(norm):
     )
     assert axes.get_ylim() == (0, 1)
     assert last <= axes.get_xlim()[1] <= 1.05 * last
+
+
+def test_an_l0_axis_counts_whole_units_even_where_nothing_is_certified():
+    nothing = replace(make_certificates(norm="l0"), radius=np.zeros(120))
+    figure = accuracy_by_noise({"Laplace": nothing})
+    figure.canvas.draw()
+    ticks = [tick for tick in figure.axes[0].get_xticks() if -0.5 <= tick <= 1.5]
+    assert ticks == [0, 1]
 
 
 def test_linf_is_drawn_in_grey_levels():

@@ -211,7 +211,7 @@ def test_nothing_certified_is_said_so():
     nothing = replace(make_certificates(norm="l2"), radius=np.zeros(120))
     run = Run("Laplace", {("l2", 1): nothing})
     assert (
-        "nothing is certified against ℓ₂"
+        "nothing is certified against ℓ₂ changes up to 0.25"
         in summary_sentences([run], {"l2": tabulate({"Laplace": nothing})})[0]
     )
 

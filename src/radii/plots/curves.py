@@ -108,8 +108,8 @@ def _one_noise(certificates: Iterable[Certificates]) -> str:
 
 def _limit(axes: Axes, curves: Sequence[Curve], norm: str) -> None:
     """0 to 100 % upwards; to the right as far as anything is certified."""
-    last = max(curve.x[-1] for curve in curves)
-    first = -0.5 if norm == "l0" else 0.0
+    first, least = (-0.5, 1.5) if norm == "l0" else (0.0, 0.0)
+    last = max(least, *(curve.x[-1] for curve in curves))
     axes.set_xlim(first, last + 0.02 * (last - first) if last > first else 1.0)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_locator(MaxNLocator(5))

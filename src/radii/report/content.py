@@ -99,17 +99,17 @@ def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> 
 
 
 def _leader(table: AccuracyTable, norm: str) -> tuple[str, str]:
-    """The best runs at the middle radius of a table, or none, and what they reach there."""
+    """The best runs near the middle radius of a table, or none, and what they reach there."""
     middle = len(table.radii) // 2
-    best = [name for name, top in zip(table.names, table.best[:, middle], strict=True) if top]
-    radius = table.headers[middle]
+    column = next((column for column in range(middle, 0, -1) if table.best[:, column].any()), 1)
+    best = [name for name, top in zip(table.names, table.best[:, column], strict=True) if top]
+    radius = table.headers[column]
     if norm == "l0":
         radius += f" changed {table.unit}{'s' * (radius != '1')}"
     if not best:
         return "", f"{NORM_NAMES[norm]} changes up to {radius}"
-    return " or ".join(
-        best
-    ), f"{NORM_NAMES[norm]} ({percent(table.shares[:, middle].max())}{NO_BREAK}% up to {radius})"
+    share = percent(table.shares[:, column].max())
+    return " or ".join(best), f"{NORM_NAMES[norm]} ({share}{NO_BREAK}% up to {radius})"
 
 
 def _listed(parts: Sequence[str]) -> str:
