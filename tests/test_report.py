@@ -225,6 +225,16 @@ def test_examples_span_the_radii_and_show_failures():
     assert not one.correct[rows[6]] and one.abstained[rows[7]]
 
 
+def test_examples_are_found_where_no_radius_is_above_zero():
+    one = replace(make_certificates(images=200), radius=np.zeros(200))
+    rows = choose_examples(one, 8)
+    assert (
+        len(set(rows)) == 8
+        and (np.diff(one.lower[rows[:6]]) <= 0).all()
+        and not one.abstained[rows[:6]].any()
+    )
+
+
 def test_noises_are_compared_at_the_sigma_that_most_runs_use():
     several = [make_run("laplace", sigma=0.25), make_run("gaussian"), make_run("uniform")]
     assert {noise.sigma for noise in equal_noises(several, "l2")} == {0.5}

@@ -12,7 +12,7 @@ from radii.certificates import Certificates
 from radii.errors import InputError
 from radii.plots.strip import as_picture, labels_text
 from radii.report.runs import Run
-from radii.results import NORM_NAMES, certified_radii, radius_text
+from radii.results import NORM_NAMES, radius_text
 
 MOST_RUNS = 4
 """Columns under one picture; more would not fit a phone."""
@@ -41,10 +41,12 @@ class Examples:
 
 def choose_examples(certificates: Certificates, count: int = 8) -> list[int]:
     """Rows worth showing: certified images from the largest radius to the smallest, a wrong one, an abstention."""
-    radii = certified_radii(certificates)
-    wrong = np.flatnonzero(~certificates.correct & ~certificates.abstained)[:1]
-    silent = np.flatnonzero(certificates.abstained)[:1]
-    ranked = np.argsort(-radii, kind="stable")[: np.count_nonzero(radii)]
+    one = certificates
+    wrong = np.flatnonzero(~one.correct & ~one.abstained)[:1]
+    silent = np.flatnonzero(one.abstained)[:1]
+    # Equal radii, as those of l0 often are, go by the probability of the label.
+    order = np.lexsort((-one.lower, -one.radius))
+    ranked = order[(one.correct & ~one.abstained)[order]]
     room = max(count - len(wrong) - len(silent), 0)
     spread = np.linspace(0, len(ranked) - 1, min(room, len(ranked))).round().astype(int)
     return [int(row) for row in np.concatenate([ranked[spread], wrong, silent])][:count]
