@@ -62,7 +62,15 @@ class DataSet:
             raise InputError(f"at least one image must be taken; got {count}")
         return self._take(slice(count), f"first {count}") if count < len(self) else self
 
-    def _take(self, rows: slice, words: str) -> "DataSet":
+    def at(self, positions: np.ndarray) -> "DataSet":
+        """The images at these `positions`, `(m,)`, of the split, in that order."""
+        rows = {int(position): row for row, position in enumerate(self.index)}
+        missing = [int(position) for position in positions if int(position) not in rows]
+        if missing:
+            raise InputError(f"{self.name} {self.split} has no image {missing[0]}: is it the same data set?")
+        return self._take([rows[int(position)] for position in positions], f"{len(positions)} chosen")
+
+    def _take(self, rows: slice | list[int], words: str) -> "DataSet":
         part = f"{words} of {len(self)}" if self.part == "all" else f"{words} of {self.part}"
         return replace(
             self, pixels=self.pixels[rows], labels=self.labels[rows], index=self.index[rows], part=part
