@@ -116,7 +116,7 @@ def test_radius_is_the_largest_that_passes(noise: radii.Noise, norm: str) -> Non
 
 
 @pytest.mark.parametrize("noise,norm", PAIRS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.lists(st.floats(0.02, 1), min_size=4, max_size=4), st.floats(0.3, 0.999))
 def test_more_knowledge_never_hurts(noise: radii.Noise, norm: str, weights: list[float], p: float) -> None:
     lower = np.array([p])
@@ -126,7 +126,8 @@ def test_more_knowledge_never_hurts(noise: radii.Noise, norm: str, weights: list
         for k in (1, 2, 3)
     ]
     alone = [certified_radius(noise, norm, lower, k=k, shape=SHAPE)[0] for k in (1, 2, 3)]
-    assert radius == sorted(radius) and alone == sorted(alone), "a larger k certifies more"
+    for found in (radius, alone):
+        assert np.all(np.diff(found) >= -1e-9 * np.array(found[:-1])), "a larger k certifies more"
     assert all(a <= b * (1 + 1e-9) for a, b in zip(alone, radius, strict=True))
     worse = certified_radius(noise, norm, lower * 0.99, np.cumsum(others[-2:])[None], k=2, shape=SHAPE)[0]
     assert worse <= radius[1] * (1 + 1e-9)

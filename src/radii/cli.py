@@ -1,5 +1,6 @@
 """The command line: each command reads files and writes files."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -295,6 +296,8 @@ def images_of(votes: Any, data_dir: Path | None) -> Any:
 
 def main() -> None:
     """Run a command; what the user can mend ends in one sentence and exit status 2."""
+    # OpenMP threads that spin while they wait make a busy machine many times slower; read when torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with one_sentence():
         try:
             status = app(standalone_mode=False)
