@@ -8,7 +8,7 @@ from mpmath import iv, mp
 
 from radii.composition import hockey_stick
 from radii.dimension_free import Majorant, cdf, load_majorants, quantile, rate
-from radii.noises import Laplace
+from radii.noises import Laplace, laplace
 from radii.radius import certified_radius
 
 MAJORANTS = load_majorants()
@@ -146,3 +146,8 @@ def test_few_features_use_the_l1_ball() -> None:
     l2 = certified_radius(Laplace(1.0), "l2", p, shape=(2,))
     assert l2[1] == pytest.approx(l1[1] / np.sqrt(2), rel=1e-9)
     assert l2[0] > l1[0] / np.sqrt(2) * 1.1
+
+
+def test_from_few_features_on_the_l1_ball_is_never_better() -> None:
+    p = np.concatenate([np.linspace(0.5001, 0.99, 500), 1 - np.geomspace(0.01, 1.2e-16, 500)])
+    assert np.all(quantile(p) > laplace.quantile(p) / np.sqrt(laplace.FEW))

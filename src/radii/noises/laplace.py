@@ -12,6 +12,9 @@ from radii.noises.base import Noise, Rule, Source
 from radii.norms import Ball
 from radii.tradeoffs import Map, Tightest, TradeOffs, Translation
 
+# From here on the l1 ball is no better at any probability that a float can hold.
+FEW = 32
+
 
 def quantile(p: np.ndarray) -> np.ndarray:
     """Quantile of the Laplace law of scale 1."""
@@ -36,8 +39,10 @@ def l1(noise: Noise, ball: Ball) -> Translation:
 
 
 def l2(noise: Noise, ball: Ball) -> TradeOffs:
-    """The dimension-free bound, or that of the l1 ball of radius `r sqrt(d)`, which is better for few features."""
+    """The dimension-free bound, or that of the l1 ball of radius `r sqrt(d)`, which can be better for few features."""
     free = Translation(dimension_free.quantile, dimension_free.cdf, lambda r: r / noise.scale, noise.scale)
+    if ball.features > FEW:
+        return free
     root = math.sqrt(ball.features)
     return Tightest((free, one_feature(noise, lambda r: r * root, noise.scale)), noise.scale)
 
