@@ -79,53 +79,40 @@ class Rate:
 
     def integral(self, u: np.ndarray) -> np.ndarray:
         """Integral of `1 / G` from u to 1/2, for u in (0, 1/2]."""
-        line = np.clip(np.searchsorted(-self.edges, -u, side="left") - 1, 0, len(self.height) - 1)
+        line = np.clip(np.searchsorted(-self.edges, -u, side="left"), 1, len(self.height)) - 1
         return self.depth[line] + line_integral(self.height[line], self.slope[line], u, self.edges[line])
 
     def inverse(self, z: np.ndarray) -> np.ndarray:
-        """The u at which the integral is z; 0 beyond its end."""
-        line = np.clip(np.searchsorted(self.depth, z, side="right") - 1, 0, len(self.height) - 1)
+        """The u at which the integral is z, 0 beyond its end; for z of at least 0."""
+        line = np.minimum(np.searchsorted(self.depth, z, side="right"), len(self.height)) - 1
         height, slope, edge = self.height[line], self.slope[line], self.edges[line]
-        some = np.where(slope > 0, slope, 1)
-        fallen = np.where(
-            slope > 0,
-            (height / some + edge) * np.expm1(-slope * (z - self.depth[line])),
-            -height * (z - self.depth[line]),
-        )
-        return np.maximum(edge + fallen, 0)
+        return np.maximum(edge + (height / slope + edge) * np.expm1(-slope * (z - self.depth[line])), 0)
 
 
 def line_integral(height: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Integral of `1 / (height + slope u)` from low to high."""
-    share = (high - low) / (height + slope * low)
-    some = np.where(slope > 0, slope, 1)
-    return np.where(slope > 0, np.log1p(slope * share) / some, share)
+    return np.log1p(slope * (high - low) / (height + slope * low)) / slope
 
 
 @lru_cache(maxsize=1)
 def rate() -> Rate:
     """The lower envelope of all lines `H(tau) + tau u`, from u = 1/2 down."""
-    lines = [(m.tau, m.mean()) for m in load_majorants()]
-    kept: list[tuple[float, float]] = []
-    edges = [0.5]
-    for tau, height in lines:
+    kept: list[tuple[float, float, float]] = []  # slope, height, and the u below which the line is the lowest
+    for majorant in load_majorants():
+        # a level line is raised to a tiny slope, so that all have the same formulas
+        slope, height, edge = max(majorant.tau, 1e-9), majorant.mean(), 0.5
         while kept:
-            crossing = (kept[-1][1] - height) / (tau - kept[-1][0])
-            if crossing < edges[-1]:
+            edge = (kept[-1][1] - height) / (slope - kept[-1][0])
+            if edge < kept[-1][2]:
                 break
             kept.pop()
-            if len(edges) > 1:
-                edges.pop()
-        if kept:
-            edges.append(crossing)
-        kept.append((tau, height))
-        if len(edges) > 1 and edges[-1] <= 0:
-            kept.pop()
-            edges.pop()
-    slope, height = np.array(kept).T
-    borders = np.array([*edges, 0.0])
-    depth = np.concatenate([[0.0], np.cumsum(line_integral(height, slope, borders[1:], borders[:-1]))])
-    return Rate(height, slope, borders, depth)
+            edge = 0.5
+        if edge > 0:
+            kept.append((slope, height, edge))
+    slopes, heights, edges = np.array(kept).T
+    edges = np.append(edges, 0.0)
+    pieces = line_integral(heights, slopes, edges[1:], edges[:-1])
+    return Rate(heights, slopes, edges, np.concatenate([[0.0], np.cumsum(pieces)]))
 
 
 def quantile(p: np.ndarray) -> np.ndarray:
