@@ -172,3 +172,34 @@ def test_box_moves_lie_between_none_and_full() -> None:
     assert found[0] < found[1] < found[2]
     # half the move at half the scale is the same experiment
     np.testing.assert_allclose(found[2], ComposedUnits(1, 0.8).lower(p[2:], s[2:]), rtol=1e-5)
+
+
+def test_box_takes_the_farthest_moves_and_rounds_them_up() -> None:
+    p, one = np.array([0.9]), np.array([1])
+    uneven = np.full((1, 30, 2), 0.1)
+    uneven[0, 17] = 0.51
+    found = ComposedUnits(2, 0.4, uneven).lower(p, one)
+    # one unit is two features that move by 0.51, a little more after rounding up
+    exact = ComposedUnits(2, 0.4 / 0.51).lower(p, one)
+    assert found < exact < found + 0.02
+
+
+def test_no_region_rises_above_the_chord_by_more_than_the_bend() -> None:
+    # the lemma of docs/math/composition.md on intervals much wider than those of the table
+    features = 9
+    unit = 1 / np.sqrt(features)
+
+    def divergence(r: float, y: np.ndarray) -> np.ndarray:
+        cells = 300
+        curve = hockey_stick(r * unit / cells, np.array([cells]), np.array([features]))
+        return np.interp(y * r, np.arange(len(curve.divergence)) * curve.step, curve.divergence)
+
+    y = np.linspace(0, 3, 31)
+    for left, right in ((0.2, 0.6), (1.0, 1.5), (2.0, 3.0)):
+        ends = divergence(left, y), divergence(right, y)
+        affinity = ((1 + left * unit / 2) * np.exp(-left * unit / 2)) ** features
+        bend = 1 + y**2 * affinity * np.exp(y * (right - left / 2) - y**2 / 2)
+        for part in (0.25, 0.5, 0.75):
+            inside = divergence(left + part * (right - left), y)
+            chord = (1 - part) * ends[0] + part * ends[1]
+            assert np.all(inside <= chord + part * (1 - part) * (right - left) ** 2 / 2 * bend + 1e-6)

@@ -1,9 +1,11 @@
 """Bounds from counts: exact, on the safe side, and holding together."""
 
+from math import comb
+
 import numpy as np
 import pytest
 from mpmath import mp, mpf
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 from radii.errors import InputError
 from radii.intervals import METHODS, bounds, lower_bound, upper_bound
@@ -118,3 +120,19 @@ def test_refuses_what_are_not_counts(counts: list) -> None:
         bounds(np.array(counts), np.array([0]))
     with pytest.raises(InputError, match="label must"):
         bounds(np.array([[5, 3, 2]]), np.array([3]))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_two_event_bound_image_by_image(k: int) -> None:
+    # the statement in docs/math/statistics.md, spelled out with another library's quantiles
+    alpha = 0.01
+    for row in np.random.default_rng(2).multinomial(500, [0.4, 0.25, 0.2, 0.1, 0.05], 5):
+        n, y = row.sum(), row[0]
+        others = sorted(row[1:], reverse=True)
+        lower, rivals = bounds(row[None], np.array([0]), k=k, alpha=alpha)
+        low = beta.ppf(alpha / 2, y, n - y + 1)
+        assert lower[0] == pytest.approx(low, rel=1e-9)
+        for t in range(1, k + 1):
+            total = sum(others[k - t : k])
+            high = beta.ppf(1 - alpha / (2 * k) / comb(k, t), total + 1, n - total)
+            assert rivals[0, t - 1] == pytest.approx(min(high, t / k * (1 - low)), rel=1e-9)

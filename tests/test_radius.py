@@ -133,6 +133,13 @@ def test_more_knowledge_never_hurts(noise: radii.Noise, norm: str, weights: list
     assert worse <= radius[1] * (1 + 1e-9)
 
 
+def test_rivals_never_have_more_than_the_label_leaves() -> None:
+    p = np.array([0.6, 0.9])
+    for noise in NOISES:
+        alone = certified_radius(noise, "l1", p, shape=SHAPE)
+        np.testing.assert_array_equal(certified_radius(noise, "l1", p, np.ones((2, 1)), shape=SHAPE), alone)
+
+
 def test_from_the_label_alone_a_top_k_certificate_needs_one_in_k_plus_one() -> None:
     for noise in NOISES:
         for k in (1, 2, 4):
