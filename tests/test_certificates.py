@@ -135,7 +135,7 @@ def test_refuses_what_the_votes_do_not_hold() -> None:
 
 def test_says_when_n_is_too_small_and_how_many_draws_would_do() -> None:
     votes = make_votes([[5, 0, 0, 0]])
-    with pytest.raises(InputError, match=r"n = 5 draws cannot certify anything .* about 11 draws"):
+    with pytest.raises(InputError, match=r"n = 5 draws cannot certify anything .* at least 11 draws"):
         certify(votes, "l2")
     assert certify(make_votes([[11, 0, 0, 0]]), "l2").radius[0] > 0
     with pytest.raises(InputError, match="n = 10 draws"):

@@ -160,13 +160,21 @@ def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.nd
 def check_reach(n: int, k: int, alpha: float, method: str, classes: int) -> None:
     """Refuse a number of draws at which not even unanimous votes would certify anything."""
     if not unanimous(n, k, alpha, method, classes)[2]:
-        enough = n
-        while not unanimous(enough, k, alpha, method, classes)[2]:
-            enough += 1 + enough // 100
         raise InputError(
             f"n = {n} draws cannot certify anything at alpha = {alpha:g} and k = {k}: even unanimous votes leave the "
-            f"label unconfirmed; take about {enough} draws or more"
+            f"label unconfirmed; take at least {least_draws(k, alpha, method, classes)} draws"
         )
+
+
+def least_draws(k: int, alpha: float, method: str, classes: int) -> int:
+    """The smallest number of draws at which unanimous votes confirm a label."""
+    few, enough = 0, 1
+    while not unanimous(enough, k, alpha, method, classes)[2]:
+        few, enough = enough, 2 * enough
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if unanimous(middle, k, alpha, method, classes)[2] else (middle, enough)
+    return enough
 
 
 def unanimous(n: int, k: int, alpha: float, method: str, classes: int) -> tuple[np.ndarray, np.ndarray, bool]:
