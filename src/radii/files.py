@@ -1,8 +1,9 @@
 """Files that are either whole or not there."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,9 +24,29 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except OSError as error:
+        # a full disk names no file, and the temporary name says nothing to the reader
+        error.filename = str(path)
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def check_writable(path: str | Path) -> None:
+    """Fail at once where a file written hours from now would fail: make its folder, open and remove a file there."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.touch()
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    part.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

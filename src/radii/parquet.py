@@ -64,6 +64,8 @@ def _open(path: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the votes file, for example {path / 'votes.parquet'}")
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     try:
