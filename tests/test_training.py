@@ -187,7 +187,8 @@ def test_load_run_gives_back_the_model(tmp_path):
 def test_progress_and_no_overwriting(tmp_path):
     calls = []
     train(SHORT, toy_data(), tmp_path, progress=lambda *call: calls.append(call), device=CPU)
-    assert [call[:2] for call in calls] == [(1, 2), (2, 2)] and 0 <= calls[0][2]["accuracy"] <= 1
+    assert [call[:2] for call in calls] == [(done, 128) for done in range(16, 129, 16)]
+    assert calls[2][2] == {} and 0 <= calls[3][2]["accuracy"] <= 1 and calls[-1][2]["epoch"] == 2
     with pytest.raises(InputError, match="already holds a trained model"):
         train(SHORT, toy_data(), tmp_path, device=CPU)
 

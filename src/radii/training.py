@@ -12,12 +12,13 @@ from radii.data.augment import crop_and_flip
 from radii.data.base import DataSet
 from radii.devices import TensorSource, best_device, has_bfloat16
 from radii.errors import InputError
+from radii.files import check_writable
 from radii.losses import LOSSES
 from radii.models import make_model
 from radii.runs import WEIGHTS, Config, Recipe, save_config, save_metrics, save_model
 
 Progress = Callable[[int, int, dict[str, float]], object]
-"""Called after each epoch as `progress(epoch, epochs, metrics)`."""
+"""Called after each step as `progress(done, total, metrics)`, in images; the metrics are those of the last epoch."""
 
 WARM_UP = 0.2
 """Part of the steps in which the learning rate rises."""
@@ -41,16 +42,22 @@ def train(
     folder = Path(folder)
     if (folder / WEIGHTS).exists():
         raise InputError(f"{folder} already holds a trained model: choose another folder or remove it")
-    folder.mkdir(parents=True, exist_ok=True)
+    # what the recipe asks for is built before anything is written
+    loop = Loop(recipe, data, device or best_device())
     config = Config(recipe, data.shape, data.classes, data.description)
     save_config(folder, config)
-    loop = Loop(recipe, data, device or best_device())
+    check_writable(folder / WEIGHTS)
     rows: list[dict[str, float]] = []
-    for epoch in range(1, recipe.epochs + 1):
-        rows.append({"epoch": epoch, **loop.epoch()})
-        save_metrics(folder, rows)
+
+    def report(images: int) -> None:
         if progress is not None:
-            progress(epoch, recipe.epochs, rows[-1])
+            done = len(rows) * len(data) + images
+            progress(done, recipe.epochs * len(data), rows[-1] if rows else {})
+
+    for epoch in range(1, recipe.epochs + 1):
+        rows.append({"epoch": epoch, **loop.epoch(report)})
+        save_metrics(folder, rows)
+        report(0)
     save_model(folder, loop.model, config)
     return loop.model.eval()
 
@@ -74,14 +81,21 @@ class Loop:
         total = recipe.epochs * math.ceil(len(data) / recipe.batch)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: rate(step, total))
 
-    def epoch(self) -> dict[str, float]:
-        """Every image once, in random order; loss and accuracy are those of the noisy images while training."""
+    def epoch(self, report: Callable[[int], None]) -> dict[str, float]:
+        """Every image once, in random order; loss and accuracy are those of the noisy images while training.
+
+        `report` is called with the number of images seen after each step but the last.
+        """
         self.model.train()
         start = time.perf_counter()
         size = len(self.labels)
         order = torch.randperm(size, generator=self.source.generator, device=self.labels.device)
         loss, right = torch.zeros(2, device=self.labels.device)
+        seen = 0
         for rows in order.split(self.recipe.batch):
+            if seen:
+                report(seen)
+            seen += len(rows)
             step_loss, logits = self.step(self.pixels[rows], self.labels[rows])
             loss += step_loss * len(rows)
             right += (logits.argmax(1) == self.labels[rows]).sum()
