@@ -1,4 +1,4 @@
-"""Names beside the curves themselves, where there is room; a key in the corner where there is none."""
+"""Names beside the curves themselves, where there is room; a key where there is none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,9 +43,10 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, rising: bool = False, in
         order = sorted(range(len(curves)), key=lambda place: -_area(curves[place]))
         handles: list[Artist] = [axes.lines[place] for place in order]
         size, between = (TEXT, 0.5) if len(curves) <= 6 else (SMALL - 0.8, 0.2)
-        style: dict[str, Any] = {"frameon": False, "labelcolor": INK, "handlelength": 1.4}
-        style |= {"fontsize": size, "labelspacing": between}
-        axes.legend(handles=handles, loc="upper left" if rising else "upper right", **style)
+        style: dict[str, Any] = {"labelcolor": INK, "handlelength": 1.4, "fontsize": size}
+        style |= {"labelspacing": between, "borderaxespad": 0.2, "facecolor": PAPER, "edgecolor": "none"}
+        # where it covers no curve, and opaque for the case that there is no such place
+        axes.legend(handles=handles, loc="best", framealpha=1.0, **style).set_zorder(4)
 
 
 def _label_inline(axes: Axes, curves: Sequence[Curve]) -> bool:
