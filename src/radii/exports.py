@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -64,6 +65,11 @@ def table_markdown(table: AccuracyTable) -> str:
         cells = [f"{share:.1%}" for share in shares]
         rows.append([name, *(f"**{cell}**" if top else cell for cell, top in zip(cells, best, strict=True))])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name: small letters, digits, points and dashes."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "run"
 
 
 def json_text(values: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Writing the report: one page that loads nothing, and beside it figures, tables and certificates as files."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,23 @@ def write_report(
     *,
     title: str = "Certified robustness",
     examples: Examples | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Path:
     """Write `index.html` and the files it links to into `folder`; the address of the page.
 
     The page needs no network and no other file to be read: drawings and pictures are inside. Beside it:
     `figures/*.png`, `certificates/*.csv` (one row an image), `results.json` and `tables.md`. Each file is
-    written under a temporary name and renamed, the page last.
+    written under a temporary name and renamed, the page last. `progress(done, total)` is called on the way.
     """
     several, target = check_runs(runs), Path(folder)
     content.check_truth(several)
     norms = norms_of(several)
     tables = content.main_tables(several, norms)
-    sections = [_section(several, norm, tables[norm], target) for norm in norms]
+    sections: list[dict[str, Any]] = []
+    for norm in norms:
+        sections.append(_section(several, norm, tables[norm], target))
+        if progress is not None:
+            progress(len(sections), len(norms))
     values = {
         "title": title,
         "sentences": content.summary_sentences(several, tables),

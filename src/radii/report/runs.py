@@ -1,11 +1,11 @@
 """What a report compares: runs, each one noise with its certificates in several norms and for several k."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from radii.certificates import Certificates
 from radii.errors import InputError
+from radii.exports import slug
 from radii.noises import Noise
 from radii.norms import NORMS
 
@@ -35,7 +35,7 @@ class Run:
     @property
     def slug(self) -> str:
         """The name as part of a file name."""
-        return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.") or "run"
+        return slug(self.name)
 
     def ranks(self, norm: str) -> list[Certificates]:
         """Certificates of one norm, by k."""
