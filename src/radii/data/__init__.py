@@ -25,4 +25,12 @@ def load_data(name: str, split: str = "test", data_dir: str | Path | None = None
     return loader(split, None if data_dir is None else Path(data_dir))
 
 
-__all__ = ["DATASETS", "SPLITS", "DataSet", "load_data"]
+def load_described(description: str, data_dir: str | Path | None = None) -> DataSet:
+    """The whole split that `DataSet.description` speaks of, of which it may be a part."""
+    name, _, split = description.partition(",")[0].partition(" ")
+    if not split:
+        raise InputError(f"the votes name no data set that could be loaded; they say {description!r}")
+    return load_data(name, split, data_dir)
+
+
+__all__ = ["DATASETS", "SPLITS", "DataSet", "load_data", "load_described"]
