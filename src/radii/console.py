@@ -1,67 +1,128 @@
 """What the terminal shows: progress with the time left, tables, and errors in one sentence."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from types import MappingProxyType
+from typing import Any, NoReturn
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from radii.certificates import Certificates
 from radii.errors import InputError
-from radii.results import NORM_NAMES, radius_text, round_radii, summarize, tabulate, unit_text
+from radii.results import NORM_NAMES, radius_text, round_radii, same_question, summarize, tabulate, unit_text
 
 # a file or a pipe has no width of its own
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100)
 INTERRUPTED = 130
+LINES_EVERY = 5.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+Move = Callable[..., None]
+"""Called as `move(done, total)`, or with a mapping of metrics as the third argument."""
+
+
+class TimeLeft(ProgressColumn):
+    """The time left at the average pace so far; at the end, the time it took."""
+
+    def render(self, task: Task) -> Text:
+        taken = task.finished_time if task.finished else task.elapsed
+        moved = task.fields["moved"]
+        if task.finished or not moved:
+            return Text(f"{clock(taken or 0.0)}     ")
+        left = moved * (task.total or 0) / task.completed - (taken or 0.0)
+        return Text(f"{clock(max(left, 0.0))} left")
 
 
 @contextmanager
-def progress(words: str) -> Iterator[Callable[..., None]]:
-    """A bar with the time left, moved by calling what this yields with `(done, total)`; more is shown as text."""
+def progress(words: str, *, passing: bool = False) -> Iterator[Move]:
+    """Show how far a job is, and how long it will take: a bar, or a few lines where there is no terminal.
+
+    Yields what is to be called with `(done, total)`. A `passing` bar leaves nothing behind.
+    """
+    if not console.is_terminal:
+        yield lines(words, passing)
+        return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=16),
+        TaskProgressColumn(),
+        TimeLeft(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(words, total=None, note="")
+    with Progress(*columns, console=console, transient=passing) as bar:
+        task = bar.add_task(words, total=None, note="", moved=0.0)
 
-        def move(done: int, total: int, values: Mapping[str, float] = MappingProxyType({})) -> None:
-            note = "  ".join(
-                f"{name} {value:.4g}" for name, value in (values or {}).items() if name != "epoch"
-            )
-            bar.update(task, completed=done, total=total, note=note)
+        def move(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
+            moved = (bar.tasks[0].elapsed or 0.0) if done else 0.0
+            bar.update(task, completed=done, total=total, note=note(metrics), moved=moved)
 
         yield move
 
 
+def lines(words: str, passing: bool) -> Move:
+    """Progress for a file or a pipe: a line at most every five seconds, and one at the end."""
+    start = last = time.monotonic()
+
+    def move(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if (done < total and now - last < LINES_EVERY) or (done >= total and passing):
+            return
+        last, taken = now, now - start
+        left = f"{done / total:.0%}, {clock(taken * (total - done) / max(done, 1))} left"
+        state = left if done < total else f"done in {clock(taken)}"
+        console.print(", ".join(filter(None, [f"{words}: {state}", note(metrics)])))
+
+    return move
+
+
+def note(metrics: Mapping[str, float]) -> str:
+    """The metrics that say how a training goes, in a few letters."""
+    if not metrics:
+        return ""
+    return f"loss {metrics['loss']:.3g}, accuracy {metrics['accuracy']:.0%}"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    return str(timedelta(seconds=int(seconds)))
+
+
+def say(sentence: str) -> None:
+    """Print a sentence as it is: a path is never broken."""
+    console.print(sentence, soft_wrap=True)
+
+
 def accuracy_table(certificates: Mapping[str, Certificates]) -> Table:
-    """Certified accuracy at round radii, one row a name, with abstention and mean and median radius."""
-    found = tabulate(certificates, round_radii(certificates.values(), most=5))
+    """Certified accuracy at round radii, one row a name, with abstention and mean and median radius.
+
+    As many radii as the terminal has room for, five at most.
+    """
+    roomy = console.options.update(width=10 * console.width)
+    tables = (_accuracy_table(certificates, most) for most in (5, 4, 3, 2))
+    return next(
+        (table for table in tables if console.measure(table, options=roomy).maximum <= console.width),
+        _accuracy_table(certificates, 1),
+    )
+
+
+def _accuracy_table(certificates: Mapping[str, Certificates], most: int) -> Table:
+    found = tabulate(certificates, round_radii(certificates.values(), most=most))
     what = "certified accuracy" if found.k == 1 else f"certified top-{found.k} accuracy"
-    title = f"{NORM_NAMES[found.norm]}: {what} at a radius of at least"
-    caption = f"radii in {unit_text(found.norm, found.unit)}\n"
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
+    table = titled(f"{NORM_NAMES[found.norm]}: {what} at a radius of at least", found.norm, found.unit)
     table.add_column("", no_wrap=True)
     for header in (*found.headers, "abstained", "mean", "median"):
         table.add_column(header, justify="right", no_wrap=True)
     for name, shares, best in zip(found.names, found.shares, found.best, strict=True):
-        cells = [f"[bold]{x:.1%}[/bold]" if top else f"{x:.1%}" for x, top in zip(shares, best, strict=True)]
+        cells = [Text(f"{x:.1%}", style="bold" if top else "") for x, top in zip(shares, best, strict=True)]
         numbers = summarize(certificates[name])
         radii = [radius_text(radius, found.norm) for radius in (numbers.mean_radius, numbers.median_radius)]
         table.add_row(name, *cells, f"{numbers.abstention:.1%}", *radii)
@@ -70,12 +131,22 @@ def accuracy_table(certificates: Mapping[str, Certificates]) -> Table:
 
 def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
     """What can be said without true labels: how many labels are certified, and how far."""
-    table = Table("", "images", "abstained", "largest", "median radius of all", box=SIMPLE_HEAD)
+    norm, unit, k = same_question(certificates.values())
+    table = titled(f"{NORM_NAMES[norm]}: certified top-{k} radii, true labels unknown", norm, unit)
+    for header in ("", "images", "abstained", "largest", "median"):
+        table.add_column(header, justify="right" if header else "left", no_wrap=True)
     for name, one in certificates.items():
-        middle = sorted(one.radius)[(len(one) - 1) // 2]
-        shown = [radius_text(radius, one.norm) for radius in (one.radius.max(), middle)]
+        middle = np.sort(one.radius)[(len(one) - 1) // 2]
+        shown = [radius_text(radius, norm) for radius in (one.radius.max(), middle)]
         table.add_row(name, str(len(one)), f"{one.abstained.mean():.1%}", *shown)
     return table
+
+
+def titled(title: str, norm: str, unit: str) -> Table:
+    """An empty table of radii."""
+    caption = f"radii in {unit_text(norm, unit)}\n"
+    left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
+    return Table(title=title, caption=caption, box=SIMPLE_HEAD, **left)
 
 
 @contextmanager
@@ -86,12 +157,13 @@ def one_sentence() -> Iterator[None]:
     except InputError as error:
         fail(str(error), 2)
     except OSError as error:
-        fail(f"{error.strerror or error}: {error.filename or 'while reading or writing'}", 2)
+        words = error.strerror or str(error) or type(error).__name__
+        fail(f"{words}: {error.filename}" if error.filename else words, 2)
     except KeyboardInterrupt:
         fail("interrupted; finished files are whole, and the same command starts the rest again", INTERRUPTED)
 
 
-def fail(sentence: str, status: int) -> None:
+def fail(sentence: str, status: int) -> NoReturn:
     """Print `radii: sentence` to standard error and leave."""
-    print(f"radii: {sentence}", file=sys.stderr)
+    print(f"radii: {' '.join(sentence.split())}", file=sys.stderr)
     raise SystemExit(status)

@@ -1,15 +1,16 @@
 """The whole job on embedded data: train under three noises, vote, certify in every norm and for k = 1, 2, 3, report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from radii.certificates import Certificates, certify
+from radii.certificates import Certificates, certify, check_reach
 from radii.data import DataSet, load_data
 from radii.designs import fixed
 from radii.errors import InputError
+from radii.intervals import check_alpha
+from radii.models import digest
 from radii.noises import NOISES
 from radii.norms import NORMS
 from radii.report import Examples, Run, choose_examples, write_report
@@ -20,68 +21,78 @@ from radii.votes import Votes, load_votes
 
 KS = (1, 2, 3)
 
-
-class Watch(Protocol):
-    """Shows progress: called with words, gives a context whose value is called as `(done, total, ...)`."""
-
-    def __call__(self, words: str) -> AbstractContextManager: ...
+Watch = Callable[[str], AbstractContextManager]
+"""Shows progress: called with words, gives a context whose value is called as `(done, total, ...)`."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What to do: the embedded data set, equal sigma for all noises, so many test images and draws."""
+    """What to do: the embedded data set, equal sigma for all noises, so many test images and draws.
+
+    `epochs`: None for as many as the data set usually gets.
+    """
 
     data: str = "mnist5k"
     sigma: float = 0.5
     images: int = 500
     n: int = 1000
     alpha: float = 1e-3
+    epochs: int | None = None
+
+    def recipe(self, noise: str) -> Recipe:
+        """How the model under one noise is trained."""
+        return make_recipe(self.data, noise=noise, sigma=self.sigma, epochs=self.epochs)
+
+    def shown(self) -> DataSet:
+        """The test images: spread evenly over the whole, so that every class is among them."""
+        if self.images < 1:
+            raise InputError(f"at least one image must be taken; got {self.images}")
+        test = load_data(self.data, "test")
+        return test.every(max(1, len(test) // self.images)).first(self.images)
 
 
 def run_demo(demo: Demo, folder: Path, watch: Watch) -> tuple[dict[str, dict], Path]:
     """Do the whole job in `folder`, taking up what an earlier call had finished.
 
-    Returns the certificates, `{noise: {(norm, k): Certificates}}`, and the page of the report.
+    Returns the certificates, `{"Laplace": {(norm, k): Certificates}, ...}`, and the page of the report.
     """
-    training, test = (load_data(demo.data, split) for split in ("train", "test"))
-    shown = test.every(max(1, len(test) // demo.images))
+    recipes, shown, plan = [demo.recipe(noise) for noise in NOISES], demo.shown(), fixed(demo.n)
+    check_alpha(demo.alpha)
+    for k in KS:
+        check_reach(plan.n, k, demo.alpha, "two-event", len(shown.classes))
     found = {}
-    for noise in NOISES:
-        recipe = make_recipe(demo.data, noise=noise, sigma=demo.sigma)
-        votes = vote(
-            demo, train_once(recipe, training, folder / noise, watch), recipe, shown, folder / noise, watch
-        )
-        found[noise] = certify_all(votes, demo.alpha)
+    for recipe in recipes:
+        run = folder / recipe.noise
+        train_once(recipe, run, watch)
+        found[recipe.noise.capitalize()] = certify_all(vote_once(demo, run, shown, watch), demo.alpha)
     with watch("report") as move:
-        move(0, 1)
-        page = report(found, shown, folder / "report", f"Certified robustness on {demo.data}")
-        move(1, 1)
+        page = report(found, shown, folder / "report", f"Certified robustness on {demo.data}", move)
     return found, page
 
 
-def train_once(recipe: Recipe, data: DataSet, folder: Path, watch: Watch) -> Path:
-    """A folder with a model by this recipe, trained now unless it is there."""
+def train_once(recipe: Recipe, folder: Path, watch: Watch) -> None:
+    """Train a model by this recipe, unless it is there."""
     if (folder / WEIGHTS).exists():
-        there = load_run(folder)[1].recipe
-        if there != recipe:
+        if load_run(folder)[1].recipe != recipe:
             raise InputError(f"{folder} holds a model by another recipe: choose another folder with --out")
-        return folder
+        return
     with watch(f"train {recipe.noise}") as move:
-        train(recipe, data, folder, progress=move)
-    return folder
+        train(recipe, load_data(recipe.data, "train"), folder, progress=move)
 
 
-def vote(demo: Demo, run: Path, recipe: Recipe, images: DataSet, folder: Path, watch: Watch) -> Votes:
-    """The votes of a run on `images`, drawn now unless they are there."""
-    path, plan = folder / "votes.parquet", fixed(demo.n)
+def vote_once(demo: Demo, run: Path, images: DataSet, watch: Watch) -> Votes:
+    """The votes of the model in `run` on `images`, drawn now unless they are there."""
+    path, plan = run / "votes.parquet", fixed(demo.n)
+    model, config = load_run(run)
+    law = config.recipe.law()
     if path.exists():
         votes = load_votes(path)
-        if (votes.plan, votes.data, votes.noise) != (plan, images.description, recipe.law()):
+        wanted = (plan, images.description, law, digest(model))
+        if (votes.plan, votes.data, votes.noise, votes.model) != wanted or not votes.complete:
             raise InputError(f"{path} holds other votes: choose another folder with --out")
         return votes
-    smoothed = Smoothed(load_run(run)[0], recipe.law())
-    with watch(f"vote  {recipe.noise}") as move:
-        votes = smoothed.vote(images, plan=plan, progress=move)
+    with watch(f"vote {config.recipe.noise}") as move:
+        votes = Smoothed(model, law).vote(images, plan=plan, progress=move)
     votes.save(path)
     return votes
 
@@ -93,10 +104,14 @@ def certify_all(votes: Votes, alpha: float) -> dict[tuple[str, int], Certificate
 
 
 def report(
-    found: Mapping[str, dict[tuple[str, int], Certificates]], data: DataSet, folder: Path, title: str
+    found: Mapping[str, dict[tuple[str, int], Certificates]],
+    data: DataSet,
+    folder: Path,
+    title: str,
+    progress: Callable[[int, int], object],
 ) -> Path:
     """The page that compares the noises, with images worth looking at."""
     runs = [Run(noise, certificates) for noise, certificates in found.items()]
     rows = choose_examples(runs[0].certificates["l2", 1])
     examples = Examples(data.pixels[rows].numpy(), data.index[rows].numpy(), data.classes)
-    return write_report(runs, folder, title=title, examples=examples)
+    return write_report(runs, folder, title=title, examples=examples, progress=progress)

@@ -1,0 +1,70 @@
+"""The command line: each command reads files and writes files."""
+
+import io
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from radii import __version__
+from radii.cli.certificates import certify, report
+from radii.cli.listings import data, noises
+from radii.cli.votes import demo, train, vote
+from radii.console import INTERRUPTED, one_sentence, say
+from radii.errors import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 100},
+)
+
+
+@app.callback(invoke_without_command=True)
+def radii(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Certify classifiers: for any model and image, the radius in l0, l1, l2 or linf within which no perturbation
+    pushes the right label out of the top k.
+
+    Start with radii demo: the whole job on embedded images, in a few minutes. For models of your own: radii train,
+    then vote, then certify or report; each reads the files that the one before wrote. radii COMMAND --help says what
+    goes in and what comes out, with an example.
+    """
+    if version:
+        say(f"radii {__version__}")
+    elif context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+for command, example in (
+    (demo, "radii demo --sigma 0.25 --out demo-0.25"),
+    (train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
+    (vote, "radii vote runs/first --n 10000 --every 10"),
+    (certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
+    (report, "radii report runs/*/votes.parquet --out report"),
+    (data, "radii data cifar10 --data-dir ~/data"),
+    (noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
+):
+    app.command(epilog=f"Example: {example}")(command)
+
+
+def main() -> None:
+    """Run a command; what the user can mend ends in one sentence and exit status 2."""
+    # OpenMP threads that spin while they wait make a busy machine many times slower; read when torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # no letter is worth an error
+    with one_sentence():
+        try:
+            status = app(standalone_mode=False)
+        except typer.TyperException as error:
+            message = error.format_message().rstrip(".")
+            raise InputError(f"{message[:1].lower()}{message[1:]}; see radii --help") from error
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        raise SystemExit(status or 0)

@@ -1,0 +1,125 @@
+"""The commands that turn votes into certificates. They import torch only to look at images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from radii.cli.options import Alpha, DataDir, Files, Ks, Norms, Unit, images_of, load_named, settings
+from radii.console import accuracy_table, console, progress, say, unlabelled_table
+from radii.errors import InputError
+from radii.norms import NORMS
+from radii.votes import Votes
+
+Found = dict[str, dict[tuple[str, int], Any]]
+"""Certificates by name, and by norm and k."""
+
+
+def certify(
+    votes: Files,
+    norm: Norms = list(NORMS),  # noqa: B006 (typer copies it)
+    k: Ks = [1],  # noqa: B006
+    alpha: Alpha = 1e-3,
+    labels: Annotated[
+        str, typer.Option(help="true, predicted, or set (the whole predicted top-k set at once).")
+    ] = "true",
+    method: Annotated[
+        str, typer.Option(help="two-event, simultaneous (Jia et al.) or label (Cohen et al.).")
+    ] = "two-event",
+    unit: Unit = "pixel",
+    box: Annotated[
+        bool, typer.Option("--box", help="Use each image's own box for l0; loads the data set.")
+    ] = False,
+    data_dir: DataDir = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a CSV and a JSON file of each norm and k.  [default: none]"),
+    ] = None,
+) -> None:
+    """Turn votes into certified radii.
+
+    Arithmetic on counts: no model is needed. Prints one table for each norm and k: the certified accuracy of each
+    votes file at round radii, the share of abstentions, the mean and the median radius. With --out also writes, for
+    each, one CSV (a row an image) and one JSON (what is certified, with the promise in words).
+    """
+    from radii.exports import csv_text, json_text, slug, summary, write_whole
+
+    files = load_named(votes)
+    boxes = {name: images_of(one, data_dir) for name, one in files.items()} if box and "l0" in norm else {}
+    found = certify_all(files, norm, k, unit, boxes, alpha=alpha, labels=labels, method=method)
+    if out is not None:
+        for name, certificates in found.items():
+            for (which, rank), one in certificates.items():
+                stem = f"{slug(name)}-{which}-top{rank}"
+                write_whole(out / f"{stem}.csv", csv_text(one))
+                write_whole(out / f"{stem}.json", json_text(summary(one)))
+    known = all(one.labels is not None for one in files.values())
+    for which, rank in next(iter(found.values())):
+        named = {name: certificates[which, rank] for name, certificates in found.items()}
+        console.print(accuracy_table(named) if known else unlabelled_table(named))
+    n = ", ".join(map(str, sorted({one.n for one in files.values()})))
+    say(f"Each radius holds with probability {1 - alpha:.10g} for its image; n = {n}.")
+    if out is not None:
+        say(f"One CSV and one JSON file for each norm and k: {out}")
+
+
+def report(
+    votes: Files,
+    norm: Norms = list(NORMS),  # noqa: B006
+    k: Ks = [1, 2, 3],  # noqa: B006
+    alpha: Alpha = 1e-3,
+    unit: Unit = "pixel",
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Certified robustness",
+    data_dir: DataDir = None,
+    out: Annotated[Path, typer.Option(help="Folder for the page and its files.")] = Path("report"),
+) -> None:
+    """Compare votes on one HTML page.
+
+    Writes index.html, which shows for each norm certified accuracy against radius, with one curve for each votes file
+    and with k as the parameter, tables at round radii, and test images with their radii; it needs no network. Beside
+    it: figures (PNG), certificates (CSV, a row an image), results.json and tables.md.
+    """
+    from radii.report import Run, write_report
+
+    files = load_named(votes)
+    found = certify_all(files, norm, k, unit, {}, alpha=alpha)
+    runs = [Run(name, certificates) for name, certificates in found.items()]
+    examples = choose(next(iter(files.values())), runs[0].certificates, data_dir)
+    with progress("report") as move:
+        page = write_report(runs, out, title=title, examples=examples, progress=move)
+    say(f"Report: {page}")
+
+
+def certify_all(
+    files: dict[str, Votes], norms: list[str], ks: list[int], unit: str, boxes: dict[str, Any], **how: Any
+) -> Found:
+    """Certificates of all votes for every norm and k; nothing is shown or written before all are there."""
+    from radii.certificates import certify
+
+    asked = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
+    found: Found = {name: {} for name in files}
+    with progress("certify", passing=True) as move:
+        for done, (norm, k) in enumerate(asked):
+            move(done, len(asked))
+            for name, one in files.items():
+                found[name][norm, k] = certify(one, norm, k=k, **settings(norm, unit, boxes.get(name)), **how)
+        move(len(asked), len(asked))
+    return found
+
+
+def choose(votes: Votes, certificates: Mapping[tuple[str, int], Any], data_dir: Path | None) -> Any:
+    """Images worth looking at, or None where the data set is not at hand."""
+    from radii.data import load_described
+    from radii.report import Examples, choose_examples
+
+    by_norm = {norm: one for (norm, _), one in certificates.items()}
+    rows = choose_examples(by_norm.get("l2", next(iter(by_norm.values()))))
+    try:
+        data = load_described(votes.data, data_dir).at(votes.index[rows])
+    except InputError as error:
+        if data_dir is not None:
+            raise
+        say(f"The page goes without example images: {error}")
+        return None
+    return Examples(data.pixels.numpy(), data.index.numpy(), data.classes)

@@ -1,0 +1,54 @@
+"""What commands are given: options that several of them share, votes files, and the images behind votes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from radii.errors import InputError
+from radii.votes import Votes, load_votes
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder with the data set (cifar10); without it, it is downloaded.")
+]
+Sigma = Annotated[
+    float, typer.Option(help="Standard deviation of the noise on one feature; images lie in [0, 1].")
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result on one machine.")]
+Files = Annotated[list[Path], typer.Argument(metavar="VOTES", help="Files that radii vote wrote.")]
+Norms = Annotated[
+    list[str],
+    typer.Option("--norm", metavar="NORM", help="l0, l1, l2 or linf; may be given several times."),
+]
+Ks = Annotated[
+    list[int], typer.Option("--k", metavar="K", help="Certify the top K; may be given several times.")
+]
+Alpha = Annotated[float, typer.Option(help="Probability that a certificate is wrong, for each image.")]
+Unit = Annotated[str, typer.Option(help="What l0 counts: pixel (all channels of a position) or feature.")]
+
+
+def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
+    """Votes by the shortest names that differ: the noise, with sigma, with the folder, with the whole path."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError("a votes file is given twice")
+    loaded = [load_votes(path) for path in paths]
+    short = [one.noise.name.capitalize() for one in loaded]
+    sigma = [f"{name} {one.noise.sigma:g}" for name, one in zip(short, loaded, strict=True)]
+    inner = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(sigma, paths, strict=True)]
+    whole = [f"{name} {path.resolve()}" for name, path in zip(sigma, paths, strict=True)]
+    names = next(names for names in (short, sigma, inner, whole) if len(set(names)) == len(names))
+    return dict(zip(names, loaded, strict=True))
+
+
+def settings(norm: str, unit: str, images: np.ndarray | None = None) -> dict[str, Any]:
+    """What refines the certificates of one norm: unit and images are for l0 alone."""
+    return {"unit": unit, "images": images} if norm == "l0" else {}
+
+
+def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:
+    """The images that votes are about, in their order, in [0, 1]."""
+    from radii.data import load_described
+
+    return load_described(votes.data, data_dir).at(votes.index).images().numpy()

@@ -1,0 +1,131 @@
+"""The commands that ask models: the demo, training, voting. They import torch when they run."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from radii.cli.options import DataDir, Seed, Sigma
+from radii.console import accuracy_table, console, progress, say
+from radii.errors import InputError
+from radii.norms import NORMS
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for models, votes and the report.")] = Path("demo"),
+    data: Annotated[str, typer.Option(help="Embedded data set: mnist5k or digits.")] = "mnist5k",
+    sigma: Sigma = 0.5,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images.  [default: 10 or 20, by data set]")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Number of test images.")] = 500,
+    n: Annotated[int, typer.Option(help="Noisy copies polled for each image.")] = 1000,
+) -> None:
+    """Do the whole job on embedded images.
+
+    Trains a small network under Laplace, Gaussian and uniform noise of equal sigma, polls each on noisy test images,
+    certifies l0, l1, l2 and linf for k = 1, 2, 3, prints tables of certified accuracy and writes one HTML page with
+    all figures: report/index.html in the folder. A few minutes on two cores; interrupted, the same command goes on
+    with what was finished.
+    """
+    from radii.demo import KS, Demo, run_demo
+
+    job = Demo(data=data, sigma=sigma, epochs=epochs, images=images, n=n)
+    found, page = run_demo(job, out, progress)
+    for norm, k in [*((norm, 1) for norm in NORMS), ("linf", KS[-1])]:
+        console.print(accuracy_table({name: certificates[norm, k] for name, certificates in found.items()}))
+    first = next(iter(found.values()))["l2", 1]
+    say(
+        f"Each radius holds with probability {1 - first.alpha:.10g} for its image "
+        f"(n = {first.n}, sigma = {sigma:g}, {len(first)} images: {first.data}).\n"
+        f"The report, with every k and figure: {page}"
+    )
+
+
+def train(
+    data: Annotated[str, typer.Option(help="Data set; radii data lists them.")] = "mnist5k",
+    noise: Annotated[str, typer.Option(help="laplace, gaussian or uniform.")] = "laplace",
+    sigma: Sigma = 0.5,
+    model: Annotated[
+        str | None, typer.Option(help="small-cnn, or wrn-D-W: wide ResNet of depth D = 6 n + 4, width W.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in one step.  [default: 128]")] = None,
+    lr: Annotated[float | None, typer.Option(help="Largest learning rate.  [default: 0.1]")] = None,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/DATA-NOISE-SIGMA]")] = None,
+) -> None:
+    """Train a classifier under noise.
+
+    Every pass shows each training image under fresh noise. Writes a run folder: model.safetensors (weights),
+    config.json (recipe) and metrics.csv (loss and accuracy on the noisy images, a line a pass). Model and epochs
+    are by default those that suit the data set, as radii data lists them.
+    """
+    from radii.data import load_data
+    from radii.runs import make_recipe
+    from radii.training import train as fit
+
+    recipe = make_recipe(
+        data, noise=noise, sigma=sigma, model=model, epochs=epochs, batch=batch, lr=lr, seed=seed
+    )
+    folder = out or Path("runs") / f"{data}-{noise}-{sigma:g}"
+    images = load_data(data, "train", data_dir)
+    with progress(f"train {recipe.model}") as move:
+        fit(recipe, images, folder, progress=move)
+    say(f"Trained {recipe.model} under {noise} noise, sigma {sigma:g}: {folder}\nNext: radii vote {folder}")
+
+
+def vote(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that radii train wrote.")],
+    n: Annotated[int, typer.Option(help="Noisy copies of each image that bound its probabilities.")] = 1000,
+    selection: Annotated[int, typer.Option(help="Separate noisy copies that predict its label.")] = 100,
+    alpha: Annotated[
+        float, typer.Option(help="Only to say what so many copies can certify; votes do not depend on it.")
+    ] = 1e-3,
+    split: Annotated[str, typer.Option(help="test or train images.")] = "test",
+    every: Annotated[int, typer.Option(help="Take the first image, and then every so many.")] = 1,
+    first: Annotated[
+        int | None, typer.Option(help="Take so many images, from the first.  [default: all]")
+    ] = None,
+    seed: Seed = 0,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16: another, faster classifier.")
+    ] = "float32",
+    data_dir: DataDir = None,
+    out: Annotated[Path | None, typer.Option(help="Votes file.  [default: votes.parquet in RUN]")] = None,
+) -> None:
+    """Poll a trained model on noisy images.
+
+    This is the expensive step, so it first says how large a radius can become with n copies. Writes one Parquet
+    file: how often each class won on each image, and all that identifies these votes. Every certificate, in any
+    norm, for any k and alpha, is computed from this file later, without the model.
+    """
+    from radii.certificates import check_reach, reachable_radius
+    from radii.data import load_data
+    from radii.designs import fixed
+    from radii.files import check_writable
+    from radii.intervals import check_alpha
+    from radii.results import radius_text
+    from radii.runs import load_run
+    from radii.sampling import Smoothed
+
+    path, plan = out or run / "votes.parquet", fixed(n, selection)
+    check_alpha(alpha)
+    if path.is_file():
+        raise InputError(f"{path} exists: choose another file with --out, or remove it")
+    model, config = load_run(run)
+    smoothed = Smoothed(model, config.recipe.law(), precision=precision)
+    check_reach(n, 1, alpha, "two-event", len(config.classes))
+    images = load_data(config.recipe.data, split, data_dir).every(every)
+    images = images.first(first) if first is not None else images
+    check_writable(path)
+    known: dict[str, Any] = {"alpha": alpha, "classes": len(config.classes), "shape": config.shape}
+    units = {norm: "pixel" if norm == "l0" else "feature" for norm in NORMS}
+    reach = {norm: reachable_radius(smoothed.noise, norm, n, unit=units[norm], **known) for norm in NORMS}
+    farthest = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
+    say(f"The largest radii that {n} draws can certify at alpha {alpha:g}: {farthest}")
+    with progress(f"vote on {len(images)} images") as move:
+        votes = smoothed.vote(images, plan=plan, seed=seed, progress=move)
+    votes.save(path)
+    say(f"Votes of {n} draws on {len(votes)} images: {path}\nNext: radii certify {path}")

@@ -1,0 +1,445 @@
+"""The commands: what they print and write is what the functions give, and every mistake ends in one sentence."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import radii
+from radii import parquet
+from radii.cli import main
+from radii.data import load_data
+from radii.exports import csv_text, summary
+from radii.results import floor_text, radius_text, summarize
+from radii.votes import FORMAT
+
+IMAGES = 60
+
+
+def call(*arguments):
+    """Run a command in this process: its exit status and what it printed."""
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["radii", *map(str, arguments)]
+    try:
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as end,
+        ):
+            main()
+    finally:
+        sys.argv = before
+    return SimpleNamespace(status=end.value.code, out=out.getvalue(), err=err.getvalue())
+
+
+def fine(*arguments):
+    """What a command that must succeed printed."""
+    ended = call(*arguments)
+    assert (ended.status, ended.err) == (0, "")
+    return ended.out
+
+
+def start(*arguments):
+    """A command in a process of its own."""
+    command = [sys.executable, "-m", "radii", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def tree(folder):
+    """All files below a folder, with their content."""
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """One model, its votes, and what was printed on the way."""
+    folder = tmp_path_factory.mktemp("work")
+    run, votes = folder / "run", folder / "run" / "votes.parquet"
+    printed = fine(
+        "train", "--data", "digits", "--noise", "laplace", "--sigma", 0.4, "--epochs", 1, "--out", run
+    )
+    printed += fine("vote", run, "--n", 100, "--selection", 20, "--first", IMAGES)
+    bare = folder / "bare.parquet"
+    replace(radii.load_votes(votes), labels=None, data="").save(bare)
+    return SimpleNamespace(folder=folder, run=run, votes=votes, bare=bare, printed=printed)
+
+
+# what is said and written --------------------------------------------------------------------------
+
+
+def test_train_and_vote_say_what_came_and_what_comes_next(work):
+    assert f"Trained small-cnn under laplace noise, sigma 0.4: {work.run}" in work.printed
+    assert f"Next: radii vote {work.run}\n" in work.printed
+    assert f"Votes of 100 draws on {IMAGES} images: {work.votes}\nNext: radii certify" in work.printed
+    noise, shape = radii.Laplace(0.4), (1, 8, 8)
+    for norm in radii.NORMS:
+        unit = "pixel" if norm == "l0" else "feature"
+        reach = radii.reachable_radius(noise, norm, 100, classes=10, shape=shape, unit=unit)
+        assert f"{norm} {radius_text(reach, norm)}" in work.printed
+    assert (work.run / "metrics.csv").read_text().splitlines()[1].startswith("1,")
+    assert {path.name for path in work.run.iterdir()} == {
+        "config.json",
+        "metrics.csv",
+        "model.safetensors",
+        "votes.parquet",
+    }
+
+
+def test_votes_of_the_command_are_those_of_the_function(work):
+    from radii.runs import load_run
+    from radii.sampling import Smoothed
+
+    model, config = load_run(work.run)
+    expected = Smoothed(model, config.recipe.law()).vote(
+        load_data("digits").first(IMAGES), plan=radii.fixed(100, 20)
+    )
+    votes = radii.load_votes(work.votes)
+    np.testing.assert_array_equal(votes.counts, expected.counts)
+    np.testing.assert_array_equal(votes.labels, expected.labels)
+    assert votes.data == f"digits test, first {IMAGES} of 355"
+
+
+def test_vote_takes_every_so_many(work, tmp_path):
+    fine(
+        "vote",
+        work.run,
+        "--n",
+        11,
+        "--selection",
+        0,
+        "--every",
+        100,
+        "--split",
+        "train",
+        "--out",
+        tmp_path / "v",
+    )
+    votes = radii.load_votes(tmp_path / "v")
+    assert votes.index.tolist() == list(range(0, 1442, 100)) and votes.data.startswith("digits train")
+
+
+VARIANTS = {
+    "plain": ((), {}),
+    "set": (("--labels", "set"), {"labels": "set"}),
+    "predicted": (("--labels", "predicted", "--alpha", 0.01), {"labels": "predicted", "alpha": 0.01}),
+    "simultaneous": (("--method", "simultaneous"), {"method": "simultaneous"}),
+    "box": (("--box", "--unit", "feature"), {"unit": "feature", "images": ...}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, variant):
+    options, settings = VARIANTS[variant]
+    printed = fine("certify", work.votes, "--k", 1, "--k", 3, *options, "--out", tmp_path)
+    assert len(tree(tmp_path)) == 16
+    for norm in radii.NORMS:
+        for k in (1, 3):
+            own = dict(settings)
+            if norm == "l0":
+                own = {"unit": "pixel", **own}
+                if "images" in own:
+                    own["images"] = load_data("digits").first(IMAGES).images().numpy()
+            else:
+                own = {name: value for name, value in own.items() if name not in ("unit", "images")}
+            expected = radii.certify(radii.load_votes(work.votes), norm, k=k, **own)
+            assert (tmp_path / f"laplace-{norm}-top{k}.csv").read_text() == csv_text(expected)
+            written = json.loads((tmp_path / f"laplace-{norm}-top{k}.json").read_text())
+            assert written == json.loads(json.dumps(summary(expected)))
+            found = summarize(expected)
+            row = next(
+                line.split()
+                for line in printed.split("certified ")[
+                    1 + 2 * radii.NORMS.index(norm) + (k == 3)
+                ].splitlines()
+                if line.split()[:1] == ["Laplace"]
+            )
+            assert row[1] == f"{found.accuracy:.1%}" and row[-3] == f"{found.abstention:.1%}"
+            assert row[-2:] == [radius_text(found.mean_radius, norm), radius_text(found.median_radius, norm)]
+    assert f"with probability {1 - settings.get('alpha', 0.001):g} for its image; n = 100" in printed
+
+
+def test_votes_without_labels_are_certified_too(work):
+    printed = fine("certify", work.bare, "--labels", "predicted", "--norm", "l2")
+    one = radii.certify(radii.load_votes(work.bare), "l2", labels="predicted")
+    assert "true labels unknown" in printed and floor_text(one.radius.max(), 3) in printed
+    assert "carry no true labels" in call("certify", work.bare).err
+
+
+def test_files_of_one_noise_are_told_apart(work, tmp_path):
+    paths = [tmp_path / "a" / "v.parquet", tmp_path / "b" / "v.parquet"]
+    for path in paths:
+        radii.load_votes(work.votes)[:10].save(path)
+    printed = fine("certify", work.votes, *paths, "--norm", "l2")
+    assert all(f"Laplace 0.4 {name}" in printed for name in ("run/votes", "a/v", "b/v"))
+    paths.append(tmp_path / "c" / "a" / "v.parquet")
+    radii.load_votes(work.votes)[:10].save(paths[-1])
+    assert (
+        len([line for line in fine("certify", *paths, "--norm", "l1").splitlines() if "Laplace" in line]) == 3
+    )
+    assert call("certify", paths[0], paths[0]).err == "radii: a votes file is given twice\n"
+
+
+def test_report_shows_every_run(work, tmp_path):
+    other = tmp_path / "g" / "votes.parquet"
+    replace(radii.load_votes(work.votes), noise=radii.Gaussian(0.4)).save(other)
+    out = tmp_path / "page"
+    printed = fine(
+        "report", work.votes, other, "--norm", "l1", "--k", 1, "--k", 2, "--title", "Mine", "--out", out
+    )
+    assert f"Report: {out}/index.html" in printed and "without example images" not in printed
+    page = (out / "index.html").read_text()
+    assert "Mine" in page and "Laplace" in page and "Gaussian" in page and "data:image/png" in page
+    assert {path.name for path in (out / "certificates").iterdir()} == {
+        f"{noise}-l1-top{k}.csv" for noise in ("laplace", "gaussian") for k in (1, 2)
+    }
+    cert = radii.certify(radii.load_votes(work.votes), "l1", k=2)
+    assert (out / "certificates" / "laplace-l1-top2.csv").read_text() == csv_text(cert)
+
+
+def test_report_goes_without_images_that_are_not_at_hand(work, tmp_path, monkeypatch):
+    from radii.report import page
+
+    monkeypatch.setattr("radii.report.write_report", lambda *_, examples, **__: tmp_path / str(examples))
+    votes = replace(radii.load_votes(work.votes), data="mine test, all")
+    votes.save(tmp_path / "v")
+    printed = fine("report", tmp_path / "v", "--norm", "l2", "--out", tmp_path)
+    assert "goes without example images: unknown data set 'mine'" in printed and f"{tmp_path}/None" in printed
+    assert page
+
+
+def test_lists(tmp_path):
+    printed = fine("data")
+    assert all(name in printed for name in ("mnist5k", "digits", "cifar10", "wrn-40-2, 90 epochs"))
+    assert fine("data", "digits").splitlines()[1] == "digits test: 355 images of (1, 8, 8), 10 classes"
+    printed = fine("noises", "--norm", "l2", "--p", 0.9, "--sigma", 0.25)
+    radius = radii.certified_radius(radii.Gaussian(0.25), "l2", np.array([0.9]), shape=(3, 32, 32))[0]
+    assert radius_text(radius, "l2") in printed and printed.count(" l2 ") == 3
+    assert "a pixel is" not in fine("noises", "--norm", "l1", "--shape", "100")
+
+
+def test_help_is_worth_reading():
+    top = fine()
+    assert top == fine("--help") and fine("--version") == f"radii {radii.__version__}\n"
+    for command in ("demo", "train", "vote", "certify", "report", "data", "noises"):
+        page = fine(command, "--help")
+        assert f"  {command} " in top and "..." not in top.split("Commands:")[1]
+        assert (f"Example: radii {command} " in page and "default:" in page) or command == "data"
+        assert len(page.split("Options:")[0].split()) > 30, "what goes in, what comes out"
+
+
+# mistakes -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def broken(work):
+    """Files that are not what they should be."""
+    folder = work.folder / "broken"
+    folder.mkdir()
+    whole = work.votes.read_bytes()
+    (folder / "short.parquet").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.parquet").touch()
+    columns, header = parquet.read(work.votes, FORMAT)
+    parquet.write(folder / "newer.parquet", columns, header, FORMAT + 1)
+    batches = folder / "cifar" / "cifar-10-batches-bin"
+    batches.mkdir(parents=True)
+    (batches / "test_batch.bin").write_bytes(bytes(3073))
+    for number in range(1, 6):
+        (batches / f"data_batch_{number}.bin").write_bytes(bytes(3073))
+    (batches / "batches.meta.txt").write_text("\n".join("abcdefghij"))
+    for name in ("unfinished", "cut"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_bytes((work.run / "config.json").read_bytes())
+    weights = (work.run / "model.safetensors").read_bytes()
+    (folder / "cut" / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    return folder
+
+
+# `{run}`, `{votes}`, `{bare}`, `{broken}`, `{new}` (nothing there yet): what the sentence says
+MISTAKES = {
+    "certfy x": "Did you mean 'certify'?",
+    "certify": "missing argument",
+    "train --sgma 1": "--sigma",
+    "train --epochs many": "--epochs",
+    "train --noise laplac --out {new}": "unknown noise 'laplac'; did you mean 'laplace'?",
+    "train --noise Laplace --out {new}": "unknown noise 'Laplace'; did you mean 'laplace'?",
+    "train --data minst5k --out {new}": "unknown data set 'minst5k'; did you mean 'mnist5k'?",
+    "train --data digits --model smal-cnn --out {new}": "unknown model 'smal-cnn'; did you mean 'small-cnn'?",
+    "train --data digits --model wrn-17-2 --out {new}": "depth 6 n + 4",
+    "train --sigma 0 --out {new}": "sigma must be a finite number above 0",
+    "train --sigma -0.5 --out {new}": "sigma must be a finite number above 0",
+    "train --sigma nan --out {new}": "sigma must be a finite number above 0",
+    "train --sigma inf --out {new}": "sigma must be a finite number above 0",
+    "train --epochs 0 --out {new}": "epochs must be at least 1",
+    "train --lr -1 --out {new}": "lr must be above 0",
+    "train --seed -1 --out {new}": "seed must be",
+    "train --data digits --out {run}": "already holds a trained model",
+    "train --data digits --out {votes}": "{votes}",
+    "train --data cifar10 --data-dir {new} --out {new}": "the data folder {new} does not exist",
+    "train --data cifar10 --data-dir {run} --out {new}": "no CIFAR-10 in {run}",
+    "train --data cifar10 --data-dir {broken}/cifar --out {new}": "it has 3073",
+    "vote {new}": "{new} is no run folder",
+    "vote {votes}": "is no run folder",
+    "vote {broken}/unfinished --out {new}": "the training did not finish",
+    "vote {broken}/cut --out {new}": "damaged",
+    "vote {run}": "{run}/votes.parquet exists",
+    "vote {run} --out {run}": "{run}",
+    "vote {run} --out {votes}/votes": "{votes}",
+    "vote {run} --out {new} --n 0": "n must be a whole number of at least 1",
+    "vote {run} --out {new} --n 10": "n = 10 draws cannot certify anything at alpha = 0.001 and k = 1",
+    "vote {run} --out {new} --n 3 --alpha 0.05": "take at least 6 draws",
+    "vote {run} --out {new} --alpha 0": "alpha is the probability",
+    "vote {run} --out {new} --selection -1": "selection must be",
+    "vote {run} --out {new} --split tset": "unknown split 'tset'; did you mean 'test'?",
+    "vote {run} --out {new} --every 0": "got 0",
+    "vote {run} --out {new} --first 0": "at least one image",
+    "vote {run} --out {new} --seed -1": "seed must be",
+    "vote {run} --out {new} --precision float23": "did you mean 'float32'",
+    "vote {run} --out {new} --data-dir {new}": "the data folder {new} does not exist",
+    "certify {new}": "there is no file {new}",
+    "certify {run}": "{run} is a folder",
+    "certify {run}/metrics.csv": "damaged",
+    "certify {broken}/short.parquet": "damaged",
+    "certify {broken}/empty.parquet": "damaged",
+    "certify {broken}/newer.parquet": "was written by a newer radii",
+    "certify {votes} --norm l2 --norm linff --out {new}": "unknown norm 'linff'; did you mean 'linf'?",
+    "certify {votes} --k 1 --k 0 --out {new}": "k must be a whole number of at least 1; got 0",
+    "certify {votes} --k 1 --k 10 --out {new}": "k must be smaller than the number of classes, 10",
+    "certify {votes} --alpha 0 --out {new}": "between 0 and 1; got 0",
+    "certify {votes} --alpha 1": "between 0 and 1; got 1",
+    "certify {votes} --alpha nan": "between 0 and 1; got nan",
+    "certify {votes} --alpha 1e-40": "take at least 134 draws",
+    "certify {votes} --labels predictd": "did you mean 'predicted'?",
+    "certify {votes} --method two-evnt": "did you mean 'two-event'?",
+    "certify {votes} --unit pixle": "did you mean 'pixel'?",
+    "certify {votes} --out {run}/metrics.csv": "{run}/metrics.csv",
+    "certify {bare} --labels predicted --box": "name no data set",
+    "report {votes} --norm linff --out {new}": "did you mean 'linf'?",
+    "report {votes} --data-dir {new} --out {new}": "the data folder {new} does not exist",
+    "report {bare} --out {new}": "no true labels",
+    "report {votes} --norm l2 --k 1 --out {run}/metrics.csv": "{run}/metrics.csv",
+    "data dgits": "did you mean 'digits'?",
+    "data cifar10 --data-dir {broken}/cifar": "it has 3073",
+    "noises --p 1": "p is a probability",
+    "noises --p 0": "p is a probability",
+    "noises --shape 3,x": "for example 3,32,32; got '3,x'",
+    "noises --shape 0": "got '0'",
+    "noises --norm l3": "unknown norm 'l3'",
+    "noises --sigma 0": "sigma must be",
+    "demo --out {new} --n 5": "n = 5 draws cannot certify anything",
+    "demo --out {new} --n 0": "n must be",
+    "demo --out {new} --images 0": "at least one image",
+    "demo --out {new} --sigma -1": "sigma must be",
+    "demo --out {new} --data cifra10": "unknown data set 'cifra10'; did you mean 'cifar10'?",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(work, broken, tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    names = {
+        "run": work.run,
+        "votes": work.votes,
+        "bare": work.bare,
+        "broken": broken,
+        "new": tmp_path / "new",
+    }
+    before = tree(work.folder)
+    ended = call(*(part.format(**names) for part in line.split()))
+    assert ended.status == 2
+    assert ended.err.startswith("radii: ") and ended.err.count("\n") == 1 and "Errno" not in ended.err
+    assert MISTAKES[line].format(**names) in ended.err
+    assert "done in" not in ended.out, "it came before the work"
+    assert tree(work.folder) == before and not tree(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["vote {run} --n 20 --first 5 --out {new}/v", "certify {votes} --out {new}"])
+def test_a_full_disk_is_said_and_leaves_nothing(work, tmp_path, monkeypatch, line):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("radii.files.os.fsync", full)
+    ended = call(
+        *(part.format(run=work.run, votes=work.votes, new=tmp_path / "new") for part in line.split())
+    )
+    assert ended.status == 2 and ended.err.startswith(f"radii: No space left on device: {tmp_path / 'new'}")
+    assert ".part" not in ended.err and not tree(tmp_path)
+
+
+def test_an_unwritable_folder_is_found_before_the_work(work, tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("pathlib.Path.touch", refuse)
+    for line in (("vote", work.run, "--n", 20), ("train", "--data", "digits")):
+        ended = call(*line, "--out", tmp_path / "x")
+        assert ended.status == 2 and ended.err.startswith(f"radii: Permission denied: {tmp_path / 'x'}")
+        assert "done in" not in ended.out
+
+
+# interruptions, and processes of their own --------------------------------------------------------
+
+
+def interrupt(process, until):
+    """Ctrl-C as soon as the work is under way; what was printed to standard error."""
+    deadline = time.monotonic() + 60
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in out + err
+    assert err.startswith("radii: interrupted") and err.count("\n") == 1
+
+
+def test_an_interrupted_vote_leaves_nothing_and_can_be_given_again(work, tmp_path):
+    votes = tmp_path / "votes.parquet"
+    line = ("vote", work.run, "--first", 50, "--selection", 0, "--out", votes)
+    process = start(*line, "--n", 1_000_000)
+    assert process.stdout is not None
+    interrupt(process, lambda: process.stdout.readline().startswith("The largest radii"))
+    assert not list(tmp_path.iterdir())
+    fine(*line, "--n", 20)
+    assert len(radii.load_votes(votes)) == 50
+
+
+def test_an_interrupted_training_can_be_given_again(tmp_path):
+    run = tmp_path / "run"
+    line = ("train", "--data", "digits", "--batch", 1000, "--out", run)
+    interrupt(start(*line, "--epochs", 10_000), (run / "metrics.csv").exists)
+    assert {path.name for path in run.iterdir()} == {"config.json", "metrics.csv"}
+    assert "did not finish" in call("vote", run).err
+    fine(*line, "--epochs", 1)
+    assert (run / "model.safetensors").is_file() and len((run / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_certify_needs_no_torch_and_a_closed_pipe_is_no_error(work):
+    code = "import sys; sys.modules['torch'] = None; from radii.cli import main; main()"
+    command = [sys.executable, "-W", "error", "-c", code, "certify", str(work.votes), "--norm", "l2"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "") and "Laplace" in ended.stdout
+    assert "\x1b" not in ended.stdout
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from radii.cli import main; sys.argv = ['radii', '--help']\n"
+        "try: main()\n"
+        "finally: print([name for name in ('torch', 'matplotlib', 'pandas', 'pyarrow') if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == "[]" and ended.returncode == 0

@@ -1,0 +1,135 @@
+"""What the terminal shows: one line of progress that fits, plain lines in a pipe, tables that fit, one sentence."""
+
+import io
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from certificate_factory import make_certificates
+from radii import console
+from radii.errors import InputError
+
+METRICS = {"epoch": 3, "loss": 0.073821, "accuracy": 0.97682, "images_per_second": 214.7, "seconds": 18.6}
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal of the width given; what it shows."""
+
+    def open_terminal(width, is_terminal=True):
+        shown = Console(
+            file=io.StringIO(),
+            width=width,
+            force_terminal=is_terminal,
+            color_system=None,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+        monkeypatch.setattr(console, "console", shown)
+        return shown.file
+
+    return open_terminal
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_the_bar_has_room_for_what_matters(terminal, width):
+    shown = terminal(width)
+    with console.progress("train wrn-28-10") as move:
+        move(0, 90)
+        move(30, 90, METRICS)
+        move(90, 90, METRICS)
+    drawn = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.getvalue()).replace("\r", "\n")
+    last = drawn.rstrip().splitlines()[-1].rstrip()
+    assert last == "train wrn-28-10 ━━━━━━━━━━━━━━━━ 100% 0:00:00      loss 0.0738, accuracy 98%"
+    assert all(len(line.rstrip()) <= 80 for line in drawn.splitlines()) and "…" not in drawn
+
+
+def test_the_time_left_follows_the_pace():
+    column = console.TimeLeft()
+
+    task = SimpleNamespace(
+        finished=False, finished_time=None, elapsed=12.0, total=100, completed=25, fields={"moved": 10.0}
+    )
+    assert str(column.render(task)) == "0:00:28 left"
+    task.elapsed = 99.0
+    assert str(column.render(task)) == "0:00:00 left"
+    task.fields = {"moved": 0.0}
+    assert str(column.render(task)).rstrip() == "0:01:39"
+    task.finished, task.finished_time = True, 3661.5
+    assert str(column.render(task)).rstrip() == "1:01:01"
+
+
+def test_a_pipe_gets_a_few_plain_lines(terminal, monkeypatch):
+    shown, now = terminal(100, is_terminal=False), [100.0]
+    monkeypatch.setattr("radii.console.time.monotonic", lambda: now[0])
+    with console.progress("train small-cnn") as move:
+        for done in range(101):
+            move(done, 100, METRICS if done >= 50 else {})
+            now[0] += 0.125
+    assert shown.getvalue().splitlines() == [
+        "train small-cnn: 40%, 0:00:07 left",
+        "train small-cnn: 80%, 0:00:02 left, loss 0.0738, accuracy 98%",
+        "train small-cnn: done in 0:00:12, loss 0.0738, accuracy 98%",
+    ]
+
+
+def test_what_passes_leaves_nothing(terminal):
+    shown = terminal(100, is_terminal=False)
+    with console.progress("certify", passing=True) as move:
+        move(0, 2)
+        move(2, 2)
+    assert shown.getvalue() == ""
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("norm", ["l0", "l2", "linf"])
+def test_tables_fit_the_terminal(terminal, norm, width):
+    shown = terminal(width)
+    names = ("laplace", "gaussian", "uniform")
+    certificates = {noise.capitalize(): make_certificates(noise, norm, sigma=2.0) for noise in names}
+    console.console.print(console.accuracy_table(certificates))
+    text = shown.getvalue()
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    assert all(f"  {name}" in text for name in certificates) and "median" in text
+    share = certificates["Laplace"].accuracy([0.0])[0]
+    assert f"{share:.1%}" in text
+
+
+def test_the_table_of_unknown_truth_says_what_it_is(terminal):
+    shown = terminal(80)
+    one = make_certificates("laplace", "l2", k=2)
+    console.console.print(console.unlabelled_table({"Laplace": one}))
+    assert "top-2" in shown.getvalue() and "true labels unknown" in shown.getvalue()
+    middle = np.sort(one.radius)[(len(one) - 1) // 2]
+    assert shown.getvalue().split("120")[1].split()[2] == f"{np.floor(middle * 1000) / 1000:.3f}"
+
+
+def test_sentences_are_said_as_they_are(terminal):
+    shown = terminal(20)
+    console.say("a path /with [brackets]/and/a/name/longer/than/the/terminal :smile:")
+    assert shown.getvalue() == "a path /with [brackets]/and/a/name/longer/than/the/terminal :smile:\n"
+
+
+ENDS = [
+    (InputError("first line\n  second"), 2, "radii: first line second\n"),
+    (FileNotFoundError(2, "No such file or directory", "x"), 2, "radii: No such file or directory: x\n"),
+    (OSError("odd"), 2, "radii: odd\n"),
+    (OSError(), 2, "radii: OSError\n"),
+    (KeyboardInterrupt(), 130, "radii: interrupted; "),
+]
+
+
+@pytest.mark.parametrize("error,status,words", ENDS)
+def test_errors_end_in_one_sentence(capsys, error, status, words):
+    with pytest.raises(SystemExit) as end, console.one_sentence():
+        raise error
+    assert end.value.code == status and capsys.readouterr().err.startswith(words)
+
+
+def test_bugs_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError), console.one_sentence():
+        raise ZeroDivisionError
