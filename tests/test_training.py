@@ -14,7 +14,7 @@ from radii.data import load_data
 from radii.data.augment import BORDER, crop_and_flip
 from radii.data.base import make_data
 from radii.designs import fixed
-from radii.devices import TensorSource, has_bfloat16
+from radii.devices import SMALL, TensorSource, fitting_threads, has_bfloat16
 from radii.errors import InputError, UnknownName
 from radii.models import digest
 from radii.noises import NOISES, make_noise
@@ -250,3 +250,17 @@ def test_damaged_or_missing_files(copy):
     (copy / "config.json").unlink()
     with pytest.raises(InputError, match=r"no run folder: config\.json is missing"):
         load_run(copy)
+
+
+def test_small_models_run_in_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for weights, threads in ((SMALL, 1), (SMALL + 1, 2)):
+            with fitting_threads(torch.nn.Linear(weights, 1, bias=False)):
+                assert torch.get_num_threads() == threads
+            assert torch.get_num_threads() == 2
+        with fitting_threads(len):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

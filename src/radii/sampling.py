@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from radii.data.base import DataSet
 from radii.designs import Fixed
+from radii.devices import fitting_threads
 from radii.errors import InputError, check_name
 from radii.models import digest
 from radii.noises import Noise
@@ -109,7 +110,8 @@ class Smoothed:
 
     def _count(self, examples: Examples, draws: Draws, report: Callable[[int], None]) -> np.ndarray:
         ask = prepare(self.model, self.precision, examples.shape)
-        counts = count(ask, examples, draws, max(self.batch, LEAST_ROWS), report)
+        with fitting_threads(self.model):
+            counts = count(ask, examples, draws, max(self.batch, LEAST_ROWS), report)
         if examples.classes and len(examples.classes) != counts.shape[1]:
             raise InputError(
                 f"the model gives {counts.shape[1]} logits, but {examples.data} has {len(examples.classes)} classes"

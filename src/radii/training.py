@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from radii.data.augment import crop_and_flip
 from radii.data.base import DataSet
-from radii.devices import TensorSource, best_device, has_bfloat16
+from radii.devices import TensorSource, best_device, fitting_threads, has_bfloat16
 from radii.errors import InputError
 from radii.files import check_writable
 from radii.losses import LOSSES
@@ -54,10 +54,11 @@ def train(
             done = len(rows) * len(data) + images
             progress(done, recipe.epochs * len(data), rows[-1] if rows else {})
 
-    for epoch in range(1, recipe.epochs + 1):
-        rows.append({"epoch": epoch, **loop.epoch(report)})
-        save_metrics(folder, rows)
-        report(0)
+    with fitting_threads(loop.model):
+        for epoch in range(1, recipe.epochs + 1):
+            rows.append({"epoch": epoch, **loop.epoch(report)})
+            save_metrics(folder, rows)
+            report(0)
     save_model(folder, loop.model, config)
     return loop.model.eval()
 
