@@ -69,11 +69,14 @@ def test_a_pipe_gets_a_few_plain_lines(terminal, monkeypatch):
     with console.progress("train small-cnn") as move:
         for done in range(101):
             move(done, 100, METRICS if done >= 50 else {})
-            now[0] += 0.125
+            now[0] += 0.5
     assert shown.getvalue().splitlines() == [
-        "train small-cnn: 40%, 0:00:07 left",
-        "train small-cnn: 80%, 0:00:02 left, loss 0.0738, accuracy 98%",
-        "train small-cnn: done in 0:00:12, loss 0.0738, accuracy 98%",
+        "train small-cnn: 10%, 0:00:45 left",
+        "train small-cnn: 20%, 0:00:40 left",
+        "train small-cnn: 30%, 0:00:35 left",
+        "train small-cnn: 45%, 0:00:27 left",
+        "train small-cnn: 68%, 0:00:16 left, loss 0.0738, accuracy 98%",
+        "train small-cnn: done in 0:00:50, loss 0.0738, accuracy 98%",
     ]
 
 

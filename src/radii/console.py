@@ -22,8 +22,8 @@ from radii.results import NORM_NAMES, radius_text, round_radii, same_question, s
 # a file or a pipe has no width of its own
 console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100)
 INTERRUPTED = 130
-LINES_EVERY = 5.0
-"""Seconds between two lines of progress where there is no terminal."""
+FIRST_LINE, RAREST_LINE = 5.0, 600.0
+"""Seconds until the first line of progress where there is no terminal, and most seconds between two."""
 
 Move = Callable[..., None]
 """Called as `move(done, total)`, or with a mapping of metrics as the third argument."""
@@ -68,13 +68,14 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Move]:
 
 
 def lines(words: str, passing: bool) -> Move:
-    """Progress for a file or a pipe: a line at most every five seconds, and one at the end."""
+    """Progress for a file or a pipe: a line after some seconds, then ever rarer ones, and one at the end."""
     start = last = time.monotonic()
 
     def move(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
         nonlocal last
         now = time.monotonic()
-        if (done < total and now - last < LINES_EVERY) or (done >= total and passing):
+        wait = min(max(FIRST_LINE, (last - start) / 2), RAREST_LINE)
+        if passing if done >= total else now - last < wait:
             return
         last, taken = now, now - start
         left = f"{done / total:.0%}, {clock(taken * (total - done) / max(done, 1))} left"
