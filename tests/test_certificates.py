@@ -140,3 +140,9 @@ def test_says_when_n_is_too_small_and_how_many_draws_would_do() -> None:
     assert certify(make_votes([[11, 0, 0, 0]]), "l2").radius[0] > 0
     with pytest.raises(InputError, match="n = 10 draws"):
         certify(make_votes([[10, 0, 0, 0]]), "l2")
+
+
+def test_refuses_a_part_of_the_draws() -> None:
+    part = make_votes([[50, 0, 0, 0]], plan=radii.fixed(100, 10))
+    with pytest.raises(InputError, match="50 of the 100 draws that were planned"):
+        certify(part, "l2")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dp_accounting.pld import privacy_loss_distribution as pld
 
-from radii.composed import ComposedShift, ComposedUnits, shift_table
+from radii.composed import ComposedShift, ComposedUnits, ShiftTable
 from radii.composition import hockey_stick, log_characteristic, mean_loss
 from radii.noises import Laplace
 from radii.radius import certified_radius
@@ -146,12 +146,23 @@ def test_semiconvexity_that_the_table_rests_on() -> None:
         assert np.diff(bent, 2).min() > -1e-12
 
 
-def test_rows_are_kept_and_grow() -> None:
-    table = shift_table(5)
-    before = table.curves(10).copy()
-    after = table.curves(len(before) + 5)
-    assert len(after) > len(before)
-    np.testing.assert_array_equal(after[: len(before)], before)
+def test_rows_are_composed_once_and_only_when_wanted() -> None:
+    table = ShiftTable(5)
+    first = table.curves(np.array([3, 40]))[[3, 40]].copy()
+    assert np.flatnonzero(table.known).tolist() == [0, 3, 40]
+    table.row = None  # type: ignore[method-assign]
+    np.testing.assert_array_equal(table.curves(np.array([40, 3]))[[3, 40]], first)
+
+
+@pytest.mark.parametrize("move", [800.0, 3000.0])
+def test_moves_far_beyond_the_noise_leave_nothing_and_no_nan(move: float) -> None:
+    p = np.array([0.5, 0.999])
+    for family, r in (
+        (ComposedUnits(1, 1 / move), np.array([1, 1])),
+        (ComposedShift(1, 1.0), np.full(2, move)),
+    ):
+        assert family.lower(p, r).tolist() == pytest.approx([0, 0], abs=1e-9)
+        assert family.upper(p, r).tolist() == pytest.approx([1, 1], abs=1e-9)
 
 
 def test_units_of_one_feature_add_up() -> None:

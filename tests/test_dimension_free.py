@@ -61,13 +61,13 @@ def test_a_majorant_that_dips_is_caught() -> None:
 
 def test_means_are_rounded_up() -> None:
     iv.dps = 40
-    for majorant in MAJORANTS[::10]:
+    for majorant in [*MAJORANTS[::10], *MAJORANTS[-10:]]:
         total = iv.mpf(majorant.a) + iv.mpf(majorant.b)
         for knot, c in zip(majorant.knots, majorant.c, strict=True):
             t = mp.mpf(knot)
             cube = mp.quad(lambda z, t=t: (z - t) ** 3 * mp.npdf(z), [t, t + 2, t + 6, t + 20])
             total += 2 * iv.mpf(c) * iv.mpf(cube)
-        assert (total / 2).b <= majorant.mean() <= (total / 2).a * (1 + 1e-8)
+        assert (total / 2).b <= majorant.mean() <= (total / 2).a * (1 + 1e-7)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -44,6 +44,16 @@ def test_rounding_is_outwards(s: int, n: int, alpha: float) -> None:
     assert exact_tail(s, n, 1 - high) < mpf(alpha)
 
 
+@pytest.mark.parametrize(
+    "s,n,alpha",
+    [(1000, 10**8, 1e-3), (1000, 2 * 10**8, 1e-9), (10**7 - 999, 10**7, 1e-6), (10**6 - 999, 10**6, 1e-12)],
+)
+def test_bounds_hold_where_the_inverse_beta_function_fails(s: int, n: int, alpha: float) -> None:
+    low = lower_bound(np.array([s]), n, alpha)[0]
+    assert binom.sf(s - 1, n, low) <= alpha * (1 + 1e-9)
+    assert low > s / n - 8 * np.sqrt(s * (n - s) / n) / n - 40 / n
+
+
 def rival_sums(p: np.ndarray, label: int, k: int) -> np.ndarray:
     others = np.sort(np.delete(p, label))[-k:]
     return np.cumsum(others)

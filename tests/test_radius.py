@@ -361,6 +361,13 @@ def test_tradeoff_is_one_minus_upper(noise: radii.Noise, norm: str) -> None:
     assert t(0.5).shape == ()
 
 
+@pytest.mark.parametrize("level", [1e-12, 1e-14, 1.6e-16, 1e-20])
+def test_tradeoff_of_tiny_levels_is_not_rounded_up(level: float) -> None:
+    # upper(alpha) = .4 exactly
+    t = tradeoff(radii.Laplace(2**0.5), "l1", np.log(0.4 / level), (1,))
+    assert 0.6 * (1 - 1e-9) < t(level) <= 0.6
+
+
 @pytest.mark.parametrize(
     "arguments,words",
     [

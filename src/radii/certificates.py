@@ -101,6 +101,7 @@ def certify(
     check_k(k, len(votes.classes))
     check_alpha(alpha)
     check_name("method", method, METHODS)
+    check_complete(votes)
     chosen, source = choose_labels(votes, labels, k)
     members = chosen.reshape(len(votes), -1)
     # every member of a set must keep its place at once: their errors add
@@ -133,6 +134,14 @@ def certify(
         n=votes.n,
         data=votes.data,
     )
+
+
+def check_complete(votes: Votes) -> None:
+    """Refuse a part of the draws: who certifies parts until one succeeds has looked too often."""
+    if not votes.complete:
+        raise InputError(
+            f"these votes hold {votes.n} of the {votes.plan.n} draws that were planned: add the other parts first"
+        )
 
 
 def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.ndarray, str]:

@@ -23,6 +23,8 @@ import numpy as np
 # Losses farther than this many Hoeffding deviations from their mean are bounded, not summed.
 REACH = 8.5
 OUTSIDE = 2 * float(np.exp(-(REACH**2) / 2))
+# Losses up to which exp(c) is finite.
+LARGEST = 700.0
 EPS = float(np.finfo(np.float64).eps)
 
 # D and c at point numbers `(...)` of each element's own curve.
@@ -38,6 +40,8 @@ def lowest(curve: Curve, points: int, p: np.ndarray, complement: np.ndarray) -> 
 
     def bound(position: np.ndarray) -> np.ndarray:
         divergence, c = curve(np.abs(position))
+        # where exp(c) would overflow, D <= 1 says all that can be said
+        divergence, c = np.where(c > LARGEST, 1, divergence), np.minimum(c, LARGEST)
         return np.where(position < 0, np.exp(-c) * (p - divergence), 1 - divergence - np.exp(c) * complement)
 
     low = np.full(p.shape, 1 - points)
@@ -126,17 +130,19 @@ def hockey_stick(
 ) -> HockeyStick:
     """Compose losses: `times[i]` features move by `cells[i] * h` scales each.
 
-    The curve is kept at every `stride`-th grid point; beyond its last point, up to `points`, only the rounding is
-    left of it. The rounding allowed for is that of the transform and of a power `sum(times)` of the spectrum.
+    The curve is kept at every `stride`-th grid point, up to `points` of them: beyond the largest loss only the
+    rounding is left of it, beyond `LARGEST` it is bounded by 1. The rounding allowed for is that of the transform and
+    of a power `sum(times)` of the spectrum.
     """
     masses = loss_masses(h, cells, times)
     loss = np.arange(len(masses))
     # reversed sums: mass above c under Q, and the same under P
     above = np.cumsum(masses[::-1])[::-1]
     above_p = np.cumsum((masses * np.exp(-loss * h))[::-1])[::-1]
-    at = loss[::stride][:points]
+    at = loss[: int(LARGEST / h) + 1 : stride][:points]
     divergence = np.maximum(above[at] - np.exp(at * h) * above_p[at], 0)
     if points is not None:
-        divergence = np.concatenate([divergence, np.zeros(points - len(divergence))])
+        beyond = 0.0 if at[-1] + stride > loss[-1] else 1.0
+        divergence = np.concatenate([divergence, np.full(points - len(divergence), beyond)])
     rounding = EPS * (128 + 64 * float(np.sqrt(np.sum(times))))
     return HockeyStick(stride * h, np.minimum(divergence + OUTSIDE + rounding, 1))

@@ -30,8 +30,8 @@ class Majorant:
         """`H(tau)`: half the mean of the majorant under a standard normal law, at least `E(S - tau)_+`."""
         t = np.array(self.knots)
         cubes = (t**2 + 2) * np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi) - (t**3 + 3 * t) * ndtr(-t)
-        # up to t = 6 the difference above loses four digits: what remains is rounded up
-        return float(self.a + self.b + 2 * np.sum(np.array(self.c) * cubes)) / 2 * (1 + 1e-11)
+        # up to t = 6.5 the difference above loses five digits: what remains is rounded up
+        return float(self.a + self.b + 2 * np.sum(np.array(self.c) * cubes)) / 2 * (1 + 1e-9)
 
     def excess(self, s: np.ndarray) -> np.ndarray:
         """Majorant minus `(|s| - tau)_+` at `s >= 0`."""
@@ -52,8 +52,8 @@ class Majorant:
         return np.concatenate(points)
 
     def least_excess(self) -> float:
-        """The least excess over all s; minus infinity if the majorant falls behind as s grows."""
-        if min(self.c, default=0) < 0 or (sum(self.c) == 0 and self.b <= 0):
+        """The least excess over all s; minus infinity if it has no such bound, or if Step 2 does not cover it."""
+        if min(self.c, default=0) < 0 or min(self.knots, default=0) < 0 or (sum(self.c) == 0 and self.b <= 0):
             return -np.inf
         return float(self.excess(self.critical_points()).min())
 

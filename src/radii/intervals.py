@@ -3,12 +3,12 @@
 from math import comb
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betainc, betaincinv
 
 from radii.errors import InputError, check_name
 
 METHODS = ("two-event", "simultaneous", "label")
-# betaincinv is accurate to a few parts in 1e14; bounds are moved outwards by more than that.
+# Bounds are moved outwards by more than the rounding of the beta function.
 ROUNDING = 1e-12
 
 
@@ -20,8 +20,23 @@ def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.
     """
     s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
     some = s > 0
-    bound = betaincinv(np.where(some, s, 1), n - np.where(some, s, 1) + 1, alpha)
-    return np.where(some, bound * (1 - ROUNDING), 0.0)
+    a = np.where(some, s, 1)
+    b = n - a + 1
+    bound = np.array(betaincinv(a, b, alpha) * (1 - ROUNDING))
+    # the inverse can be far off (shape parameters near 1000, n of 1e8); the forward function can be trusted
+    if (wrong := ~(betainc(a, b, bound) <= alpha)).any():
+        bound[wrong] = bisect_beta(a[wrong], b[wrong], alpha) * (1 - ROUNDING)
+    return np.where(some, bound, 0.0)
+
+
+def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
+    """The largest x seen with `betainc(a, b, x) <= alpha`, to the last bits; arrays `(m,)`."""
+    low, high = np.zeros(len(a)), a / (a + b)
+    for _ in range(64):
+        middle = (low + high) / 2
+        holds = betainc(a, b, middle) <= alpha
+        low, high = np.where(holds, middle, low), np.where(holds, high, middle)
+    return low
 
 
 def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:

@@ -72,9 +72,14 @@ def tradeoff(
         if not np.all((level >= 0) & (level <= 1)):
             raise InputError("alpha is a probability: give values in [0, 1]")
         flat = np.atleast_1d(level)
-        inside = np.clip(1 - flat, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
-        fallen = family.lower(inside, np.full(flat.shape, float(radius)))
-        return np.where(flat >= 1, 0.0, np.maximum(fallen * (1 - ROUNDING), 0)).reshape(level.shape)
+        at = np.full(flat.shape, float(radius))
+        # both sides of the same bound: one keeps the digits of small levels, the other those of large ones
+        inside = np.clip(flat, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+        fallen = family.lower(np.nextafter(1 - inside, 0), at) * (1 - ROUNDING)
+        risen = np.nextafter(1 - family.upper(inside, at) * (1 + ROUNDING), 0)
+        return np.where(flat >= 1, 0.0, np.maximum(np.where(flat < 0.5, risen, fallen), 0)).reshape(
+            level.shape
+        )
 
     return t
 
