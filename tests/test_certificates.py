@@ -146,3 +146,8 @@ def test_refuses_a_part_of_the_draws() -> None:
     part = make_votes([[50, 0, 0, 0]], plan=radii.fixed(100, 10))
     with pytest.raises(InputError, match="50 of the 100 draws that were planned"):
         certify(part, "l2")
+
+
+def test_refuses_a_file_name_in_place_of_votes() -> None:
+    with pytest.raises(InputError, match=r"radii\.load_votes"):
+        certify("votes.parquet", "l2")  # type: ignore[arg-type]

@@ -259,3 +259,24 @@ def test_prediction_draws_are_its_own(monkeypatch):
     smoothed.predict(random_images(), n=10)
     smoothed.vote(random_images(), plan=fixed(10))
     assert seen == ["predict", "select", "bound"]
+
+
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        ({"labels": np.array([0, 9])}, "labels must lie in 0..2, as the model gives 3 logits; found 0 to 9"),
+        ({"labels": np.array([0.0, 1.0])}, "labels must be whole numbers"),
+        ({"plan": 50}, "plan must be a sampling plan"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_most_of_the_polling(changes: dict, words: str) -> None:
+    calls = []
+
+    def model(noisy: torch.Tensor) -> torch.Tensor:
+        calls.append(len(noisy))
+        return torch.zeros(len(noisy), 3)
+
+    smoothed = radii.Smoothed(model, radii.Gaussian(0.5), batch=8)
+    with pytest.raises(InputError, match=words):
+        smoothed.vote(np.zeros((2, 1, 4, 4), np.float32), **{"plan": radii.fixed(1000, 10), **changes})
+    assert len(calls) <= 1

@@ -98,6 +98,8 @@ def certify(
     Guarantee: that of `Certificates`, for each image by itself. Images outside the chosen label's reach come back
     abstained with radius 0.
     """
+    if not isinstance(votes, Votes):
+        raise InputError(f"certify takes votes, as radii.load_votes gives them from a file; got {votes!r}")
     check_k(k, len(votes.classes))
     check_alpha(alpha)
     check_name("method", method, METHODS)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from radii.errors import InputError
 
 
@@ -14,7 +16,7 @@ class Fixed:
 
     def __post_init__(self) -> None:
         for name, value, least in (("n", self.n, 1), ("selection", self.selection, 0)):
-            if isinstance(value, bool) or int(value) != value or value < least:
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
 
 

@@ -40,6 +40,18 @@ class Examples:
         """Of one image."""
         return self.images.shape[1:]
 
+    def check_classes(self, classes: int) -> None:
+        """Refuse a model whose number of logits does not fit what is known."""
+        if self.classes and len(self.classes) != classes:
+            raise InputError(
+                f"the model gives {classes} logits, but {self.data} has {len(self.classes)} classes"
+            )
+        if self.labels is not None and not 0 <= self.labels.min() <= self.labels.max() < classes:
+            raise InputError(
+                f"labels must lie in 0..{classes - 1}, as the model gives {classes} logits; "
+                f"found {self.labels.min()} to {self.labels.max()}"
+            )
+
     def clean(self, rows: np.ndarray) -> np.ndarray:
         """Images without noise, float32 in [0, 1]."""
         images = self.images[rows]
@@ -87,6 +99,8 @@ def examples_from(
             raise InputError(
                 f"{name} must be one number for each of the {len(array)} images; got {values.shape}"
             )
+        if values is not None and values.dtype.kind not in "iu":
+            raise InputError(f"{name} must be whole numbers; got {values.dtype}")
     return Examples(array.astype(np.float32, copy=False), truth, numbers)
 
 
@@ -112,9 +126,9 @@ def count(ask: Ask, examples: Examples, draws: Draws, rows: int, report: Callabl
         for numbers, noisy in noisy_batches(examples, draws, rows):
             logits = ask(torch.from_numpy(noisy))
             if counts is None:
-                counts = torch.zeros(
-                    len(examples), _classes(logits, rows), dtype=torch.int64, device=logits.device
-                )
+                classes = _classes(logits, rows)
+                examples.check_classes(classes)
+                counts = torch.zeros(len(examples), classes, dtype=torch.int64, device=logits.device)
             logits = logits[: len(numbers)]
             if not torch.isfinite(logits).all():
                 raise _not_finite(logits, examples.index[numbers])

@@ -73,6 +73,8 @@ class Smoothed:
         draws are split, since every call of the model has the same number of rows. Another `batch` may select
         other kernels, which can change a vote only where two logits agree to rounding error.
         """
+        if not isinstance(plan, Fixed):
+            raise InputError(f"plan must be a sampling plan, for example radii.fixed(1000); got {plan!r}")
         examples = _examples(images, labels, index)
         first, stop = draws if draws is not None else (0, plan.n)
         if not 0 <= first < stop <= plan.n:
@@ -111,12 +113,7 @@ class Smoothed:
     def _count(self, examples: Examples, draws: Draws, report: Callable[[int], None]) -> np.ndarray:
         ask = prepare(self.model, self.precision, examples.shape)
         with fitting_threads(self.model):
-            counts = count(ask, examples, draws, max(self.batch, LEAST_ROWS), report)
-        if examples.classes and len(examples.classes) != counts.shape[1]:
-            raise InputError(
-                f"the model gives {counts.shape[1]} logits, but {examples.data} has {len(examples.classes)} classes"
-            )
-        return counts
+            return count(ask, examples, draws, max(self.batch, LEAST_ROWS), report)
 
     def _votes(
         self, examples: Examples, plan: Fixed, seed: int, part: tuple[int, int], polled: dict[str, np.ndarray]
