@@ -417,8 +417,10 @@ def test_an_interrupted_training_can_be_given_again(tmp_path):
     run = tmp_path / "run"
     line = ("train", "--data", "digits", "--batch", 1000, "--out", run)
     interrupt(start(*line, "--epochs", 10_000), (run / "metrics.csv").exists)
-    assert {path.name for path in run.iterdir()} == {"config.json", "metrics.csv"}
+    assert {path.name for path in run.iterdir()} == {"config.json", "metrics.csv", "checkpoint.safetensors"}
     assert "did not finish" in call("vote", run).err
+    assert "unfinished training with epochs 10000, not 1:" in call(*line, "--epochs", 1).err
+    (run / "checkpoint.safetensors").unlink()
     fine(*line, "--epochs", 1)
     assert (run / "model.safetensors").is_file() and len((run / "metrics.csv").read_text().splitlines()) == 2
 

@@ -42,6 +42,13 @@ def fitting_threads(model: object) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Let a GPU choose only convolutions that add in the same order each time; the processor always does."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        yield
+
+
 class TensorSource:
     """Standard random numbers as float32 tensors of a device: fast, seeded, not counted. For training only."""
 

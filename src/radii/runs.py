@@ -152,15 +152,19 @@ def _read_document(path: Path) -> dict[str, Any]:
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if not path.is_file():
         raise InputError(f"{path} is missing: the training did not finish; run radii train again")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged ({error}): train again, or fetch another copy") from error
+    metadata, weights = read_tensors(path, "train again, or fetch another copy")
     if metadata.pop("radii", None) != str(FORMAT):
         raise InputError(f"{path} holds no weights that this radii wrote")
     return {name: json.loads(value) for name, value in metadata.items()}, weights
+
+
+def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Header and tensors of a safetensors file; `advice` says what to do where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged ({error}): {advice}") from error
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from radii.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
 from radii.data.augment import crop_and_flip
 from radii.data.base import DataSet
-from radii.devices import TensorSource, best_device, fitting_threads, has_bfloat16
+from radii.devices import TensorSource, best_device, fitting_threads, has_bfloat16, repeatable
 from radii.errors import InputError
 from radii.files import check_writable
 from radii.losses import LOSSES
@@ -34,10 +35,12 @@ def train(
     """Train a model by its recipe and write the run folder: config.json, metrics.csv, model.safetensors.
 
     Every image is seen under fresh noise in image units, after any augmentation and before the normalisation
-    that is the model's first layer; batch normalisation so learns the statistics of noisy images. The weights
-    are written last: a folder that has them is complete. Returns the model in evaluation mode.
+    that is the model's first layer; batch normalisation so learns the statistics of noisy images. After each epoch
+    all is kept in a checkpoint, from which the same call continues. The weights are written last, and the checkpoint
+    is removed: a folder that has weights is complete. Returns the model in evaluation mode.
 
-    Guarantee: the same recipe gives the same weights on the same device with the same number of threads.
+    Guarantee: the same recipe gives the same weights on the same device with the same number of threads, however
+    often the training was killed and started again.
     """
     folder = Path(folder)
     if (folder / WEIGHTS).exists():
@@ -45,21 +48,27 @@ def train(
     # what the recipe asks for is built before anything is written
     loop = Loop(recipe, data, device or best_device())
     config = Config(recipe, data.shape, data.classes, data.description)
+    kind = loop.labels.device.type
+    rows, state = load_checkpoint(folder, config, kind) or ([], None)
+    if state is not None:
+        loop.restore(state, len(rows))
     save_config(folder, config)
     check_writable(folder / WEIGHTS)
-    rows: list[dict[str, float]] = []
 
     def report(images: int) -> None:
         if progress is not None:
             done = len(rows) * len(data) + images
             progress(done, recipe.epochs * len(data), rows[-1] if rows else {})
 
-    with fitting_threads(loop.model):
-        for epoch in range(1, recipe.epochs + 1):
+    with fitting_threads(loop.model), repeatable():
+        for epoch in range(len(rows) + 1, recipe.epochs + 1):
             rows.append({"epoch": epoch, **loop.epoch(report)})
+            save_checkpoint(folder, config, kind, rows, loop.state())
             save_metrics(folder, rows)
             report(0)
+    save_metrics(folder, rows)
     save_model(folder, loop.model, config)
+    remove_checkpoint(folder)
     return loop.model.eval()
 
 
@@ -79,8 +88,36 @@ class Loop:
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
         )
-        total = recipe.epochs * math.ceil(len(data) / recipe.batch)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: rate(step, total))
+        self.steps_per_epoch = math.ceil(len(data) / recipe.batch)
+        self.steps = 0
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the rest of the training depends on, besides the recipe and the number of epochs done."""
+        momentum = {
+            name: self.optimizer.state[weight]["momentum_buffer"]
+            for name, weight in self.model.named_parameters()
+        }
+        parts = {"model": self.model.state_dict(), "momentum": momentum}
+        named = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+        return {**named, "random": self.source.generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor], epochs: int) -> None:
+        """Go on from `state`, which was taken after so many epochs."""
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key.removeprefix(f"{name}."): state[key] for key in state if key.startswith(f"{name}.")}
+
+        try:
+            self.model.load_state_dict(part("model"))
+            for name, weight in self.model.named_parameters():
+                kept = torch.empty_like(weight, requires_grad=False).copy_(part("momentum")[name])
+                self.optimizer.state[weight]["momentum_buffer"] = kept
+            self.source.generator.set_state(state["random"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise InputError(
+                f"the checkpoint does not fit {self.recipe.model}: remove it to start again"
+            ) from error
+        self.steps = epochs * self.steps_per_epoch
 
     def epoch(self, report: Callable[[int], None]) -> dict[str, float]:
         """Every image once, in random order; loss and accuracy are those of the noisy images while training.
@@ -113,6 +150,8 @@ class Loop:
 
     def step(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the optimizer."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * rate(self.steps, self.recipe.epochs * self.steps_per_epoch)
         if self.recipe.augment:
             pixels = crop_and_flip(pixels, self.source.generator)
         images = (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
@@ -123,7 +162,7 @@ class Loop:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.schedule.step()
+        self.steps += 1
         return loss.detach(), logits.detach()
 
 
