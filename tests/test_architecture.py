@@ -14,14 +14,36 @@ ROOT = Path(radii.__file__).parent
 # The floor of every module or package: imports point to the same floor or lower ones, and never in a circle.
 FLOORS = {
     0: ["errors", "norms", "tradeoffs", "composition", "composed", "dimension_free", "intervals", "designs"],
-    1: ["search", "streams", "files", "parquet", "noises", "models", "data", "devices"],
+    1: [
+        "search",
+        "streams",
+        "files",
+        "parquet",
+        "noises",
+        "models",
+        "data",
+        "devices",
+        "schedules",
+        "averaging",
+    ],
     2: ["votes", "radius", "losses"],
     3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training"],
     4: ["results", "exports", "plots", "report"],
     5: ["demo", "console", "cli", "__main__"],
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
-WITH_TORCH = {"models", "data", "devices", "losses", "polling", "sampling", "runs", "checkpoints", "training"}
+WITH_TORCH = {
+    "averaging",
+    "models",
+    "data",
+    "devices",
+    "losses",
+    "polling",
+    "sampling",
+    "runs",
+    "checkpoints",
+    "training",
+}
 FILES = [path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"]
 
 

@@ -124,6 +124,14 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(unbroken, tmp_path, monkeyp
     assert same_model(tmp_path, unbroken)
 
 
+def test_averaging_continues_too(tmp_path):
+    recipe = replace(RECIPE, average=0.9, model="wrn-10-1", epochs=2, augment=True, schedule="triangle")
+    train(recipe, digits(), tmp_path / "whole", device=CPU)
+    train_until(recipe, tmp_path / "broken", 700)
+    train(recipe, digits(), tmp_path / "broken", device=CPU)
+    assert same_model(tmp_path / "whole", tmp_path / "broken")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

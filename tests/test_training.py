@@ -20,7 +20,8 @@ from radii.models import digest
 from radii.noises import NOISES, make_noise
 from radii.runs import RECIPES, Recipe, load_config, load_run, make_recipe
 from radii.sampling import Smoothed
-from radii.training import rate, train
+from radii.schedules import SCHEDULES
+from radii.training import Loop, train
 
 CPU = torch.device("cpu")
 SHORT = Recipe("toy", "small-cnn", "laplace", 0.3, epochs=2, batch=16)
@@ -104,11 +105,37 @@ def test_divergence_is_told(tmp_path):
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_learning_rate_rises_then_falls_to_nothing():
+@pytest.mark.parametrize("rate", SCHEDULES.values(), ids=SCHEDULES)
+def test_learning_rate_rises_then_falls_to_nothing(rate):
     rates = [rate(step, 100) for step in range(101)]
     assert rates[0] < 0.1 and max(rates) == rates[20] == 1 and rates[100] < 1e-12
     assert rates[:20] == sorted(rates[:20]) and rates[20:] == sorted(rates[20:], reverse=True)
     assert all(0 < rate(step, total) <= 1 for total in (1, 2, 5) for step in range(total))
+
+
+def test_averaged_weights_are_the_weighted_mean_of_all_steps():
+    recipe = replace(SHORT, average=0.8)
+    loop = Loop(recipe, toy_data(), CPU)
+    expected = loop.model.head.weight.detach().double()
+    for steps in range(1, 31):
+        loop.step(loop.pixels[:16], loop.labels[:16])
+        decay = min(0.8, steps / (steps + 9))
+        expected = decay * expected + (1 - decay) * loop.model.head.weight.detach().double()
+    last = loop.model.head.weight.detach().clone()
+    kept = loop.finish().head.weight
+    assert torch.allclose(kept.double(), expected, atol=1e-6) and not torch.allclose(kept, last, atol=1e-4)
+
+
+def test_averaged_weights_have_statistics_of_their_own_on_noisy_images(tmp_path):
+    recipe = replace(SHORT, sigma=1.0, epochs=10, average=0.95)
+    model, data = train(recipe, toy_data(), tmp_path, device=CPU), toy_data()
+    images = data.images().repeat(20, 1, 1, 1)
+    noisy = images + recipe.law().draw(TensorSource(5, CPU), tuple(images.shape))
+    with torch.no_grad():
+        spread = model.features[0](model.normalize(noisy)).var((0, 2, 3))
+    assert (model.features[1].running_var / spread - 1).abs().max() < 0.15
+    assert model.features[1].momentum == 0.1
+    assert digest(load_run(tmp_path)[0]) == digest(model)
 
 
 @pytest.mark.parametrize("name", NOISES)
@@ -161,7 +188,15 @@ def test_recipes():
     assert make_recipe("mnist5k", epochs=3, lr=None).epochs == 3
     with pytest.raises(UnknownName, match="did you mean 'epochs'"):
         make_recipe("mnist5k", epoch=3)
-    for changes in ({"epochs": 0}, {"batch": 0}, {"lr": 0}, {"weight_decay": -1}, {"sigma": 0}, {"seed": -1}):
+    for changes in (
+        {"epochs": 0},
+        {"batch": 0},
+        {"lr": 0},
+        {"weight_decay": -1},
+        {"sigma": 0},
+        {"seed": -1},
+        {"average": 1},
+    ):
         with pytest.raises(InputError):
             replace(SHORT, **changes)
     with pytest.raises(UnknownName):

@@ -16,6 +16,7 @@ from radii.files import replacing
 from radii.losses import LOSSES
 from radii.models import make_model
 from radii.noises import Noise, make_noise
+from radii.schedules import SCHEDULES
 from radii.streams import check_seed
 from radii.votes import software_versions
 
@@ -25,7 +26,10 @@ WEIGHTS, CONFIG, METRICS = "model.safetensors", "config.json", "metrics.csv"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train, on what, under which noise, and how; `sigma` in image units."""
+    """What to train, on what, under which noise, and how; `sigma` in image units.
+
+    `average`: decay of the moving average of the weights that is kept instead of the last ones; 0 for none.
+    """
 
     data: str
     model: str
@@ -38,9 +42,12 @@ class Recipe:
     weight_decay: float = 5e-4
     augment: bool = False
     seed: int = 0
+    schedule: str = "cosine"
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         check_name("loss", self.loss, LOSSES)
+        check_name("schedule", self.schedule, SCHEDULES)
         self.law()
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
@@ -49,6 +56,8 @@ class Recipe:
             raise InputError(
                 f"lr must be above 0 and weight_decay not below; got {self.lr}, {self.weight_decay}"
             )
+        if not 0 <= self.average < 1:
+            raise InputError(f"average must be at least 0 and below 1; got {self.average}")
         check_seed(self.seed)
 
     def law(self) -> Noise:

@@ -1,13 +1,14 @@
-"""The training loop: fresh noise at every step, SGD, one warm-up and one cosine."""
+"""The training loop: fresh noise at every step, SGD with a schedule, averaged weights."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from radii.averaging import Average, estimate_statistics
 from radii.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
 from radii.data.augment import crop_and_flip
 from radii.data.base import DataSet
@@ -17,12 +18,13 @@ from radii.files import check_writable
 from radii.losses import LOSSES
 from radii.models import make_model
 from radii.runs import WEIGHTS, Config, Recipe, save_config, save_metrics, save_model
+from radii.schedules import SCHEDULES
 
 Progress = Callable[[int, int, dict[str, float]], object]
 """Called after each step as `progress(done, total, metrics)`, in images; the metrics are those of the last epoch."""
 
-WARM_UP = 0.2
-"""Part of the steps in which the learning rate rises."""
+STATISTICS = 100
+"""Batches from which the statistics of averaged weights are estimated."""
 
 
 def train(
@@ -66,10 +68,11 @@ def train(
             save_checkpoint(folder, config, kind, rows, loop.state())
             save_metrics(folder, rows)
             report(0)
+        model = loop.finish()
     save_metrics(folder, rows)
-    save_model(folder, loop.model, config)
+    save_model(folder, model, config)
     remove_checkpoint(folder)
-    return loop.model.eval()
+    return model
 
 
 class Loop:
@@ -90,6 +93,8 @@ class Loop:
         )
         self.steps_per_epoch = math.ceil(len(data) / recipe.batch)
         self.steps = 0
+        self.rate = SCHEDULES[recipe.schedule]
+        self.average = Average(self.model, recipe.average) if recipe.average else None
 
     def state(self) -> dict[str, Tensor]:
         """All that the rest of the training depends on, besides the recipe and the number of epochs done."""
@@ -98,6 +103,8 @@ class Loop:
             for name, weight in self.model.named_parameters()
         }
         parts = {"model": self.model.state_dict(), "momentum": momentum}
+        if self.average:
+            parts["average"] = self.average.weights
         named = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
         return {**named, "random": self.source.generator.get_state()}
 
@@ -112,6 +119,8 @@ class Loop:
             for name, weight in self.model.named_parameters():
                 kept = torch.empty_like(weight, requires_grad=False).copy_(part("momentum")[name])
                 self.optimizer.state[weight]["momentum_buffer"] = kept
+                if self.average:
+                    self.average.weights[name].copy_(part("average")[name])
             self.source.generator.set_state(state["random"])
         except (KeyError, RuntimeError, TypeError) as error:
             raise InputError(
@@ -148,27 +157,46 @@ class Loop:
             "seconds": seconds,
         }
 
+    def finish(self) -> nn.Module:
+        """The model to keep, in evaluation mode: the averaged weights, if the recipe asks for them."""
+        if self.average:
+            self.average.copy_to(self.model)
+            with self.autocast():
+                estimate_statistics(self.model, self.noisy_batches())
+        return self.model.eval()
+
+    def noisy_batches(self) -> Iterator[Tensor]:
+        """Noisy training images, in batches as the training sees them."""
+        order = torch.randperm(len(self.labels), generator=self.source.generator, device=self.labels.device)
+        for rows in order.split(self.recipe.batch)[:STATISTICS]:
+            images = self.images(self.pixels[rows])
+            yield images + self.draw(tuple(images.shape))
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """Images in [0, 1], moved and mirrored if the recipe says so."""
+        if self.recipe.augment:
+            pixels = crop_and_flip(pixels, self.source.generator)
+        return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
+
+    def draw(self, shape: tuple[int, ...]) -> Tensor:
+        """Fresh noise."""
+        return self.noise.draw(self.source, shape)
+
+    def autocast(self) -> torch.autocast:
+        """Compute in bfloat16 where the device can."""
+        return torch.autocast(self.labels.device.type, torch.bfloat16, enabled=self.fast)
+
     def step(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the optimizer."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * rate(self.steps, self.recipe.epochs * self.steps_per_epoch)
-        if self.recipe.augment:
-            pixels = crop_and_flip(pixels, self.source.generator)
-        images = (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.fast):
-            loss, logits = LOSSES[self.recipe.loss](
-                self.model, images, labels, lambda shape: self.noise.draw(self.source, shape)
-            )
+            group["lr"] = self.recipe.lr * self.rate(self.steps, self.recipe.epochs * self.steps_per_epoch)
+        images = self.images(pixels)
+        with self.autocast():
+            loss, logits = LOSSES[self.recipe.loss](self.model, images, labels, self.draw)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         self.steps += 1
+        if self.average:
+            self.average.update(self.model, self.steps)
         return loss.detach(), logits.detach()
-
-
-def rate(step: int, total: int) -> float:
-    """The learning rate as a part of its peak: a linear warm-up, then half a cosine down to 0."""
-    warm = WARM_UP * total
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / (total - warm))
