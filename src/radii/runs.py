@@ -13,7 +13,7 @@ from torch import nn
 
 from radii.errors import InputError, check_name
 from radii.files import replacing
-from radii.losses import LOSSES
+from radii.losses import LOSSES, check_options
 from radii.models import make_model
 from radii.noises import Noise, make_noise
 from radii.schedules import SCHEDULES
@@ -22,6 +22,8 @@ from radii.votes import software_versions
 
 FORMAT = 1
 WEIGHTS, CONFIG, METRICS = "model.safetensors", "config.json", "metrics.csv"
+KINDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+"""What the fields of a recipe may be, in words."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Recipe:
     """What to train, on what, under which noise, and how; `sigma` in image units.
 
     `average`: decay of the moving average of the weights that is kept instead of the last ones; 0 for none.
+    `options`: what the method of training is told, by name (`radii.losses.options_of`).
     """
 
     data: str
@@ -44,9 +47,12 @@ class Recipe:
     seed: int = 0
     schedule: str = "cosine"
     average: float = 0.0
+    options: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_types()
         check_name("loss", self.loss, LOSSES)
+        check_options(self.loss, self.options)
         check_name("schedule", self.schedule, SCHEDULES)
         self.law()
         for name in ("epochs", "batch"):
@@ -59,6 +65,13 @@ class Recipe:
         if not 0 <= self.average < 1:
             raise InputError(f"average must be at least 0 and below 1; got {self.average}")
         check_seed(self.seed)
+
+    def _check_types(self) -> None:
+        for one in fields(self):
+            value, kind = getattr(self, one.name), KINDS.get(one.type)
+            right: Any = (int, float) if one.type is float else one.type
+            if kind and (not isinstance(value, right) or (isinstance(value, bool) and one.type is not bool)):
+                raise InputError(f"{one.name} must be {kind}; got {value!r}")
 
     def law(self) -> Noise:
         """The noise itself."""

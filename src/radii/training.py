@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from radii.data.base import DataSet
 from radii.devices import TensorSource, best_device, fitting_threads, has_bfloat16, repeatable
 from radii.errors import InputError
 from radii.files import check_writable
-from radii.losses import LOSSES
+from radii.losses import LOSSES, SEE_CLEAN_IMAGES, Draw
 from radii.models import make_model
 from radii.runs import WEIGHTS, Config, Recipe, save_config, save_metrics, save_model
 from radii.schedules import SCHEDULES
@@ -80,9 +81,10 @@ class Loop:
 
     def __init__(self, recipe: Recipe, data: DataSet, device: torch.device) -> None:
         self.recipe = recipe
-        self.noise = recipe.law()
+        self.loss = partial(LOSSES[recipe.loss], **recipe.options)
         self.pixels, self.labels = data.pixels.to(device), data.labels.to(device)
         self.source = TensorSource(recipe.seed, device)
+        self.draw = Draw(recipe.law(), self.source)
         self.fast = has_bfloat16(device)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
@@ -161,6 +163,7 @@ class Loop:
         """The model to keep, in evaluation mode: the averaged weights, if the recipe asks for them."""
         if self.average:
             self.average.copy_to(self.model)
+        if self.average or self.recipe.loss in SEE_CLEAN_IMAGES:
             with self.autocast():
                 estimate_statistics(self.model, self.noisy_batches())
         return self.model.eval()
@@ -178,10 +181,6 @@ class Loop:
             pixels = crop_and_flip(pixels, self.source.generator)
         return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
 
-    def draw(self, shape: tuple[int, ...]) -> Tensor:
-        """Fresh noise."""
-        return self.noise.draw(self.source, shape)
-
     def autocast(self) -> torch.autocast:
         """Compute in bfloat16 where the device can."""
         return torch.autocast(self.labels.device.type, torch.bfloat16, enabled=self.fast)
@@ -192,7 +191,7 @@ class Loop:
             group["lr"] = self.recipe.lr * self.rate(self.steps, self.recipe.epochs * self.steps_per_epoch)
         images = self.images(pixels)
         with self.autocast():
-            loss, logits = LOSSES[self.recipe.loss](self.model, images, labels, self.draw)
+            loss, logits = self.loss(self.model, images, labels, self.draw)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
