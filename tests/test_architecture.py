@@ -27,7 +27,7 @@ FLOORS = {
         "averaging",
     ],
     2: ["votes", "radius", "losses"],
-    3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training"],
+    3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes"],
     4: ["results", "exports", "plots", "report"],
     5: ["demo", "console", "cli", "__main__"],
 }

@@ -270,6 +270,11 @@ MISTAKES = {
     "certfy x": "Did you mean 'certify'?",
     "certify": "missing argument",
     "train --sgma 1": "--sigma",
+    "train --recipe cifar10-gpu --out {new}": "unknown recipe 'cifar10-gpu'; did you mean 'cifar10-cpu'",
+    "train --loss macr --out {new}": "unknown loss 'macr'; did you mean 'macer'?",
+    "train --loss macer --option n=4 --out {new}": "unknown option of macer 'n'",
+    "train --loss macer --option m --out {new}": "an option of a loss is NAME=VALUE",
+    "train --average 1 --out {new}": "average must be at least 0 and below 1",
     "train --epochs many": "--epochs",
     "train --noise laplac --out {new}": "unknown noise 'laplac'; did you mean 'laplace'?",
     "train --noise Laplace --out {new}": "unknown noise 'Laplace'; did you mean 'laplace'?",
@@ -423,6 +428,19 @@ def test_an_interrupted_training_can_be_given_again(tmp_path):
     (run / "checkpoint.safetensors").unlink()
     fine(*line, "--epochs", 1)
     assert (run / "model.safetensors").is_file() and len((run / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_a_recipe_with_changes(tmp_path):
+    from radii.runs import load_config
+
+    run = tmp_path / "run"
+    fine(
+        *("train", "--recipe", "digits", "--epochs", 1, "--noise", "uniform", "--average", 0.9, "--out", run),
+        *("--loss", "consistency", "--option", "m=3", "--option", "weight=2.5"),
+    )
+    recipe = load_config(run).recipe
+    assert (recipe.data, recipe.noise, recipe.epochs, recipe.average) == ("digits", "uniform", 1, 0.9)
+    assert recipe.options == {"m": 3, "weight": 2.5} and recipe.loss == "consistency"
 
 
 def test_certify_needs_no_torch_and_a_closed_pipe_is_no_error(work):

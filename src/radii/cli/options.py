@@ -29,6 +29,18 @@ Alpha = Annotated[float, typer.Option(help="Probability that a certificate is wr
 Unit = Annotated[str, typer.Option(help="What l0 counts: pixel (all channels of a position) or feature.")]
 
 
+def parse_options(given: Sequence[str]) -> dict[str, float]:
+    """`m=4` as a name and a number."""
+    options: dict[str, float] = {}
+    for one in given:
+        name, _, text = one.partition("=")
+        try:
+            options[name.strip()] = int(text) if text.strip().lstrip("-").isdigit() else float(text)
+        except ValueError:
+            raise InputError(f"an option of a loss is NAME=VALUE, for example m=4; got {one!r}") from None
+    return options
+
+
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
     """Votes by the shortest names that differ: the noise, with sigma, with the folder, with the whole path."""
     if len({path.resolve() for path in paths}) < len(paths):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from radii.cli.options import DataDir, Seed, Sigma
+from radii.cli.options import DataDir, Seed, Sigma, parse_options
 from radii.console import accuracy_table, console, progress, say
 from radii.errors import InputError
 from radii.norms import NORMS
@@ -43,37 +43,78 @@ def demo(
 
 
 def train(
-    data: Annotated[str, typer.Option(help="Data set; radii data lists them.")] = "mnist5k",
-    noise: Annotated[str, typer.Option(help="laplace, gaussian or uniform.")] = "laplace",
-    sigma: Sigma = 0.5,
+    recipe: Annotated[
+        str | None, typer.Option(help="Named recipe (cifar10-cpu, ...), or a file of one, FILE.toml.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set; radii data lists them.  [default: mnist5k]")
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option(help="laplace, gaussian or uniform.  [default: laplace]")
+    ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of the noise on one feature; images lie in [0, 1].  [default: 0.5]"
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="small-cnn, or wrn-D-W: wide ResNet of depth D = 6 n + 4, width W.")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="noise-augmentation, stability, consistency, smoothadv or macer.  [default: noise-augmentation]"
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of the loss, for example m=4; may be given several times."),
+    ] = None,
+    average: Annotated[
+        float | None,
+        typer.Option(help="Decay of the moving average of the weights; 0 for none.  [default: 0]"),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images in one step.  [default: 128]")] = None,
     lr: Annotated[float | None, typer.Option(help="Largest learning rate.  [default: 0.1]")] = None,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same result on one machine.  [default: 0]")
+    ] = None,
     data_dir: DataDir = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/DATA-NOISE-SIGMA]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder.  [default: runs/DATA-NOISE-SIGMA, or RECIPE-NOISE-SIGMA]")
+    ] = None,
 ) -> None:
     """Train a classifier under noise.
 
     Every pass shows each training image under fresh noise. Writes a run folder: model.safetensors (weights),
-    config.json (recipe) and metrics.csv (loss and accuracy on the noisy images, a line a pass). Model and epochs
-    are by default those that suit the data set, as radii data lists them.
+    config.json (recipe) and metrics.csv (loss and accuracy on the noisy images, a line a pass). Without a recipe, model
+    and epochs are those that suit the data set, as radii data lists them; with one, other options change it. Stopped
+    at any moment, the same command continues from the last pass.
     """
     from radii.data import load_data
+    from radii.recipes import read_recipe
     from radii.runs import make_recipe
     from radii.training import train as fit
 
-    recipe = make_recipe(
-        data, noise=noise, sigma=sigma, model=model, epochs=epochs, batch=batch, lr=lr, seed=seed
+    known = {"noise": noise, "sigma": sigma, "model": model, "loss": loss, "average": average}
+    changes: dict[str, Any] = {**known, "epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
+    changes["options"] = parse_options(option) if option else None
+    if recipe is None:
+        usual = {"data": "mnist5k" if data is None else data, "noise": "laplace"}
+        chosen = make_recipe(**usual | {name: value for name, value in changes.items() if value is not None})
+    else:
+        chosen = read_recipe(recipe, data=data, **changes)
+    name = chosen.data if recipe is None else Path(recipe).stem
+    folder = out or Path("runs") / f"{name}-{chosen.noise}-{chosen.sigma:g}"
+    images = load_data(chosen.data, "train", data_dir)
+    with progress(f"train {chosen.model}") as move:
+        fit(chosen, images, folder, progress=move)
+    say(
+        f"Trained {chosen.model} under {chosen.noise} noise, sigma {chosen.sigma:g}: {folder}\n"
+        f"Next: radii vote {folder}"
     )
-    folder = out or Path("runs") / f"{data}-{noise}-{sigma:g}"
-    images = load_data(data, "train", data_dir)
-    with progress(f"train {recipe.model}") as move:
-        fit(recipe, images, folder, progress=move)
-    say(f"Trained {recipe.model} under {noise} noise, sigma {sigma:g}: {folder}\nNext: radii vote {folder}")
 
 
 def vote(
