@@ -25,6 +25,7 @@ FLOORS = {
         "devices",
         "schedules",
         "averaging",
+        "processes",
     ],
     2: ["votes", "radius", "losses"],
     3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes"],
@@ -33,6 +34,7 @@ FLOORS = {
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
 WITH_TORCH = {
+    "processes",
     "averaging",
     "models",
     "data",

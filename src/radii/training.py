@@ -18,11 +18,14 @@ from radii.errors import InputError
 from radii.files import check_writable
 from radii.losses import LOSSES, SEE_CLEAN_IMAGES, Draw
 from radii.models import make_model
+from radii.processes import Processes, together
 from radii.runs import WEIGHTS, Config, Recipe, save_config, save_metrics, save_model
 from radii.schedules import SCHEDULES
 
 Progress = Callable[[int, int, dict[str, float]], object]
 """Called after each step as `progress(done, total, metrics)`, in images; the metrics are those of the last epoch."""
+
+ALONE = Processes()
 
 STATISTICS = 100
 """Batches from which the statistics of averaged weights are estimated."""
@@ -43,47 +46,60 @@ def train(
     is removed: a folder that has weights is complete. Returns the model in evaluation mode.
 
     Guarantee: the same recipe gives the same weights on the same device with the same number of threads, however
-    often the training was killed and started again.
+    often the training was killed and started again. Processes that torchrun started share every batch; their number
+    counts as part of the device.
     """
-    folder = Path(folder)
+    folder, place = Path(folder), device or best_device()
     if (folder / WEIGHTS).exists():
         raise InputError(f"{folder} already holds a trained model: choose another folder or remove it")
-    # what the recipe asks for is built before anything is written
-    loop = Loop(recipe, data, device or best_device())
+    with together(place) as processes:
+        return _train(Loop(recipe, data, place, processes), data, folder, progress)
+
+
+def _train(loop: "Loop", data: DataSet, folder: Path, progress: Progress | None) -> nn.Module:
+    # what the recipe asks for was built before anything is written
+    recipe, first = loop.recipe, loop.processes.rank == 0
     config = Config(recipe, data.shape, data.classes, data.description)
-    kind = loop.labels.device.type
-    rows, state = load_checkpoint(folder, config, kind) or ([], None)
+    rows, state = load_checkpoint(folder, config, loop.kind) or ([], None)
     if state is not None:
         loop.restore(state, len(rows))
-    save_config(folder, config)
-    check_writable(folder / WEIGHTS)
+    if first:
+        save_config(folder, config)
+        check_writable(folder / WEIGHTS)
 
     def report(images: int) -> None:
-        if progress is not None:
+        if progress is not None and first:
             done = len(rows) * len(data) + images
             progress(done, recipe.epochs * len(data), rows[-1] if rows else {})
 
     with fitting_threads(loop.model), repeatable():
         for epoch in range(len(rows) + 1, recipe.epochs + 1):
             rows.append({"epoch": epoch, **loop.epoch(report)})
-            save_checkpoint(folder, config, kind, rows, loop.state())
-            save_metrics(folder, rows)
+            state = loop.state()
+            if first:
+                save_checkpoint(folder, config, loop.kind, rows, state)
+                save_metrics(folder, rows)
             report(0)
         model = loop.finish()
-    save_metrics(folder, rows)
-    save_model(folder, model, config)
-    remove_checkpoint(folder)
+    if first:
+        save_metrics(folder, rows)
+        save_model(folder, model, config)
+        remove_checkpoint(folder)
     return model
 
 
 class Loop:
     """A training under way: the model, its optimizer, and the random numbers still to come."""
 
-    def __init__(self, recipe: Recipe, data: DataSet, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, data: DataSet, device: torch.device, processes: Processes = ALONE
+    ) -> None:
         self.recipe = recipe
         self.loss = partial(LOSSES[recipe.loss], **recipe.options)
         self.pixels, self.labels = data.pixels.to(device), data.labels.to(device)
-        self.source = TensorSource(recipe.seed, device)
+        self.processes = processes
+        self.kind = device.type if processes.count == 1 else f"{device.type} x {processes.count}"
+        self.source = TensorSource(processes.seed(recipe.seed), device)
         self.draw = Draw(recipe.law(), self.source)
         self.fast = has_bfloat16(device)
         with torch.random.fork_rng():
@@ -108,7 +124,8 @@ class Loop:
         if self.average:
             parts["average"] = self.average.weights
         named = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
-        return {**named, "random": self.source.generator.get_state()}
+        random = self.processes.gather(self.source.generator.get_state(), self.labels.device)
+        return {**named, **{f"random.{rank}": kept for rank, kept in enumerate(random)}}
 
     def restore(self, state: dict[str, Tensor], epochs: int) -> None:
         """Go on from `state`, which was taken after so many epochs."""
@@ -123,7 +140,7 @@ class Loop:
                 self.optimizer.state[weight]["momentum_buffer"] = kept
                 if self.average:
                     self.average.weights[name].copy_(part("average")[name])
-            self.source.generator.set_state(state["random"])
+            self.source.generator.set_state(state[f"random.{self.processes.rank}"])
         except (KeyError, RuntimeError, TypeError) as error:
             raise InputError(
                 f"the checkpoint does not fit {self.recipe.model}: remove it to start again"
@@ -139,22 +156,24 @@ class Loop:
         start = time.perf_counter()
         size = len(self.labels)
         order = torch.randperm(size, generator=self.source.generator, device=self.labels.device)
-        loss, right = torch.zeros(2, device=self.labels.device)
+        totals = torch.zeros(2, device=self.labels.device)
         seen = 0
-        for rows in order.split(self.recipe.batch):
+        for rows in self.processes.same(order).split(self.recipe.batch):
             if seen:
                 report(seen)
             seen += len(rows)
-            step_loss, logits = self.step(self.pixels[rows], self.labels[rows])
-            loss += step_loss * len(rows)
-            right += (logits.argmax(1) == self.labels[rows]).sum()
-        mean = loss.item() / size
+            mine, weight = self.processes.share(rows)
+            loss, logits = self.step(self.pixels[mine], self.labels[mine], weight)
+            right = (logits.argmax(1) == self.labels[mine]).float().mean()
+            totals += torch.stack([loss, right]) * weight * len(rows)
+        self.processes.mean_statistics(self.model)
+        mean, accuracy = (self.processes.sum(totals) / size).tolist()
         if not math.isfinite(mean):
             raise InputError(f"training diverged (loss {mean}): lower lr, now {self.recipe.lr}")
         seconds = time.perf_counter() - start
         return {
             "loss": mean,
-            "accuracy": right.item() / size,
+            "accuracy": accuracy,
             "images_per_second": size / seconds,
             "seconds": seconds,
         }
@@ -166,6 +185,8 @@ class Loop:
         if self.average or self.recipe.loss in SEE_CLEAN_IMAGES:
             with self.autocast():
                 estimate_statistics(self.model, self.noisy_batches())
+        for value in self.model.state_dict().values():
+            self.processes.same(value)
         return self.model.eval()
 
     def noisy_batches(self) -> Iterator[Tensor]:
@@ -185,15 +206,16 @@ class Loop:
         """Compute in bfloat16 where the device can."""
         return torch.autocast(self.labels.device.type, torch.bfloat16, enabled=self.fast)
 
-    def step(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of the optimizer."""
+    def step(self, pixels: Tensor, labels: Tensor, weight: float = 1.0) -> tuple[Tensor, Tensor]:
+        """One step of the optimizer; `weight`: of these images in the mean over those of all processes."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * self.rate(self.steps, self.recipe.epochs * self.steps_per_epoch)
         images = self.images(pixels)
         with self.autocast():
             loss, logits = self.loss(self.model, images, labels, self.draw)
         self.optimizer.zero_grad()
-        loss.backward()
+        (loss * weight).backward()
+        self.processes.sum_gradients(self.model)
         self.optimizer.step()
         self.steps += 1
         if self.average:

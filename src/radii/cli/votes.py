@@ -94,6 +94,7 @@ def train(
     at any moment, the same command continues from the last pass.
     """
     from radii.data import load_data
+    from radii.processes import is_first
     from radii.recipes import read_recipe
     from radii.runs import make_recipe
     from radii.training import train as fit
@@ -109,6 +110,9 @@ def train(
     name = chosen.data if recipe is None else Path(recipe).stem
     folder = out or Path("runs") / f"{name}-{chosen.noise}-{chosen.sigma:g}"
     images = load_data(chosen.data, "train", data_dir)
+    if not is_first():
+        fit(chosen, images, folder)
+        return
     with progress(f"train {chosen.model}") as move:
         fit(chosen, images, folder, progress=move)
     say(
