@@ -11,6 +11,7 @@ from radii.data.base import DataSet
 from radii.designs import Fixed
 from radii.devices import fitting_threads
 from radii.errors import InputError, check_name
+from radii.intervals import check_alpha
 from radii.models import digest
 from radii.noises import Noise
 from radii.polling import Ask, Draws, Examples, count, examples_from, examples_of, prepare
@@ -103,8 +104,7 @@ class Smoothed:
         Guarantee: for each image, with probability at least `1 - alpha` over the draws, the label is the one
         that is most probable under noise, or ABSTAIN (Cohen et al. 2019, Predict and Proposition 2).
         """
-        if not 0 < alpha < 1:
-            raise InputError(f"alpha must lie between 0 and 1; got {alpha}")
+        check_alpha(alpha)
         examples = _examples(images, None, index)
         draws = Draws(self.noise, seed, "predict", 0, Fixed(n).n)
         counts = self._count(examples, draws, _reporter(progress, len(examples) * n))

@@ -66,7 +66,7 @@ class Laplace(Noise):
         "l0": Rule(l0, "exact to 1e-4", "composition of privacy losses"),
         "l1": Rule(l1, "exact", "Teng, Lee & Yuan 2019"),
         "l2": Rule(
-            l2, "sound, 3 to 13 % below the best known attack", "Rademacher sums: Eaton 1970, Pinelis 1994"
+            l2, "sound, 3 to 14 % below the best known attack", "Rademacher sums: Eaton 1970, Pinelis 1994"
         ),
         "linf": Rule(linf, "exact to 1e-4", "composition of privacy losses"),
     }
