@@ -26,6 +26,7 @@ FLOORS = {
         "schedules",
         "averaging",
         "processes",
+        "events",
     ],
     2: ["votes", "radius", "losses"],
     3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes"],
@@ -34,6 +35,7 @@ FLOORS = {
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
 WITH_TORCH = {
+    "events",
     "processes",
     "averaging",
     "models",

@@ -23,7 +23,7 @@ from radii.training import Loop, train
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("digits", "small-cnn", "laplace", 0.3, epochs=4, batch=100)
-FILES = ["config.json", "metrics.csv", "model.safetensors"]
+FILES = ["config.json", "metrics.csv", "model.safetensors", "tensorboard"]
 
 
 def digits(count=500):

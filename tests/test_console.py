@@ -44,7 +44,7 @@ def test_the_bar_has_room_for_what_matters(terminal, width):
         move(90, 90, METRICS)
     drawn = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.getvalue()).replace("\r", "\n")
     last = drawn.rstrip().splitlines()[-1].rstrip()
-    assert last == "train wrn-28-10 ━━━━━━━━━━━━━━━━ 100% 0:00:00      loss 0.0738, accuracy 98%"
+    assert last == "train wrn-28-10 ━━━━━━━━━━━━ 100% 0:00:00      loss 0.0738, 98% right, 215/s"
     assert all(len(line.rstrip()) <= 80 for line in drawn.splitlines()) and "…" not in drawn
 
 
@@ -75,8 +75,8 @@ def test_a_pipe_gets_a_few_plain_lines(terminal, monkeypatch):
         "train small-cnn: 20%, 0:00:40 left",
         "train small-cnn: 30%, 0:00:35 left",
         "train small-cnn: 45%, 0:00:27 left",
-        "train small-cnn: 68%, 0:00:16 left, loss 0.0738, accuracy 98%",
-        "train small-cnn: done in 0:00:50, loss 0.0738, accuracy 98%",
+        "train small-cnn: 68%, 0:00:16 left, loss 0.0738, 98% right, 215/s",
+        "train small-cnn: done in 0:00:50, loss 0.0738, 98% right, 215/s",
     ]
 
 

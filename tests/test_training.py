@@ -204,7 +204,8 @@ def test_recipes():
 
 
 def test_run_folder(run):
-    assert sorted(p.name for p in run.iterdir()) == ["config.json", "metrics.csv", "model.safetensors"]
+    files = ["config.json", "metrics.csv", "model.safetensors", "tensorboard"]
+    assert sorted(p.name for p in run.iterdir()) == files
     rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
     assert list(rows[0]) == ["epoch", "loss", "accuracy", "images_per_second", "seconds"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -230,8 +231,8 @@ def test_progress_and_no_overwriting(tmp_path):
 
 @pytest.fixture
 def copy(run, tmp_path):
-    for path in run.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for name in ("config.json", "metrics.csv", "model.safetensors"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
     return tmp_path
 
 
@@ -299,3 +300,63 @@ def test_small_models_run_in_one_thread():
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+# speed, storage, events -----------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself
+def test_compiled_layers_learn_the_same():
+    recipe = replace(SHORT, batch=50, model="wrn-10-1", epochs=1)
+    weights = []
+    for compiled in (False, True):
+        loop = Loop(replace(recipe, compile=compiled), toy_data(), CPU)
+        assert (loop.compiled is not loop.model) == compiled
+        loop.epoch(lambda images: None)
+        weights.append(torch.cat([weight.detach().flatten() for weight in loop.model.parameters()]))
+    first, second = weights
+    assert not torch.equal(first, second) or not has_bfloat16(CPU)
+    assert (first - second).norm() < 0.05 * first.norm()
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InputError, match=r"needs a C\+\+ compiler"):
+        Loop(replace(SHORT, compile=True), toy_data(), CPU)
+
+
+def test_weights_stored_in_bfloat16(tmp_path):
+    recipe = replace(SHORT, storage="bfloat16")
+    model = train(recipe, toy_data(), tmp_path, device=CPU)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert {value.dtype for name, value in stored.items() if "tracked" not in name} == {torch.bfloat16}
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert digest(load_run(tmp_path)[0]) == digest(model)
+    with pytest.raises(UnknownName, match="storage"):
+        replace(SHORT, storage="float8")
+
+
+def test_events_for_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def interrupt(done, total, metrics):
+        if done == 80:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SHORT, toy_data(), tmp_path, progress=interrupt, device=CPU)
+    train(SHORT, toy_data(), tmp_path, device=CPU)
+    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert found.Tags()["scalars"] == ["loss", "accuracy", "images_per_second", "seconds"]
+    assert [event.step for event in found.Scalars("loss")] == [1, 2]
+    assert [event.value for event in found.Scalars("loss")] == pytest.approx(
+        [float(row["loss"]) for row in rows], rel=1e-5
+    )
+
+
+def test_training_without_tensorboard(tmp_path, monkeypatch):
+    monkeypatch.setattr("radii.events.find_spec", lambda name: None)
+    train(SHORT, toy_data(), tmp_path, device=CPU)
+    assert not (tmp_path / "tensorboard").exists()

@@ -52,7 +52,7 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Move]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
+        BarColumn(bar_width=12),
         TaskProgressColumn(),
         TimeLeft(),
         TextColumn("{task.fields[note]}"),
@@ -86,10 +86,11 @@ def lines(words: str, passing: bool) -> Move:
 
 
 def note(metrics: Mapping[str, float]) -> str:
-    """The metrics that say how a training goes, in a few letters."""
+    """The metrics that say how a training goes, in a few letters; the last is images a second."""
     if not metrics:
         return ""
-    return f"loss {metrics['loss']:.3g}, accuracy {metrics['accuracy']:.0%}"
+    loss, accuracy, pace = (metrics[name] for name in ("loss", "accuracy", "images_per_second"))
+    return f"loss {loss:.3g}, {accuracy:.0%} right, {pace:,.0f}/s"
 
 
 def clock(seconds: float) -> str:

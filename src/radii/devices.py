@@ -1,5 +1,7 @@
 """Where tensors live: the device, whether it computes bfloat16 in hardware, and random numbers drawn on it."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +25,12 @@ def has_bfloat16(device: torch.device) -> bool:
         found = torch.cpu.get_capabilities()
         return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
     return False
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile finds what it needs: a C++ compiler; for a GPU, Triton comes with torch."""
+    compilers = (os.environ.get("CXX"), "g++", "clang++")
+    return device.type == "cuda" or any(shutil.which(name) for name in compilers if name)
 
 
 @contextmanager

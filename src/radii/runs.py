@@ -1,5 +1,6 @@
 """Run folders: the recipe of a training, its weights and its metrics, in files that anyone can read."""
 
+import copy
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -18,7 +19,7 @@ from radii.models import make_model
 from radii.noises import Noise, make_noise
 from radii.schedules import SCHEDULES
 from radii.streams import check_seed
-from radii.votes import software_versions
+from radii.votes import PRECISIONS, software_versions
 
 FORMAT = 1
 WEIGHTS, CONFIG, METRICS = "model.safetensors", "config.json", "metrics.csv"
@@ -31,6 +32,8 @@ class Recipe:
     """What to train, on what, under which noise, and how; `sigma` in image units.
 
     `average`: decay of the moving average of the weights that is kept instead of the last ones; 0 for none.
+    `compile`: let torch.compile fuse the layers, which takes a C++ compiler and half a minute at the start.
+    `storage`: the precision of the weights that are kept, "float32" or "bfloat16".
     `options`: what the method of training is told, by name (`radii.losses.options_of`).
     """
 
@@ -47,6 +50,8 @@ class Recipe:
     seed: int = 0
     schedule: str = "cosine"
     average: float = 0.0
+    compile: bool = False
+    storage: str = "float32"
     options: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -54,6 +59,7 @@ class Recipe:
         check_name("loss", self.loss, LOSSES)
         check_options(self.loss, self.options)
         check_name("schedule", self.schedule, SCHEDULES)
+        check_name("storage", self.storage, PRECISIONS)
         self.law()
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
@@ -114,7 +120,8 @@ def save_config(folder: Path, config: Config) -> None:
 
 def save_model(folder: Path, model: nn.Module, config: Config) -> None:
     """Write model.safetensors: the weights, and in its header all that is needed to rebuild the model."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    kept = copy.deepcopy(model).to(getattr(torch, config.recipe.storage))
+    weights = {name: value.detach().cpu().contiguous() for name, value in kept.state_dict().items()}
     header = {"model": config.recipe.model, "shape": config.shape, "classes": config.classes}
     metadata = {"radii": str(FORMAT)} | {name: json.dumps(value) for name, value in header.items()}
     _write(folder / WEIGHTS, save(weights, metadata))

@@ -13,8 +13,9 @@ from radii.averaging import Average, estimate_statistics
 from radii.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
 from radii.data.augment import crop_and_flip
 from radii.data.base import DataSet
-from radii.devices import TensorSource, best_device, fitting_threads, has_bfloat16, repeatable
+from radii.devices import TensorSource, best_device, can_compile, fitting_threads, has_bfloat16, repeatable
 from radii.errors import InputError
+from radii.events import events
 from radii.files import check_writable
 from radii.losses import LOSSES, SEE_CLEAN_IMAGES, Draw
 from radii.models import make_model
@@ -72,13 +73,14 @@ def _train(loop: "Loop", data: DataSet, folder: Path, progress: Progress | None)
             done = len(rows) * len(data) + images
             progress(done, recipe.epochs * len(data), rows[-1] if rows else {})
 
-    with fitting_threads(loop.model), repeatable():
+    with fitting_threads(loop.model), repeatable(), events(folder if first else None, len(rows)) as record:
         for epoch in range(len(rows) + 1, recipe.epochs + 1):
             rows.append({"epoch": epoch, **loop.epoch(report)})
             state = loop.state()
             if first:
                 save_checkpoint(folder, config, loop.kind, rows, state)
                 save_metrics(folder, rows)
+            record(rows[-1])
             report(0)
         model = loop.finish()
     if first:
@@ -106,13 +108,23 @@ class Loop:
             torch.manual_seed(recipe.seed)
             model = make_model(recipe.model, data.shape, len(data.classes)).to(device)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.compiled = self.compile() if recipe.compile else self.model
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
         )
+        self.share = len(processes.share(torch.arange(recipe.batch))[0])
         self.steps_per_epoch = math.ceil(len(data) / recipe.batch)
         self.steps = 0
         self.rate = SCHEDULES[recipe.schedule]
         self.average = Average(self.model, recipe.average) if recipe.average else None
+
+    def compile(self) -> nn.Module:
+        """The model with fused layers, of the same weights, for batches of one size."""
+        if not can_compile(self.labels.device):
+            raise InputError(
+                "compile needs a C++ compiler: install g++ or clang++, or train with compile off"
+            )
+        return torch.compile(self.model, dynamic=False)  # type: ignore[return-value]
 
     def state(self) -> dict[str, Tensor]:
         """All that the rest of the training depends on, besides the recipe and the number of epochs done."""
@@ -187,7 +199,8 @@ class Loop:
                 estimate_statistics(self.model, self.noisy_batches())
         for value in self.model.state_dict().values():
             self.processes.same(value)
-        return self.model.eval()
+        # what is returned is what is stored
+        return self.model.to(getattr(torch, self.recipe.storage)).float().eval()
 
     def noisy_batches(self) -> Iterator[Tensor]:
         """Noisy training images, in batches as the training sees them."""
@@ -211,8 +224,10 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * self.rate(self.steps, self.recipe.epochs * self.steps_per_epoch)
         images = self.images(pixels)
+        # the last batch of an epoch may be smaller: not worth compiling for
+        model = self.compiled if len(images) == self.share else self.model
         with self.autocast():
-            loss, logits = self.loss(self.model, images, labels, self.draw)
+            loss, logits = self.loss(model, images, labels, self.draw)
         self.optimizer.zero_grad()
         (loss * weight).backward()
         self.processes.sum_gradients(self.model)

@@ -78,6 +78,12 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images in one step.  [default: 128]")] = None,
     lr: Annotated[float | None, typer.Option(help="Largest learning rate.  [default: 0.1]")] = None,
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile", help="Let torch.compile fuse the layers; takes a C++ compiler."
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same result on one machine.  [default: 0]")
     ] = None,
@@ -99,7 +105,14 @@ def train(
     from radii.runs import make_recipe
     from radii.training import train as fit
 
-    known = {"noise": noise, "sigma": sigma, "model": model, "loss": loss, "average": average}
+    known = {
+        "noise": noise,
+        "sigma": sigma,
+        "model": model,
+        "loss": loss,
+        "average": average,
+        "compile": compile,
+    }
     changes: dict[str, Any] = {**known, "epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
     changes["options"] = parse_options(option) if option else None
     if recipe is None:
