@@ -16,6 +16,8 @@ from radii.models import MODELS, Normalize, WideResNet, digest, make_model
         ("small-cnn", (3, 9, 13), 10),
         ("wrn-10-1", (3, 32, 32), 10),
         ("wrn-10-2", (1, 28, 28), 7),
+        ("wrn-10-2-half", (3, 32, 32), 10),
+        ("wrn-10-3-half", (1, 9, 7), 3),
     ],
 )
 def test_models_turn_images_into_logits(name, shape, classes):
