@@ -129,6 +129,17 @@ def test_vote_takes_every_so_many(work, tmp_path):
     assert votes.index.tolist() == list(range(0, 1442, 100)) and votes.data.startswith("digits train")
 
 
+def test_vote_leaves_images_out(work, tmp_path):
+    votes = tmp_path / "votes.parquet"
+    chosen = ("--every", 20, "--leave-out", 40, "--leave-out", 300, "--first", 15)
+    fine("vote", work.run, "--n", 11, "--selection", 0, *chosen, "--out", votes)
+    found = radii.load_votes(votes)
+    assert found.index.tolist() == [0, 20, *range(60, 300, 20), 320]
+    assert found.data == "digits test, first 15 of all but 40, 300 of every 20th of 355"
+    np.testing.assert_array_equal(found.labels, load_data("digits").at(found.index).labels)
+    fine("certify", votes, "--norm", "l0", "--box")  # finds the images by these words
+
+
 VARIANTS = {
     "plain": ((), {}),
     "set": (("--labels", "set"), {"labels": "set"}),
@@ -307,6 +318,8 @@ MISTAKES = {
     "vote {run} --out {new} --selection -1": "selection must be",
     "vote {run} --out {new} --split tset": "unknown split 'tset'; did you mean 'test'?",
     "vote {run} --out {new} --every 0": "got 0",
+    "vote {run} --out {new} --every 20 --leave-out 7": "image 7 cannot be left out: it is not among digits test",
+    "vote {run} --out {new} --leave-out x": "--leave-out",
     "vote {run} --out {new} --first 0": "at least one image",
     "vote {run} --out {new} --seed -1": "seed must be",
     "vote {run} --out {new} --precision float23": "did you mean 'float32'",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from radii.data import DATASETS, cifar10, load_data
+from radii.data import DATASETS, cifar10, load_data, load_described
 from radii.data.base import read_packaged
 from radii.errors import InputError, MissingExtra, UnknownName
 
@@ -62,6 +62,28 @@ def test_parts_keep_their_positions_and_say_what_they_are(mnist):
     for wrong in (lambda: test.every(0), lambda: test.first(0)):
         with pytest.raises(InputError):
             wrong()
+
+
+def test_images_are_left_out_by_their_position(mnist):
+    part = mnist["test"].every(20).without([780, 20]).first(30)
+    assert part.description == "mnist5k test, first 30 of all but 20, 780 of every 20th of 1000"
+    assert part.index.tolist() == [0, *range(40, 620, 20)]
+    assert mnist["test"].every(20).without([]).description == "mnist5k test, every 20th of 1000"
+    assert len(mnist["test"].every(20).without([0, 980])) == 48
+    with pytest.raises(
+        InputError, match="image 30 cannot be left out: it is not among mnist5k test, every 20th"
+    ):
+        mnist["test"].every(20).without([20, 30])
+    with pytest.raises(InputError, match="all of mnist5k test, first 1 of 1000 are left out"):
+        mnist["test"].first(1).without([0])
+
+
+def test_a_description_finds_the_images_again(mnist):
+    part = mnist["test"].every(20).without([780]).first(30)
+    found = load_described(part.description).at(part.index.numpy())
+    assert torch.equal(found.pixels, part.pixels) and torch.equal(found.labels, part.labels)
+    with pytest.raises(InputError, match="name no data set"):
+        load_described("mine")
 
 
 def test_images_lie_in_the_unit_interval(mnist):

@@ -143,6 +143,13 @@ def vote(
     ] = 1e-3,
     split: Annotated[str, typer.Option(help="test or train images.")] = "test",
     every: Annotated[int, typer.Option(help="Take the first image, and then every so many.")] = 1,
+    leave_out: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="POSITION",
+            help="Not the image at this position of the split; may be given several times.",
+        ),
+    ] = None,
     first: Annotated[
         int | None, typer.Option(help="Take so many images, from the first.  [default: all]")
     ] = None,
@@ -175,7 +182,7 @@ def vote(
     model, config = load_run(run)
     smoothed = Smoothed(model, config.recipe.law(), precision=precision)
     check_reach(n, 1, alpha, "two-event", len(config.classes))
-    images = load_data(config.recipe.data, split, data_dir).every(every)
+    images = load_data(config.recipe.data, split, data_dir).every(every).without(leave_out or [])
     images = images.first(first) if first is not None else images
     check_writable(path)
     known: dict[str, Any] = {"alpha": alpha, "classes": len(config.classes), "shape": config.shape}

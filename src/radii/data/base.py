@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +71,17 @@ class DataSet:
         if missing:
             raise InputError(f"{self.name} {self.split} has no image {missing[0]}: is it the same data set?")
         return self._take([rows[int(position)] for position in positions], f"{len(positions)} chosen")
+
+    def without(self, positions: Sequence[int]) -> "DataSet":
+        """All images but those at these `positions` of the split, each of which must be among them."""
+        left_out = sorted(set(positions))
+        absent = [position for position in left_out if position not in self.index]
+        if absent:
+            raise InputError(f"image {absent[0]} cannot be left out: it is not among {self.description}")
+        if len(left_out) == len(self):
+            raise InputError(f"at least one image must be taken; all of {self.description} are left out")
+        rows = [row for row, position in enumerate(self.index.tolist()) if position not in left_out]
+        return self._take(rows, f"all but {', '.join(map(str, left_out))}") if left_out else self
 
     def _take(self, rows: slice | list[int], words: str) -> "DataSet":
         part = f"{words} of {len(self)}" if self.part == "all" else f"{words} of {self.part}"
