@@ -280,3 +280,20 @@ def test_what_does_not_fit_is_said_before_most_of_the_polling(changes: dict, wor
     with pytest.raises(InputError, match=words):
         smoothed.vote(np.zeros((2, 1, 4, 4), np.float32), **{"plan": radii.fixed(1000, 10), **changes})
     assert len(calls) <= 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself
+def test_fused_layers_vote_alike_and_say_so(tmp_path):
+    model, images = random_model("wrn-10-1", (3, 8, 8)), random_images(3, (3, 8, 8))
+    plain, fused = (
+        Smoothed(model, NOISE, batch=16, compile=compile).vote(images, plan=fixed(200, selection=10))
+        for compile in (False, True)
+    )
+    assert np.abs(plain.counts - fused.counts).max() <= 2 and (plain.counts > 0).sum() > 6
+    assert "compiler" not in plain.software and fused.software["compiler"] == "inductor"
+    with pytest.raises(InputError, match="different software cannot be added"):
+        plain + fused
+    fused.save(tmp_path / "votes")
+    assert load_votes(tmp_path / "votes").software == fused.software
+    with pytest.raises(InputError, match="compile needs a torch module"):
+        Smoothed(brightness, NOISE, compile=True)

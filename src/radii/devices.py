@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from radii.errors import InputError
+
 SMALL = 100_000
 """Weights up to which a model runs in one thread."""
 
@@ -27,10 +29,11 @@ def has_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile finds what it needs: a C++ compiler; for a GPU, Triton comes with torch."""
+def check_compiler(device: torch.device) -> None:
+    """Refuse to compile for a processor without a C++ compiler; for a GPU, what it takes comes with torch."""
     compilers = (os.environ.get("CXX"), "g++", "clang++")
-    return device.type == "cuda" or any(shutil.which(name) for name in compilers if name)
+    if device.type != "cuda" and not any(shutil.which(name) for name in compilers if name):
+        raise InputError("compile needs a C++ compiler: install g++ or clang++, or go without compile")
 
 
 @contextmanager

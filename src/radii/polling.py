@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.data.base import DataSet
+from radii.devices import check_compiler
 from radii.errors import InputError
 from radii.noises import Noise
 from radii.streams import Stream
@@ -104,8 +105,11 @@ def examples_from(
     return Examples(array.astype(np.float32, copy=False), truth, numbers)
 
 
-def prepare(model: Ask, precision: str, shape: tuple[int, ...]) -> Ask:
-    """The model as it is polled: a copy in its precision and the fastest memory layout, on its own device."""
+def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = False) -> Ask:
+    """The model as it is polled: a copy in its precision and the fastest memory layout, on its own device.
+
+    `fuse`: with its layers fused by torch.compile, around weights that are fixed from then on.
+    """
     if not isinstance(model, nn.Module):
         return model
     if any(part.training for part in model.modules()):
@@ -116,6 +120,9 @@ def prepare(model: Ask, precision: str, shape: tuple[int, ...]) -> Ask:
     dtype = getattr(torch, precision)
     layout = torch.channels_last if len(shape) == 3 else torch.preserve_format
     own = copy.deepcopy(model).to(dtype).to(memory_format=layout)  # type: ignore[call-overload]
+    if fuse:
+        check_compiler(first.device)
+        own = torch.compile(own, dynamic=False, options={"freezing": True})
     return lambda noisy: own(noisy.to(first.device, dtype, memory_format=layout))
 
 

@@ -15,7 +15,7 @@ from radii.intervals import check_alpha
 from radii.models import digest
 from radii.noises import Noise
 from radii.polling import Ask, Draws, Examples, count, examples_from, examples_of, prepare
-from radii.votes import ABSTAIN, PRECISIONS, Votes
+from radii.votes import ABSTAIN, PRECISIONS, Votes, software_versions
 
 Progress = Callable[[int, int], object]
 """Called as `progress(done, total)`, in noisy copies."""
@@ -32,13 +32,15 @@ class Smoothed:
     `model`: any callable from images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`; a
     torch module must be in evaluation mode. `precision`: "bfloat16" polls a copy of the module in that
     precision, which makes it another classifier, and votes record it. `batch`: noisy copies in one call of
-    the model; memory holds a few micro-batches, never all copies of an image.
+    the model; memory holds a few micro-batches, never all copies of an image. `compile` fuses the layers of a
+    module, about half a minute of work at the start; rounding then differs, so that votes record it too.
     """
 
     model: Ask
     noise: Noise
     precision: str = "float32"
     batch: int = BATCH
+    compile: bool = False
 
     def __post_init__(self) -> None:
         check_name("precision", self.precision, PRECISIONS)
@@ -46,10 +48,12 @@ class Smoothed:
             raise InputError(
                 f"noise must be one of radii, for example radii.Laplace(0.5); got {self.noise!r}"
             )
-        if self.precision != "float32" and not isinstance(self.model, nn.Module):
-            raise InputError(
-                f"precision {self.precision} needs a torch module; got {type(self.model).__name__}"
-            )
+        for wanted, name in (
+            (self.precision != "float32", f"precision {self.precision}"),
+            (self.compile, "compile"),
+        ):
+            if wanted and not isinstance(self.model, nn.Module):
+                raise InputError(f"{name} needs a torch module; got {type(self.model).__name__}")
         if self.batch < 1:
             raise InputError(f"batch must be at least 1; got {self.batch}")
 
@@ -111,7 +115,7 @@ class Smoothed:
         return decide(counts, alpha)
 
     def _count(self, examples: Examples, draws: Draws, report: Callable[[int], None]) -> np.ndarray:
-        ask = prepare(self.model, self.precision, examples.shape)
+        ask = prepare(self.model, self.precision, examples.shape, self.compile)
         with fitting_threads(self.model):
             return count(ask, examples, draws, max(self.batch, LEAST_ROWS), report)
 
@@ -133,6 +137,7 @@ class Smoothed:
             precision=self.precision,
             data=examples.data,
             classes=examples.classes,
+            software=software_versions() | ({"compiler": "inductor"} if self.compile else {}),
         )
 
 

@@ -13,7 +13,7 @@ from radii.averaging import Average, estimate_statistics
 from radii.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
 from radii.data.augment import crop_and_flip
 from radii.data.base import DataSet
-from radii.devices import TensorSource, best_device, can_compile, fitting_threads, has_bfloat16, repeatable
+from radii.devices import TensorSource, best_device, check_compiler, fitting_threads, has_bfloat16, repeatable
 from radii.errors import InputError
 from radii.events import events
 from radii.files import check_writable
@@ -120,10 +120,7 @@ class Loop:
 
     def compile(self) -> nn.Module:
         """The model with fused layers, of the same weights, for batches of one size."""
-        if not can_compile(self.labels.device):
-            raise InputError(
-                "compile needs a C++ compiler: install g++ or clang++, or train with compile off"
-            )
+        check_compiler(self.labels.device)
         return torch.compile(self.model, dynamic=False)  # type: ignore[return-value]
 
     def state(self) -> dict[str, Tensor]:

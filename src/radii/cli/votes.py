@@ -157,6 +157,13 @@ def vote(
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16: another, faster classifier.")
     ] = "float32",
+    batch: Annotated[int, typer.Option(help="Noisy copies in one call of the model.")] = 128,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Fuse layers by torch.compile: half a minute at the start, then faster."
+        ),
+    ] = False,
     data_dir: DataDir = None,
     out: Annotated[Path | None, typer.Option(help="Votes file.  [default: votes.parquet in RUN]")] = None,
 ) -> None:
@@ -180,7 +187,7 @@ def vote(
     if path.is_file():
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
     model, config = load_run(run)
-    smoothed = Smoothed(model, config.recipe.law(), precision=precision)
+    smoothed = Smoothed(model, config.recipe.law(), precision, batch, compile)
     check_reach(n, 1, alpha, "two-event", len(config.classes))
     images = load_data(config.recipe.data, split, data_dir).every(every).without(leave_out or [])
     images = images.first(first) if first is not None else images
