@@ -30,7 +30,7 @@ FLOORS = {
     ],
     2: ["votes", "radius", "losses"],
     3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes"],
-    4: ["results", "exports", "plots", "report"],
+    4: ["published", "results", "exports", "plots", "report"],
     5: ["demo", "console", "cli", "__main__"],
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}

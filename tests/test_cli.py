@@ -218,6 +218,31 @@ def test_report_shows_every_run(work, tmp_path):
     assert (out / "certificates" / "laplace-l1-top2.csv").read_text() == csv_text(cert)
 
 
+def test_report_shows_published_rows_of_the_same_data(work, tmp_path):
+    ended = call("report", work.votes, "--published", "cifar10", "--out", tmp_path / "new")
+    assert ended.status == 2 and "is about cifar10 test, not about digits test" in ended.err
+    assert not (tmp_path / "new").exists()
+    rows = tmp_path / "own.toml"
+    rows.write_text(
+        'data = "digits test"\n[[row]]\nname = "theirs"\nnorm = "l2"\nsigma = 0.4\nsource = "a paper"\n'
+        'accuracy = { "0.5" = 0.987 }\n'
+    )
+    fine("report", work.votes, "--published", rows, "--norm", "l2", "--k", 1, "--out", tmp_path / "new")
+    page = (tmp_path / "new" / "index.html").read_text()
+    assert "theirs [1]" in page and "[1] a paper" in page and "98.7" in page
+    assert "[1] a paper" in (tmp_path / "new" / "tables.md").read_text()
+
+
+def test_report_on_different_images_goes_without_pictures(work, tmp_path):
+    votes = radii.load_votes(work.votes)
+    votes[1:].save(tmp_path / "fewer.parquet")
+    printed = fine(
+        "report", work.votes, tmp_path / "fewer.parquet", "--norm", "l2", "--out", tmp_path / "new"
+    )
+    assert "the votes are about different images" in printed
+    assert "<h2>Examples</h2>" not in (tmp_path / "new" / "index.html").read_text()
+
+
 def test_report_goes_without_images_that_are_not_at_hand(work, tmp_path, monkeypatch):
     from radii.report import page
 

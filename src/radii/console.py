@@ -125,6 +125,9 @@ def _accuracy_table(certificates: Mapping[str, Certificates], most: int) -> Tabl
         table.add_column(header, justify="right", no_wrap=True)
     for name, shares, best in zip(found.names, found.shares, found.best, strict=True):
         cells = [Text(f"{x:.1%}", style="bold" if top else "") for x, top in zip(shares, best, strict=True)]
+        if name not in certificates:
+            table.add_row(name, *cells, "", "", "")
+            continue
         numbers = summarize(certificates[name])
         radii = [radius_text(radius, found.norm) for radius in (numbers.mean_radius, numbers.median_radius)]
         table.add_row(name, *cells, f"{numbers.abstention:.1%}", *radii)

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from radii.certificates import Certificates
 from radii.files import replacing
-from radii.results import AccuracyTable, identity, summarize
+from radii.results import AccuracyTable, footnotes, identity, marked_names, summarize
 
 COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
 
@@ -47,24 +49,28 @@ def summary(certificates: Certificates) -> dict[str, Any]:
 
 
 def table_json(table: AccuracyTable) -> dict[str, Any]:
-    """A table of certified accuracies, ready for JSON."""
-    rows = dict(zip(table.names, table.shares.tolist(), strict=True))
+    """A table of certified accuracies, ready for JSON; what was not published is null, `notes` say what rows are."""
+    known = np.where(np.isnan(table.shares), None, table.shares).tolist()  # type: ignore[call-overload]
+    rows = dict(zip(table.names, known, strict=True))
+    notes = {name: note for name, note in zip(table.names, table.notes, strict=True) if note}
     return {
         "norm": table.norm,
         "unit": table.unit,
         "k": table.k,
         "radii": list(table.radii),
         "accuracy": rows,
+        "notes": notes,
     }
 
 
 def table_markdown(table: AccuracyTable) -> str:
-    """A table of certified accuracies in Markdown, percent, the best of each radius in bold."""
+    """A table of certified accuracies in Markdown, percent, the best of each radius in bold, notes below."""
     rows = [["", *table.headers], ["---"] + ["---:"] * len(table.radii)]
-    for name, shares, best in zip(table.names, table.shares, table.best, strict=True):
-        cells = [f"{share:.1%}" for share in shares]
+    for name, shares, best in zip(marked_names(table), table.shares, table.best, strict=True):
+        cells = ["–" if np.isnan(share) else f"{share:.1%}" for share in shares]
         rows.append([name, *(f"**{cell}**" if top else cell for cell, top in zip(cells, best, strict=True))])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    notes = "".join(f"\n{line}\n" for line in footnotes(table))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows) + notes
 
 
 def slug(name: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from radii.certificates import Certificates
 from radii.errors import InputError
+from radii.published import Published, of_question
 
 NORM_NAMES = {"l0": "ℓ₀", "l1": "ℓ₁", "l2": "ℓ₂", "linf": "ℓ∞"}
 QUANTILES = (0.75, 0.5, 0.25)
@@ -22,6 +23,7 @@ _LINF_STEPS = [
     *(step / 255 for step in _STEPS if step < 1),
     *(Fraction(2**power, 255) for power in range(8)),
 ]
+_FEW = 4
 _ROUND_WHEN_EMPTY = {"l0": 3.0, "l1": 1.0, "l2": 1.0, "linf": 4 / 255}
 
 
@@ -45,7 +47,11 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class AccuracyTable:
-    """Certified accuracy `shares`, `(names, radii)`, of named certificates of one norm and k."""
+    """Certified accuracy `shares`, `(names, radii)`, of named certificates of one norm and k.
+
+    `notes`: for each row what it is, if not the certificates of one run: the best of several, or published by
+    others; empty for a run. Published rows have no share (NaN) at radii that were not published.
+    """
 
     norm: str
     unit: str
@@ -53,6 +59,7 @@ class AccuracyTable:
     names: tuple[str, ...]
     radii: tuple[float, ...]
     shares: np.ndarray
+    notes: tuple[str, ...]
 
     @property
     def headers(self) -> tuple[str, ...]:
@@ -62,7 +69,7 @@ class AccuracyTable:
     @property
     def best(self) -> np.ndarray:
         """Where a share is the largest of its radius and not zero, `(names, radii)`; ties are all marked."""
-        return (self.shares == self.shares.max(axis=0)) & (self.shares > 0)
+        return (self.shares == np.nanmax(self.shares, axis=0)) & (self.shares > 0)
 
 
 def certified_radii(certificates: Certificates) -> np.ndarray:
@@ -104,12 +111,65 @@ def summarize(certificates: Certificates) -> Summary:
     )
 
 
-def tabulate(certificates: Mapping[str, Certificates], radii: Sequence[float] | None = None) -> AccuracyTable:
-    """Certified accuracy of named certificates at `radii`, or at round radii chosen from the data."""
+def tabulate(
+    certificates: Mapping[str, Certificates],
+    radii: Sequence[float] | None = None,
+    published: Sequence[Published] = (),
+) -> AccuracyTable:
+    """Certified accuracy of named certificates at `radii`, or at round radii chosen from the data.
+
+    A row follows for each noise that comes with several sigmas: the best of them at each radius, as published
+    tables have it. Then come the `published` rows of this norm and k, and their radii join those chosen here.
+    """
     norm, unit, k = same_question(certificates.values())
-    chosen = tuple(map(float, round_radii(certificates.values()) if radii is None else radii))
-    shares = np.array([one.accuracy(chosen) for one in certificates.values()])
-    return AccuracyTable(norm, unit, k, tuple(certificates), chosen, shares)
+    others = of_question(published, norm, k)
+    if radii is None:
+        stated = {radius for row in others for radius in row.accuracy}
+        # a few published radii leave room for round ones
+        radii = sorted({0.0, *stated, *(round_radii(certificates.values()) if len(stated) < _FEW else ())})
+    chosen = tuple(map(float, radii))
+    rows = {name: (one.accuracy(chosen), "") for name, one in certificates.items()}
+    rows |= _best_sigmas(certificates, chosen)
+    for row in others:
+        if row.name in rows:
+            raise InputError(f"two rows of one table are called {row.name!r}: give one another name")
+        rows[row.name] = (np.array([row.accuracy.get(radius, np.nan) for radius in chosen]), row.source)
+    shares, notes = zip(*rows.values(), strict=True)
+    return AccuracyTable(norm, unit, k, tuple(rows), chosen, np.array(shares), notes)
+
+
+def marked_names(table: AccuracyTable) -> list[str]:
+    """The names of the rows, those with a note followed by its number: `Laplace, best σ [1]`."""
+    numbers = _numbered(table)
+    return [
+        f"{name} [{numbers[note]}]" if note else name
+        for name, note in zip(table.names, table.notes, strict=True)
+    ]
+
+
+def footnotes(table: AccuracyTable) -> list[str]:
+    """The notes in the order of their numbers: `[1] the best of ...`."""
+    return [f"[{number}] {note}" for note, number in _numbered(table).items()]
+
+
+def _numbered(table: AccuracyTable) -> dict[str, int]:
+    return {note: number for number, note in enumerate(dict.fromkeys(filter(None, table.notes)), 1)}
+
+
+def _best_sigmas(
+    certificates: Mapping[str, Certificates], radii: Sequence[float]
+) -> dict[str, tuple[np.ndarray, str]]:
+    """For each noise with several sigmas, the best certified accuracy at each radius, and a note that says so."""
+    rows = {}
+    for noise in dict.fromkeys(one.noise.name for one in certificates.values()):
+        several = [one for one in certificates.values() if one.noise.name == noise]
+        sigmas = sorted({one.noise.sigma for one in several})
+        if len(sigmas) > 1:
+            shares = np.max([one.accuracy(radii) for one in several], axis=0)
+            listed = ", ".join(f"{sigma:g}" for sigma in sigmas)
+            note = f"the best of σ = {listed} at each radius, chosen after the fact: no one classifier has them all"
+            rows[f"{noise.capitalize()}, best σ"] = (shares, note)
+    return rows
 
 
 def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:

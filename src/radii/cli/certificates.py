@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from radii.cli.options import Alpha, DataDir, Files, Ks, Norms, Unit, images_of, load_named, settings
@@ -71,6 +72,10 @@ def report(
     alpha: Alpha = 1e-3,
     unit: Unit = "pixel",
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Certified robustness",
+    published: Annotated[
+        str | None,
+        typer.Option(help="Show what others published beside the votes: cifar10, or FILE.toml of one's own."),
+    ] = None,
     data_dir: DataDir = None,
     out: Annotated[Path, typer.Option(help="Folder for the page and its files.")] = Path("report"),
 ) -> None:
@@ -80,14 +85,17 @@ def report(
     and with k as the parameter, tables at round radii, and test images with their radii; it needs no network. Beside
     it: figures (PNG), certificates (CSV, a row an image), results.json and tables.md.
     """
+    from radii.published import check_same_data, load_published
     from radii.report import Run, write_report
 
-    files = load_named(votes)
+    files, others = load_named(votes), load_published(published) if published else []
+    for one in files.values():
+        check_same_data(others, one.data)
     found = certify_all(files, norm, k, unit, {}, alpha=alpha)
     runs = [Run(name, certificates) for name, certificates in found.items()]
-    examples = choose(next(iter(files.values())), runs[0].certificates, data_dir)
+    examples = choose(list(files.values()), runs[0].certificates, data_dir)
     with progress("report") as move:
-        page = write_report(runs, out, title=title, examples=examples, progress=move)
+        page = write_report(runs, out, title=title, examples=examples, published=others, progress=move)
     say(f"Report: {page}")
 
 
@@ -108,15 +116,19 @@ def certify_all(
     return found
 
 
-def choose(votes: Votes, certificates: Mapping[tuple[str, int], Any], data_dir: Path | None) -> Any:
-    """Images worth looking at, or None where the data set is not at hand."""
+def choose(votes: list[Votes], certificates: Mapping[tuple[str, int], Any], data_dir: Path | None) -> Any:
+    """Images worth looking at that all votes are about, or None where there are none or no data set is at hand."""
     from radii.data import load_described
     from radii.report import Examples, choose_examples
 
+    first = votes[0]
+    if any(one.data != first.data or not np.array_equal(one.index, first.index) for one in votes):
+        say("The page goes without example images: the votes are about different images.")
+        return None
     by_norm = {norm: one for (norm, _), one in certificates.items()}
     rows = choose_examples(by_norm.get("l2", next(iter(by_norm.values()))))
     try:
-        data = load_described(votes.data, data_dir).at(votes.index[rows])
+        data = load_described(first.data, data_dir).at(first.index[rows])
     except InputError as error:
         if data_dir is not None:
             raise

@@ -9,8 +9,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from radii.certificates import Certificates
 from radii.errors import InputError
+from radii.noises import Noise
 from radii.plots.labels import Curve, draw_curves
+from radii.plots.points import draw_points
 from radii.plots.style import caption_text, frame, noise_colour, run_colours, shades
+from radii.published import Published, of_question
 from radii.results import NORM_NAMES, accuracy_curve, same_question
 
 _SHARE = "share of all images with the true label certified up to the radius"
@@ -18,8 +21,13 @@ _SHARE_K = "share of all images with the true label certified among the top k up
 _MOST_STEPS = 600
 
 
-def accuracy_by_noise(certificates: Mapping[str, Certificates]) -> Figure:
-    """Certified accuracy against radius, one curve for each named set of certificates of one norm and k."""
+def accuracy_by_noise(
+    certificates: Mapping[str, Certificates], published: Sequence[Published] = ()
+) -> Figure:
+    """Certified accuracy against radius, one curve for each named set of certificates of one norm and k.
+
+    `published` rows of the same norm and k are drawn as points at the radii that were published.
+    """
     norm, unit, k = same_question(certificates.values())
     title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}"
     figure, axes = frame(title, _SHARE, radius_label(norm, unit), caption_text(certificates.values()))
@@ -27,7 +35,8 @@ def accuracy_by_noise(certificates: Mapping[str, Certificates]) -> Figure:
     named = zip(certificates.items(), colours, strict=True)
     curves = [Curve(name, colour, *step_path(one)) for (name, one), colour in named]
     _limit(axes, curves, norm)
-    draw_curves(axes, curves)
+    points = draw_points(axes, of_question(published, norm, k), axis_scale(norm))
+    draw_curves(axes, curves, points=points)
     return figure
 
 
@@ -35,9 +44,11 @@ def accuracy_by_k(certificates: Sequence[Certificates]) -> Figure:
     """Certified top-k accuracy against radius with k as the parameter, for one noise and one norm."""
     ranked = sorted(certificates, key=lambda one: one.k)
     noise, norm = _one_noise(ranked), ranked[0].norm
-    title = f"Certified top-k accuracy, {NORM_NAMES[norm]}, {noise.capitalize()} noise"
+    title = (
+        f"Certified top-k accuracy, {NORM_NAMES[norm]}, {noise.name.capitalize()} noise, σ = {noise.sigma:g}"
+    )
     figure, axes = frame(title, _SHARE_K, radius_label(norm, ranked[0].unit), caption_text(ranked))
-    colours = shades(noise_colour(noise), len(ranked))
+    colours = shades(noise_colour(noise.name), len(ranked))
     curves = [
         Curve(f"k = {one.k}", colour, *step_path(one)) for one, colour in zip(ranked, colours, strict=True)
     ]
@@ -98,12 +109,12 @@ def ticks_in_grey_levels(axis_ticks: Axes, which: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}/255" if value else "0"))
 
 
-def _one_noise(certificates: Iterable[Certificates]) -> str:
-    """The name of the noise that all certificates share; top-k curves of several would not be comparable."""
+def _one_noise(certificates: Iterable[Certificates]) -> Noise:
+    """The noise that all certificates share; top-k curves of several would not be comparable."""
     asked = {(one.noise, one.norm, one.unit) for one in certificates}
     if len(asked) != 1:
         raise InputError("top-k curves need certificates of one noise, norm and unit, and of one k each")
-    return asked.pop()[0].name
+    return asked.pop()[0]
 
 
 def _limit(axes: Axes, curves: Sequence[Curve], norm: str) -> None:

@@ -26,23 +26,33 @@ class Curve:
     y: np.ndarray
 
 
-def draw_curves(axes: Axes, curves: Sequence[Curve], *, rising: bool = False, inline: bool = False) -> None:
+def draw_curves(
+    axes: Axes,
+    curves: Sequence[Curve],
+    *,
+    rising: bool = False,
+    inline: bool = False,
+    points: Sequence[Artist] = (),
+) -> None:
     """Draw and name curves; set the limits of the axes first, labels are placed by what they cover.
 
     `inline` writes the names on the curves, along the diagonal that falling curves cross one after another.
+    `points` were drawn before: they need a key, in which the curves then have their place too.
     """
-    for curve in curves:
+    lines = [
         axes.plot(
             curve.x, curve.y, color=curve.colour, linewidth=1.4, solid_joinstyle="miter", label=curve.name
-        )
-    if (
+        )[0]
+        for curve in curves
+    ]
+    if points or (
         len(curves) > 1
         and not (inline and _label_inline(axes, curves))
         and not _label_beside(axes, curves, rising)
     ):
         order = sorted(range(len(curves)), key=lambda place: -_area(curves[place]))
-        handles: list[Artist] = [axes.lines[place] for place in order]
-        size, between = (TEXT, 0.5) if len(curves) <= 6 else (SMALL - 0.8, 0.2)
+        handles: list[Artist] = [*(lines[place] for place in order), *points]
+        size, between = (TEXT, 0.5) if len(handles) <= 6 else (SMALL - 0.8, 0.2)
         style: dict[str, Any] = {"labelcolor": INK, "handlelength": 1.4, "fontsize": size}
         style |= {"labelspacing": between, "borderaxespad": 0.2, "facecolor": PAPER, "edgecolor": "none"}
         # where it covers no curve, and opaque for the case that there is no such place

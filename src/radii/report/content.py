@@ -1,14 +1,27 @@
 """What the page says, as plain data: every number is taken from the certificates, every sentence from them too."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from radii.certificates import Certificates
 from radii.errors import InputError
 from radii.norms import NORMS
 from radii.plots.style import NO_BREAK, run_colours
+from radii.published import Published, check_same_data
 from radii.report.runs import Run, by_name
-from radii.results import NORM_NAMES, AccuracyTable, radius_text, summarize, tabulate, unit_text
+from radii.results import (
+    NORM_NAMES,
+    AccuracyTable,
+    footnotes,
+    marked_names,
+    radius_text,
+    summarize,
+    tabulate,
+    unit_text,
+)
 
 NORM_WORDS = {
     "l0": "a few {unit}s change, each as far as it can",
@@ -29,36 +42,49 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def main_tables(runs: Sequence[Run], norms: Sequence[str]) -> dict[str, AccuracyTable]:
+def main_tables(
+    runs: Sequence[Run], norms: Sequence[str], published: Sequence[Published] = ()
+) -> dict[str, AccuracyTable]:
     """Certified accuracy at round radii, one table a norm, for the smallest k at hand."""
-    return {norm: tabulate(by_name(runs, norm)) for norm in norms}
+    return {norm: tabulate(by_name(runs, norm), published=published) for norm in norms}
 
 
 def table_rows(table: AccuracyTable, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Rows of a table for the page: name, colour, and cells with their text and whether they are best."""
-    coloured = colours(runs)
+    """Rows of a table for the page: name, colour, and cells with their text and whether they are best.
+
+    Rows that are not of one run have no colour.
+    """
+    coloured, names = colours(runs), marked_names(table)
     return [
         {
-            "name": name,
-            "colour": coloured[name],
+            "name": names[place],
+            "colour": coloured.get(table.names[place], "none"),
             "cells": [
-                {"text": percent(share), "best": bool(top)} for share, top in zip(shares, best, strict=True)
+                {"text": "–" if math.isnan(share) else percent(share), "best": bool(top)}
+                for share, top in zip(table.shares[place], table.best[place], strict=True)
             ],
         }
-        for name, shares, best in zip(table.names, table.shares, table.best, strict=True)
+        for place in range(len(names))
     ]
 
 
-def rank_tables(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
+def rank_tables(runs: Sequence[Run], norm: str, published: Sequence[Published] = ()) -> list[dict[str, Any]]:
     """Certified top-k accuracy at the round radii of each k above the smallest."""
-    tables = all_tables(runs, [norm])[1:]
-    return [{"k": table.k, "headers": table.headers, "rows": table_rows(table, runs)} for table in tables]
+    return [shown(table, runs) for table in all_tables(runs, [norm], published)[1:]]
 
 
-def all_tables(runs: Sequence[Run], norms: Sequence[str] = NORMS) -> list[AccuracyTable]:
+def shown(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
+    """A table as the page shows it."""
+    rows, notes = table_rows(table, runs), footnotes(table)
+    return {"k": table.k, "headers": table.headers, "rows": rows, "notes": notes}
+
+
+def all_tables(
+    runs: Sequence[Run], norms: Sequence[str] = NORMS, published: Sequence[Published] = ()
+) -> list[AccuracyTable]:
     """Certified accuracy at round radii, one table for each norm and k."""
     asked = sorted({(norm, one.k) for norm in norms for run in runs for one in run.ranks(norm)})
-    return [tabulate(by_name(runs, norm, k)) for norm, k in asked]
+    return [tabulate(by_name(runs, norm, k), published=published) for norm, k in asked]
 
 
 def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
@@ -100,15 +126,19 @@ def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> 
 
 def _leader(table: AccuracyTable, norm: str) -> tuple[str, str]:
     """The best runs near the middle radius of a table, or none, and what they reach there."""
+    own = [place for place, note in enumerate(table.notes) if not note]
+    shares = table.shares[own]
+    held = np.flatnonzero(shares.max(axis=0) > 0)
     middle = len(table.radii) // 2
-    column = next((column for column in range(middle, 0, -1) if table.best[:, column].any()), 1)
-    best = [name for name, top in zip(table.names, table.best[:, column], strict=True) if top]
+    column = max(min(middle, held[-1]) if len(held) else 1, 1)
+    most = shares[:, column].max()
+    best = [table.names[place] for place in own if 0 < table.shares[place, column] == most]
     radius = table.headers[column]
     if norm == "l0":
         radius += f" changed {table.unit}{'s' * (radius != '1')}"
     if not best:
         return "", f"{NORM_NAMES[norm]} changes up to {radius}"
-    share = percent(table.shares[:, column].max())
+    share = percent(most)
     return " or ".join(best), f"{NORM_NAMES[norm]} ({share}{NO_BREAK}% up to {radius})"
 
 
@@ -181,6 +211,12 @@ def check_truth(runs: Sequence[Run]) -> None:
     for run in runs:
         if any(one.true_label is None for one in run.certificates.values()):
             raise InputError(f"the run {run.name!r} has no true labels, so its certified accuracy is unknown")
+
+
+def check_published(runs: Sequence[Run], published: Sequence[Published]) -> None:
+    """Published rows are about the same data set as the runs."""
+    for one in _all(runs):
+        check_same_data(published, one.data)
 
 
 def _all(runs: Sequence[Run]) -> list[Certificates]:

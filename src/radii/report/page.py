@@ -15,6 +15,7 @@ except ImportError as cause:
     raise missing_extra("the report", "report", cause) from cause
 
 from radii.exports import csv_text, json_text, summary, table_json, table_markdown, write_whole
+from radii.published import Published
 from radii.report import content
 from radii.report.examples import MOST_RUNS, Examples, example_cards
 from radii.report.pictures import colour_rules, keep_strips, norm_pictures, rank_pictures
@@ -28,21 +29,24 @@ def write_report(
     *,
     title: str = "Certified robustness",
     examples: Examples | None = None,
+    published: Sequence[Published] = (),
     progress: Callable[[int, int], object] | None = None,
 ) -> Path:
     """Write `index.html` and the files it links to into `folder`; the address of the page.
 
     The page needs no network and no other file to be read: drawings and pictures are inside. Beside it:
     `figures/*.png`, `certificates/*.csv` (one row an image), `results.json` and `tables.md`. Each file is
-    written under a temporary name and renamed, the page last. `progress(done, total)` is called on the way.
+    written under a temporary name and renamed, the page last. `published`: what others reached on the same data,
+    for the tables and as points in the figures. `progress(done, total)` is called on the way.
     """
     several, target = check_runs(runs), Path(folder)
     content.check_truth(several)
+    content.check_published(several, published)
     norms = norms_of(several)
-    tables = content.main_tables(several, norms)
+    tables = content.main_tables(several, norms, published)
     sections: list[dict[str, Any]] = []
     for norm in norms:
-        sections.append(_section(several, norm, tables[norm], target))
+        sections.append(_section(several, norm, tables[norm], published, target))
         if progress is not None:
             progress(len(sections), len(norms))
     values = {
@@ -54,25 +58,25 @@ def write_report(
         "rules": content.rules(several, norms),
         "promises": content.promises(several, norms),
         "examples": _examples(several, norms, examples, target),
-        "files": _write_files(several, tables, target),
+        "files": _write_files(several, tables, published, target),
     }
     return write_whole(target / "index.html", _render(values))
 
 
-def _section(runs: Sequence[Run], norm: str, table: AccuracyTable, folder: Path) -> dict[str, Any]:
+def _section(
+    runs: Sequence[Run], norm: str, table: AccuracyTable, published: Sequence[Published], folder: Path
+) -> dict[str, Any]:
     """All that the page shows of one norm."""
     return {
+        **content.shown(table, runs),
         "norm": norm,
         "name": NORM_NAMES[norm],
         "words": content.NORM_WORDS[norm].format(unit=table.unit),
         "unit": unit_text(norm, table.unit),
-        "k": table.k,
-        "headers": table.headers,
-        "rows": content.table_rows(table, runs),
-        "ranks": content.rank_tables(runs, norm),
+        "ranks": content.rank_tables(runs, norm, published),
         "quantiles": [f"{share:.0%}" for share in QUANTILES],
         "radii": content.radius_rows(runs, norm),
-        "pictures": norm_pictures(runs, norm, folder),
+        "pictures": norm_pictures(runs, norm, published, folder),
         "rank_pictures": rank_pictures(runs, norm, folder),
     }
 
@@ -88,7 +92,9 @@ def _examples(
     return {"runs": names, "cards": example_cards(examples, runs, norms), "files": strips}
 
 
-def _write_files(runs: Sequence[Run], tables: dict[str, AccuracyTable], folder: Path) -> list[dict[str, str]]:
+def _write_files(
+    runs: Sequence[Run], tables: dict[str, AccuracyTable], published: Sequence[Published], folder: Path
+) -> list[dict[str, str]]:
     """Certificates and tables for other programs; their addresses and what they hold."""
     links = [{"file": "results.json", "words": "every summary and table, with what identifies them"}]
     for run in runs:
@@ -99,7 +105,10 @@ def _write_files(runs: Sequence[Run], tables: dict[str, AccuracyTable], folder: 
                 {"file": file, "words": f"{run.name}, {NORM_NAMES[norm]}, k = {k}: one row an image"}
             )
     summaries = {run.name: [summary(one) for one in run.certificates.values()] for run in runs}
-    found = {"tables": [table_json(table) for table in content.all_tables(runs)], "runs": summaries}
+    found = {
+        "tables": [table_json(table) for table in content.all_tables(runs, published=published)],
+        "runs": summaries,
+    }
     write_whole(folder / "results.json", json_text(found))
     headings = (
         f"## {NORM_NAMES[norm]}, k = {table.k}\n\n{table_markdown(table)}" for norm, table in tables.items()

@@ -22,6 +22,7 @@ from radii.plots import (
     svg_text,
 )
 from radii.plots.style import GRID, INK, PAPER, SOFT, lighter
+from radii.published import Published
 from radii.report.examples import Examples
 from radii.report.runs import Run, by_name
 from radii.results import NORM_NAMES, tabulate
@@ -38,15 +39,22 @@ class Picture:
     file: str
 
 
-def norm_pictures(runs: Sequence[Run], norm: str, folder: Path) -> list[Picture]:
-    """The noises compared, and what theory allows them."""
+def norm_pictures(
+    runs: Sequence[Run], norm: str, published: Sequence[Published], folder: Path
+) -> list[Picture]:
+    """The noises compared, with what others published, and what theory allows them."""
     compared, name = by_name(runs, norm), NORM_NAMES[norm]
     first = next(iter(compared.values()))
     known: dict[str, Any] = {"unit": first.unit, "n": first.n, "alpha": first.alpha}
     theory = radius_by_probability(equal_noises(runs, norm), norm, first.shape, **known)
     words = f"Certified {name} radius against the lower bound on the label's probability, at equal sigma."
     return [
-        _keep(accuracy_by_noise(compared), f"accuracy-{norm}", _compared_words(compared, norm), folder),
+        _keep(
+            accuracy_by_noise(compared, published),
+            f"accuracy-{norm}",
+            _compared_words(compared, norm),
+            folder,
+        ),
         _keep(theory, f"radius-{norm}", words, folder),
     ]
 

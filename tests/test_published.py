@@ -1,0 +1,146 @@
+"""Published results: the rows that radii brings, files of one's own, and how they stand beside certificates."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from certificate_factory import make_certificates
+from radii.errors import InputError, UnknownName
+from radii.exports import json_text, table_json, table_markdown
+from radii.plots import accuracy_by_noise
+from radii.published import NAMES, check_same_data, load_published, of_question
+from radii.results import footnotes, marked_names, tabulate
+
+CIFAR = load_published("cifar10")
+ROW = """
+data = "cifar10 test"
+[[row]]
+name = "theirs"
+norm = "linf"
+sigma = 0.25
+accuracy = { "2/255" = 0.5, "0" = 0.75 }
+source = "a paper"
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_rows_that_come_with_radii():
+    assert NAMES == ["cifar10"] and len(CIFAR) >= 10
+    for row in CIFAR:
+        shares = list(row.accuracy.values())
+        assert list(row.accuracy) == sorted(row.accuracy) and shares == sorted(shares, reverse=True)
+        assert row.source and row.data == "cifar10 test"
+    assert len({(row.name, row.norm, row.k) for row in CIFAR}) == len(CIFAR)
+    (laplace,) = (row for row in of_question(CIFAR, "l1", 1) if row.noise == "laplace")
+    assert laplace.sigma is None and laplace.accuracy[1.0] == 0.39
+    assert not of_question(CIFAR, "l1", 2)
+
+
+def test_a_file_of_ones_own(tmp_path):
+    (row,) = load_published(write(tmp_path, ROW))
+    assert (row.name, row.norm, row.k, row.sigma, row.n) == ("theirs", "linf", 1, 0.25, None)
+    assert row.accuracy == {0.0: 0.75, 2 / 255: 0.5}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('norm = "linf"', 'norm = "l3"', "norm in row 1"),
+        ('norm = "linf"', "", "must say its norm"),
+        ("sigma = 0.25", 'sigma = "good"', 'a number above 0, or "best"'),
+        ("sigma = 0.25", "sigma = true", 'a number above 0, or "best"'),
+        ("sigma", "colour = 3\nsigma", "unknown field in row 1"),
+        ("sigma", "k = 0\nsigma", "k in row 1 of own.toml must be a whole number"),
+        ("0.75", "75", "must give shares by radius"),
+        ('"0"', '"near"', "must give shares by radius"),
+        ('{ "2/255" = 0.5, "0" = 0.75 }', "0.5", "must give shares by radius"),
+        ("[[row]]", "", "holds no published results"),
+        ('data = "cifar10 test"', "", "holds no published results"),
+        ("[[row]]", "[[row", "holds no published results"),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path, old, new, message):
+    with pytest.raises(InputError, match=message):
+        load_published(write(tmp_path, ROW.replace(old, new, 1)))
+
+
+def test_missing_files_and_names(tmp_path):
+    with pytest.raises(UnknownName, match="did you mean 'cifar10'"):
+        load_published("cifar1")
+    with pytest.raises(InputError, match="there is no file"):
+        load_published(tmp_path / "none.toml")
+
+
+def test_rows_about_other_images_are_refused():
+    check_same_data(CIFAR, "cifar10 test, every 20th of 10000")
+    check_same_data(CIFAR, "")
+    for other in ("mnist5k test, all", "cifar10 train, all", "cifar100 test, all"):
+        with pytest.raises(InputError, match=r"is about cifar10 test, not about .*leave it out"):
+            check_same_data(CIFAR, other)
+
+
+def test_tables_show_published_rows_at_their_radii():
+    table = tabulate({"Laplace": make_certificates("laplace", "l1")}, published=CIFAR)
+    assert table.names[0] == "Laplace" and len(table.names) == 5 and table.notes[0] == ""
+    assert {0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0} <= set(table.radii)
+    splitting = table.names.index("splitting noise, Levine & Feizi 2021")
+    shares = dict(zip(table.radii, table.shares[splitting], strict=True))
+    assert shares[2.0] == 0.513 and np.isnan(shares[0.0])
+    assert table.best[splitting, table.radii.index(4.0)]
+    assert marked_names(table)[splitting] == "splitting noise, Levine & Feizi 2021 [4]"
+    assert footnotes(table)[3].startswith("[4] Levine & Feizi")
+    read = json.loads(json_text(table_json(table)))
+    assert read["accuracy"]["splitting noise, Levine & Feizi 2021"][0] is None
+    assert read["notes"]["splitting noise, Levine & Feizi 2021"].startswith("Levine & Feizi")
+    text = table_markdown(table)
+    assert "| – |" in text and "\n[4] Levine & Feizi" in text
+
+
+def test_few_published_radii_leave_room_for_round_ones():
+    table = tabulate({"Laplace": make_certificates("laplace", "linf")}, published=CIFAR)
+    assert 2 / 255 in table.radii and len(table.radii) > 3
+    assert "CAT-RS .25, by conversion" in table.names
+
+
+def test_a_row_must_not_take_the_name_of_another():
+    with pytest.raises(InputError, match="two rows of one table are called"):
+        tabulate({CIFAR[0].name: make_certificates("laplace", "l1")}, published=CIFAR)
+
+
+def test_the_best_sigma_of_each_radius_is_marked_as_such():
+    runs = {f"Laplace {sigma}": make_certificates("laplace", "l1", sigma=sigma) for sigma in (0.25, 1.0)}
+    # the sharper model is right more often, the noisier one reaches farther
+    runs["Laplace 1.0"] = replace(runs["Laplace 1.0"], abstained=np.arange(120) % 2 == 0)
+    table = tabulate({**runs, "Uniform": make_certificates("uniform", "l1")}, [0.0, 0.3, 2.0])
+    assert table.names == ("Laplace 0.25", "Laplace 1.0", "Uniform", "Laplace, best σ")
+    assert (table.shares[3] == table.shares[:2].max(axis=0)).all()
+    assert table.shares[0, 0] > table.shares[1, 0] and table.shares[1, 2] > table.shares[0, 2]
+    assert table.notes[:3] == ("", "", "") and table.notes[3].startswith(
+        "the best of σ = 0.25, 1 at each radius"
+    )
+    again = tabulate({"one": runs["Laplace 0.25"], "two": runs["Laplace 0.25"]})
+    assert again.names == ("one", "two")
+
+
+def test_figures_show_published_points_within_the_axes():
+    one = {"Laplace": make_certificates("laplace", "l1")}
+    (axes,) = accuracy_by_noise(one, CIFAR).axes
+    drawn = {line.get_label(): line for line in axes.lines if line.get_label() in {row.name for row in CIFAR}}
+    assert set(drawn) == {row.name for row in of_question(CIFAR, "l1", 1)}
+    for row in of_question(CIFAR, "l1", 1):
+        x, y = drawn[row.name].get_data()
+        last = axes.get_xlim()[1]
+        assert dict(zip(x, y, strict=True)) == {r: a for r, a in row.accuracy.items() if r <= last}
+        assert drawn[row.name].get_linestyle() == "None"
+    levels = accuracy_by_noise({"Laplace": make_certificates("laplace", "linf")}, CIFAR).axes[0]
+    assert any(
+        line.get_xdata()[0] == pytest.approx(2) for line in levels.lines if "CAT-RS" in line.get_label()
+    )
+    assert len(accuracy_by_noise(one).axes[0].lines) == 1
