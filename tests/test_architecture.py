@@ -28,7 +28,7 @@ FLOORS = {
         "processes",
         "events",
     ],
-    2: ["votes", "radius", "losses"],
+    2: ["lattice", "votes", "radius", "losses"],
     3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes"],
     4: ["published", "results", "exports", "plots", "report"],
     5: ["demo", "console", "cli", "__main__"],

@@ -1,5 +1,6 @@
 """Votes -> certificates: the radius within which the label provably stays in the top k."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from radii.errors import InputError, check_name, missing_extra
 from radii.intervals import METHODS, bounds, check_alpha, check_k
+from radii.lattice import distance
 from radii.noises import Noise
 from radii.radius import certified_radius, confirmed
 from radii.votes import Votes
@@ -112,6 +114,10 @@ def certify(
     radius, lower, abstained = [], [], []
     for member in members.T:
         low, rivals = bounds(votes.counts, member, k=k, alpha=each, method=method)
+        if votes.exact:
+            # what was drawn is this near to the law that the rules are about
+            slack = distance(votes.noise, math.prod(votes.shape))
+            low, rivals = np.maximum(low - slack, 0), np.minimum(rivals + slack, 1)
         reach = certified_radius(
             votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
         )

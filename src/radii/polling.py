@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from radii.data.base import DataSet
 from radii.devices import check_compiler
 from radii.errors import InputError
+from radii.lattice import GREY_LEVELS, draw_levels, levels_of
 from radii.noises import Noise
 from radii.streams import Stream
 
@@ -61,13 +62,17 @@ class Examples:
 
 @dataclass(frozen=True)
 class Draws:
-    """Noisy copies to make of every image: draws `first` to `stop - 1` of one purpose under one seed."""
+    """Noisy copies to make of every image: draws `first` to `stop - 1` of one purpose under one seed.
+
+    `exact`: the noise is rounded to a lattice on which it can be added without rounding.
+    """
 
     noise: Noise
     seed: int
     purpose: str
     first: int
     stop: int
+    exact: bool = False
 
     @property
     def each(self) -> int:
@@ -171,9 +176,13 @@ def _fill(buffer: np.ndarray, examples: Examples, draws: Draws, copies: np.ndarr
     """Noisy copies number `copies` into the first rows of the buffer; the rows of their images."""
     numbers = copies // draws.each
     pairs = examples.index[numbers].tolist(), (draws.first + copies % draws.each).tolist()
-    stream = Stream(draws.seed, draws.purpose).at(*pairs)
-    noise = draws.noise.draw(stream, (len(copies), *examples.shape))
-    np.add(examples.clean(numbers), noise, out=buffer[: len(copies)])
+    stream, shape = Stream(draws.seed, draws.purpose).at(*pairs), (len(copies), *examples.shape)
+    noisy = buffer[: len(copies)]
+    if draws.exact:
+        np.add(levels_of(examples.images[numbers]), draw_levels(draws.noise, stream, shape), out=noisy)
+        np.divide(noisy, np.float32(GREY_LEVELS), out=noisy)
+    else:
+        np.add(examples.clean(numbers), draws.noise.draw(stream, shape), out=noisy)
     return numbers
 
 

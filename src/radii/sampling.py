@@ -12,6 +12,7 @@ from radii.designs import Fixed
 from radii.devices import fitting_threads
 from radii.errors import InputError, check_name
 from radii.intervals import check_alpha
+from radii.lattice import check_range, levels_of
 from radii.models import digest
 from radii.noises import Noise
 from radii.polling import Ask, Draws, Examples, count, examples_from, examples_of, prepare
@@ -34,6 +35,9 @@ class Smoothed:
     precision, which makes it another classifier, and votes record it. `batch`: noisy copies in one call of
     the model; memory holds a few micro-batches, never all copies of an image. `compile` fuses the layers of a
     module, about half a minute of work at the start; rounding then differs, so that votes record it too.
+
+    `exact`: noise on a lattice, for 8-bit images, which makes image plus noise exact in float32: what is certified
+    is the program, not its idealisation in real numbers (docs/math/exact.md).
     """
 
     model: Ask
@@ -41,6 +45,7 @@ class Smoothed:
     precision: str = "float32"
     batch: int = BATCH
     compile: bool = False
+    exact: bool = False
 
     def __post_init__(self) -> None:
         check_name("precision", self.precision, PRECISIONS)
@@ -54,6 +59,8 @@ class Smoothed:
         ):
             if wanted and not isinstance(self.model, nn.Module):
                 raise InputError(f"{name} needs a torch module; got {type(self.model).__name__}")
+        if self.exact:
+            check_range(self.noise)
         if self.batch < 1:
             raise InputError(f"batch must be at least 1; got {self.batch}")
 
@@ -87,7 +94,7 @@ class Smoothed:
         report = _reporter(progress, len(examples) * (plan.selection + stop - first))
         parts = {"select": (0, plan.selection), "bound": (first, stop)}
         polled = {
-            purpose: self._count(examples, Draws(self.noise, seed, purpose, *part), report)
+            purpose: self._count(examples, self._draws(seed, purpose, *part), report)
             for purpose, part in parts.items()
             if part[0] < part[1]
         }
@@ -110,11 +117,16 @@ class Smoothed:
         """
         check_alpha(alpha)
         examples = _examples(images, None, index)
-        draws = Draws(self.noise, seed, "predict", 0, Fixed(n).n)
+        draws = self._draws(seed, "predict", 0, Fixed(n).n)
         counts = self._count(examples, draws, _reporter(progress, len(examples) * n))
         return decide(counts, alpha)
 
+    def _draws(self, seed: int, purpose: str, first: int, stop: int) -> Draws:
+        return Draws(self.noise, seed, purpose, first, stop, self.exact)
+
     def _count(self, examples: Examples, draws: Draws, report: Callable[[int], None]) -> np.ndarray:
+        if self.exact:
+            levels_of(examples.images)
         ask = prepare(self.model, self.precision, examples.shape, self.compile)
         with fitting_threads(self.model):
             return count(ask, examples, draws, max(self.batch, LEAST_ROWS), report)
@@ -135,6 +147,7 @@ class Smoothed:
             seed=seed,
             model=digest(self.model),
             precision=self.precision,
+            exact=self.exact,
             data=examples.data,
             classes=examples.classes,
             software=software_versions() | ({"compiler": "inductor"} if self.compile else {}),

@@ -25,7 +25,7 @@ def check_seed(seed: object) -> int:
 
 
 class Stream:
-    """Standard random numbers, float32 numpy arrays, for many draws of many images at a time.
+    """Standard random numbers, float32 numpy arrays unless said otherwise, for many draws of many images at a time.
 
     Implements the `Source` that noises draw from. Call `at` first; then the first axis of every shape runs
     over the pairs given there. Not for use by two threads at once.
@@ -60,13 +60,17 @@ class Stream:
         """Uniform on [0, 1)."""
         return self._rows(self._random.random, shape)
 
-    def _rows(self, fill: Callable[..., Any], shape: tuple[int, ...]) -> np.ndarray:
+    def double(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Uniform on the multiples of `2**-53` in [0, 1), float64."""
+        return self._rows(self._random.random, shape, np.float64)
+
+    def _rows(self, fill: Callable[..., Any], shape: tuple[int, ...], kind: Any = np.float32) -> np.ndarray:
         assert shape[0] == len(self._pairs)
-        rows = np.empty((shape[0], math.prod(shape[1:])), dtype=np.float32)
+        rows = np.empty((shape[0], math.prod(shape[1:])), dtype=kind)
         counter = self._state["state"]["counter"]
         for row, (image, draw) in zip(rows, self._pairs, strict=True):
             counter[:] = 0, self._arrays, draw, image
             self._bits.state = self._state  # far cheaper than a new generator
-            fill(out=row, dtype=np.float32)
+            fill(out=row, dtype=kind)
         self._arrays += 1
         return rows.reshape(shape)

@@ -47,7 +47,8 @@ class Votes:
     bound probabilities, only `selection` may choose the label that they bound. `labels`: `(images,)`, the
     true ones if known. `index`: `(images,)`, position in the data set, which is also the image's number in
     the random streams. `plan` is what was asked for as a whole; `draws` are the ranges `[first, stop)` of
-    draw numbers that `counts` holds so far. `model` is the digest of the weights.
+    draw numbers that `counts` holds so far. `model` is the digest of the weights. `exact`: noise was drawn on a
+    lattice, where adding it rounds nothing (docs/math/exact.md).
 
     Guarantee: given the model, rows of `counts` are multinomial over `n` independent draws of the noise, and
     independent of `selection`.
@@ -64,6 +65,7 @@ class Votes:
     seed: int
     model: str
     precision: str = "float32"
+    exact: bool = False
     data: str = ""
     classes: tuple[str, ...] = ()
     software: dict[str, str] = field(default_factory=software_versions)
@@ -173,7 +175,7 @@ def join_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
     return tuple(joined)
 
 
-IDENTITY = ("noise", "shape", "plan", "seed", "model", "precision", "data", "classes", "software")
+IDENTITY = ("noise", "shape", "plan", "seed", "model", "precision", "exact", "data", "classes", "software")
 
 
 def _identity(votes: Votes) -> list[Any]:
@@ -271,7 +273,7 @@ def _header(votes: Votes) -> dict[str, Any]:
         "draws": votes.draws,
         **{
             name: getattr(votes, name)
-            for name in ("seed", "model", "precision", "data", "classes", "software")
+            for name in ("seed", "model", "precision", "exact", "data", "classes", "software")
         },
     }
 

@@ -164,6 +164,13 @@ def vote(
             "--compile", help="Fuse layers by torch.compile: half a minute at the start, then faster."
         ),
     ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Noise on a lattice: no rounding when it is added, the proofs hold for the program.",
+        ),
+    ] = False,
     data_dir: DataDir = None,
     out: Annotated[Path | None, typer.Option(help="Votes file.  [default: votes.parquet in RUN]")] = None,
 ) -> None:
@@ -187,7 +194,7 @@ def vote(
     if path.is_file():
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
     model, config = load_run(run)
-    smoothed = Smoothed(model, config.recipe.law(), precision, batch, compile)
+    smoothed = Smoothed(model, config.recipe.law(), precision, batch, compile, exact)
     check_reach(n, 1, alpha, "two-event", len(config.classes))
     images = load_data(config.recipe.data, split, data_dir).every(every).without(leave_out or [])
     images = images.first(first) if first is not None else images

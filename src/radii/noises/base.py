@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
+
 from radii.errors import InputError, check_name
 from radii.norms import Ball
 from radii.tradeoffs import TradeOffs
@@ -37,6 +39,8 @@ class Noise(ABC):
     sigma: float
     name: ClassVar[str]
     rules: ClassVar[Mapping[str, Rule]]
+    mean_magnitude: ClassVar[float]
+    """Mean absolute value of one feature at scale 1; its density has a single peak, at 0."""
 
     def __post_init__(self) -> None:
         sigma = self.sigma
@@ -57,6 +61,10 @@ class Noise(ABC):
     @abstractmethod
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
         """Noise of `shape` from standard random numbers."""
+
+    @abstractmethod
+    def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
+        """The absolute value of one feature at scale 1 that is exceeded with probability `tail`, in (0, 1)."""
 
     def trade_offs(self, ball: Ball) -> TradeOffs:
         """The trade-off functions between this noise and itself moved within `ball`, one for each radius."""

@@ -41,6 +41,7 @@ class Gaussian(Noise):
     """Normal noise on every feature."""
 
     name: ClassVar[str] = "gaussian"
+    mean_magnitude: ClassVar[float] = math.sqrt(2 / math.pi)
     rules: ClassVar[dict[str, Rule]] = {
         "l0": Rule(l0, "exact", "as l2, with the range of s features"),
         "l1": Rule(l2, "exact", "as l2: the farthest move within l1 radius r is r on one feature"),
@@ -54,3 +55,6 @@ class Gaussian(Noise):
 
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
         return source.normal(shape) * self.scale
+
+    def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
+        return -ndtri(tail / 2)

@@ -62,6 +62,7 @@ class Laplace(Noise):
     """Noise with density `exp(-|x| / b) / 2b` on every feature, `b = sigma / sqrt(2)`."""
 
     name: ClassVar[str] = "laplace"
+    mean_magnitude: ClassVar[float] = 1.0
     rules: ClassVar[dict[str, Rule]] = {
         "l0": Rule(l0, "exact to 1e-4", "composition of privacy losses"),
         "l1": Rule(l1, "exact", "Teng, Lee & Yuan 2019"),
@@ -77,3 +78,6 @@ class Laplace(Noise):
 
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
         return (source.exponential(shape) - source.exponential(shape)) * self.scale
+
+    def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
+        return -np.log(tail)

@@ -70,6 +70,7 @@ class Uniform(Noise):
     """Noise uniform on `[-a, a]` for every feature, `a = sigma * sqrt(3)`."""
 
     name: ClassVar[str] = "uniform"
+    mean_magnitude: ClassVar[float] = 0.5
     rules: ClassVar[dict[str, Rule]] = {
         "l0": Rule(l0, "exact", "overlap of cubes: Lee, Yuan, Chang & Jaakkola 2019; Yang et al. 2020"),
         "l1": Rule(l1, "exact", "overlap of cubes: Yang et al. 2020, Theorem for uniform noise"),
@@ -83,3 +84,6 @@ class Uniform(Noise):
 
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
         return (source.uniform(shape) * 2 - 1) * self.scale
+
+    def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
+        return 1 - tail
