@@ -20,7 +20,7 @@ import radii
 from radii import parquet
 from radii.cli import main
 from radii.data import load_data
-from radii.exports import csv_text, summary
+from radii.exports import csv_text, run_csv_text, summary
 from radii.results import floor_text, radius_text, summarize
 from radii.votes import FORMAT
 
@@ -211,11 +211,9 @@ def test_report_shows_every_run(work, tmp_path):
     assert f"Report: {out}/index.html" in printed and "without example images" not in printed
     page = (out / "index.html").read_text()
     assert "Mine" in page and "Laplace" in page and "Gaussian" in page and "data:image/png" in page
-    assert {path.name for path in (out / "certificates").iterdir()} == {
-        f"{noise}-l1-top{k}.csv" for noise in ("laplace", "gaussian") for k in (1, 2)
-    }
-    cert = radii.certify(radii.load_votes(work.votes), "l1", k=2)
-    assert (out / "certificates" / "laplace-l1-top2.csv").read_text() == csv_text(cert)
+    assert {path.name for path in (out / "certificates").iterdir()} == {"laplace.csv", "gaussian.csv"}
+    found = {("l1", k): radii.certify(radii.load_votes(work.votes), "l1", k=k) for k in (1, 2)}
+    assert (out / "certificates" / "laplace.csv").read_text() == run_csv_text(found)
 
 
 def test_report_shows_published_rows_of_the_same_data(work, tmp_path):
@@ -252,6 +250,8 @@ def test_report_goes_without_images_that_are_not_at_hand(work, tmp_path, monkeyp
     printed = fine("report", tmp_path / "v", "--norm", "l2", "--out", tmp_path)
     assert "goes without example images: unknown data set 'mine'" in printed and f"{tmp_path}/None" in printed
     assert page
+    printed = fine("report", work.votes, "--no-examples", "--norm", "l2", "--out", tmp_path)
+    assert "example images" not in printed and f"{tmp_path}/None" in printed
 
 
 def test_lists(tmp_path):

@@ -14,11 +14,12 @@ import pytest
 
 from certificate_factory import make_certificates
 from radii.errors import InputError
+from radii.exports import table_markdown
 from radii.noises import Uniform
 from radii.report import Examples, Run, choose_examples, write_report
 from radii.report.content import summary_sentences
 from radii.report.pictures import equal_noises
-from radii.results import floor_text, guarantee, summarize, tabulate
+from radii.results import certified_radii, floor_text, guarantee, summarize, tabulate
 
 NORMS = ("l0", "l2", "linf")
 EMPTY_ELEMENTS = {"meta", "img", "br", "use", "path", "rect"}
@@ -168,16 +169,25 @@ def test_exports_parse_back_to_the_results(runs, folder):
     saved = json.loads((folder / "results.json").read_text())
     assert len(saved["tables"]) == len(NORMS) * 2
     for run in runs:
+        rows = list(csv.DictReader((folder / f"certificates/{run.slug}.csv").read_text().splitlines()))
         for (norm, k), one in run.certificates.items():
-            rows = list(
-                csv.DictReader(
-                    (folder / f"certificates/{run.slug}-{norm}-top{k}.csv").read_text().splitlines()
-                )
-            )
-            assert np.array_equal([float(row["radius"]) for row in rows], one.radius)
+            assert [int(row["index"]) for row in rows] == one.index.tolist()
+            held = np.array([row[f"{norm}_top{k}"] != "" for row in rows])
+            assert np.array_equal(held, one.correct & ~one.abstained)
+            written = np.array([float(row[f"{norm}_top{k}"] or 0) for row in rows])
+            lost = certified_radii(one) - written
+            assert (lost >= 0).all() and lost.max() < 1e-7
             found = [entry for entry in saved["runs"][run.name] if (entry["norm"], entry["k"]) == (norm, k)]
             assert [entry["results"]["mean_radius"] for entry in found] == [summarize(one).mean_radius]
             assert found[0]["guarantee"] == guarantee(one)
+
+
+def test_every_table_is_written_in_markdown(runs, folder):
+    written = (folder / "tables.md").read_text()
+    for norm in NORMS:
+        for k in (1, 3):
+            assert table_markdown(tabulate({run.name: run.certificates[norm, k] for run in runs})) in written
+    assert written.count("## ") == len(NORMS) * 2
 
 
 def test_every_file_is_whole_and_linked_or_a_figure(folder, page):

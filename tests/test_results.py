@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from certificate_factory import make_certificates
 from radii.errors import InputError
-from radii.exports import csv_text, json_text, summary, table_json, table_markdown, write_whole
+from radii.exports import csv_text, json_text, run_csv_text, summary, table_json, table_markdown, write_whole
 from radii.norms import NORMS
 from radii.results import (
     accuracy_curve,
@@ -193,6 +193,27 @@ def test_the_csv_keeps_whole_sets_of_labels():
     pairs = replace(make_certificates(images=2), label=np.array([[1, 2], [3, 4]]), labels="set")
     assert [row["label"] for row in csv.DictReader(io.StringIO(csv_text(pairs)))] == ["1 2", "3 4"]
     assert "any of the certified labels" in guarantee(pairs)
+
+
+def test_the_csv_of_a_run_holds_every_radius_rounded_down():
+    one, two = make_certificates("uniform", "linf"), make_certificates(norm="l0", k=2, unit="pixel")
+    rows = list(csv.DictReader(io.StringIO(run_csv_text({("linf", 1): one, ("l0", 2): two}))))
+    assert list(rows[0]) == ["index", "true_label", "linf_top1", "l0_top2"] and len(rows) == len(one)
+    for name, of in (("linf_top1", one), ("l0_top2", two)):
+        held = of.correct & ~of.abstained
+        assert [row[name] != "" for row in rows] == held.tolist() and 0 < held.sum() < len(of)
+        for row, radius in zip(np.array(rows)[held], of.radius[held], strict=True):
+            assert row[name] == floor_text(radius, 0 if of is two else 7)
+
+
+def test_the_csv_of_a_run_is_about_one_list_of_labelled_images():
+    one = make_certificates()
+    with pytest.raises(InputError, match="same images"):
+        run_csv_text(
+            {("l2", 1): one, ("l1", 1): replace(make_certificates(norm="l1"), index=one.index[::-1])}
+        )
+    with pytest.raises(InputError, match="true labels"):
+        run_csv_text({("l2", 1): replace(one, true_label=None)})
 
 
 def test_the_csv_of_unlabelled_images_leaves_the_truth_empty():

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from radii.certificates import Certificates
+from radii.errors import InputError
 from radii.files import replacing
-from radii.results import AccuracyTable, footnotes, identity, marked_names, summarize
+from radii.results import AccuracyTable, floor_text, footnotes, identity, marked_names, summarize
 
 COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
+DECIMALS = 7
+"""Of the radii of a whole run: few enough that another machine's arithmetic gives the same text."""
 
 
 def csv_text(certificates: Certificates) -> str:
@@ -39,6 +42,32 @@ def csv_text(certificates: Certificates) -> str:
     writer.writerow(COLUMNS)
     writer.writerows(zip(*columns, strict=True))
     return text.getvalue()
+
+
+def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
+    """One row an image and one column of radii for each norm and k, of certificates about the same images.
+
+    Radii are rounded down to `DECIMALS`; empty where the true label is not certified at all.
+    """
+    several = list(certificates.values())
+    if any(one.index.tolist() != several[0].index.tolist() for one in several):
+        raise InputError("certificates in one file must be about the same images, in the same order")
+    columns = [_held_texts(one) for one in several]
+    labels = several[0].true_label
+    assert labels is not None, "else it would be unknown what is held"
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", "true_label", *(f"{norm}_top{k}" for norm, k in certificates)])
+    writer.writerows(zip(several[0].index.tolist(), labels.tolist(), *columns, strict=True))
+    return text.getvalue()
+
+
+def _held_texts(certificates: Certificates) -> list[str]:
+    """The radius of each image whose true label is certified, rounded down; nothing for the others."""
+    held = certificates.correct & ~certificates.abstained
+    digits = 0 if certificates.norm == "l0" else DECIMALS
+    known = zip(certificates.radius, held, strict=True)
+    return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 
 def summary(certificates: Certificates) -> dict[str, Any]:

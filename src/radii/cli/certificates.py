@@ -77,13 +77,16 @@ def report(
         typer.Option(help="Show what others published beside the votes: cifar10, or FILE.toml of one's own."),
     ] = None,
     data_dir: DataDir = None,
+    examples: Annotated[
+        bool, typer.Option("--examples/--no-examples", help="Show test images; this takes the data set.")
+    ] = True,
     out: Annotated[Path, typer.Option(help="Folder for the page and its files.")] = Path("report"),
 ) -> None:
     """Compare votes on one HTML page.
 
     Writes index.html, which shows for each norm certified accuracy against radius, with one curve for each votes file
     and with k as the parameter, tables at round radii, and test images with their radii; it needs no network. Beside
-    it: figures (PNG), certificates (CSV, a row an image), results.json and tables.md.
+    it: figures (PNG), certificates (one CSV a votes file, a row an image), results.json and tables.md.
     """
     from radii.published import check_same_data, load_published
     from radii.report import Run, write_report
@@ -93,9 +96,9 @@ def report(
         check_same_data(others, one.data)
     found = certify_all(files, norm, k, unit, {}, alpha=alpha)
     runs = [Run(name, certificates) for name, certificates in found.items()]
-    examples = choose(list(files.values()), runs[0].certificates, data_dir)
+    shown = choose(list(files.values()), runs[0].certificates, data_dir) if examples else None
     with progress("report") as move:
-        page = write_report(runs, out, title=title, examples=examples, published=others, progress=move)
+        page = write_report(runs, out, title=title, examples=shown, published=others, progress=move)
     say(f"Report: {page}")
 
 

@@ -14,7 +14,7 @@ try:
 except ImportError as cause:
     raise missing_extra("the report", "report", cause) from cause
 
-from radii.exports import csv_text, json_text, summary, table_json, table_markdown, write_whole
+from radii.exports import json_text, run_csv_text, summary, table_json, table_markdown, write_whole
 from radii.published import Published
 from radii.report import content
 from radii.report.examples import MOST_RUNS, Examples, example_cards
@@ -35,7 +35,7 @@ def write_report(
     """Write `index.html` and the files it links to into `folder`; the address of the page.
 
     The page needs no network and no other file to be read: drawings and pictures are inside. Beside it:
-    `figures/*.png`, `certificates/*.csv` (one row an image), `results.json` and `tables.md`. Each file is
+    `figures/*.png`, `certificates/*.csv` (one a run, one row an image), `results.json` and `tables.md`. Each file is
     written under a temporary name and renamed, the page last. `published`: what others reached on the same data,
     for the tables and as points in the figures. `progress(done, total)` is called on the way.
     """
@@ -58,7 +58,7 @@ def write_report(
         "rules": content.rules(several, norms),
         "promises": content.promises(several, norms),
         "examples": _examples(several, norms, examples, target),
-        "files": _write_files(several, tables, published, target),
+        "files": _write_files(several, published, target),
     }
     return write_whole(target / "index.html", _render(values))
 
@@ -92,27 +92,18 @@ def _examples(
     return {"runs": names, "cards": example_cards(examples, runs, norms), "files": strips}
 
 
-def _write_files(
-    runs: Sequence[Run], tables: dict[str, AccuracyTable], published: Sequence[Published], folder: Path
-) -> list[dict[str, str]]:
+def _write_files(runs: Sequence[Run], published: Sequence[Published], folder: Path) -> list[dict[str, str]]:
     """Certificates and tables for other programs; their addresses and what they hold."""
     links = [{"file": "results.json", "words": "every summary and table, with what identifies them"}]
     for run in runs:
-        for (norm, k), one in run.certificates.items():
-            file = f"certificates/{run.slug}-{norm}-top{k}.csv"
-            write_whole(folder / file, csv_text(one))
-            links.append(
-                {"file": file, "words": f"{run.name}, {NORM_NAMES[norm]}, k = {k}: one row an image"}
-            )
+        file = f"certificates/{run.slug}.csv"
+        write_whole(folder / file, run_csv_text(run.certificates))
+        links.append({"file": file, "words": f"{run.name}: one row an image, its radius for each norm and k"})
     summaries = {run.name: [summary(one) for one in run.certificates.values()] for run in runs}
-    found = {
-        "tables": [table_json(table) for table in content.all_tables(runs, published=published)],
-        "runs": summaries,
-    }
+    tables = content.all_tables(runs, published=published)
+    found = {"tables": [table_json(table) for table in tables], "runs": summaries}
     write_whole(folder / "results.json", json_text(found))
-    headings = (
-        f"## {NORM_NAMES[norm]}, k = {table.k}\n\n{table_markdown(table)}" for norm, table in tables.items()
-    )
+    headings = (f"## {NORM_NAMES[table.norm]}, k = {table.k}\n\n{table_markdown(table)}" for table in tables)
     write_whole(folder / "tables.md", "\n".join(headings))
     return [*links, {"file": "tables.md", "words": "the tables of certified accuracy in Markdown"}]
 
