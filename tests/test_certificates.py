@@ -1,15 +1,18 @@
 """From votes to certificates: which label, at what confidence, and what is refused."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import radii
-from radii.certificates import certify, reachable_radius
+from radii.certificates import certify, converted, reachable_radius
 from radii.errors import InputError
 from radii.intervals import METHODS
-from radii.norms import NORMS
+from radii.norms import NORMS, inner_radius
 
 SHAPE = (1, 6, 6)
 
@@ -151,3 +154,43 @@ def test_refuses_a_part_of_the_draws() -> None:
 def test_refuses_a_file_name_in_place_of_votes() -> None:
     with pytest.raises(InputError, match=r"radii\.load_votes"):
         certify("votes.parquet", "l2")  # type: ignore[arg-type]
+
+
+LENGTHS = {"l1": 1, "l2": 2, "linf": np.inf}
+
+
+@pytest.mark.parametrize("outer", LENGTHS)
+@pytest.mark.parametrize("inner", LENGTHS)
+def test_a_converted_ball_lies_within_and_touches(outer: str, inner: str) -> None:
+    d, radius = 108, 0.7
+    inside = float(inner_radius(np.array(radius), outer, inner, d))
+    moves = np.concatenate([np.random.default_rng(0).normal(size=(200, d)), np.eye(d)[:1], np.ones((1, d))])
+    moves *= inside / np.linalg.norm(moves, LENGTHS[inner], axis=1, keepdims=True)
+    reached = np.linalg.norm(moves, LENGTHS[outer], axis=1)
+    assert reached.max() <= radius * (1 + 1e-14) and reached.max() >= radius * (1 - 1e-14)
+
+
+@given(st.floats(1e-6, 1e6), st.integers(1, 10**6))
+def test_a_converted_radius_is_rounded_down(radius: float, d: int) -> None:
+    exact = Fraction(radius) ** 2
+    assert Fraction(float(inner_radius(np.array(radius), "l1", "l2", d))) ** 2 * d <= exact
+    assert Fraction(float(inner_radius(np.array(radius), "l2", "linf", d))) ** 2 * d <= exact
+    assert Fraction(float(inner_radius(np.array(radius), "l1", "linf", d))) * d <= Fraction(radius)
+    assert inner_radius(np.array(radius), "linf", "l2", d) == radius
+
+
+@pytest.mark.parametrize("noise", [radii.Gaussian(0.5), radii.Laplace(0.5), radii.Uniform(0.5)])
+def test_no_conversion_beats_an_exact_rule(noise: radii.Noise) -> None:
+    votes = make_votes(VOTES.counts, noise=noise)
+    for norm in LENGTHS:
+        direct = certify(votes, norm)
+        for other in LENGTHS:
+            found = converted(certify(votes, other), norm)
+            assert (found.norm, found.abstained.tolist()) == (norm, direct.abstained.tolist())
+            if noise.rules[norm].tightness.startswith("exact"):
+                assert (found.radius <= direct.radius * (1 + 1e-4)).all()
+
+
+def test_l0_is_not_converted() -> None:
+    with pytest.raises(InputError, match="unknown norm 'l0'"):
+        converted(certify(VOTES, "l0"), "l2")
