@@ -104,6 +104,12 @@ def test_one_noise_at_several_levels_is_drawn_in_shades():
     assert colours == shades(noise_colour("laplace"), 3) and len(set(colours)) == 3
 
 
+def test_a_comparison_within_one_noise_names_it():
+    levels = {f"{sigma}": make_certificates("laplace", sigma=sigma) for sigma in (0.25, 0.5)}
+    assert "Certified accuracy, ℓ₂, Laplace noise" in texts(accuracy_by_noise(levels))
+    assert "Certified top-3 accuracy, ℓ₂" in texts(accuracy_by_noise(compared(k=3)))
+
+
 @pytest.mark.parametrize("name", NOISE_NAMES)
 def test_shades_grow_lighter_and_their_labels_stay_readable(name):
     brightness = [sum(to_rgb(colour)) for colour in shades(noise_colour(name), 5)]

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,18 @@ def table_json(table: AccuracyTable) -> dict[str, Any]:
 
 def table_markdown(table: AccuracyTable) -> str:
     """A table of certified accuracies in Markdown, percent, the best of each radius in bold, notes below."""
-    rows = [["", *table.headers], ["---"] + ["---:"] * len(table.radii)]
+    rows = []
     for name, shares, best in zip(marked_names(table), table.shares, table.best, strict=True):
         cells = ["–" if np.isnan(share) else f"{share:.1%}" for share in shares]
         rows.append([name, *(f"**{cell}**" if top else cell for cell, top in zip(cells, best, strict=True))])
     notes = "".join(f"\n{line}\n" for line in footnotes(table))
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows) + notes
+    return markdown_table(["", *table.headers], rows) + notes
+
+
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells as a table in Markdown, the first column to the left and numbers to the right."""
+    lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def slug(name: str) -> str:

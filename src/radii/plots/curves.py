@@ -29,7 +29,9 @@ def accuracy_by_noise(
     `published` rows of the same norm and k are drawn as points at the radii that were published.
     """
     norm, unit, k = same_question(certificates.values())
-    title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}"
+    kinds = {one.noise.name.capitalize() for one in certificates.values()}
+    alone = f", {kinds.pop()} noise" if len(kinds) == 1 else ""
+    title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}{alone}"
     figure, axes = frame(title, _SHARE, radius_label(norm, unit), caption_text(certificates.values()))
     colours = run_colours(certificates.values())
     named = zip(certificates.items(), colours, strict=True)
