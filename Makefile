@@ -2,7 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint test-slow clean
+RESULTS := results/cifar10
+VOTES = $(foreach noise,laplace gaussian uniform,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
+
+.PHONY: demo test lint test-slow results notebook clean
 .DEFAULT_GOAL := demo
 
 # the whole job on embedded images: train, vote, certify, report in demo/report/index.html
@@ -21,6 +24,16 @@ lint: .venv/ready
 # long proofs
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
+
+# from the stored votes: the report with its figures, tables and certificates, and the few numbers that matter most
+results: .venv/ready
+	rm -rf $(RESULTS)/report
+	$(BIN)/radii report $(VOTES) --k 1 --k 2 --k 3 --k 4 --k 5 --no-examples --title "CIFAR-10" --out $(RESULTS)/report
+	$(BIN)/python tools/headline.py
+
+# from the stored votes: notebooks/results.ipynb
+notebook: .venv/ready
+	$(BIN)/python tools/notebook.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

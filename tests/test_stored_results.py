@@ -1,0 +1,139 @@
+"""What is stored in results/ follows from its votes, and its README says how the votes and the weights were made."""
+
+import csv
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import radii
+from radii.cli import main
+from radii.cli.certificates import certify_all
+from radii.cli.options import load_named
+from radii.data import DataSet
+from radii.exports import run_csv_text, table_markdown
+from radii.models import digest
+from radii.report import Run
+from radii.report.content import all_tables
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "results" / "cifar10"
+RUNS = sorted(path.parent for path in FOLDER.glob("*/votes.parquet"))
+README = (FOLDER / "README.md").read_text()
+MEGABYTE = 2**20
+each_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+stored = pytest.mark.skipif(not RUNS, reason="there are no stored votes")
+
+
+def blank(name: str, split: str = "test", data_dir: object = None) -> DataSet:
+    """A data set of the size of CIFAR-10 that needs no files."""
+    count = 10_000 if split == "test" else 50_000
+    pixels = torch.zeros(1, 3, 32, 32, dtype=torch.uint8).expand(count, -1, -1, -1)
+    return DataSet(name, split, pixels, torch.zeros(count).long(), ("",) * 10, torch.arange(count))
+
+
+def asked(command: str, run: str, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What the line of the README that makes `run` asks for; nothing is trained or polled."""
+    (line,) = re.findall(rf"^radii ({command} .*results/cifar10/{re.escape(run)}(?: .*)?)$", README, re.M)
+    found = SimpleNamespace()
+
+    def train(recipe, data, folder, progress):
+        found.__dict__.update(recipe=recipe, folder=folder)
+
+    def vote(smoothed, images, *, plan, seed, progress):
+        found.__dict__.update(smoothed=smoothed, images=images, plan=plan, seed=seed)
+        raise SystemExit(0)
+
+    monkeypatch.setattr("radii.data.load_data", blank)
+    monkeypatch.setattr("radii.training.train", train)
+    monkeypatch.setattr("radii.sampling.Smoothed.vote", vote)
+    monkeypatch.setattr(sys, "argv", ["radii", *shlex.split(line)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    return found
+
+
+@pytest.mark.parametrize("noise, sigma", [("laplace", 0.25), ("laplace", 0.5), ("laplace", 1.0)])
+def test_the_readme_trains_under_the_noise_that_names_the_run(noise, sigma, monkeypatch) -> None:
+    found = asked("train", f"{noise}-{sigma:g}", monkeypatch)
+    assert (found.recipe.noise, found.recipe.sigma, found.recipe.data) == (noise, sigma, "cifar10")
+    assert found.folder == Path("results/cifar10") / f"{noise}-{sigma:g}"
+
+
+@each_run
+def test_the_commands_of_the_readme_made_the_run(run, tmp_path, monkeypatch) -> None:
+    from radii.runs import load_config
+
+    assert load_config(run).recipe == asked("train", run.name, monkeypatch).recipe
+    copy = tmp_path / "results" / "cifar10" / run.name
+    copy.mkdir(parents=True)
+    for name in ("model.safetensors", "config.json"):
+        shutil.copy(run / name, copy)
+    monkeypatch.chdir(tmp_path)
+    found, votes = asked("vote", run.name, monkeypatch), radii.load_votes(run / "votes.parquet")
+    assert digest(found.smoothed.model) == votes.model, "these votes are of other weights"
+    assert (found.smoothed.noise, found.smoothed.precision) == (votes.noise, votes.precision)
+    assert found.smoothed.compile == ("compiler" in votes.software)
+    assert (found.plan, found.seed) == (votes.plan, votes.seed) and votes.complete
+    assert found.images.description == votes.data
+    assert np.array_equal(found.images.index, votes.index)
+
+
+@each_run
+def test_a_run_is_whole_small_and_on_the_usual_images(run) -> None:
+    sizes = {path.name: path.stat().st_size for path in run.iterdir() if path.is_file()}
+    assert {"model.safetensors", "config.json", "metrics.csv", "votes.parquet"} <= set(sizes)
+    assert sizes["model.safetensors"] <= 5 * MEGABYTE
+    index = radii.load_votes(run / "votes.parquet").index
+    assert index.tolist() == [position for position in range(0, 10_000, 20) if position != 7580]
+
+
+@stored
+def test_all_is_small() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 45 * MEGABYTE
+
+
+@stored
+def test_the_headline_follows_from_the_votes() -> None:
+    headline = runpy.run_path(str(ROOT / "tools" / "headline.py"))["headline"]
+    votes = [radii.load_votes(run / "votes.parquet") for run in RUNS]
+    assert (FOLDER / "tables.md").read_text() == headline(votes), "make results"
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Run]:
+    """The runs as `make results` compares them."""
+    paths = [run / "votes.parquet" for noise in radii.NOISES for run in RUNS if run.name.startswith(noise)]
+    found = certify_all(load_named(paths), list(radii.NORMS), [1, 2, 3, 4, 5], "pixel", {}, alpha=1e-3)
+    return [Run(name, certificates) for name, certificates in found.items()]
+
+
+@stored
+def test_the_certificates_follow_from_the_votes(runs) -> None:
+    for run in runs:
+        kept = (FOLDER / "report" / "certificates" / f"{run.slug}.csv").read_text()
+        (head, *one), (names, *other) = (
+            list(csv.reader(text.splitlines())) for text in (kept, run_csv_text(run.certificates))
+        )
+        assert head == names and [[cell == "" for cell in row] for row in one] == [
+            [cell == "" for cell in row] for row in other
+        ]
+        # another processor may differ in the last digit
+        numbers = [np.array([[float(cell or 0) for cell in row] for row in rows]) for rows in (one, other)]
+        np.testing.assert_allclose(*numbers, rtol=0, atol=2e-7, err_msg="make results")
+
+
+@stored
+def test_the_tables_of_the_report_follow_from_the_votes(runs) -> None:
+    written = (FOLDER / "report" / "tables.md").read_text()
+    tables = all_tables(runs)
+    assert written.count("## ") == len(tables) == 20
+    assert all(table_markdown(table) in written for table in tables), "make results"

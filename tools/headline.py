@@ -1,0 +1,88 @@
+"""The few numbers by which results/cifar10 is judged, from its stored votes: print them and write tables.md.
+
+Run: python tools/headline.py [FOLDER]. Runs that are not there yet leave a dash.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import radii
+from radii.exports import markdown_table, write_whole
+from radii.results import NORM_NAMES, round_text
+
+FOLDER = Path(__file__).parents[1] / "results" / "cifar10"
+ALPHA = 0.001
+
+
+@dataclass(frozen=True)
+class Question:
+    """Certified top-k accuracy at these radii, under a noise of one sigma, or of the best one for each radius."""
+
+    noise: str
+    sigma: float | None
+    norm: str
+    radii: tuple[float, ...]
+    k: int = 1
+
+
+QUESTIONS = (
+    Question("laplace", 0.5, "l1", (0.25, 0.5, 1.0)),
+    Question("laplace", None, "l1", (0.5, 1.0)),
+    Question("laplace", 0.5, "linf", (1 / 255, 2 / 255)),
+    Question("laplace", 0.5, "l2", (0.25, 0.5)),
+    Question("laplace", 0.5, "linf", (2 / 255,), k=3),
+    Question("uniform", 0.5, "l1", (0.5,)),
+    Question("gaussian", 0.5, "l2", (0.5,)),
+)
+
+
+def answer(question: Question, votes: Sequence[radii.Votes]) -> list[list[str]]:
+    """A row for each radius: noise, norm, k, radius, accuracy."""
+    asked = question
+    level = "best σ" if asked.sigma is None else f"σ = {asked.sigma:g}"
+    found = {
+        one.noise.sigma: radii.certify(one, asked.norm, k=asked.k, alpha=ALPHA).accuracy(asked.radii)
+        for one in votes
+        if one.noise.name == asked.noise and asked.sigma in (None, one.noise.sigma)
+    }
+    rows = []
+    for column, radius in enumerate(asked.radii):
+        share, sigma = max(((shares[column], sigma) for sigma, shares in found.items()), default=(None, None))
+        text = "–" if share is None else f"{share:.1%}"
+        text += f" (σ = {sigma:g})" if asked.sigma is None and sigma is not None else ""
+        name = f"{asked.noise.capitalize()}, {level}"
+        rows.append([name, NORM_NAMES[asked.norm], str(asked.k), round_text(radius, asked.norm), text])
+    return rows
+
+
+def headline(votes: Sequence[radii.Votes]) -> str:
+    """All questions and their answers as a page in Markdown."""
+    rows = [row for question in QUESTIONS for row in answer(question, votes)]
+    table = markdown_table(["noise", "norm", "k", "radius", "certified accuracy"], rows)
+    images = listed(f"{len(one)} images ({one.data})" for one in votes)
+    draws = listed(f"{one.n:,}" for one in votes)
+    return (
+        f"# Certified accuracy in short\n\n{table}\n"
+        f"{images}, n = {draws} draws an image, α = {ALPHA:g}. The best σ of a radius is chosen by these very images.\n"
+    )
+
+
+def listed(values: Iterable[str]) -> str:
+    """The values that occur, each once."""
+    return " or ".join(dict.fromkeys(values))
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
+    paths = sorted(folder.glob("*/votes.parquet"))
+    if not paths:
+        raise SystemExit(f"there are no votes in {folder}: give the folder above the runs")
+    page = headline([radii.load_votes(path) for path in paths])
+    write_whole(folder / "tables.md", page)
+    print(page, end="")
+
+
+if __name__ == "__main__":
+    main()
