@@ -36,6 +36,6 @@ def test_every_module_stands_in_the_tree() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in [README, *README.parent.glob("docs/**/*.md")]:
+    for page in [README, *README.parent.glob("docs/**/*.md"), *README.parent.glob("results/**/README.md")]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"

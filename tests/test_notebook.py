@@ -1,0 +1,93 @@
+"""The notebook runs from votes alone, is paired with its text, and its numbers are those of the stored votes."""
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import radii
+from vote_factory import RUNS, make_votes, save_runs
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "notebooks" / "results.py"
+STORED = sorted((ROOT / "results" / "cifar10").glob("*/votes.parquet"))
+TOOL = runpy.run_path(str(ROOT / "tools" / "notebook.py"))
+HEADLINE = runpy.run_path(str(ROOT / "tools" / "headline.py"))
+
+
+def made(folder: Path) -> nbformat.NotebookNode:
+    """The notebook as the tool makes it from the votes in `folder`."""
+    (folder / "notebooks").mkdir()
+    source = Path(shutil.copy(SOURCE, folder / "notebooks"))
+    command = [sys.executable, str(ROOT / "tools" / "notebook.py"), str(source)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+
+
+def shown(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    """What the cells show in one format."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert all(output.output_type == "display_data" for output in outputs), "figures and words only"
+    return [output.data[kind] for output in outputs if kind in output.data]
+
+
+def test_the_notebook_runs_from_votes_alone(tmp_path: Path) -> None:
+    save_runs(tmp_path / "results" / "cifar10")
+    notebook = made(tmp_path)
+    words, drawings = "\n".join(shown(notebook, "text/markdown")), shown(notebook, "image/svg+xml")
+    titles = [re.findall(r">(Certified [^<]*)</text>", drawing)[0] for drawing in drawings]
+    for norm in ("ℓ₀", "ℓ₁", "ℓ₂", "ℓ∞"):
+        assert (
+            f"Certified accuracy, {norm}" in titles and f"Certified {norm} radius by noise, σ = 0.5" in titles
+        )
+        assert f"Certified top-k accuracy, {norm}, Laplace noise" in titles
+    for k in (1, 5):
+        cert = radii.certify(make_votes(), "linf", k=k)
+        assert f"| k = {k} | {cert.accuracy([0])[0]:.1%} |" in words
+    cert = radii.certify(make_votes("uniform"), "l1")
+    assert f"| Uniform | {cert.accuracy([0])[0]:.1%} |" in words.replace("**", "")
+
+
+def test_the_notebook_does_with_the_runs_that_are_there(tmp_path: Path) -> None:
+    save_runs(tmp_path / "results" / "cifar10", RUNS[1:2], images=20)
+    assert shown(made(tmp_path), "image/svg+xml")
+
+
+def test_the_notebook_is_paired_with_its_text() -> None:
+    text = TOOL["read"](SOURCE)
+    kept = nbformat.read(SOURCE.with_suffix(".ipynb"), as_version=4)
+    assert [(cell.cell_type, cell.source) for cell in kept.cells] == [
+        (cell.cell_type, cell.source) for cell in text.cells
+    ], "make notebook"
+
+
+def test_links_in_the_notebook_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#:]+)", SOURCE.read_text()):
+        assert (SOURCE.parent / link).exists(), link
+
+
+@pytest.mark.skipif(not STORED, reason="there are no stored votes")
+def test_the_notebook_tells_what_the_stored_votes_say(tmp_path: Path) -> None:
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    kept = nbformat.read(SOURCE.with_suffix(".ipynb"), as_version=4)
+    assert shown(kept, "text/markdown") == shown(made(tmp_path), "text/markdown"), "make notebook"
+
+
+def test_the_headline_answers_every_question() -> None:
+    votes = [make_votes(noise, sigma) for noise, sigma in RUNS]
+    page = HEADLINE["headline"](votes)
+    by_name = {(one.noise.name, one.noise.sigma): one for one in votes}
+    top3 = radii.certify(by_name["laplace", 0.5], "linf", k=3).accuracy([2 / 255])[0]
+    assert f"| Laplace, σ = 0.5 | ℓ∞ | 3 | 2/255 | {top3:.1%} |" in page
+    shares = {s: radii.certify(by_name["laplace", s], "l1").accuracy([1])[0] for s in (0.25, 0.5, 1.0)}
+    best = max(shares, key=lambda sigma: (shares[sigma], sigma))
+    assert f"| Laplace, best σ | ℓ₁ | 1 | 1 | {shares[best]:.1%} (σ = {best:g}) |" in page
+    assert "60 images (cifar10 test, first 60 of every 20th of 10000), n = 2,000 draws" in page
+    rows = HEADLINE["headline"](votes[:1]).splitlines()
+    assert "| Uniform, σ = 0.5 | ℓ₁ | 1 | 0.5 | – |" in rows, "not there yet"

@@ -1,0 +1,53 @@
+"""Make notebooks/results.ipynb from its text, notebooks/results.py: run every cell, keep what it shows.
+
+Run: python tools/notebook.py [SOURCE.py]. The same votes give the same file, byte for byte, with the same packages.
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jupytext
+import nbformat
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from radii.exports import write_whole
+
+SOURCE = Path(__file__).parents[1] / "notebooks" / "results.py"
+# a history of what was run would outlive it, and the kernel has nothing to say that its cells do not
+QUIET = ["--HistoryManager.enabled=False", "--log-level=ERROR"]
+
+
+def read(source: Path) -> NotebookNode:
+    """The cells of a text, numbered: random names would change with every run."""
+    notebook = jupytext.read(source)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+    return notebook
+
+
+def run(source: Path) -> NotebookNode:
+    """The cells of a text with what they show, run in its folder."""
+    notebook = read(source)
+    how = {"extra_arguments": QUIET, "timeout": 600, "record_timing": False}
+    where = {"metadata": {"path": str(source.parent)}}
+    with TemporaryDirectory() as sockets:
+        file = str(Path(sockets) / "kernel.json")
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", connection_file=file)
+        NotebookClient(notebook, km=kernel, resources=where, **how).execute()
+    # the version of Python tells nothing about the results
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
+
+
+def main() -> None:
+    source = Path(sys.argv[1]) if sys.argv[1:] else SOURCE
+    target = source.with_suffix(".ipynb")
+    write_whole(target, nbformat.writes(run(source)) + "\n")
+    print(f"{source.name}, with its results: {target}")
+
+
+if __name__ == "__main__":
+    main()
