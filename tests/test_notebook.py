@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 import radii
+from radii.published import load_published
 from vote_factory import RUNS, make_votes, save_runs
 
 ROOT = Path(__file__).parents[1]
@@ -46,11 +47,12 @@ def test_the_notebook_runs_from_votes_alone(tmp_path: Path) -> None:
         assert (
             f"Certified accuracy, {norm}" in titles and f"Certified {norm} radius by noise, σ = 0.5" in titles
         )
-        assert f"Certified top-k accuracy, {norm}, Laplace noise" in titles
+        assert f"Certified top-k accuracy, {norm}, Laplace noise, σ = 0.5" in titles
     for k in (1, 5):
         cert = radii.certify(make_votes(), "linf", k=k)
         assert f"| k = {k} | {cert.accuracy([0])[0]:.1%} |" in words
     cert = radii.certify(make_votes("uniform"), "l1")
+    assert load_published("cifar10")[0].source in words
     assert f"| Uniform | {cert.accuracy([0])[0]:.1%} |" in words.replace("**", "")
 
 
@@ -84,10 +86,15 @@ def test_the_headline_answers_every_question() -> None:
     page = HEADLINE["headline"](votes)
     by_name = {(one.noise.name, one.noise.sigma): one for one in votes}
     top3 = radii.certify(by_name["laplace", 0.5], "linf", k=3).accuracy([2 / 255])[0]
-    assert f"| Laplace, σ = 0.5 | ℓ∞ | 3 | 2/255 | {top3:.1%} |" in page
+    assert f"| Laplace, σ = 0.5 | ℓ∞ | 3 | 2/255 | {top3:.1%} | – |" in page
     shares = {s: radii.certify(by_name["laplace", s], "l1").accuracy([1])[0] for s in (0.25, 0.5, 1.0)}
     best = max(shares, key=lambda sigma: (shares[sigma], sigma))
-    assert f"| Laplace, best σ | ℓ₁ | 1 | 1 | {shares[best]:.1%} (σ = {best:g}) |" in page
+    assert (
+        f"| Laplace, best σ | ℓ₁ | 1 | 1 | {shares[best]:.1%} (σ = {best:g}) | 39.0% (Laplace, Teng et al. 2019) |"
+        in page
+    )
     assert "60 images (cifar10 test, first 60 of every 20th of 10000), n = 2,000 draws" in page
     rows = HEADLINE["headline"](votes[:1]).splitlines()
-    assert "| Uniform, σ = 0.5 | ℓ₁ | 1 | 0.5 | – |" in rows, "not there yet"
+    assert (
+        "| Uniform, σ = 0.5 | ℓ₁ | 1 | 0.5 | – | 71.1% (uniform + stability, Yang et al. 2020) |" in rows
+    ), "not there yet"
