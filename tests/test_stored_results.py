@@ -83,6 +83,7 @@ def test_the_commands_of_the_readme_made_the_run(run, tmp_path, monkeypatch) -> 
     assert digest(found.smoothed.model) == votes.model, "these votes are of other weights"
     assert (found.smoothed.noise, found.smoothed.precision) == (votes.noise, votes.precision)
     assert found.smoothed.compile == ("compiler" in votes.software)
+    assert found.smoothed.exact == votes.exact
     assert (found.plan, found.seed) == (votes.plan, votes.seed) and votes.complete
     assert found.images.description == votes.data
     assert np.array_equal(found.images.index, votes.index)
