@@ -92,6 +92,7 @@ def test_train_and_vote_say_what_came_and_what_comes_next(work):
         "config.json",
         "metrics.csv",
         "model.safetensors",
+        "tensorboard",
         "votes.parquet",
     }
 
@@ -460,7 +461,12 @@ def test_an_interrupted_training_can_be_given_again(tmp_path):
     run = tmp_path / "run"
     line = ("train", "--data", "digits", "--batch", 1000, "--out", run)
     interrupt(start(*line, "--epochs", 10_000), (run / "metrics.csv").exists)
-    assert {path.name for path in run.iterdir()} == {"config.json", "metrics.csv", "checkpoint.safetensors"}
+    assert {path.name for path in run.iterdir()} == {
+        "config.json",
+        "metrics.csv",
+        "checkpoint.safetensors",
+        "tensorboard",
+    }
     assert "did not finish" in call("vote", run).err
     assert "unfinished training with epochs 10000, not 1:" in call(*line, "--epochs", 1).err
     (run / "checkpoint.safetensors").unlink()

@@ -52,7 +52,7 @@ def done(tmp_path_factory):
 
 def test_an_interrupted_demo_goes_on_with_what_was_finished(done):
     folder, first, jobs, _, _ = done
-    assert {path.relative_to(folder).as_posix() for path in first} == {
+    assert {path.relative_to(folder).as_posix() for path in first if "tensorboard" not in path.parts} == {
         *(
             f"{noise}/{file}"
             for noise in ("laplace", "gaussian")
