@@ -11,7 +11,7 @@ from radii.errors import InputError, UnknownName
 from radii.exports import json_text, table_json, table_markdown
 from radii.plots import accuracy_by_noise
 from radii.published import NAMES, check_same_data, load_published, of_question
-from radii.results import footnotes, marked_names, tabulate
+from radii.results import footnotes, marked_names, round_radii, tabulate
 
 CIFAR = load_published("cifar10")
 ROW = """
@@ -38,15 +38,34 @@ def test_the_rows_that_come_with_radii():
         assert list(row.accuracy) == sorted(row.accuracy) and shares == sorted(shares, reverse=True)
         assert row.source and row.data == "cifar10 test"
     assert len({(row.name, row.norm, row.k) for row in CIFAR}) == len(CIFAR)
-    (laplace,) = (row for row in of_question(CIFAR, "l1", 1) if row.noise == "laplace")
-    assert laplace.sigma is None and laplace.accuracy[1.0] == 0.39
+    teng, project = (row for row in of_question(CIFAR, "l1", 1) if row.noise == "laplace")
+    assert teng.sigma is None and teng.accuracy[1.0] == 0.39
+    assert (project.sigma, project.n) == (0.5, 1000) and project.note.endswith("; logs; 1,000 draws an image")
     assert not of_question(CIFAR, "l1", 2)
+    assert {row.k for row in CIFAR if "Jia" in row.source} == {1, 3, 5}
+
+
+def test_rows_cannot_be_changed():
+    with pytest.raises(TypeError):
+        CIFAR[0].accuracy[0.5] = 1.0
 
 
 def test_a_file_of_ones_own(tmp_path):
     (row,) = load_published(write(tmp_path, ROW))
     assert (row.name, row.norm, row.k, row.sigma, row.n) == ("theirs", "linf", 1, 0.25, None)
-    assert row.accuracy == {0.0: 0.75, 2 / 255: 0.5}
+    assert row.accuracy == {0.0: 0.75, 2 / 255: 0.5} and row.note == "a paper"
+    (row,) = load_published(write(tmp_path, ROW.replace("sigma", "n = 1000\nimages = 500\nsigma")))
+    assert row.note == "a paper; 1,000 draws an image; 500 images"
+
+
+def test_published_l0_radii_say_what_they_count(tmp_path):
+    text = ROW.replace("linf", "l0").replace("2/255", "2")
+    with pytest.raises(InputError, match=r"row 1 of own\.toml must say its unit"):
+        load_published(write(tmp_path, text))
+    rows = load_published(write(tmp_path, text.replace("sigma", 'unit = "pixel"\nsigma')))
+    pixels, features = (make_certificates("laplace", "l0", unit=unit) for unit in ("pixel", "feature"))
+    assert tabulate({"own": pixels}, published=rows).names == ("own", "theirs")
+    assert tabulate({"own": features}, published=rows).names == ("own",)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +75,23 @@ def test_a_file_of_ones_own(tmp_path):
         ('norm = "linf"', "", "must say its norm"),
         ("sigma = 0.25", 'sigma = "good"', 'a number above 0, or "best"'),
         ("sigma = 0.25", "sigma = true", 'a number above 0, or "best"'),
+        ("sigma = 0.25", "sigma = inf", 'a number above 0, or "best"'),
+        ('name = "theirs"', "name = 3", "name in row 1 of own.toml must be text"),
+        ('source = "a paper"', 'source = ""', "source in row 1 of own.toml must be text"),
+        (
+            "sigma",
+            'noise = "laplac"\nsigma',
+            "unknown noise in row 1 of own.toml 'laplac'; did you mean 'laplace'",
+        ),
+        ("sigma", 'unit = "pixel"\nsigma', "unknown unit in row 1"),
+        ("sigma", "n = true\nsigma", "n in row 1 of own.toml must be a whole number"),
+        ("[[row]]", "date = 3\n[[row]]", "unknown field in own.toml 'date'; did you mean 'data'"),
+        ("0.75", "nan", "must give shares by radius"),
+        ("0.75", "true", "must give shares by radius"),
+        ('"0"', '"1/0"', "must give shares by radius"),
+        ('"0"', '"-1"', "must give shares by radius"),
+        ("0.75", "0.25", "is 0.25 at 0 and 0.5 at 0.00784314; each radius comes once, and a larger one"),
+        ('"0" = 0.75', '"4/510" = 0.5', "each radius comes once"),
         ("sigma", "colour = 3\nsigma", "unknown field in row 1"),
         ("sigma", "k = 0\nsigma", "k in row 1 of own.toml must be a whole number"),
         ("0.75", "75", "must give shares by radius"),
@@ -88,7 +124,8 @@ def test_rows_about_other_images_are_refused():
 
 def test_tables_show_published_rows_at_their_radii():
     table = tabulate({"Laplace": make_certificates("laplace", "l1")}, published=CIFAR)
-    assert table.names[0] == "Laplace" and len(table.names) == 5 and table.notes[0] == ""
+    assert table.names[0] == "Laplace" and table.kinds == ("run", *["published"] * 5)
+    assert table.notes[0] == "" and all(table.notes[1:])
     assert {0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0} <= set(table.radii)
     splitting = table.names.index("splitting noise, Levine & Feizi 2021")
     shares = dict(zip(table.radii, table.shares[splitting], strict=True))
@@ -99,6 +136,10 @@ def test_tables_show_published_rows_at_their_radii():
     read = json.loads(json_text(table_json(table)))
     assert read["accuracy"]["splitting noise, Levine & Feizi 2021"][0] is None
     assert read["notes"]["splitting noise, Levine & Feizi 2021"].startswith("Levine & Feizi")
+    assert (
+        read["kinds"]["splitting noise, Levine & Feizi 2021"] == "published"
+        and "Laplace" not in read["kinds"]
+    )
     text = table_markdown(table)
     assert "| – |" in text and "\n[4] Levine & Feizi" in text
 
@@ -107,6 +148,14 @@ def test_few_published_radii_leave_room_for_round_ones():
     table = tabulate({"Laplace": make_certificates("laplace", "linf")}, published=CIFAR)
     assert 2 / 255 in table.radii and len(table.radii) > 3
     assert "CAT-RS .25, by conversion" in table.names
+
+
+def test_tables_reach_beyond_what_was_published():
+    own = make_certificates("gaussian", "l2", sigma=2.0)
+    table = tabulate({"Gaussian": own}, published=CIFAR)
+    stated = {radius for row in of_question(CIFAR, "l2", 1) for radius in row.accuracy}
+    assert stated <= set(table.radii) and table.radii[-1] > 1.5 == max(stated)
+    assert set(table.radii) - stated == {radius for radius in round_radii([own]) if radius > 1.5}
 
 
 def test_a_row_must_not_take_the_name_of_another():
@@ -122,9 +171,9 @@ def test_the_best_sigma_of_each_radius_is_marked_as_such():
     assert table.names == ("Laplace 0.25", "Laplace 1.0", "Uniform", "Laplace, best σ")
     assert (table.shares[3] == table.shares[:2].max(axis=0)).all()
     assert table.shares[0, 0] > table.shares[1, 0] and table.shares[1, 2] > table.shares[0, 2]
-    assert table.notes[:3] == ("", "", "") and table.notes[3].startswith(
-        "the best of σ = 0.25, 1 at each radius"
-    )
+    assert table.kinds == ("run", "run", "run", "best") and table.notes[:3] == ("", "", "")
+    assert table.notes[3].startswith("the best of σ = 0.25, 1 at each radius, chosen after looking")
+    assert table_markdown(table).count("no certificate covers the choice") == 1
     again = tabulate({"one": runs["Laplace 0.25"], "two": runs["Laplace 0.25"]})
     assert again.names == ("one", "two")
 

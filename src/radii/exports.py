@@ -78,17 +78,25 @@ def summary(certificates: Certificates) -> dict[str, Any]:
 
 
 def table_json(table: AccuracyTable) -> dict[str, Any]:
-    """A table of certified accuracies, ready for JSON; what was not published is null, `notes` say what rows are."""
+    """A table of certified accuracies, ready for JSON; what was not published is null.
+
+    `kinds` and `notes` say what the rows are that are not of one run.
+    """
     known = np.where(np.isnan(table.shares), None, table.shares).tolist()  # type: ignore[call-overload]
     rows = dict(zip(table.names, known, strict=True))
-    notes = {name: note for name, note in zip(table.names, table.notes, strict=True) if note}
+    other = [
+        (name, kind, note)
+        for name, kind, note in zip(table.names, table.kinds, table.notes, strict=True)
+        if note
+    ]
     return {
         "norm": table.norm,
         "unit": table.unit,
         "k": table.k,
         "radii": list(table.radii),
         "accuracy": rows,
-        "notes": notes,
+        "kinds": {name: kind for name, kind, _ in other},
+        "notes": {name: note for name, _, note in other},
     }
 
 

@@ -24,6 +24,9 @@ _LINF_STEPS = [
     *(Fraction(2**power, 255) for power in range(8)),
 ]
 _FEW = 4
+KINDS = ("run", "best", "published")
+"""Rows of a table: one run's certificates, the best of several at each radius, what others published."""
+
 _ROUND_WHEN_EMPTY = {"l0": 3.0, "l1": 1.0, "l2": 1.0, "linf": 4 / 255}
 
 
@@ -49,8 +52,8 @@ class Summary:
 class AccuracyTable:
     """Certified accuracy `shares`, `(names, radii)`, of named certificates of one norm and k.
 
-    `notes`: for each row what it is, if not the certificates of one run: the best of several, or published by
-    others; empty for a run. Published rows have no share (NaN) at radii that were not published.
+    `kinds`: of each row one of `KINDS`. `notes`: what a row is that is not a run's; empty for a run. Published
+    rows have no share (NaN) at radii that were not published.
     """
 
     norm: str
@@ -59,6 +62,7 @@ class AccuracyTable:
     names: tuple[str, ...]
     radii: tuple[float, ...]
     shares: np.ndarray
+    kinds: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -122,20 +126,25 @@ def tabulate(
     tables have it. Then come the `published` rows of this norm and k, and their radii join those chosen here.
     """
     norm, unit, k = same_question(certificates.values())
-    others = of_question(published, norm, k)
+    others = of_question(published, norm, k, unit)
     if radii is None:
-        stated = {radius for row in others for radius in row.accuracy}
-        # a few published radii leave room for round ones
-        radii = sorted({0.0, *stated, *(round_radii(certificates.values()) if len(stated) < _FEW else ())})
+        radii = _joined(round_radii(certificates.values()), {at for row in others for at in row.accuracy})
     chosen = tuple(map(float, radii))
-    rows = {name: (one.accuracy(chosen), "") for name, one in certificates.items()}
+    rows = {name: (one.accuracy(chosen), "run", "") for name, one in certificates.items()}
     rows |= _best_sigmas(certificates, chosen)
     for row in others:
         if row.name in rows:
             raise InputError(f"two rows of one table are called {row.name!r}: give one another name")
-        rows[row.name] = (np.array([row.accuracy.get(radius, np.nan) for radius in chosen]), row.source)
-    shares, notes = zip(*rows.values(), strict=True)
-    return AccuracyTable(norm, unit, k, tuple(rows), chosen, np.array(shares), notes)
+        shares = np.array([row.accuracy.get(radius, np.nan) for radius in chosen])
+        rows[row.name] = (shares, "published", row.note)
+    table, kinds, notes = zip(*rows.values(), strict=True)
+    return AccuracyTable(norm, unit, k, tuple(rows), chosen, np.array(table), kinds, notes)
+
+
+def _joined(own: Sequence[float], stated: set[float]) -> list[float]:
+    """0, the published radii, and of one's own round ones those that lie beyond, or all if few were published."""
+    last = max(stated, default=0.0)
+    return sorted({0.0, *stated, *(radius for radius in own if len(stated) < _FEW or radius > last)})
 
 
 def marked_names(table: AccuracyTable) -> list[str]:
@@ -158,7 +167,7 @@ def _numbered(table: AccuracyTable) -> dict[str, int]:
 
 def _best_sigmas(
     certificates: Mapping[str, Certificates], radii: Sequence[float]
-) -> dict[str, tuple[np.ndarray, str]]:
+) -> dict[str, tuple[np.ndarray, str, str]]:
     """For each noise with several sigmas, the best certified accuracy at each radius, and a note that says so."""
     rows = {}
     for noise in dict.fromkeys(one.noise.name for one in certificates.values()):
@@ -167,8 +176,11 @@ def _best_sigmas(
         if len(sigmas) > 1:
             shares = np.max([one.accuracy(radii) for one in several], axis=0)
             listed = ", ".join(f"{sigma:g}" for sigma in sigmas)
-            note = f"the best of σ = {listed} at each radius, chosen after the fact: no one classifier has them all"
-            rows[f"{noise.capitalize()}, best σ"] = (shares, note)
+            note = (
+                f"the best of σ = {listed} at each radius, chosen after looking at the results:"
+                " no one classifier has them all, and no certificate covers the choice"
+            )
+            rows[f"{noise.capitalize()}, best σ"] = (shares, "best", note)
     return rows
 
 

@@ -1,14 +1,18 @@
 """What others published, as plain data: NAME.toml in this folder, or a file of one's own in the same form."""
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from radii.errors import InputError, check_name
-from radii.norms import NORMS
+from radii.noises import NOISES
+from radii.norms import NORMS, UNITS
 
 HERE = Path(__file__).parent
 NAMES = sorted(path.stem for path in HERE.glob("*.toml"))
@@ -19,7 +23,7 @@ class Published:
     """Certified accuracies of one method in one norm, as published: `accuracy` by radius in image units.
 
     `data`: the data set and split. `sigma`: None where the authors chose the best noise level for each radius.
-    `noise`, `n` (draws an image) and `images` as far as they are known.
+    `noise`, `n` (draws an image) and `images` as far as they are known. `unit`: what an l0 radius counts.
     """
 
     name: str
@@ -32,6 +36,13 @@ class Published:
     noise: str = ""
     n: int | None = None
     images: int | None = None
+    unit: str = "feature"
+
+    @property
+    def note(self) -> str:
+        """Where the row is from, and what it rests on as far as that is known."""
+        draws = f"; {self.n:,} draws an image" if self.n else ""
+        return self.source + draws + (f"; {self.images:,} images" if self.images else "")
 
 
 def load_published(name: str | Path) -> list[Published]:
@@ -43,18 +54,22 @@ def load_published(name: str | Path) -> list[Published]:
         raise InputError(f"there is no file {path} of published results; radii brings {', '.join(NAMES)}")
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-        rows = list(document["row"])
-        data = str(document["data"])
+        rows = list(document.pop("row"))
+        data = str(document.pop("data"))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} holds no published results: it must be TOML with data and [[row]] ({error})"
         ) from error
+    for key in document:
+        check_name(f"field in {path.name}", key, ["data", "row"])
     return [_row(path, number, data, row) for number, row in enumerate(rows, 1)]
 
 
-def of_question(published: Sequence[Published], norm: str, k: int) -> list[Published]:
-    """The rows of one norm and k."""
-    return [row for row in published if (row.norm, row.k) == (norm, k)]
+def of_question(
+    published: Sequence[Published], norm: str, k: int, unit: str | None = None
+) -> list[Published]:
+    """The rows of one norm and k, and, if it is given, of one `unit`."""
+    return [row for row in published if (row.norm, row.k) == (norm, k) and unit in (None, row.unit)]
 
 
 def check_same_data(published: Sequence[Published], data: str) -> None:
@@ -69,40 +84,58 @@ def _row(path: Path, number: int, data: str, given: Any) -> Published:
     where = f"row {number} of {path.name}"
     if not isinstance(given, dict):
         raise InputError(f"{where} must be a table of fields; got {given!r}")
-    known = {one.name: one for one in fields(Published) if one.name != "data"}
-    for key in given:
-        check_name(f"field in {where}", key, known)
-    for key, one in known.items():
-        if one.default is MISSING and key not in given:
-            raise InputError(f"{where} must say its {key}")
+    _check_fields(where, given)
     check_name(f"norm in {where}", given["norm"], NORMS)
-    values = {
-        **given,
-        "accuracy": _accuracies(where, given["accuracy"]),
-        "sigma": _sigma(where, given["sigma"]),
-    }
+    units = UNITS if given["norm"] == "l0" else ("feature",)
+    for key, names in (("noise", NOISES), ("unit", units)):
+        if key in given:
+            check_name(f"{key} in {where}", given[key], names)
+    for key in ("name", "source"):
+        if not isinstance(given[key], str) or not given[key]:
+            raise InputError(f"{key} in {where} must be text; got {given[key]!r}")
     for key in ("k", "n", "images"):
-        if key in given and (not isinstance(given[key], int) or given[key] < 1):
+        if key in given and (type(given[key]) is not int or given[key] < 1):
             raise InputError(f"{key} in {where} must be a whole number of at least 1; got {given[key]!r}")
-    return Published(data=data, **values)
+    accuracy, sigma = _accuracies(where, given["accuracy"]), _sigma(where, given["sigma"])
+    return Published(data=data, **{**given, "accuracy": accuracy, "sigma": sigma})
+
+
+def _check_fields(where: str, given: Mapping[str, Any]) -> None:
+    """Fields that are known, and among them those that every row must have."""
+    known = [one for one in fields(Published) if one.name != "data"]
+    for key in given:
+        check_name(f"field in {where}", key, [one.name for one in known])
+    needed = [one.name for one in known if one.default is MISSING]
+    if given.get("norm") == "l0":
+        needed.append("unit")  # published radii count pixels or features, and nobody can guess which
+    for key in needed:
+        if key not in given:
+            raise InputError(f"{where} must say its {key}")
 
 
 def _sigma(where: str, value: Any) -> float | None:
     if value == "best":
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise InputError(f'sigma in {where} must be a number above 0, or "best"; got {value!r}')
     return float(value)
 
 
-def _accuracies(where: str, given: Any) -> dict[float, float]:
+def _accuracies(where: str, given: Any) -> Mapping[float, float]:
     """Radii such as "0.5" or "2/255", and shares."""
     try:
-        found = {float(Fraction(radius)): float(share) for radius, share in given.items()}
-    except (AttributeError, TypeError, ValueError, ZeroDivisionError):
-        found = {}
-    if not found or min(found) < 0 or not 0 <= min(found.values()) <= max(found.values()) <= 1:
+        found = sorted((float(Fraction(radius)), share) for radius, share in given.items())
+        fit = [radius >= 0 and type(share) in (int, float) and 0 <= share <= 1 for radius, share in found]
+    except (AttributeError, TypeError, ValueError, ArithmeticError):
+        fit = []
+    if not fit or not all(fit):
         raise InputError(
             f'accuracy in {where} must give shares by radius, for example {{ "2/255" = 0.5 }}; got {given!r}'
         )
-    return dict(sorted(found.items()))
+    for (near, more), (far, less) in pairwise(found):
+        if near == far or less > more:
+            raise InputError(
+                f"accuracy in {where} is {more:g} at {near:g} and {less:g} at {far:g}; "
+                "each radius comes once, and a larger one holds no more images"
+            )
+    return MappingProxyType({radius: float(share) for radius, share in found})
