@@ -232,6 +232,16 @@ def test_report_shows_published_rows_of_the_same_data(work, tmp_path):
     assert "[1] a paper" in (tmp_path / "new" / "tables.md").read_text()
 
 
+def test_report_compares_one_data_set_and_says_so_before_the_work(work, tmp_path, monkeypatch):
+    replace(radii.load_votes(work.votes), data="mnist5k test, all").save(tmp_path / "other.parquet")
+    monkeypatch.setattr("radii.cli.certificates.certify_all", lambda *_, **__: pytest.fail("too late"))
+    ended = call("report", work.votes, tmp_path / "other.parquet", "--out", tmp_path / "new")
+    assert (
+        ended.status == 2 and "is about digits test and" in ended.err and "is about mnist5k test" in ended.err
+    )
+    assert "compare runs on one data set at a time" in ended.err and not (tmp_path / "new").exists()
+
+
 def test_report_on_different_images_goes_without_pictures(work, tmp_path):
     votes = radii.load_votes(work.votes)
     votes[1:].save(tmp_path / "fewer.parquet")
@@ -369,6 +379,9 @@ MISTAKES = {
     "certify {votes} --out {run}/metrics.csv": "{run}/metrics.csv",
     "certify {bare} --labels predicted --box": "name no data set",
     "report {votes} --norm linff --out {new}": "did you mean 'linf'?",
+    "report {votes} --published cifar --out {new}": "unknown set of published results 'cifar'; did you mean 'cifar10'?",
+    "report {votes} --published {new}.toml --out {new}": "there is no file {new}.toml of published results",
+    "report {votes} --published cifar10 --out {new}": "is about cifar10 test, not about digits test",
     "report {votes} --data-dir {new} --out {new}": "the data folder {new} does not exist",
     "report {bare} --out {new}": "no true labels",
     "report {votes} --norm l2 --k 1 --out {run}/metrics.csv": "{run}/metrics.csv",

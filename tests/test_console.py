@@ -102,6 +102,20 @@ def test_tables_fit_the_terminal(terminal, norm, width):
     assert f"{share:.1%}" in text
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_best_sigma_of_each_radius_is_shown_and_explained(terminal, width):
+    shown = terminal(width)
+    sigmas = {f"Laplace {sigma}": make_certificates("laplace", sigma=sigma) for sigma in (0.25, 1.0)}
+    console.console.print(console.accuracy_table(sigmas))
+    text = shown.getvalue()
+    rows = [line for line in text.splitlines() if line.startswith("  Laplace, best σ")]
+    assert len(rows) == 1 and f"{max(one.accuracy([0])[0] for one in sigmas.values()):.1%}" in rows[0]
+    assert "best σ: chosen at each radius after looking at the results" in text
+    assert max(map(len, text.splitlines())) <= width
+    console.console.print(console.accuracy_table({"Laplace": sigmas["Laplace 0.25"]}))
+    assert shown.getvalue().count("after looking") == 1
+
+
 def test_the_table_of_unknown_truth_says_what_it_is(terminal):
     shown = terminal(80)
     one = make_certificates("laplace", "l2", k=2)

@@ -149,6 +149,17 @@ def test_more_places_are_certified_among_more_labels():
     assert heights == sorted(heights)
 
 
+def test_top_k_figures_say_which_run_they_show():
+    ranks = [make_certificates("laplace", sigma=0.25, k=k) for k in (1, 2)]
+    assert "Certified top-k accuracy, ℓ₂, Laplace noise, σ = 0.25" in texts(accuracy_by_k(ranks))
+    assert "Certified top-k accuracy, ℓ₂, Laplace 0.25 a/votes" in texts(
+        accuracy_by_k(ranks, name="Laplace 0.25 a/votes")
+    )
+    figure = accuracy_by_k(ranks, name=f"Laplace 0.25 {'long/' * 20}votes")
+    assert figure.get_tightbbox().x1 <= figure.get_size_inches()[0]
+    assert any(text.startswith("Certified top-k") and text.endswith("long/votes") for text in texts(figure))
+
+
 def test_top_k_curves_of_two_noises_are_not_one_figure():
     with pytest.raises(InputError, match="one noise"):
         accuracy_by_k([make_certificates("laplace"), make_certificates("gaussian", k=2)])

@@ -9,7 +9,7 @@ import pytest
 from certificate_factory import make_certificates
 from radii.errors import InputError, UnknownName
 from radii.exports import json_text, table_json, table_markdown
-from radii.plots import accuracy_by_noise
+from radii.plots import accuracy_by_k, accuracy_by_noise
 from radii.published import NAMES, check_same_data, load_published, of_question
 from radii.results import footnotes, marked_names, round_radii, tabulate
 
@@ -40,7 +40,7 @@ def test_the_rows_that_come_with_radii():
     assert len({(row.name, row.norm, row.k) for row in CIFAR}) == len(CIFAR)
     teng, project = (row for row in of_question(CIFAR, "l1", 1) if row.noise == "laplace")
     assert teng.sigma is None and teng.accuracy[1.0] == 0.39
-    assert (project.sigma, project.n) == (0.5, 1000) and project.note.endswith("; logs; 1,000 draws an image")
+    assert (project.sigma, project.n) == (0.5, 1000) and project.note.endswith("logs; 1,000 draws an image")
     assert not of_question(CIFAR, "l1", 2)
     assert {row.k for row in CIFAR if "Jia" in row.source} == {1, 3, 5}
 
@@ -188,8 +188,48 @@ def test_figures_show_published_points_within_the_axes():
         last = axes.get_xlim()[1]
         assert dict(zip(x, y, strict=True)) == {r: a for r, a in row.accuracy.items() if r <= last}
         assert drawn[row.name].get_linestyle() == "None"
+    key = axes.figure.legends[0]
+    assert {text.get_text() for text in key.get_texts()} == set(drawn), "a key of their own"
     levels = accuracy_by_noise({"Laplace": make_certificates("laplace", "linf")}, CIFAR).axes[0]
     assert any(
         line.get_xdata()[0] == pytest.approx(2) for line in levels.lines if "CAT-RS" in line.get_label()
     )
-    assert len(accuracy_by_noise(one).axes[0].lines) == 1
+    plain = accuracy_by_noise(one)
+    assert len(plain.axes[0].lines) == 1 and not plain.legends
+
+
+def covered(axes, box):
+    """Published points that lie under a box in pixels."""
+    rows = [line for line in axes.lines if line.get_linestyle() == "None"]
+    at = np.concatenate([axes.transData.transform(np.column_stack(row.get_data())) for row in rows])
+    return [place for place in at if box.contains(*place)]
+
+
+@pytest.mark.parametrize("noises", [("laplace",), ("laplace", "gaussian", "uniform")])
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+def test_neither_names_nor_keys_cover_published_points(norm, noises):
+    figure = accuracy_by_noise({noise: make_certificates(noise, norm) for noise in noises}, CIFAR)
+    figure.canvas.draw()
+    (axes,), (key,) = figure.axes, figure.legends
+    names = [text for text in axes.texts if text.get_text() in noises] or [axes.get_legend()]
+    for artist in (key, *names):
+        assert not covered(axes, artist.get_window_extent())
+    assert not key.get_window_extent().overlaps(axes.get_tightbbox()), "below the axes and their label"
+    used, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert used.x0 >= 0 and used.y0 >= 0 and used.x1 <= width and used.y1 <= height
+
+
+def test_beside_published_points_a_single_curve_is_named():
+    axes = accuracy_by_noise({"mine": make_certificates("laplace", "l2")}, CIFAR).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["mine"]
+
+
+def test_top_k_figures_show_what_was_published_for_their_k_and_noise():
+    ranks = [make_certificates("gaussian", k=k) for k in (1, 2, 3)]
+    figure = accuracy_by_k(ranks, CIFAR)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    theirs = "Gaussian .25, Jia et al. 2020"
+    assert set(lines) == {"k = 1", "k = 2", "k = 3", f"k = 1, {theirs}", f"k = 3, {theirs}"}
+    assert lines[f"k = 3, {theirs}"].get_ydata().tolist() == [0.81, 0.596]
+    assert lines[f"k = 3, {theirs}"].get_color() == lines["k = 3"].get_color()
+    assert len(accuracy_by_k([make_certificates("laplace", k=k) for k in (1, 3)], CIFAR).axes[0].lines) == 2

@@ -16,7 +16,8 @@ from certificate_factory import make_certificates
 from radii.errors import InputError
 from radii.exports import table_markdown
 from radii.noises import Uniform
-from radii.report import Examples, Run, choose_examples, write_report
+from radii.published import load_published
+from radii.report import Examples, Run, check_one_data, choose_examples, content, write_report
 from radii.report.content import summary_sentences
 from radii.report.pictures import equal_noises
 from radii.results import certified_radii, floor_text, guarantee, summarize, tabulate
@@ -267,6 +268,72 @@ def test_runs_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(InputError, match="at least one run"):
         write_report([], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_runs_on_different_data_sets_are_refused(tmp_path):
+    named = {"cifar": "cifar10 test, all", "part": "cifar10 test, first 5 of 10000", "unnamed": ""}
+    check_one_data(named)
+    with pytest.raises(
+        InputError, match=r"cifar is about cifar10 test and other is about digits test: compare"
+    ):
+        check_one_data({**named, "other": "digits test, all"})
+    one = make_certificates()
+    runs = [Run("a", {("l2", 1): one}), Run("b", {("l2", 1): replace(one, data="digits test, all")})]
+    with pytest.raises(InputError, match="compare runs on one data set"):
+        write_report(runs, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A report on two sigmas of one noise, beside published rows."""
+    folder = tmp_path_factory.mktemp("compared")
+    sigmas = {f"Gaussian {sigma}": make_run("gaussian", norms=("l2",), sigma=sigma) for sigma in (0.25, 1.0)}
+    runs = [
+        Run(name, {key: replace(one, data="cifar10 test, all") for key, one in run.certificates.items()})
+        for name, run in sigmas.items()
+    ]
+    published = load_published("cifar10")
+    write_report(runs, folder, published=published)
+    return runs, published, folder, Page((folder / "index.html").read_text())
+
+
+def test_rows_that_no_run_reached_are_marked(compared):
+    runs, published, _, page = compared
+    for k in (1, 3):
+        rows = page.tables["l2", str(k)]
+        theirs = [row for row in published if (row.norm, row.k) == ("l2", k)]
+        names = ["radius", *(run.name for run in runs), "Gaussian, best σ", *(row.name for row in theirs)]
+        assert [re.sub(r" \[\d+\]$", "", row[0]) for row in rows] == names
+        assert all(row[0].endswith("]") for row in rows[3:]) and not any("[" in row[0] for row in rows[:3])
+        one, two, best = ([float(cell) for cell in row[1:]] for row in rows[1:4])
+        assert best == [max(pair) for pair in zip(one, two, strict=True)]
+    kinds = [found["data-kind"] for tag, found in page.elements if tag == "tr" and "data-kind" in found]
+    assert kinds == [
+        *["run"] * 2,
+        "best",
+        *["published"] * len([row for row in published if (row.norm, row.k) == ("l2", 1)]),
+        *["run"] * 2,
+        "best",
+        "published",
+    ]
+
+
+def test_the_page_says_what_marked_rows_are(compared, page):
+    runs, published, folder, marked = compared
+    words, legend = " ".join(marked.text), [content.KIND_WORDS[kind] for kind in ("best", "published")]
+    assert all(sentence in words for sentence in legend)
+    assert not any(sentence in " ".join(page.text) for sentence in legend), "only where there are such rows"
+    assert "no one classifier has them all, and no certificate covers the choice" in words
+    shown = [row for row in published if row.norm == "l2" and row.k in (1, 3)]
+    assert all(row.note in words for row in shown) and len(shown) > 10
+    assert all(row.note in (folder / "tables.md").read_text() for row in shown if row.k == 1)
+    drawing = next(
+        found for tag, found in marked.elements if tag == "svg" and "published" in found["aria-label"]
+    )
+    assert "published, CAT-RS .25 76.3% at 0, 68.1% at 0.25" in drawing["aria-label"]
+    assert "best σ" not in drawing["aria-label"], "there is no such curve"
+    assert f"{runs[0].name} certifies the most" in words or f"{runs[1].name} certifies the most" in words
 
 
 def test_examples_must_be_among_the_certified_images():

@@ -131,6 +131,8 @@ def _accuracy_table(certificates: Mapping[str, Certificates], most: int) -> Tabl
         numbers = summarize(certificates[name])
         radii = [radius_text(radius, found.norm) for radius in (numbers.mean_radius, numbers.median_radius)]
         table.add_row(name, *cells, f"{numbers.abstention:.1%}", *radii)
+    if "best" in found.kinds:
+        table.caption = f"best σ: chosen at each radius after looking at the results\n{table.caption}"
     return table
 
 

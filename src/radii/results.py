@@ -50,10 +50,9 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class AccuracyTable:
-    """Certified accuracy `shares`, `(names, radii)`, of named certificates of one norm and k.
+    """Certified accuracy `shares`, `(names, radii)`, of one norm and k; NaN at radii that were not published.
 
-    `kinds`: of each row one of `KINDS`. `notes`: what a row is that is not a run's; empty for a run. Published
-    rows have no share (NaN) at radii that were not published.
+    Of each row: its kind, one of `KINDS`; its noise, empty if unknown; a note on what it is, empty for a run.
     """
 
     norm: str
@@ -63,6 +62,7 @@ class AccuracyTable:
     radii: tuple[float, ...]
     shares: np.ndarray
     kinds: tuple[str, ...]
+    noises: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -130,15 +130,15 @@ def tabulate(
     if radii is None:
         radii = _joined(round_radii(certificates.values()), {at for row in others for at in row.accuracy})
     chosen = tuple(map(float, radii))
-    rows = {name: (one.accuracy(chosen), "run", "") for name, one in certificates.items()}
+    rows = {name: (one.accuracy(chosen), "run", one.noise.name, "") for name, one in certificates.items()}
     rows |= _best_sigmas(certificates, chosen)
     for row in others:
         if row.name in rows:
             raise InputError(f"two rows of one table are called {row.name!r}: give one another name")
         shares = np.array([row.accuracy.get(radius, np.nan) for radius in chosen])
-        rows[row.name] = (shares, "published", row.note)
-    table, kinds, notes = zip(*rows.values(), strict=True)
-    return AccuracyTable(norm, unit, k, tuple(rows), chosen, np.array(table), kinds, notes)
+        rows[row.name] = (shares, "published", row.noise, row.note)
+    table, *known = zip(*rows.values(), strict=True)
+    return AccuracyTable(norm, unit, k, tuple(rows), chosen, np.array(table), *known)
 
 
 def _joined(own: Sequence[float], stated: set[float]) -> list[float]:
@@ -167,7 +167,7 @@ def _numbered(table: AccuracyTable) -> dict[str, int]:
 
 def _best_sigmas(
     certificates: Mapping[str, Certificates], radii: Sequence[float]
-) -> dict[str, tuple[np.ndarray, str, str]]:
+) -> dict[str, tuple[np.ndarray, str, str, str]]:
     """For each noise with several sigmas, the best certified accuracy at each radius, and a note that says so."""
     rows = {}
     for noise in dict.fromkeys(one.noise.name for one in certificates.values()):
@@ -180,7 +180,7 @@ def _best_sigmas(
                 f"the best of σ = {listed} at each radius, chosen after looking at the results:"
                 " no one classifier has them all, and no certificate covers the choice"
             )
-            rows[f"{noise.capitalize()}, best σ"] = (shares, "best", note)
+            rows[f"{noise.capitalize()}, best σ"] = (shares, "best", noise, note)
     return rows
 
 

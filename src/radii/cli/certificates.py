@@ -89,9 +89,10 @@ def report(
     it: figures (PNG), certificates (one CSV a votes file, a row an image), results.json and tables.md.
     """
     from radii.published import check_same_data, load_published
-    from radii.report import Run, write_report
+    from radii.report import Run, check_one_data, write_report
 
     files, others = load_named(votes), load_published(published) if published else []
+    check_one_data({name: one.data for name, one in files.items()})
     for one in files.values():
         check_same_data(others, one.data)
     found = certify_all(files, norm, k, unit, {}, alpha=alpha)

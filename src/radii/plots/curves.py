@@ -1,6 +1,7 @@
 """Certified accuracy against radius: the noises side by side, or one noise with k as the parameter."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from radii.certificates import Certificates
 from radii.errors import InputError
 from radii.noises import Noise
 from radii.plots.labels import Curve, draw_curves
-from radii.plots.points import draw_points
+from radii.plots.points import draw_points, key_height
 from radii.plots.style import caption_text, frame, noise_colour, run_colours, shades
 from radii.published import Published, of_question
 from radii.results import NORM_NAMES, accuracy_curve, same_question
@@ -32,33 +33,56 @@ def accuracy_by_noise(
     kinds = {one.noise.name.capitalize() for one in certificates.values()}
     alone = f", {kinds.pop()} noise" if len(kinds) == 1 else ""
     title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}{alone}"
-    figure, axes = frame(title, _SHARE, radius_label(norm, unit), caption_text(certificates.values()))
+    rows, caption = of_question(published, norm, k, unit), caption_text(certificates.values())
+    figure, axes = frame(title, _SHARE, radius_label(norm, unit), caption, below=key_height(rows))
     colours = run_colours(certificates.values())
     named = zip(certificates.items(), colours, strict=True)
     curves = [Curve(name, colour, *step_path(one)) for (name, one), colour in named]
     _limit(axes, curves, norm)
-    points = draw_points(axes, of_question(published, norm, k), axis_scale(norm))
-    draw_curves(axes, curves, points=points)
+    draw_curves(axes, curves, points=draw_points(axes, rows, axis_scale(norm)))
     return figure
 
 
-def accuracy_by_k(certificates: Sequence[Certificates]) -> Figure:
-    """Certified top-k accuracy against radius with k as the parameter, for one noise and one norm."""
+def accuracy_by_k(
+    certificates: Sequence[Certificates], published: Sequence[Published] = (), *, name: str = ""
+) -> Figure:
+    """Certified top-k accuracy against radius with k as the parameter, for one noise and one norm.
+
+    `published` rows are drawn as points where their authors give several k for the same noise and norm. `name`: of the
+    run, where its noise alone does not tell it from others.
+    """
     ranked = sorted(certificates, key=lambda one: one.k)
     noise, norm = _one_noise(ranked), ranked[0].norm
-    title = (
-        f"Certified top-k accuracy, {NORM_NAMES[norm]}, {noise.name.capitalize()} noise, σ = {noise.sigma:g}"
+    what = _short(name) if name else f"{noise.name.capitalize()} noise, σ = {noise.sigma:g}"
+    title = f"Certified top-k accuracy, {NORM_NAMES[norm]}, {what}"
+    unit, colours = ranked[0].unit, shades(noise_colour(noise.name), len(ranked))
+    shade = dict(zip((one.k for one in ranked), colours, strict=True))
+    rows = [row for row in _ranks_published(published, norm, noise.name, unit) if row.k in shade]
+    figure, axes = frame(
+        title, _SHARE_K, radius_label(norm, unit), caption_text(ranked), below=key_height(rows)
     )
-    figure, axes = frame(title, _SHARE_K, radius_label(norm, ranked[0].unit), caption_text(ranked))
-    colours = shades(noise_colour(noise.name), len(ranked))
     curves = [
         Curve(f"k = {one.k}", colour, *step_path(one)) for one, colour in zip(ranked, colours, strict=True)
     ]
     _limit(axes, curves, norm)
     for curve in reversed(curves):
         axes.fill(*_area(curve), color=curve.colour, alpha=0.16, linewidth=0)
-    draw_curves(axes, curves, inline=True)
+    named = [replace(row, name=f"k = {row.k}, {row.name}") for row in rows]
+    points = draw_points(axes, named, axis_scale(norm), [shade[row.k] for row in rows])
+    draw_curves(axes, curves, inline=True, points=points)
     return figure
+
+
+def _short(name: str, most: int = 28) -> str:
+    """The end of a long name, where paths differ, so that it fits a title."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def _ranks_published(published: Sequence[Published], norm: str, noise: str, unit: str) -> list[Published]:
+    """Rows of one norm and noise from sources that give some k above 1."""
+    rows = [row for row in published if (row.norm, row.noise, row.unit) == (norm, noise, unit)]
+    deep = {row.source for row in rows if row.k > 1}
+    return [row for row in rows if row.source in deep]
 
 
 def _area(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from radii.plots.style import INK, PAPER, SMALL, TEXT, readable
@@ -14,6 +15,7 @@ from radii.plots.style import INK, PAPER, SMALL, TEXT, readable
 DIRECT = "direct label"
 _PAD = 3.0  # pixels between a label and whatever it must not touch
 _GAP = 4.0  # pixels between a label and its own curve
+_MARK = 3.0  # pixels from the middle of a mark to its edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +34,12 @@ def draw_curves(
     *,
     rising: bool = False,
     inline: bool = False,
-    points: Sequence[Artist] = (),
+    points: Sequence[Line2D] = (),
 ) -> None:
     """Draw and name curves; set the limits of the axes first, labels are placed by what they cover.
 
     `inline` writes the names on the curves, along the diagonal that falling curves cross one after another.
-    `points` were drawn before: they need a key, in which the curves then have their place too.
+    `points` were drawn before, and no label may cover them; beside them even a single curve needs its name.
     """
     lines = [
         axes.plot(
@@ -45,13 +47,14 @@ def draw_curves(
         )[0]
         for curve in curves
     ]
-    if points or (
-        len(curves) > 1
-        and not (inline and _label_inline(axes, curves))
-        and not _label_beside(axes, curves, rising)
+    taken = _boxes_of(axes, points)
+    if (
+        (points or len(curves) > 1)
+        and not (inline and _label_inline(axes, curves, taken))
+        and not _label_beside(axes, curves, rising, taken)
     ):
         order = sorted(range(len(curves)), key=lambda place: -_area(curves[place]))
-        handles: list[Artist] = [*(lines[place] for place in order), *points]
+        handles: list[Artist] = [lines[place] for place in order]
         size, between = (TEXT, 0.5) if len(handles) <= 6 else (SMALL - 0.8, 0.2)
         style: dict[str, Any] = {"labelcolor": INK, "handlelength": 1.4, "fontsize": size}
         style |= {"labelspacing": between, "borderaxespad": 0.2, "facecolor": PAPER, "edgecolor": "none"}
@@ -59,8 +62,14 @@ def draw_curves(
         axes.legend(handles=handles, loc="best", framealpha=1.0, **style).set_zorder(4)
 
 
-def _label_inline(axes: Axes, curves: Sequence[Curve]) -> bool:
-    """Put each name on its curve where it meets the rising diagonal; say no if they would touch."""
+def _boxes_of(axes: Axes, points: Sequence[Line2D]) -> list[np.ndarray]:
+    """The boxes `(left, bottom, right, top)` of marks, in pixels."""
+    places = [axes.transData.transform(np.column_stack(mark.get_data())) for mark in points]
+    return [np.concatenate([at - _MARK, at + _MARK]) for several in places for at in several]
+
+
+def _label_inline(axes: Axes, curves: Sequence[Curve], taken: list[np.ndarray]) -> bool:
+    """Put each name on its curve where it meets the rising diagonal; say no if they would touch anything."""
     frame = axes.bbox
     placed: list[Text] = []
     boxes: list[np.ndarray] = []
@@ -77,7 +86,7 @@ def _label_inline(axes: Axes, curves: Sequence[Curve]) -> bool:
         half = _size(text) / 2
         placed.append(text)
         boxes.append(np.concatenate([crossing - half, crossing + half]))
-    if any(_overlap(one, two) for place, one in enumerate(boxes) for two in boxes[:place]):
+    if any(_overlap(one, two) for place, one in enumerate(boxes) for two in boxes[:place] + taken):
         _remove(placed)
         return False
     return True
@@ -98,13 +107,13 @@ def _overlap(one: np.ndarray, two: np.ndarray) -> bool:
     return bool((one[:2] < two[2:] + _PAD).all() and (two[:2] < one[2:] + _PAD).all())
 
 
-def _label_beside(axes: Axes, curves: Sequence[Curve], rising: bool) -> bool:
+def _label_beside(axes: Axes, curves: Sequence[Curve], rising: bool, taken: list[np.ndarray]) -> bool:
     """Put each name at the freest place along its curve; say no if one would cover something."""
     paths = [_dense_path(axes, curve) for curve in curves]
     placed: list[Text] = []
-    boxes: list[np.ndarray] = []
+    boxes = list(taken)
     for place, (curve, path) in enumerate(zip(curves, paths, strict=True)):
-        others = np.concatenate(paths[:place] + paths[place + 1 :])
+        others = np.concatenate([np.empty((0, 2)), *paths[:place], *paths[place + 1 :]])
         text = axes.text(
             curve.x[0],
             curve.y[0],

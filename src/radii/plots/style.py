@@ -76,12 +76,18 @@ def run_colours(certificates: Iterable[Certificates]) -> list[str]:
     return colours
 
 
-def frame(title: str, subtitle: str, x_label: str, caption: str) -> tuple[Figure, Axes]:
-    """An empty figure: titles above, light horizontal lines, the caption inside at the bottom."""
-    figure = Figure(figsize=(WIDTH, HEIGHT), facecolor=PAPER)
+def frame(
+    title: str, subtitle: str, x_label: str, caption: str, *, below: float = 0.0
+) -> tuple[Figure, Axes]:
+    """An empty figure: titles above, light horizontal lines, the caption inside at the bottom.
+
+    `below`: inches of room for a key between the axes and the caption; the figure grows by as much.
+    """
+    height = HEIGHT + below
+    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
     FigureCanvasAgg(figure)
-    size = (WIDTH - _LEFT - _RIGHT) / WIDTH, (HEIGHT - _BOTTOM - _TOP) / HEIGHT
-    axes = figure.add_axes((_LEFT / WIDTH, _BOTTOM / HEIGHT, *size), facecolor="none")
+    size = (WIDTH - _LEFT - _RIGHT) / WIDTH, (HEIGHT - _BOTTOM - _TOP) / height
+    axes = figure.add_axes((_LEFT / WIDTH, (_BOTTOM + below) / height, *size), facecolor="none")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
@@ -90,8 +96,8 @@ def frame(title: str, subtitle: str, x_label: str, caption: str) -> tuple[Figure
     axes.tick_params(axis="y", length=0, labelsize=TEXT - 0.7, labelcolor=SOFT, pad=3)
     axes.tick_params(axis="x", length=3, color=SOFT, labelsize=TEXT - 0.7, labelcolor=INK)
     axes.set_xlabel(x_label, fontsize=TEXT, color=INK, labelpad=4)
-    figure.text(0.09 / WIDTH, 1 - 0.24 / HEIGHT, title, fontsize=TEXT + 1.2, color=INK, weight="bold")
-    figure.text(0.09 / WIDTH, 1 - 0.42 / HEIGHT, subtitle, fontsize=SMALL + 0.5, color=SOFT)
+    figure.text(0.09 / WIDTH, 1 - 0.24 / height, title, fontsize=TEXT + 1.2, color=INK, weight="bold")
+    figure.text(0.09 / WIDTH, 1 - 0.42 / height, subtitle, fontsize=SMALL + 0.5, color=SOFT)
     write_caption(figure, caption)
     return figure, axes
 

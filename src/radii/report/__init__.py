@@ -2,6 +2,6 @@
 
 from radii.report.examples import Examples, choose_examples
 from radii.report.page import write_report
-from radii.report.runs import Run
+from radii.report.runs import Run, check_one_data
 
-__all__ = ["Examples", "Run", "choose_examples", "write_report"]
+__all__ = ["Examples", "Run", "check_one_data", "choose_examples", "write_report"]

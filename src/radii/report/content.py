@@ -9,7 +9,7 @@ import numpy as np
 from radii.certificates import Certificates
 from radii.errors import InputError
 from radii.norms import NORMS
-from radii.plots.style import NO_BREAK, run_colours
+from radii.plots.style import NO_BREAK, noise_colour, run_colours
 from radii.published import Published, check_same_data
 from radii.report.runs import Run, by_name
 from radii.results import (
@@ -28,6 +28,11 @@ NORM_WORDS = {
     "l1": "the sum of all changes is bounded",
     "l2": "the Euclidean length of the change is bounded",
     "linf": "every single value changes a little",
+}
+KIND_WORDS = {
+    "best": "Best σ: at each radius the best run of a noise, as published tables have it; see its note.",
+    "published": "In italics: published by others, not measured here, with other networks, images and draws."
+    " A dash: nothing was published at this radius.",
 }
 LABEL_WORDS = {
     "true": "the true label of each image",
@@ -50,15 +55,13 @@ def main_tables(
 
 
 def table_rows(table: AccuracyTable, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Rows of a table for the page: name, colour, and cells with their text and whether they are best.
-
-    Rows that are not of one run have no colour.
-    """
+    """Rows of a table for the page: name, kind, colour, and cells with their text and whether they are best."""
     coloured, names = colours(runs), marked_names(table)
     return [
         {
             "name": names[place],
-            "colour": coloured.get(table.names[place], "none"),
+            "kind": table.kinds[place],
+            "colour": coloured.get(table.names[place], noise_colour(table.noises[place])),
             "cells": [
                 {"text": "–" if math.isnan(share) else percent(share), "best": bool(top)}
                 for share, top in zip(table.shares[place], table.best[place], strict=True)
@@ -77,6 +80,12 @@ def shown(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
     """A table as the page shows it."""
     rows, notes = table_rows(table, runs), footnotes(table)
     return {"k": table.k, "headers": table.headers, "rows": rows, "notes": notes}
+
+
+def legend(tables: Iterable[AccuracyTable]) -> list[dict[str, str]]:
+    """What the marks beside the rows mean, where there are others than those of runs."""
+    kinds = {kind for table in tables for kind in table.kinds}
+    return [{"kind": kind, "words": words} for kind, words in KIND_WORDS.items() if kind in kinds - {"run"}]
 
 
 def all_tables(

@@ -53,6 +53,7 @@ def write_report(
         "title": title,
         "sentences": content.summary_sentences(several, tables),
         "sections": sections,
+        "legend": content.legend(tables.values()),
         "facts": content.facts(several),
         "laws": content.laws(several),
         "rules": content.rules(several, norms),
@@ -77,7 +78,7 @@ def _section(
         "quantiles": [f"{share:.0%}" for share in QUANTILES],
         "radii": content.radius_rows(runs, norm),
         "pictures": norm_pictures(runs, norm, published, folder),
-        "rank_pictures": rank_pictures(runs, norm, folder),
+        "rank_pictures": rank_pictures(runs, norm, published, folder),
     }
 
 

@@ -22,10 +22,10 @@ from radii.plots import (
     svg_text,
 )
 from radii.plots.style import GRID, INK, PAPER, SOFT, lighter
-from radii.published import Published
+from radii.published import Published, of_question
 from radii.report.examples import Examples
 from radii.report.runs import Run, by_name
-from radii.results import NORM_NAMES, tabulate
+from radii.results import NORM_NAMES, round_text, same_question, tabulate
 
 DARK = {PAPER: "#17191d", INK: "#e6e8eb", SOFT: "#9aa2ad", GRID: "#2d3137"}
 
@@ -52,22 +52,25 @@ def norm_pictures(
         _keep(
             accuracy_by_noise(compared, published),
             f"accuracy-{norm}",
-            _compared_words(compared, norm),
+            _compared_words(compared, norm, published),
             folder,
         ),
         _keep(theory, f"radius-{norm}", words, folder),
     ]
 
 
-def rank_pictures(runs: Sequence[Run], norm: str, folder: Path) -> list[Picture]:
+def rank_pictures(
+    runs: Sequence[Run], norm: str, published: Sequence[Published], folder: Path
+) -> list[Picture]:
     """Each run that has several k, with k as the parameter."""
-    pictures = []
+    pictures, counts = [], Counter(run.noise for run in runs)
     for run in runs:
         ranks = run.ranks(norm)
         if len(ranks) > 1:
             places = ", ".join(str(one.k) for one in ranks)
             words = f"Certified top-k accuracy against {NORM_NAMES[norm]} radius, {run.name}, k = {places}."
-            pictures.append(_keep(accuracy_by_k(ranks), f"topk-{norm}-{run.slug}", words, folder))
+            figure = accuracy_by_k(ranks, published, name=run.name if counts[run.noise] > 1 else "")
+            pictures.append(_keep(figure, f"topk-{norm}-{run.slug}", words, folder))
     return pictures
 
 
@@ -99,14 +102,19 @@ def _file(figure: Figure, name: str, folder: Path) -> str:
     return f"figures/{name}.png"
 
 
-def _compared_words(compared: Mapping[str, Certificates], norm: str) -> str:
-    """What the comparison shows, for those who do not see it: each curve at three radii."""
+def _compared_words(compared: Mapping[str, Certificates], norm: str, published: Sequence[Published]) -> str:
+    """What the comparison shows, for those who do not see it: each curve at three radii, and the published points."""
+    _, unit, k = same_question(compared.values())
     table = tabulate(compared)
     picks = sorted({0, len(table.radii) // 2, len(table.radii) - 1})
     curves = [
         f"{name} {', '.join(f'{shares[pick]:.1%} at {table.headers[pick]}' for pick in picks)}"
-        for name, shares in zip(table.names, table.shares, strict=True)
+        for name, shares, kind in zip(table.names, table.shares, table.kinds, strict=True)
+        if kind == "run"
     ]
+    for row in of_question(published, norm, k, unit):
+        stated = [f"{share:.1%} at {round_text(radius, norm)}" for radius, share in row.accuracy.items()]
+        curves.append(f"published, {row.name} {', '.join(stated)}")
     return f"Certified accuracy against {NORM_NAMES[norm]} radius: {'; '.join(curves)}."
 
 

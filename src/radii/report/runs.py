@@ -51,7 +51,19 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
         raise InputError("a report needs at least one run")
     if len({run.slug for run in several}) < len(several):
         raise InputError(f"the names of runs must differ; got {', '.join(run.name for run in several)}")
+    check_one_data({run.name: next(iter(run.certificates.values())).data for run in several})
     return several
+
+
+def check_one_data(data: Mapping[str, str]) -> None:
+    """Refuse to compare runs on different data sets; `data`: the images in words, by the name of the run."""
+    first: dict[str, str] = {}
+    for name, words in data.items():
+        first.setdefault(words.partition(",")[0], name)
+    first.pop("", None)
+    if len(first) > 1:
+        said = " and ".join(f"{name} is about {known}" for known, name in first.items())
+        raise InputError(f"{said}: compare runs on one data set at a time")
 
 
 def norms_of(runs: Sequence[Run]) -> list[str]:
