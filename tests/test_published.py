@@ -66,6 +66,10 @@ def test_published_l0_radii_say_what_they_count(tmp_path):
     pixels, features = (make_certificates("laplace", "l0", unit=unit) for unit in ("pixel", "feature"))
     assert tabulate({"own": pixels}, published=rows).names == ("own", "theirs")
     assert tabulate({"own": features}, published=rows).names == ("own",)
+    assert (
+        accuracy_by_noise({"own": pixels}, rows).legends
+        and not accuracy_by_noise({"own": features}, rows).legends
+    )
 
 
 @pytest.mark.parametrize(
