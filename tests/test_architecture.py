@@ -28,7 +28,7 @@ FLOORS = {
         "processes",
     ],
     2: ["votes", "radius", "losses"],
-    3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes"],
+    3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes", "planning"],
     4: ["results", "exports", "plots", "report"],
     5: ["demo", "console", "cli", "__main__"],
 }
