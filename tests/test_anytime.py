@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from mpmath import mp, mpf
-from path_counting import count_paths, keep_going
 from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
+from path_counting import count_paths, keep_going
 from radii.designs import Anytime, Boundaries
 from radii.designs.anytime import ATOM, log_mixture, mixture_lower, most_refuting
 from radii.designs.paths import likely_level, most_failures
@@ -93,7 +93,9 @@ def test_all_bounds_of_all_paths_hold_together(p: float, alpha: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "level,published", list(zip(LEVELS, [0.00091, 0.00091, 0.00087, 0.00070], strict=True)), ids=map(str, RADII)
+    "level,published",
+    list(zip(LEVELS, [0.00091, 0.00091, 0.00087, 0.00070], strict=True)),
+    ids=map(str, RADII),
 )
 def test_error_at_full_size(level: float, published: float) -> None:
     plan = Anytime(n_max=20_000).boundaries((level,), OFTEN)

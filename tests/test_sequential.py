@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from mpmath import mp, mpf
-from path_counting import count_paths, draw_by_draw, keep_going
 from scipy.special import ndtr
 from scipy.stats import binom
 
+from path_counting import count_paths, draw_by_draw, keep_going
 from radii.designs import Boundaries, Sequential, fixed_boundaries
 from radii.designs.paths import CUT, Mass, likely_level, most_failures, new_failures
 from radii.designs.sequential import (
@@ -26,7 +26,14 @@ from radii.errors import InputError
 
 RADII = [0.1, 0.25, 0.5, 0.75]
 LEVELS = [float(ndtr(radius / 0.25)) for radius in RADII]
-SMALL = [(0.6, 0.05, 90), (0.8, 0.01, 120), (0.3, 0.02, 60), (0.95, 0.05, 100), (0.5, 1e-3, 64), (0.7, 0.3, 33)]
+SMALL = [
+    (0.6, 0.05, 90),
+    (0.8, 0.01, 120),
+    (0.3, 0.02, 60),
+    (0.95, 0.05, 100),
+    (0.5, 1e-3, 64),
+    (0.7, 0.3, 33),
+]
 
 
 def error(plan: Boundaries, level: float) -> float:
@@ -74,7 +81,9 @@ def test_one_failure_more_at_any_look_is_caught(level: float, alpha: float, n_ma
 
 
 @pytest.mark.parametrize(
-    "level,published", list(zip(LEVELS, [0.00099, 0.00098, 0.00098, 0.00072], strict=True)), ids=map(str, RADII)
+    "level,published",
+    list(zip(LEVELS, [0.00099, 0.00098, 0.00098, 0.00072], strict=True)),
+    ids=map(str, RADII),
 )
 def test_error_at_full_size(level: float, published: float) -> None:
     plan = Sequential((level,), n_max=20_000).boundaries
@@ -254,13 +263,16 @@ def test_a_plan_is_made_once() -> None:
 # the law of failures --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("draws,q", [(1, 0.3), (40, 0.5), (40, 1e-6), (3000, 0.16), (50_000, 1e-4), (60_000, 0.9)])
-def test_new_failures_against_forty_digits(draws: int, q: float) -> None:
+@pytest.mark.parametrize(
+    "draws,p",
+    [(1, 0.7), (40, 0.5), (40, 1 - 1e-6), (3000, 0.84), (50_000, 0.9999), (60_000, 0.1), (90, 1e-9)],
+)
+def test_new_failures_against_forty_digits(draws: int, p: float) -> None:
     mp.dps = 40
-    low, weights = new_failures(draws, q)
+    low, weights = new_failures(draws, p)
     rest = mpf(1)
     for j in range(low, low + len(weights)):
-        term = mp.binomial(draws, j) * mpf(q) ** j * (1 - mpf(q)) ** (draws - j)
+        term = mp.binomial(draws, j) * (1 - mpf(p)) ** j * mpf(p) ** (draws - j)
         rest -= term
         assert float(abs(weights[j - low] / term - 1)) < 1e-11
     assert rest <= CUT

@@ -17,7 +17,9 @@ def plan(
     ],
     p: Annotated[
         list[float],
-        typer.Option("--p", metavar="P", help="Probability of the label under noise; may be given several times."),
+        typer.Option(
+            "--p", metavar="P", help="Probability of the label under noise; may be given several times."
+        ),
     ] = [0.6, 0.9, 0.99, 0.999],  # noqa: B006 (typer copies it)
     noise: Annotated[str, typer.Option(help="laplace, gaussian or uniform.")] = "gaussian",
     sigma: Sigma = 0.5,

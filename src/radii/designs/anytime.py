@@ -45,12 +45,10 @@ class Anytime:
     def lower(self, successes: np.ndarray, n: np.ndarray | int) -> np.ndarray:
         """The bound after `n` draws with so many successes; broadcasts. The largest one seen so far holds, too."""
         successes, n = np.broadcast_arrays(np.asarray(successes), n)
-        if successes.size and not (0 <= successes.min() and (successes <= n).all() and n.max() <= MOST_DRAWS):
+        if successes.size and not (successes.min() >= 0 and (successes <= n).all() and n.max() <= MOST_DRAWS):
             raise InputError(f"give 0 to n successes of at most n = {MOST_DRAWS} draws")
         mixed = mixture_lower(successes, n, self.alpha / 2)
-        return np.where(
-            n == self.n_max, np.maximum(mixed, lower_bound(successes, n, self.alpha / 2)), mixed
-        )
+        return np.where(n == self.n_max, np.maximum(mixed, lower_bound(successes, n, self.alpha / 2)), mixed)
 
     def boundaries(self, levels: tuple[float, ...], looks: np.ndarray) -> Boundaries:
         """The tests of `levels` that `lower` amounts to at `looks`, and when to give up; the last look is the end.

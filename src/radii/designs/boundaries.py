@@ -1,6 +1,7 @@
 """When to stop: boundaries for the number of failures, and exactly what they will do for any probability."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Boundaries:
         for look, draws in enumerate(np.diff(self.looks, prepend=0)):
             risen = NOTHING
             for level in range(levels):
-                here = running[level].after(int(draws), 1 - p).plus(risen)
+                here = running[level].after(int(draws), p).plus(risen)
                 risen, left = here.split(int(self.certify[level, look]))
                 running[level], over = left.split(int(self.futile[level, look]) - 1)
                 ended[level, look] = over.total
@@ -88,7 +89,8 @@ class Operating:
     def quantile(self, share: float) -> int:
         """The number of draws that is enough with probability at least `share`."""
         reached = np.cumsum(self.ended.sum(axis=0))
-        return int(self.looks[min(np.searchsorted(reached, share - 1e-12), len(self.looks) - 1)])
+        enough = int(np.searchsorted(reached, share - 1e-12))
+        return int(self.looks[min(enough, len(self.looks) - 1)])
 
 
 def fixed_boundaries(levels: tuple[float, ...], n: int, alpha: float) -> Boundaries:
@@ -99,6 +101,5 @@ def fixed_boundaries(levels: tuple[float, ...], n: int, alpha: float) -> Boundar
 
 def check_levels(levels: tuple[float, ...]) -> None:
     """Refuse levels that are no probabilities, or do not rise."""
-    rising = all(low < high for low, high in zip(levels, levels[1:], strict=False))
-    if not levels or not rising or not (0 < levels[0] and levels[-1] < 1):
+    if not levels or not all(low < high for low, high in pairwise((0.0, *levels, 1.0))):
         raise InputError(f"levels must be probabilities that rise, above 0 and below 1; got {levels!r}")

@@ -30,11 +30,11 @@ class Mass:
     def total(self) -> float:
         return float(self.weights.sum())
 
-    def after(self, draws: int, q: float) -> "Mass":
-        """The law after so many more draws, each a failure with probability `q`; loses at most `CUT` of it."""
+    def after(self, draws: int, p: float) -> "Mass":
+        """The law after so many more draws, each a success with probability `p`; loses at most `CUT` of it."""
         if not len(self.weights):
             return self
-        low, new = new_failures(draws, q)
+        low, new = new_failures(draws, p)
         return Mass(self.first + low, np.convolve(self.weights, new))
 
     def split(self, most: int) -> tuple["Mass", "Mass"]:
@@ -58,18 +58,21 @@ START = Mass(0, np.ones(1))
 NOTHING = Mass(0, np.ones(0))
 
 
-def new_failures(draws: int, q: float) -> tuple[int, np.ndarray]:
+def new_failures(draws: int, p: float) -> tuple[int, np.ndarray]:
     """The least number of failures among `draws` worth a thought, and the probabilities from there on.
+
+    Each draw is a success with probability `p`. What is left out has probability at most `CUT`.
 
     Neighbours' ratios, started at the mode, keep the digits that factorials of large numbers lose. Weights add up to
     1, so that none is below the truth by more than rounding.
     """
-    reach = REACH / 3 + math.sqrt(REACH**2 / 9 + 2 * REACH * draws * q * (1 - q))
+    q = 1 - p
+    reach = REACH / 3 + math.sqrt(REACH**2 / 9 + 2 * REACH * draws * q * p)
     low, high = max(0, math.ceil(draws * q - reach)), min(draws, math.floor(draws * q + reach))
     mode = min(max(math.floor((draws + 1) * q), low), high)
     below, above = np.arange(mode, low, -1.0), np.arange(mode + 1.0, high + 1)
-    falling = np.cumprod(below * (1 - q) / ((draws + 1 - below) * q))
-    rising = np.cumprod((draws + 1 - above) * q / (above * (1 - q)))
+    falling = np.cumprod(below * p / ((draws + 1 - below) * q))
+    rising = np.cumprod((draws + 1 - above) * q / (above * p))
     weights = np.concatenate([falling[::-1], [1.0], rising])
     return low, weights / weights.sum()
 

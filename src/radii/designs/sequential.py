@@ -142,7 +142,7 @@ def few_enough(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarr
     bearable = int(most_failures(level, int(looks[-1]), float(allowed[-1])))
     running, spent, cut = START, 0.0, 0.0
     for look, draws in enumerate(np.diff(looks, prepend=0)):
-        running, _ = running.after(int(draws), 1 - level).split(bearable)
+        running, _ = running.after(int(draws), level).split(bearable)
         cut += CUT
         risk = (spent + np.cumsum(running.weights)) * (1 + ROUNDING) + cut
         affordable = int(np.searchsorted(risk, allowed[look], side="right"))
@@ -154,11 +154,11 @@ def few_enough(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarr
 
 
 def too_many(hoped: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """The fewest failures at each look, `(looks,)`, that runs at `hoped` reach up to there with probability `allowed`."""
+    """The fewest failures at each look, `(looks,)`, that runs at `hoped` reach by then with probability `allowed`."""
     futile = np.zeros(len(looks), dtype=np.int64)
     running, used = START, 0.0
     for look, draws in enumerate(np.diff(looks, prepend=0)):
-        running = running.after(int(draws), 1 - hoped)
+        running = running.after(int(draws), hoped)
         risk = used + np.cumsum(running.weights[::-1])
         affordable = int(np.searchsorted(risk, allowed[look], side="right"))
         futile[look] = running.first + len(running.weights) - affordable

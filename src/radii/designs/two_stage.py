@@ -77,7 +77,7 @@ class TwoStage:
         below[0] = 1
         for column, size in enumerate(sizes):
             if size:
-                low, weights = new_failures(int(size), 1 - p)
+                low, weights = new_failures(int(size), p)
                 known = np.concatenate([[0.0], np.cumsum(weights)])
                 most = most_failures(np.array(levels), size, self.alpha)
                 below[1:, column] = known[np.clip(most + 1 - low, 0, len(weights))]
@@ -89,13 +89,13 @@ class TwoStage:
         mean = 0.0
         for size, chance in zip(*self._chances(p, fresh), strict=True):
             if size:
-                low, weights = new_failures(int(size), 1 - p)
+                low, weights = new_failures(int(size), p)
                 failures = np.arange(low, low + len(weights))
                 mean += chance * float(weights @ reach(lower_bound(size - failures, size, self.alpha)))
         return mean
 
     def _chances(self, p: float, fresh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The different numbers of fresh draws, rising, and how probable each is; two arrays `(sizes,)`."""
-        low, weights = new_failures(self.pilot, 1 - p)
+        low, weights = new_failures(self.pilot, p)
         sizes, which = np.unique(fresh[low : low + len(weights)], return_inverse=True)
         return sizes, np.bincount(which, weights)
