@@ -85,8 +85,8 @@ def test_refuted_probabilities_lie_together(alpha: float) -> None:
 @pytest.mark.parametrize("p", [0.2, 0.5, 0.8, 0.95])
 @pytest.mark.parametrize("alpha", [0.2, 0.05])
 def test_all_bounds_of_all_paths_hold_together(p: float, alpha: float) -> None:
-    plan = Anytime(alpha=alpha, n_max=150)
-    looks = np.arange(1, 151)
+    plan = Anytime(alpha=alpha, n_max=100)
+    looks = np.arange(1, 101)
     certify = [int((plan.lower(n - np.arange(n + 1), int(n)) > p).sum()) - 1 for n in looks]
     missed = sum(count_paths(first_crossings(np.array(certify), looks), p)[1])
     assert alpha / 10 < missed <= Fraction(alpha)
@@ -175,6 +175,7 @@ def test_more_successes_raise_the_bound() -> None:
         (lambda: Anytime(n_max=10**9), "n_max must be at most"),
         (lambda: Anytime().lower(5, 4), "give 0 to n successes"),
         (lambda: Anytime().lower(-1, 4), "give 0 to n successes"),
+        (lambda: Anytime().lower(0, 0), "give 0 to n successes"),
         (lambda: mixture_lower(np.array([3]), np.array([4]), 0.7), "at alpha up to"),
         (lambda: Anytime(n_max=100).boundaries((0.999,), np.array([10, 100])), "take at least"),
         (lambda: Anytime().boundaries((0.9, 0.8), np.array([10])), "levels must be probabilities"),

@@ -239,10 +239,8 @@ def test_plan_says_what_the_plan_says():
         draws = [f"{p:g}", f"{found.passes:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
         assert shown[:4] == draws and shown[4] == "0.25" and shown[6] == f"{found.certified[0]:.2%}"
         assert lines[first + 1].split()[:3:2] == ["0.5", f"{found.certified[1]:.2%}"]
-    assert (
-        lines[-1]
-        == f"The largest that 20000 copies can certify: {radius_text(question.farthest(20_000, 1e-3), 'l2')}"
-    )
+    farthest = radius_text(question.farthest(20_000, 1e-3), "l2")
+    assert lines[-1] == f"The largest that 20000 copies can certify: {farthest}"
     printed = fine("plan", "--norm", "l0", "--radii", 1, "--sigma", 2, "--noise", "laplace", "--k", 3)
     assert "a place in the top 3" in printed and "changed pixels" in printed
     assert "1/255" in fine("plan", "--norm", "linf", "--radii", 1 / 255)

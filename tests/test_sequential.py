@@ -109,6 +109,20 @@ def test_error_that_is_forgotten_is_caught() -> None:
     assert draw_by_draw(looks, np.array(certify), level) > 1.5 * alpha
 
 
+def test_what_may_be_spent() -> None:
+    alpha = 1e-3
+    for n_max, several in ((100_000, True), (60, False), (44, False)):
+        looks, efficacy = choose_looks(LEVELS[1], alpha, n_max, 1)
+        allowed = spending(efficacy, alpha)
+        assert len(allowed) == len(looks) and allowed[-1] == alpha and np.all(allowed[~efficacy] == 0)
+        if several:
+            steps = np.diff(allowed[efficacy] / alpha)
+            assert allowed[efficacy][0] == pytest.approx(0.15 * alpha)
+            assert steps[:-1] == pytest.approx(0.35 / (len(steps) - 1)) and steps[-1] == pytest.approx(0.5)
+        else:
+            assert allowed[efficacy][:-1] == pytest.approx(0.15 * alpha) and efficacy.sum() <= 2
+
+
 def test_less_than_the_level_is_certified_less() -> None:
     plan = Sequential((0.8,), alpha=0.01, n_max=2000)
     found = [plan.operating(p).certified[0] for p in np.linspace(0.5, 0.95, 46)]
@@ -166,6 +180,21 @@ def test_no_false_radius_is_certified_more_often_than_alpha(batch: int) -> None:
     for first_false, p in enumerate((0.55, 0.7, 0.72, 0.9)):
         ended = count_paths(plan, p)
         assert 0 < sum(sum(row) for row in ended[first_false + 1 :]) <= Fraction(alpha)
+
+
+def test_at_looks_of_other_levels_a_level_keeps_its_boundaries() -> None:
+    levels = tuple(LEVELS[1:])
+    joint = Sequential(levels).boundaries
+    for j, level in enumerate(levels):
+        own = boundary(level, 1e-3, 100_000)
+        last = np.searchsorted(own.looks, joint.looks, side="right") - 1
+        expected = np.where(last < 0, -1, np.maximum.accumulate(own.certify[0])[last])
+        np.testing.assert_array_equal(joint.certify[j], expected)
+        # too many at the next look of its own are too many now
+        coming = np.searchsorted(own.looks, joint.looks)
+        least = np.minimum.accumulate(own.futile[0][::-1])[::-1]
+        np.testing.assert_array_equal(joint.futile[j], least[coming])
+    assert len(joint.looks) > 2 * len(boundary(levels[0], 1e-3, 100_000).looks)
 
 
 def test_a_level_among_several_is_tested_as_if_alone() -> None:

@@ -59,6 +59,32 @@ def test_a_radius_just_out_of_reach_is_certified_at_most_as_often_as_alpha(k: in
     assert binom.sf(certified.sum() - 1, runs, alpha) > 1e-6
 
 
+@pytest.mark.parametrize("p", [[0.6, 0.3, 0.1], [0.45, 0.4, 0.15], [0.52, 0.24, 0.24]])
+def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
+    # exactly, draw by draw, by someone who never gives up
+    alpha, n_max = 0.05, 90
+    question = Question(NOISE, "l2", (true_radius(np.array(p), 1) * (1 + 1e-9),), SHAPE)
+    plan = TopK(0.6, alpha=alpha, n_max=n_max)
+    law, error, shares = (
+        np.zeros((n_max + 1, n_max + 1)),
+        0.0,
+        dict(zip(plan.looks, plan.shares, strict=True)),
+    )
+    law[0, 0] = 1
+    for n in range(1, n_max + 1):
+        before, law = law, law * p[2]
+        law[1:] += before[:-1] * p[0]
+        law[:, 1:] += before[:, :-1] * p[1]
+        if shares.get(n, 0):
+            first, second = np.nonzero(law)
+            counts = np.stack([first, second, n - first - second], axis=1)
+            label = np.zeros(len(counts), dtype=int)
+            now, _ = judge(plan, question, counts, label, label)
+            error += law[first[now > 0], second[now > 0]].sum()
+            law[first[now > 0], second[now > 0]] = 0
+    assert alpha / 200 < error <= alpha
+
+
 def test_all_of_alpha_at_every_look_is_caught() -> None:
     alpha, runs, truth = 0.05, 20_000, np.array([0.6, 0.3, 0.1])
     question = Question(NOISE, "l2", (true_radius(truth, 1) + 1e-6,), SHAPE)
@@ -157,6 +183,13 @@ def test_the_level_places_the_looks(k: int, level: float) -> None:
     assert plan.level == pytest.approx(level, rel=1e-9) and plan.k == k
     first = plan.looks[np.flatnonzero(plan.shares)[0]]
     assert first == np.ceil(np.log(0.15e-3 / 2) / np.log(level))
+
+
+def test_the_label_has_half_of_the_error_to_reach_the_largest_radius() -> None:
+    question = Question(NOISE, "l2", (0.25, 0.75), SHAPE)
+    with pytest.raises(InputError, match=r"certify l2 radii up to 0\.74.*not 0\.75: take at least 5627"):
+        sequential_top_k(question, n_max=5626)
+    assert sequential_top_k(question, n_max=5627).looks[-1] == 5627
 
 
 @pytest.mark.parametrize(

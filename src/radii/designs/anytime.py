@@ -45,8 +45,10 @@ class Anytime:
     def lower(self, successes: np.ndarray, n: np.ndarray | int) -> np.ndarray:
         """The bound after `n` draws with so many successes; broadcasts. The largest one seen so far holds, too."""
         successes, n = np.broadcast_arrays(np.asarray(successes), n)
-        if successes.size and not (successes.min() >= 0 and (successes <= n).all() and n.max() <= MOST_DRAWS):
-            raise InputError(f"give 0 to n successes of at most n = {MOST_DRAWS} draws")
+        if not ((n >= 1) & (n <= MOST_DRAWS) & (successes >= 0) & (successes <= n)).all():
+            raise InputError(
+                f"give 0 to n successes of n = 1 to {MOST_DRAWS} draws; got {successes!r} of {n!r}"
+            )
         mixed = mixture_lower(successes, n, self.alpha / 2)
         return np.where(n == self.n_max, np.maximum(mixed, lower_bound(successes, n, self.alpha / 2)), mixed)
 

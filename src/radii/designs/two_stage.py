@@ -17,8 +17,8 @@ from radii.intervals import check_alpha, lower_bound
 
 FEWEST = 50
 SIZE_RATIO = 1.1
-# What is believed of the probability of failure before the pilot: as likely one as the other, but hardly any far
-# more often, as in networks trained under noise.
+# What is believed of the probability of failure before the pilot: every size alike, and 'practically never' as often
+# as 40 of the others, which suits networks trained under noise. It decides about draws, never about bounds.
 BELIEVED = np.concatenate([[1e-9], np.geomspace(1e-7, 0.6, 300)])
 BELIEF = np.concatenate([[40.0], np.ones(300)])
 
