@@ -29,7 +29,7 @@ FLOORS = {
         "events",
     ],
     2: ["lattice", "votes", "radius", "losses"],
-    3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes"],
+    3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes", "planning"],
     4: ["published", "results", "exports", "plots", "report"],
     5: ["demo", "console", "cli", "__main__"],
 }

@@ -275,10 +275,28 @@ def test_lists(tmp_path):
     assert "a pixel is" not in fine("noises", "--norm", "l1", "--shape", "100")
 
 
+def test_plan_says_what_the_plan_says():
+    asked = ("--p", 0.9, "--p", 0.99, "--radii", 0.5, "--radii", 0.25, "--sigma", 0.25, "--n-max", 20_000)
+    lines = fine("plan", *asked, "--batch", 16).splitlines()
+    question = radii.Question(radii.Gaussian(0.25), "l2", (0.25, 0.5), (3, 32, 32))
+    plan = radii.sequential(question, n_max=20_000, batch=16)
+    for p, first in ((0.9, 3), (0.99, 5)):
+        found = plan.operating(p)
+        shown = lines[first].split()
+        draws = [f"{p:g}", f"{found.passes:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
+        assert shown[:4] == draws and shown[4] == "0.25" and shown[6] == f"{found.certified[0]:.2%}"
+        assert lines[first + 1].split()[:3:2] == ["0.5", f"{found.certified[1]:.2%}"]
+    farthest = radius_text(question.farthest(20_000, 1e-3), "l2")
+    assert lines[-1] == f"The largest that 20000 copies can certify: {farthest}"
+    printed = fine("plan", "--norm", "l0", "--radii", 1, "--sigma", 2, "--noise", "laplace", "--k", 3)
+    assert "a place in the top 3" in printed and "changed pixels" in printed
+    assert "1/255" in fine("plan", "--norm", "linf", "--radii", 1 / 255)
+
+
 def test_help_is_worth_reading():
     top = fine()
     assert top == fine("--help") and fine("--version") == f"radii {radii.__version__}\n"
-    for command in ("demo", "train", "vote", "certify", "report", "data", "noises"):
+    for command in ("demo", "train", "vote", "certify", "report", "plan", "data", "noises"):
         page = fine(command, "--help")
         assert f"  {command} " in top and "..." not in top.split("Commands:")[1]
         assert (f"Example: radii {command} " in page and "default:" in page) or command == "data"
@@ -387,6 +405,12 @@ MISTAKES = {
     "report {votes} --norm l2 --k 1 --out {run}/metrics.csv": "{run}/metrics.csv",
     "data dgits": "did you mean 'digits'?",
     "data cifar10 --data-dir {broken}/cifar": "it has 3073",
+    "plan": "missing option '--radii'",
+    "plan --radii 0.25 --p 1.1": "p is a probability, from 0 to 1",
+    "plan --radii 0.25 --sigma 0.1 --n-max 100": "take at least",
+    "plan --radii 0": "radii must be finite numbers above 0",
+    "plan --radii 1 --noise uniform": "certifies no l2 radius of 1",
+    "plan --radii 0.25 --n-max 1000000000": "n_max must be at most",
     "noises --p 1": "p is a probability",
     "noises --p 0": "p is a probability",
     "noises --shape 3,x": "for example 3,32,32; got '3,x'",

@@ -10,11 +10,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from radii.certificates import Certificates, certify, reachable_radius
-from radii.designs import Fixed, fixed
+from radii.designs import Anytime, Fixed, Sequential, TopK, TwoStage, fixed
 from radii.errors import InputError, MissingExtra, UnknownName
 from radii.intervals import bounds
 from radii.noises import NOISES, Gaussian, Laplace, Noise, Uniform, make_noise
 from radii.norms import NORMS
+from radii.planning import Question, anytime, sequential, sequential_top_k, two_stage
 from radii.radius import certified_radius, tradeoff
 from radii.votes import ABSTAIN, Votes, load_votes
 
@@ -26,6 +27,7 @@ __all__ = [
     "ABSTAIN",
     "NOISES",
     "NORMS",
+    "Anytime",
     "Certificates",
     "Fixed",
     "Gaussian",
@@ -33,10 +35,15 @@ __all__ = [
     "Laplace",
     "MissingExtra",
     "Noise",
+    "Question",
+    "Sequential",
     "Smoothed",
+    "TopK",
+    "TwoStage",
     "Uniform",
     "UnknownName",
     "Votes",
+    "anytime",
     "bounds",
     "certified_radius",
     "certify",
@@ -44,7 +51,10 @@ __all__ = [
     "load_votes",
     "make_noise",
     "reachable_radius",
+    "sequential",
+    "sequential_top_k",
     "tradeoff",
+    "two_stage",
 ]
 
 

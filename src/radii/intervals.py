@@ -70,10 +70,7 @@ def bounds(
     rows = np.arange(len(counts))
     n = counts.sum(axis=1)
     votes = counts[rows, label]
-    others = counts.copy()
-    others[rows, label] = -1
-    # the k largest other counts, smallest first
-    strongest = np.sort(np.partition(others, counts.shape[1] - k, axis=1)[:, -k:], axis=1)
+    strongest = strongest_rivals(counts, label, k)
     share = np.arange(1, k + 1) / k
     if method == "label":
         lower = lower_bound(votes, n, alpha)
@@ -88,6 +85,13 @@ def bounds(
         totals = np.cumsum(strongest, axis=1)
         sums = np.stack([upper_bound(totals[:, t], n, each[t]) for t in range(k)], axis=1)
     return lower, np.minimum(sums, share * (1 - lower)[:, None])
+
+
+def strongest_rivals(counts: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
+    """The `k` largest counts of other classes than `label`, smallest first, `(images, k)`."""
+    others = counts.copy()
+    others[np.arange(len(counts)), label] = -1
+    return np.sort(np.partition(others, counts.shape[1] - k, axis=1)[:, -k:], axis=1)
 
 
 def check_counts(counts: object, label: object) -> tuple[np.ndarray, np.ndarray]:

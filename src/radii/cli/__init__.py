@@ -10,6 +10,7 @@ import typer
 from radii import __version__
 from radii.cli.certificates import certify, report
 from radii.cli.listings import data, noises
+from radii.cli.plan import plan
 from radii.cli.votes import demo, train, vote
 from radii.console import INTERRUPTED, one_sentence, say
 from radii.errors import InputError
@@ -46,6 +47,7 @@ for command, example in (
     (vote, "radii vote runs/first --n 10000 --every 10"),
     (certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report, "radii report runs/*/votes.parquet --out report"),
+    (plan, "radii plan --p 0.9 --p 0.99 --noise gaussian --sigma 0.25 --norm l2 --radii 0.25 --radii 0.5"),
     (data, "radii data cifar10 --data-dir ~/data"),
     (noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
 ):

@@ -1,4 +1,4 @@
-"""Sampling plans: how many noisy copies of each image are polled, and which of them choose the label."""
+"""The plan of the papers: the same number of noisy copies for every image."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,16 @@ class Fixed:
     selection: int = 100
 
     def __post_init__(self) -> None:
-        for name, value, least in (("n", self.n, 1), ("selection", self.selection, 0)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
+        check_whole("n", self.n, 1)
+        check_whole("selection", self.selection, 0)
 
 
 def fixed(n: int, selection: int = 100) -> Fixed:
     """The plan of Cohen et al. 2019: the same `n` draws for every image, `selection` more to pick its label."""
     return Fixed(n, selection)
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Refuse what is not a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")

@@ -1,0 +1,167 @@
+"""The exact group-sequential plan: look now and then, stop as soon as the answer is clear.
+
+Each level's error is spent look by look and counted exactly over the runs that are still on (Lan & DeMets 1983;
+Armitage, McPherson & Rowe 1969); giving up early costs power and never validity (docs/math/sequential.md).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from radii.designs.boundaries import Boundaries, Operating, check_levels
+from radii.designs.fixed import check_whole
+from radii.designs.paths import (
+    CUT,
+    MOST_DRAWS,
+    ROUNDING,
+    START,
+    least_draws,
+    likely_level,
+    most_failures,
+)
+from radii.errors import InputError
+from radii.intervals import check_alpha
+
+RATIO = 1.5  # the most by which a look lies beyond the one before
+BEFORE_LAST = 0.5  # share of alpha that may be spent before the last look
+AT_FIRST = 0.3  # share of that which may be spent at the first look
+GIVEN_UP = 0.05  # probability to give up a run that the fixed test would certify with probability POWER
+POWER = 0.9
+FIRST_FUTILITY = 16
+NEAR = 0.15  # a look for futility this near another one is left out
+ALONE = 0.8  # past this share of the draws, a first look is not worth it
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """Is each of several levels below the label's probability? At most `n_max` draws, usually far fewer.
+
+    `levels` rise; each is tested at all of `alpha`, and certified only with all that lie below it. Looks are
+    multiples of `batch`, but for the last.
+
+    Guarantee: whatever the label's probability, a level that is not below it is certified with probability at most
+    `alpha`, also by who goes on where the plan gives up. The draws must be independent, the label fixed before them.
+    """
+
+    levels: tuple[float, ...]
+    alpha: float = 1e-3
+    n_max: int = 100_000
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(map(float, self.levels)))
+        check_levels(self.levels)
+        check_alpha(self.alpha)
+        check_whole("n_max", self.n_max, 1)
+        check_whole("batch", self.batch, 1)
+        check_reach(self.levels[-1], self.n_max, self.alpha)
+
+    @cached_property
+    def boundaries(self) -> Boundaries:
+        """The tests of all levels, at all their looks."""
+        parts = [boundary(level, self.alpha, self.n_max, self.batch) for level in self.levels]
+        looks = np.unique(np.concatenate([part.looks for part in parts]))
+        certify = np.full((len(parts), len(looks)), -1)
+        futile = np.full((len(parts), len(looks)), self.n_max + 1)
+        for level, part in enumerate(parts):
+            own = np.searchsorted(looks, part.looks)
+            certify[level, own], futile[level, own] = part.certify[0], part.futile[0]
+        # failures do not go away: few enough now were few enough before, and too many now will be too many
+        certify = np.maximum.accumulate(certify, axis=1)
+        return Boundaries(looks, certify, np.minimum.accumulate(futile[:, ::-1], axis=1)[:, ::-1])
+
+    def operating(self, p: float) -> Operating:
+        """What the plan will do for a label of probability `p`: certified levels, and draws."""
+        return self.boundaries.operating(p)
+
+
+def check_reach(level: float, n: int, alpha: float) -> None:
+    """Refuse a level that not even `n` successes in a row would reject."""
+    if n > MOST_DRAWS:
+        raise InputError(f"n_max must be at most {MOST_DRAWS}; got {n}")
+    if most_failures(level, n, alpha) < 0:
+        raise InputError(
+            f"n_max = {n} draws cannot certify a probability above {level:.10g} at alpha = {alpha:g}: "
+            f"take at least {least_draws(level, alpha)}"
+        )
+
+
+@lru_cache(maxsize=512)
+def boundary(level: float, alpha: float, n_max: int, batch: int = 1) -> Boundaries:
+    """The exact test of one level, at its own looks."""
+    looks, efficacy = choose_looks(level, alpha, n_max, batch)
+    certify = few_enough(level, looks, spending(efficacy, alpha))
+    hoped = likely_level(level, n_max, alpha, POWER)
+    futile = too_many(hoped, looks, GIVEN_UP * np.arange(1, len(looks) + 1) / len(looks))
+    futile[-1] = certify[-1] + 1
+    return Boundaries(looks, certify[None], futile[None])
+
+
+def choose_looks(level: float, alpha: float, n_max: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of draws at which to look, `(looks,)`, and at which of them to certify."""
+    first = least_draws(level, alpha * BEFORE_LAST * AT_FIRST)
+    certifying = geometric(n_max if first >= ALONE * n_max else first, n_max)
+    doubting = geometric(min(FIRST_FUTILITY, n_max), n_max)
+    apart = np.abs(doubting[:, None] - certifying).min(axis=1) > NEAR * doubting
+    certifying = whole_batches(certifying, n_max, batch)
+    looks = np.union1d(certifying, whole_batches(doubting[apart], n_max, batch))
+    return looks, np.isin(looks, certifying)
+
+
+def geometric(first: int, last: int) -> np.ndarray:
+    """Whole numbers from `first` to `last`, each at most about `RATIO` times the one before."""
+    steps = math.ceil(math.log(last / first) / math.log(RATIO))
+    return np.unique(np.rint(np.geomspace(first, last, steps + 1)).astype(np.int64))
+
+
+def whole_batches(looks: np.ndarray, n_max: int, batch: int) -> np.ndarray:
+    """Looks put off to the end of their batch."""
+    return np.unique(np.minimum(-(-looks // batch) * batch, n_max))
+
+
+def spending(efficacy: np.ndarray, alpha: float) -> np.ndarray:
+    """Error that may be spent up to each look, `(looks,)`: none before the first that certifies, all by the last."""
+    before = efficacy.sum() - 1
+    number = np.cumsum(efficacy) - 1
+    shares = BEFORE_LAST * (AT_FIRST + (1 - AT_FIRST) * number / max(before - 1, 1))
+    allowed = np.where(efficacy, alpha * shares, 0.0)
+    allowed[-1] = alpha
+    return allowed
+
+
+def few_enough(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """The most failures that certify at each look, `(looks,)`, -1 for never.
+
+    Guarantee: at `level`, the probability to be certified up to each look at which error is allowed is at most
+    `allowed` there, with all rounding, and all that was cut from the law, counted as if certified.
+    """
+    certify = np.full(len(looks), -1)
+    # who has more failures than the fixed test bears cannot be certified any more
+    bearable = int(most_failures(level, int(looks[-1]), float(allowed[-1])))
+    running, spent, cut = START, 0.0, 0.0
+    for look, draws in enumerate(np.diff(looks, prepend=0)):
+        running, _ = running.after(int(draws), level).split(bearable)
+        cut += CUT
+        risk = (spent + np.cumsum(running.weights)) * (1 + ROUNDING) + cut
+        affordable = int(np.searchsorted(risk, allowed[look], side="right"))
+        if affordable:
+            certify[look] = running.first + affordable - 1
+        stopped, running = running.split(int(certify[look]))
+        spent += stopped.total
+    return certify
+
+
+def too_many(hoped: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """The fewest failures at each look, `(looks,)`, that runs at `hoped` reach by then with probability `allowed`."""
+    futile = np.zeros(len(looks), dtype=np.int64)
+    running, used = START, 0.0
+    for look, draws in enumerate(np.diff(looks, prepend=0)):
+        running = running.after(int(draws), hoped)
+        risk = used + np.cumsum(running.weights[::-1])
+        affordable = int(np.searchsorted(risk, allowed[look], side="right"))
+        futile[look] = running.first + len(running.weights) - affordable
+        running, stopped = running.split(int(futile[look]) - 1)
+        used += stopped.total
+    return futile

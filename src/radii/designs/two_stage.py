@@ -1,0 +1,101 @@
+"""The plan for the radius itself: a pilot says how many fresh draws each image is worth.
+
+The pilot chooses the label and the number of fresh draws, and only fresh draws bound the probability, so that the bound
+is as good as one from a number of draws fixed in advance (docs/math/sequential.md).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from radii.designs.boundaries import Operating, check_levels
+from radii.designs.fixed import check_whole
+from radii.designs.paths import MOST_DRAWS, most_failures, new_failures
+from radii.errors import InputError
+from radii.intervals import check_alpha, lower_bound
+
+FEWEST = 50
+SIZE_RATIO = 1.1
+# What is believed of the probability of failure before the pilot: every size alike, and 'practically never' as often
+# as 40 of the others, which suits networks trained under noise. It decides about draws, never about bounds.
+BELIEVED = np.concatenate([[1e-9], np.geomspace(1e-7, 0.6, 300)])
+BELIEF = np.concatenate([[40.0], np.ones(300)])
+
+Reach = Callable[[np.ndarray], np.ndarray]
+"""The radius that follows from a lower bound on the label's probability, `(m,)` to `(m,)`."""
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """`pilot` draws, and then as many fresh ones, at most `n_max`, as pay: each must earn `price` in mean radius.
+
+    Guarantee: the Clopper-Pearson bound from the fresh draws alone, at `alpha`, exceeds the label's probability with
+    probability at most `alpha`. The draws must be independent, and label and number depend on the pilot alone.
+    """
+
+    price: float
+    pilot: int = 1000
+    n_max: int = 100_000
+    alpha: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.price) and self.price > 0):
+            raise InputError(f"price must be a finite radius a draw, above 0; got {self.price!r}")
+        check_whole("pilot", self.pilot, 1)
+        check_whole("n_max", self.n_max, FEWEST)
+        check_alpha(self.alpha)
+        if self.n_max > MOST_DRAWS:
+            raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
+
+    def sizes(self) -> np.ndarray:
+        """Numbers of fresh draws to choose from, `(sizes,)`; an image that is not worth any gets 0."""
+        steps = int(np.ceil(np.log(self.n_max / FEWEST) / np.log(SIZE_RATIO)))
+        return np.unique(np.rint(np.geomspace(FEWEST, self.n_max, steps + 1)).astype(np.int64))
+
+    def fresh_draws(self, reach: Reach) -> np.ndarray:
+        """The number of fresh draws after each number of failures in the pilot, `(pilot + 1,)`: look it up."""
+        sizes = self.sizes()
+        lower = lower_bound((1 - BELIEVED)[:, None] * sizes, sizes, self.alpha)
+        gain = self.posterior() @ reach(lower.ravel()).reshape(lower.shape) - self.price * sizes
+        best = gain.argmax(axis=1)
+        return np.where(gain.max(axis=1) > 0, sizes[best], 0)
+
+    def posterior(self) -> np.ndarray:
+        """Belief in each probability of failure after each number of failures in the pilot, `(pilot + 1, believed)`."""
+        failures = np.arange(self.pilot + 1)[:, None]
+        log = failures * np.log(BELIEVED) + (self.pilot - failures) * np.log1p(-BELIEVED) + np.log(BELIEF)
+        weights = np.exp(log - log.max(axis=1, keepdims=True))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    def operating(self, p: float, fresh: np.ndarray, levels: tuple[float, ...]) -> Operating:
+        """What happens to a label of probability `p` by the table `fresh`: its draws, pilot included, and how many
+        of `levels` lie below its bound; exact, to 1e-9."""
+        check_levels(levels)
+        sizes, chance = self._chances(p, fresh)
+        below = np.zeros((len(levels) + 1, len(sizes)))
+        below[0] = 1
+        for column, size in enumerate(sizes):
+            if size:
+                low, weights = new_failures(int(size), p)
+                known = np.concatenate([[0.0], np.cumsum(weights)])
+                most = most_failures(np.array(levels), size, self.alpha)
+                below[1:, column] = known[np.clip(most + 1 - low, 0, len(weights))]
+        exactly = below - np.concatenate([below[1:], np.zeros((1, len(sizes)))])
+        return Operating(p, self.pilot + sizes, exactly * chance)
+
+    def mean_radius(self, p: float, fresh: np.ndarray, reach: Reach) -> float:
+        """The mean radius that a label of probability `p` gets by the table `fresh`."""
+        mean = 0.0
+        for size, chance in zip(*self._chances(p, fresh), strict=True):
+            if size:
+                low, weights = new_failures(int(size), p)
+                failures = np.arange(low, low + len(weights))
+                mean += chance * float(weights @ reach(lower_bound(size - failures, size, self.alpha)))
+        return mean
+
+    def _chances(self, p: float, fresh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The different numbers of fresh draws, rising, and how probable each is; two arrays `(sizes,)`."""
+        low, weights = new_failures(self.pilot, p)
+        sizes, which = np.unique(fresh[low : low + len(weights)], return_inverse=True)
+        return sizes, np.bincount(which, weights)

@@ -1,0 +1,108 @@
+"""Levels of radii: the closed forms where there are any, and the radius itself everywhere."""
+
+import numpy as np
+import pytest
+from scipy.special import ndtr, ndtri
+
+import radii
+from radii import Question, certified_radius, sequential
+from radii.errors import InputError
+
+SHAPE = (3, 8, 8)
+SIGMA = 0.25
+
+
+def asked(noise: radii.Noise, norm: str) -> list[float]:
+    """Radii that a label of .6, .8 and .9 would have; for l0, sigma is made large enough."""
+    if norm == "l0":
+        return [1.0, 2.0]
+    return certified_radius(noise, norm, np.array([0.6, 0.8, 0.9]), shape=SHAPE).tolist()
+
+
+PAIRS = [(noise, norm) for noise in ("gaussian", "laplace", "uniform") for norm in radii.NORMS]
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("name,norm", PAIRS)
+def test_a_level_is_where_the_radius_begins(name: str, norm: str, k: int) -> None:
+    noise = radii.make_noise(name, 3.0 if norm == "l0" else SIGMA)
+    wanted = asked(noise, norm)
+    levels = np.array(Question(noise, norm, tuple(wanted), SHAPE, k=k).levels())
+    at = certified_radius(noise, norm, levels, k=k, shape=SHAPE)
+    below = certified_radius(noise, norm, levels - 1e-8, k=k, shape=SHAPE)
+    assert np.all(at >= np.array(wanted) * (1 - 2e-12)) and np.all(below < wanted)
+    assert np.all(np.diff(levels) > 0)
+    if k == 1 and norm != "l0":
+        np.testing.assert_allclose(levels, [0.6, 0.8, 0.9], atol=1e-8)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_levels_in_closed_form(k: int) -> None:
+    r, least = np.array([0.1, 0.25, 0.4]), 1 / (k + 1)
+
+    def level(noise: radii.Noise, norm: str) -> np.ndarray:
+        return np.array(Question(noise, norm, tuple(r), SHAPE, k=k).levels())
+
+    for norm, distance in (("l2", r), ("linf", r * np.sqrt(192))):
+        closed = ndtr(ndtri(least) + distance / SIGMA)
+        if closed.max() < 1 - 1e-12:
+            found = level(radii.Gaussian(SIGMA), norm)
+            np.testing.assert_allclose(found, closed, rtol=1e-9)
+            assert np.all(found > closed)
+    np.testing.assert_allclose(
+        level(radii.Uniform(SIGMA), "l1"), least + r / (2 * SIGMA * np.sqrt(3)), rtol=1e-9
+    )
+
+
+def test_units_of_l0() -> None:
+    noise = radii.Gaussian(5.0)
+    features = Question(noise, "l0", (3, 6), SHAPE).levels()
+    pixels = Question(noise, "l0", (1, 2), SHAPE, unit="pixel").levels()
+    assert features == pixels
+
+
+def test_a_plan_for_radii() -> None:
+    question = Question(radii.Laplace(SIGMA), "linf", (1 / 255, 2 / 255), SHAPE, k=2)
+    plan = sequential(question, alpha=0.01, n_max=5000, batch=32)
+    assert plan == radii.Sequential(question.levels(), alpha=0.01, n_max=5000, batch=32)
+    assert radii.anytime(alpha=0.01, n_max=500) == radii.Anytime(0.01, 500)
+    p = max(plan.levels) * 0.3 + 0.7
+    found = plan.operating(p)
+    assert found.certified[1] > 0.95 and found.passes < 1000
+
+
+def test_the_farthest_radius_is_where_plans_end() -> None:
+    question = Question(radii.Gaussian(SIGMA), "l2", (0.1,), SHAPE)
+    far = question.farthest(1000, 1e-3)
+    assert far == pytest.approx(SIGMA * ndtri(1e-3 ** (1 / 1000)), rel=1e-9)
+    near = sequential(Question(radii.Gaussian(SIGMA), "l2", (far * (1 - 1e-6),), SHAPE), n_max=1000)
+    assert near.operating(1.0).certified[0] == pytest.approx(1)
+    with pytest.raises(
+        InputError, match=r"draws certify l2 radii up to 0.615816, not 0.6.*take at least 1001"
+    ):
+        sequential(Question(radii.Gaussian(SIGMA), "l2", (0.1, far * (1 + 1e-6)), SHAPE), n_max=1000)
+
+
+@pytest.mark.parametrize(
+    "arguments,words",
+    [
+        ({"radii": (0.2, 0.1)}, "radii must be finite numbers above 0 that rise"),
+        ({"radii": (0.0, 0.1)}, "radii must be finite numbers above 0 that rise"),
+        ({"radii": ()}, "radii must be finite numbers above 0 that rise"),
+        ({"radii": (float("nan"),)}, "radii must be finite numbers above 0 that rise"),
+        ({"norm": "l0", "radii": (1.5,)}, "must be whole numbers"),
+        ({"norm": "l3"}, "unknown norm"),
+        ({"k": 0}, "at least 1"),
+        ({"unit": "pixel"}, "l0 only"),
+        ({"shape": (0,)}, "shape must be"),
+    ],
+)
+def test_refuses(arguments: dict, words: str) -> None:
+    given = {"noise": radii.Gaussian(SIGMA), "norm": "l2", "radii": (0.1,), "shape": SHAPE, **arguments}
+    with pytest.raises(InputError, match=words):
+        Question(**given)
+
+
+def test_refuses_what_no_votes_can_show() -> None:
+    with pytest.raises(InputError, match=r"uniform noise of sigma 0\.25 certifies no l1 radius of 0\.5"):
+        Question(radii.Uniform(SIGMA), "l1", (0.1, 0.5), SHAPE).levels()
