@@ -63,10 +63,10 @@ def distance(noise: Noise, features: int) -> float:
 
 
 def levels_of(images: np.ndarray) -> np.ndarray:
-    """8-bit images as grey levels, float32: bytes, or numbers in [0, 1] that are bytes divided by 255."""
+    """8-bit images as bytes, which they are already, or numbers in [0, 1] that are bytes divided by 255."""
     if images.dtype == np.uint8:
-        return images.astype(np.float32)
-    levels = np.rint(images * np.float32(GREY_LEVELS)).astype(np.float32)
+        return images
+    levels = np.rint(images * np.float32(GREY_LEVELS)).astype(np.uint8)
     if not np.array_equal(levels / np.float32(GREY_LEVELS), images):
         raise InputError(
             "exact arithmetic needs 8-bit images: bytes divided by 255 in float32; round them to the nearest first"

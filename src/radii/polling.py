@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from radii.data.base import DataSet
 from radii.devices import check_compiler
 from radii.errors import InputError
-from radii.lattice import GREY_LEVELS, draw_levels, levels_of
+from radii.lattice import GREY_LEVELS, draw_levels
 from radii.noises import Noise
 from radii.streams import Stream
 
@@ -64,7 +64,7 @@ class Examples:
 class Draws:
     """Noisy copies to make of every image: draws `first` to `stop - 1` of one purpose under one seed.
 
-    `exact`: the noise is rounded to a lattice on which it can be added without rounding.
+    `exact`: the noise is rounded to a lattice on which it can be added without rounding to images that are bytes.
     """
 
     noise: Noise
@@ -179,7 +179,7 @@ def _fill(buffer: np.ndarray, examples: Examples, draws: Draws, copies: np.ndarr
     stream, shape = Stream(draws.seed, draws.purpose).at(*pairs), (len(copies), *examples.shape)
     noisy = buffer[: len(copies)]
     if draws.exact:
-        np.add(levels_of(examples.images[numbers]), draw_levels(draws.noise, stream, shape), out=noisy)
+        np.add(examples.images[numbers], draw_levels(draws.noise, stream, shape), out=noisy)
         np.divide(noisy, np.float32(GREY_LEVELS), out=noisy)
     else:
         np.add(examples.clean(numbers), draws.noise.draw(stream, shape), out=noisy)

@@ -1,7 +1,7 @@
 """The smoothed classifier: poll a model under noise; votes to certify later, or labels at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betainc
@@ -126,7 +126,7 @@ class Smoothed:
 
     def _count(self, examples: Examples, draws: Draws, report: Callable[[int], None]) -> np.ndarray:
         if self.exact:
-            levels_of(examples.images)
+            examples = replace(examples, images=levels_of(examples.images))
         ask = prepare(self.model, self.precision, examples.shape, self.compile)
         with fitting_threads(self.model):
             return count(ask, examples, draws, max(self.batch, LEAST_ROWS), report)
