@@ -114,11 +114,7 @@ def certify(
     check_reach(votes.n, k, each, method, len(votes.classes))
     radius, lower, abstained = [], [], []
     for member in members.T:
-        low, rivals = bounds(votes.counts, member, k=k, alpha=each, method=method)
-        if votes.exact:
-            # what was drawn is this near to the law that the rules are about
-            slack = distance(votes.noise, math.prod(votes.shape))
-            low, rivals = np.maximum(low - slack, 0), np.minimum(rivals + slack, 1)
+        low, rivals = ideal_bounds(votes, member, k=k, alpha=each, method=method)
         reach = certified_radius(
             votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
         )
@@ -143,6 +139,17 @@ def certify(
         n=votes.n,
         data=votes.data,
     )
+
+
+def ideal_bounds(
+    votes: Votes, label: np.ndarray, *, k: int, alpha: float, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """`radii.bounds` for the law that the rules are about: lattice noise is only near to it, and that is paid for."""
+    lower, rivals = bounds(votes.counts, label, k=k, alpha=alpha, method=method)
+    if not votes.exact:
+        return lower, rivals
+    slack = distance(votes.noise, math.prod(votes.shape))
+    return np.maximum(lower - slack, 0), np.minimum(rivals + slack, 1)
 
 
 def converted(certificates: Certificates, norm: str) -> Certificates:
