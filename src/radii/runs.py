@@ -1,6 +1,5 @@
 """Run folders: the recipe of a training, its weights and its metrics, in files that anyone can read."""
 
-import copy
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -120,8 +119,11 @@ def save_config(folder: Path, config: Config) -> None:
 
 def save_model(folder: Path, model: nn.Module, config: Config) -> None:
     """Write model.safetensors: the weights, and in its header all that is needed to rebuild the model."""
-    kept = copy.deepcopy(model).to(getattr(torch, config.recipe.storage))
-    weights = {name: value.detach().cpu().contiguous() for name, value in kept.state_dict().items()}
+    kind = getattr(torch, config.recipe.storage)
+    weights = {
+        name: value.detach().to("cpu", kind if value.is_floating_point() else value.dtype).contiguous()
+        for name, value in model.state_dict().items()
+    }
     header = {"model": config.recipe.model, "shape": config.shape, "classes": config.classes}
     metadata = {"radii": str(FORMAT)} | {name: json.dumps(value) for name, value in header.items()}
     _write(folder / WEIGHTS, save(weights, metadata))

@@ -105,16 +105,19 @@ def train(
     from radii.runs import make_recipe
     from radii.training import train as fit
 
-    known = {
+    changes: dict[str, Any] = {
         "noise": noise,
         "sigma": sigma,
         "model": model,
         "loss": loss,
+        "options": parse_options(option) if option else None,
         "average": average,
+        "epochs": epochs,
+        "batch": batch,
+        "lr": lr,
         "compile": compile,
+        "seed": seed,
     }
-    changes: dict[str, Any] = {**known, "epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
-    changes["options"] = parse_options(option) if option else None
     if recipe is None:
         usual = {"data": "mnist5k" if data is None else data, "noise": "laplace"}
         chosen = make_recipe(**usual | {name: value for name, value in changes.items() if value is not None})
