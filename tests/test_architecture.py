@@ -27,6 +27,7 @@ FLOORS = {
         "averaging",
         "processes",
         "events",
+        "named",
     ],
     2: ["lattice", "votes", "radius", "losses"],
     3: ["certificates", "polling", "sampling", "runs", "checkpoints", "training", "recipes", "planning"],

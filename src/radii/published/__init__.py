@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from radii.errors import InputError, check_name
+from radii.named import names_in, toml_path
 from radii.noises import NOISES
 from radii.norms import NORMS, UNITS
 
 HERE = Path(__file__).parent
-NAMES = sorted(path.stem for path in HERE.glob("*.toml"))
+NAMES = names_in(HERE)
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,7 @@ class Published:
 
 def load_published(name: str | Path) -> list[Published]:
     """The rows called `name`, or those of the file NAME.toml."""
-    path = Path(name)
-    if path.suffix != ".toml":
-        path = HERE / f"{check_name('set of published results', str(name), NAMES)}.toml"
+    path = toml_path(name, HERE, "set of published results")
     if not path.is_file():
         raise InputError(f"there is no file {path} of published results; radii brings {', '.join(NAMES)}")
     try:

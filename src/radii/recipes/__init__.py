@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from radii.errors import InputError, check_name
+from radii.named import names_in, toml_path
 from radii.runs import Recipe
 
 HERE = Path(__file__).parent
-NAMES = sorted(path.stem for path in HERE.glob("*.toml"))
+NAMES = names_in(HERE)
 
 
 def read_recipe(name: str, **changes: Any) -> Recipe:
@@ -32,9 +33,7 @@ def read_recipe(name: str, **changes: Any) -> Recipe:
 
 
 def _read(name: str) -> dict[str, Any]:
-    path = Path(name)
-    if path.suffix != ".toml":
-        path = HERE / f"{check_name('recipe', name, NAMES)}.toml"
+    path = toml_path(name, HERE, "recipe")
     if not path.is_file():
         raise InputError(f"the recipe {path} does not exist; there are also {', '.join(NAMES)}")
     try:
