@@ -9,8 +9,9 @@ import scipy.stats
 import torch
 
 import radii
+from radii.certificates import ideal_bounds
 from radii.errors import InputError
-from radii.lattice import BITS, PARTS, RELATIVE, check_range, distance, draw_levels, levels_of
+from radii.lattice import BITS, PARTS, RELATIVE, _levels, check_range, distance, draw_levels, levels_of
 from radii.noises import NOISES, make_noise
 from radii.streams import Stream
 
@@ -107,6 +108,35 @@ def test_the_distance_grows_with_all_that_can_go_wrong():
     assert 1e-9 < distance(noise, 3072) < 1e-6
 
 
+@pytest.mark.parametrize("sigma", [0.02, 0.5, 3.0])
+@pytest.mark.parametrize("name", NOISES)
+def test_the_distance_covers_the_error_of_every_boundary(name, sigma):
+    """The closed form against the sum that it bounds (docs/math/exact.md), boundary by boundary."""
+    noise = make_noise(name, sigma)
+    steps = noise.scale * 255 * PARTS
+    last = float(noise.tail_quantile(np.array([2.0**-53]))[0]) * steps
+    at = np.arange(0.5, last + 1) / steps
+    density = {
+        "laplace": np.exp(-at),
+        "gaussian": 2 * scipy.stats.norm.pdf(at),
+        "uniform": (at <= 1).astype(float),
+    }[name]
+    discrete, computed = len(at) * 2.0**-53, RELATIVE * float(np.sum(at * density))
+    assert discrete + computed <= distance(noise, 1) <= 1.02 * discrete + 1.02 * computed + 4 * RELATIVE
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_single_random_numbers_give_the_noise_of_their_bits(name):
+    noise = make_noise(name, 0.5)
+    for number in (0, 1, 2, 3, 2**52 - 1, 2**52, 2**52 + 1, 2**53 - 2, 2**53 - 1, 123456789012345):
+        half, negative = divmod(number, 2)
+        tail = (half + 0.5) * 2.0**-BITS
+        y = float(noise.tail_quantile(np.array([tail]))[0]) * noise.scale * 255
+        (found,) = _levels(noise, np.array([number * 2.0**-53]))
+        assert np.isfinite(found) and found * (-1 if negative else 1) >= 0
+        assert abs(abs(found) - y) <= 0.5 / PARTS * (1 + 1e-9)
+
+
 # what ordinary floats leak ------------------------------------------------------------------------
 
 
@@ -178,5 +208,9 @@ def test_certificates_pay_for_the_distance(votes, monkeypatch):
     assert (paid.radius <= plain.radius).all() and (
         paid.radius[plain.radius > 0] < plain.radius[plain.radius > 0]
     ).all()
+    low, rivals = ideal_bounds(votes, votes.labels, k=1, alpha=1e-3, method="two-event")
+    free, others = radii.bounds(votes.counts, votes.labels, k=1, alpha=1e-3)
+    assert np.allclose(free - low, np.minimum(slack, free), rtol=1e-6, atol=0)
+    assert np.allclose(rivals - others, np.minimum(slack, 1 - others), rtol=1e-6, atol=0)
     monkeypatch.setattr("radii.certificates.distance", lambda noise, features: 0.2)
     assert (radii.certify(votes, "l1", k=1).lower <= np.maximum(plain.lower - 0.2, 0)).all()

@@ -25,6 +25,13 @@ def test_models_turn_images_into_logits(name, shape, classes):
     assert model(torch.rand(2, *shape)).shape == (2, classes)
 
 
+def test_half_networks_work_at_half_the_resolution():
+    half, whole = (make_model(name, (3, 32, 32), 10) for name in ("wrn-10-2-half", "wrn-10-2"))
+    images = torch.rand(2, 3, 32, 32)
+    assert half.stem(images).shape == (2, 32, 16, 16) and whole.stem(images).shape == (2, 16, 32, 32)
+    assert half.groups(half.stem(images)).shape == (2, 128, 4, 4)
+
+
 def test_sizes_of_published_networks():
     """Zagoruyko and Komodakis 2016, table 4 (their 2.2 M, 36.5 M)."""
     for (depth, width), millions in {(40, 2): 2.2, (16, 4): 2.7, (28, 10): 36.5}.items():

@@ -283,12 +283,17 @@ def test_what_does_not_fit_is_said_before_most_of_the_polling(changes: dict, wor
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself
-def test_fused_layers_vote_alike_and_say_so(tmp_path):
+def test_fused_layers_vote_alike_and_say_so(tmp_path, monkeypatch):
+    fused_with, compile = [], torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda model, **how: fused_with.append(how) or compile(model, **how)
+    )
     model, images = random_model("wrn-10-1", (3, 8, 8)), random_images(3, (3, 8, 8))
     plain, fused = (
-        Smoothed(model, NOISE, batch=16, compile=compile).vote(images, plan=fixed(200, selection=10))
-        for compile in (False, True)
+        Smoothed(model, NOISE, batch=16, compile=fuse).vote(images, plan=fixed(200, selection=10))
+        for fuse in (False, True)
     )
+    assert fused_with == [{"dynamic": False, "options": {"freezing": True}}] * 2
     assert np.abs(plain.counts - fused.counts).max() <= 2 and (plain.counts > 0).sum() > 6
     assert "compiler" not in plain.software and fused.software["compiler"] == "inductor"
     with pytest.raises(InputError, match="different software cannot be added"):

@@ -177,6 +177,8 @@ def test_crops_are_moved_and_mirrored_originals():
         found.update(matches)
     assert {dy for dy, _, _ in found} == {dx for _, dx, _ in found} == set(range(2 * BORDER + 1))
     assert {flip for _, _, flip in found} == {False, True}
+    # moved to where the image is its own reflection, both are the same; in its place they differ
+    assert {flip for _, dx, flip in found if dx == BORDER} == {False, True}
 
 
 # recipes and folders ------------------------------------------------------------------------------
