@@ -27,9 +27,11 @@ model = train(recipe, load_data("digits", "train").first(405), folder, progress,
 """
 
 GRADIENTS = """
-import torch
+import weakref, torch
+import torch.distributed as dist
 from radii.processes import together
 with together(torch.device("cpu")) as processes:
+    group = weakref.ref(dist.group.WORLD)
     torch.manual_seed(0)
     layer, inputs = torch.nn.Linear(3, 2), torch.rand(7, 3)
     rows, weight = processes.share(torch.arange(7))
@@ -37,6 +39,8 @@ with together(torch.device("cpu")) as processes:
     processes.sum_gradients(layer)
     whole = torch.autograd.grad(layer(inputs).square().mean(), layer.weight)[0]
     assert torch.allclose(layer.weight.grad, whole, atol=1e-6)
+    torch.optim.SGD(layer.parameters(), 0.1).step()
+assert group() is None, "gloo's threads outlive the group, and abort the process now and then"
 """
 
 

@@ -1,5 +1,6 @@
 """Several processes that train one model: each takes a share of every batch (started by torchrun)."""
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,8 @@ def together(device: torch.device) -> Iterator[Processes]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # what is imported later would keep the group, and gloo's threads with it, until they die of Python's own end
+    importlib.import_module("torch._dynamo")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), count)
