@@ -47,5 +47,7 @@ def make_certificates(
         labels="predicted",
         shape=(3, 32, 32),
         n=100_000,
+        plan="fixed",
+        passes=100_100.0,
         data="CIFAR-10 test, every 20th image",
     )

@@ -141,6 +141,47 @@ def test_vote_leaves_images_out(work, tmp_path):
     fine("certify", votes, "--norm", "l0", "--box")  # finds the images by these words
 
 
+PLANS = {
+    "sequential": ("--radii", "l1:1/4", "--radii", 0.1, "--n-max", 400),
+    "predicted": ("--radii", 0.1, "--selection", 30, "--alpha", 0.01, "--exact", "--n-max", 400),
+    "top-k": ("--plan", "top-k", "--norm", "l1", "--radii", 0.25, "--k", 2, "--n-max", 400),
+    "two-stage": ("--plan", "two-stage", "--norm", "l1", "--n-max", 400),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_vote_by_plans_that_stop_early(work, tmp_path, name):
+    votes, options = tmp_path / "votes.parquet", PLANS[name]
+    printed = fine("vote", work.run, "--first", 15, *options, "--out", votes)
+    found = radii.load_votes(votes)
+    assert found.plan.n_max == 400 and f"{found.passes.mean():,.1f} copies on 15 images" in printed
+    assert len(set(found.counts.sum(1))) > 1
+    following = printed.split("Next: radii ")[1].split()
+    certified = fine(*following, "--norm", "l1", "--k", 2 if name == "top-k" else 1)
+    assert f"n = up to 400 ({np.ceil(found.passes.mean()):,.0f} copies on average) draws" in certified
+    known = {"noise": radii.Laplace(0.4), "shape": (1, 8, 8)}
+    if name == "sequential":
+        questions = [
+            radii.Question(norm=norm, radii=(at,), **known) for norm, at in (("l1", 0.25), ("l2", 0.1))
+        ]
+        assert found.plan == radii.sequential(*questions, n_max=400)
+        for question in questions:
+            reached = radii.certify(found, question.norm).radius >= question.radii[0]
+            assert 0 < reached.sum() < 15
+    if name == "predicted":
+        assert following[-4:] == ["--alpha", "0.01", "--labels", "predicted"]
+        question = radii.Question(norm="l2", radii=(0.1,), exact=True, **known)
+        assert found.plan == radii.sequential(question, alpha=0.01, n_max=400, selection=30)
+    if name == "top-k":
+        question = radii.Question(norm="l1", radii=(0.25,), k=2, **known)
+        assert found.plan == radii.sequential_top_k(question, n_max=400)
+    if name == "two-stage":
+        assert found.plan == radii.two_stage(norm="l1", n_max=400, **known)
+    if name in ("sequential", "two-stage"):
+        fine("report", votes, "--norm", "l1", "--k", 1, "--out", tmp_path / "report")
+        assert "up to 400 (" in (tmp_path / "report" / "index.html").read_text()
+
+
 VARIANTS = {
     "plain": ((), {}),
     "set": (("--labels", "set"), {"labels": "set"}),
@@ -291,6 +332,7 @@ def test_plan_says_what_the_plan_says():
     printed = fine("plan", "--norm", "l0", "--radii", 1, "--sigma", 2, "--noise", "laplace", "--k", 3)
     assert "a place in the top 3" in printed and "changed pixels" in printed
     assert "1/255" in fine("plan", "--norm", "linf", "--radii", 1 / 255)
+    assert fine("plan", "--radii", "linf:2/255") == fine("plan", "--norm", "linf", "--radii", 2 / 255)
 
 
 def test_help_is_worth_reading():
@@ -405,6 +447,18 @@ MISTAKES = {
     "report {votes} --norm l2 --k 1 --out {run}/metrics.csv": "{run}/metrics.csv",
     "data dgits": "did you mean 'digits'?",
     "data cifar10 --data-dir {broken}/cifar": "it has 3073",
+    "vote {run} --radii 0.1 --n 5 --out {new}": "--n has no meaning for the plan sequential",
+    "vote {run} --n-max 50 --out {new}": "--n-max has no meaning for the plan fixed",
+    "vote {run} --plan fixed --radii 1 --out {new}": "--radii has no meaning for the plan fixed",
+    "vote {run} --plan two-stage --selection 9 --out {new}": "--selection has no meaning for the plan two-stage",
+    "vote {run} --plan top-k --out {new}": "the plan top-k needs to know what to certify: give radii",
+    "vote {run} --plan top-k --radii l1:1 --radii 0.1 --out {new}": "in one norm; got l1, l2",
+    "vote {run} --plan sequentail --out {new}": "did you mean 'sequential'?",
+    "vote {run} --radii x --out {new}": "for example 0.5 or linf:2/255; got 'x'",
+    "vote {run} --radii l1:1/0 --out {new}": "got 'l1:1/0'",
+    "vote {run} --radii l9:1 --out {new}": "unknown norm 'l9'",
+    "vote {run} --radii 0.9 --n-max 20 --out {new}": "take at least",
+    "plan --radii l1:1 --radii 1": "one norm at a time; got radii in l1, l2",
     "plan": "missing option '--radii'",
     "plan --radii 0.25 --p 1.1": "p is a probability, from 0 to 1",
     "plan --radii 0.25 --sigma 0.1 --n-max 100": "take at least",

@@ -7,6 +7,7 @@ from scipy.special import ndtr, ndtri
 import radii
 from radii import Question, certified_radius, sequential
 from radii.errors import InputError
+from radii.lattice import distance
 
 SHAPE = (3, 8, 8)
 SIGMA = 0.25
@@ -30,7 +31,7 @@ def test_a_level_is_where_the_radius_begins(name: str, norm: str, k: int) -> Non
     levels = np.array(Question(noise, norm, tuple(wanted), SHAPE, k=k).levels())
     at = certified_radius(noise, norm, levels, k=k, shape=SHAPE)
     below = certified_radius(noise, norm, levels - 1e-8, k=k, shape=SHAPE)
-    assert np.all(at >= np.array(wanted) * (1 - 2e-12)) and np.all(below < wanted)
+    assert np.all(at >= np.array(wanted)) and np.all(below < wanted)
     assert np.all(np.diff(levels) > 0)
     if k == 1 and norm != "l0":
         np.testing.assert_allclose(levels, [0.6, 0.8, 0.9], atol=1e-8)
@@ -43,8 +44,8 @@ def test_levels_in_closed_form(k: int) -> None:
     def level(noise: radii.Noise, norm: str) -> np.ndarray:
         return np.array(Question(noise, norm, tuple(r), SHAPE, k=k).levels())
 
-    for norm, distance in (("l2", r), ("linf", r * np.sqrt(192))):
-        closed = ndtr(ndtri(least) + distance / SIGMA)
+    for norm, farthest in (("l2", r), ("linf", r * np.sqrt(192))):
+        closed = ndtr(ndtri(least) + farthest / SIGMA)
         if closed.max() < 1 - 1e-12:
             found = level(radii.Gaussian(SIGMA), norm)
             np.testing.assert_allclose(found, closed, rtol=1e-9)
@@ -52,6 +53,29 @@ def test_levels_in_closed_form(k: int) -> None:
     np.testing.assert_allclose(
         level(radii.Uniform(SIGMA), "l1"), least + r / (2 * SIGMA * np.sqrt(3)), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("name,norm", PAIRS)
+def test_lattice_noise_asks_for_a_little_more(name: str, norm: str) -> None:
+    noise = radii.make_noise(name, 3.0 if norm == "l0" else SIGMA)
+    usual, exact = (
+        np.array(Question(noise, norm, tuple(asked(noise, norm)), SHAPE, exact=how).levels())
+        for how in (False, True)
+    )
+    np.testing.assert_allclose(exact - usual, distance(noise, 192), rtol=1e-3)
+
+
+def test_questions_share_their_levels() -> None:
+    def one(norm: str, *radii_: float) -> Question:
+        return Question(radii.Gaussian(SIGMA), norm, radii_, (1, 1, 1))
+
+    # one feature: every norm is the same, to rounding
+    plan = sequential(one("l2", 0.1, 0.3), one("linf", 0.2), one("l1", 0.1, 0.3))
+    assert len(plan.levels) == 3
+    assert max(one("l1", 0.1, 0.3).levels()) <= plan.levels[-1]
+    np.testing.assert_allclose(plan.levels, ndtr(np.array([0.1, 0.2, 0.3]) / SIGMA), rtol=1e-8)
+    with pytest.raises(InputError, match="needs a question"):
+        sequential()
 
 
 def test_units_of_l0() -> None:

@@ -64,7 +64,7 @@ def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
     # exactly, draw by draw, by someone who never gives up
     alpha, n_max = 0.05, 90
     question = Question(NOISE, "l2", (true_radius(np.array(p), 1) * (1 + 1e-9),), SHAPE)
-    plan = TopK(0.6, alpha=alpha, n_max=n_max)
+    plan = TopK(0.6, "l2", (0.1,), alpha=alpha, n_max=n_max)
     law, error, shares = (
         np.zeros((n_max + 1, n_max + 1)),
         0.0,
@@ -101,7 +101,7 @@ def test_all_of_alpha_at_every_look_is_caught() -> None:
     "level,n_max", [(0.55, 100_000), (0.84, 20_000), (0.9986, 20_000), (0.8, 60), (0.8, 100)]
 )
 def test_looks_share_the_error(alpha: float, level: float, n_max: int) -> None:
-    plan = TopK(level, alpha=alpha, n_max=n_max)
+    plan = TopK(level, "l2", (0.1,), alpha=alpha, n_max=n_max)
     spent = plan.shares[plan.shares > 0] / alpha
     assert spent.sum() <= 1 and spent.sum() == pytest.approx(1)
     assert plan.shares[-1] > 0 and plan.looks[-1] == n_max
@@ -115,7 +115,7 @@ def test_looks_share_the_error(alpha: float, level: float, n_max: int) -> None:
 
 
 def test_bounds_are_two_event_bounds_at_the_share_of_the_look() -> None:
-    plan = TopK(0.8, k=2, alpha=0.01, n_max=2000)
+    plan = TopK(0.8, "l2", (0.1,), k=2, alpha=0.01, n_max=2000)
     looks = plan.looks[:6]
     counts = np.stack([np.array([n - n // 5 - n // 9, n // 5, n // 9, 0]) for n in looks])
     lower, rivals = plan.bounds(counts, np.zeros(6, dtype=int))
@@ -159,7 +159,7 @@ def test_who_is_hopeless_is_given_up_and_who_is_not_goes_on() -> None:
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_hopes_are_on_the_other_side_of_the_counts(k: int) -> None:
-    plan = TopK(0.7, k=k)
+    plan = TopK(0.7, "l2", (0.1,), k=k)
     counts = np.random.default_rng(0).multinomial(int(plan.looks[8]), [0.5, 0.2, 0.15, 0.1, 0.05], 200)
     label = np.zeros(200, dtype=int)
     (lower, rivals), (high, low) = plan.bounds(counts, label), plan.hopes(counts, label)
@@ -204,4 +204,4 @@ def test_the_label_has_half_of_the_error_to_reach_the_largest_radius() -> None:
 )
 def test_refuses(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        TopK(**{"level": 0.84134, **arguments})
+        TopK(**{"level": 0.84134, "norm": "l2", "radii": (0.1,), **arguments})

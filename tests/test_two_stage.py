@@ -21,7 +21,7 @@ def gaussian(sigma: float) -> Reach:
     return lambda lower: sigma * np.maximum(ndtri(lower), 0)
 
 
-PLAN = TwoStage(4e-7)
+PLAN = TwoStage(4e-7, "l2")
 FRESH = PLAN.fresh_draws(gaussian(0.25))
 
 
@@ -43,21 +43,21 @@ def test_the_number_of_draws_is_the_best_one(failures: int) -> None:
 def test_the_number_of_draws_follows_the_price() -> None:
     assert FRESH[0] == 100_000 and np.all(FRESH[500:] == 0) and np.all(FRESH[:400] > 5000)
     assert np.all(np.diff(FRESH[:460]) <= 0)
-    cheap, dear = (TwoStage(price).fresh_draws(gaussian(0.25)) for price in (1e-12, 1.0))
+    cheap, dear = (TwoStage(price, "l2").fresh_draws(gaussian(0.25)) for price in (1e-12, 1.0))
     # a draw that costs nothing is taken wherever a radius can be hoped for
     assert np.all(cheap[:450] == 100_000) and np.all(dear == 0)
     prices = [1e-7, 4e-7, 2e-6, 1e-5]
-    tables = [TwoStage(price).fresh_draws(gaussian(0.25)) for price in prices]
+    tables = [TwoStage(price, "l2").fresh_draws(gaussian(0.25)) for price in prices]
     for p in (0.6, 0.9, 0.999):
-        draws = [TwoStage(1.0).operating(p, table, (0.5,)).passes for table in tables]
-        mean = [TwoStage(1.0).mean_radius(p, table, gaussian(0.25)) for table in tables]
+        draws = [TwoStage(1.0, "l2").operating(p, table, (0.5,)).passes for table in tables]
+        mean = [TwoStage(1.0, "l2").mean_radius(p, table, gaussian(0.25)) for table in tables]
         assert np.all(np.diff(draws) < 0) and np.all(np.diff(mean) < 0)
 
 
 def test_a_thousandth_of_the_radius_costs_most_of_the_draws() -> None:
     # sigma .25 at the price of the default: a third to a quarter of the draws, within a few percent
     for p, share, kept in ((0.9, 0.2, 0.97), (0.99, 0.3, 0.98), (0.999, 0.7, 0.99)):
-        always = TwoStage(1.0).mean_radius(p, np.full(1001, 100_000), gaussian(0.25))
+        always = TwoStage(1.0, "l2").mean_radius(p, np.full(1001, 100_000), gaussian(0.25))
         assert PLAN.operating(p, FRESH, (0.5,)).passes < share * 101_000
         assert PLAN.mean_radius(p, FRESH, gaussian(0.25)) > kept * always
 
@@ -77,7 +77,7 @@ def missed(
     return float(total)
 
 
-SMALL = TwoStage(2e-4, pilot=100, n_max=400, alpha=0.05)
+SMALL = TwoStage(2e-4, "l2", pilot=100, n_max=400, alpha=0.05)
 AT = np.linspace(0.51, 0.995, 98)
 
 
@@ -140,7 +140,7 @@ def test_the_price_follows_the_size_of_radii() -> None:
             tables = []
             for sigma in (0.25, 1.0):
                 plan = two_stage(noise(sigma), norm, shape=SHAPE, n_max=2000)
-                tables.append(fresh_draws(plan, noise(sigma), norm, np.arange(0, 1001, 50), shape=SHAPE))
+                tables.append(fresh_draws(plan, noise(sigma), np.arange(0, 1001, 50), shape=SHAPE))
             np.testing.assert_array_equal(*tables)
             assert tables[0].max() == 2000 and tables[0].min() == 0
     assert two_stage(radii.Gaussian(0.25), "l2", shape=SHAPE).price == pytest.approx(4e-7)
@@ -150,14 +150,14 @@ def test_the_price_follows_the_size_of_radii() -> None:
 def test_numbers_of_draws_are_looked_up() -> None:
     noise = radii.Gaussian(0.25)
     plan = two_stage(noise, "l2", shape=SHAPE)
-    found = fresh_draws(plan, noise, "l2", np.array([0, 3, 900, 3]), shape=SHAPE)
+    found = fresh_draws(plan, noise, np.array([0, 3, 900, 3]), shape=SHAPE)
     assert found.tolist() == [100_000, FRESH[3], 0, FRESH[3]]
     # labels far from the first place can be sure to be among the first three
-    top_3 = fresh_draws(plan, noise, "l2", np.array([600]), shape=SHAPE, k=3)
+    top_3 = fresh_draws(two_stage(noise, "l2", shape=SHAPE, k=3), noise, np.array([600]), shape=SHAPE)
     assert top_3[0] > 5000 and FRESH[600] == 0
     for wrong in (np.array([1001]), np.array([-1]), np.array([0.5])):
         with pytest.raises(InputError, match="failures must be whole numbers from 0 to 1000"):
-            fresh_draws(plan, noise, "l2", wrong, shape=SHAPE)
+            fresh_draws(plan, noise, wrong, shape=SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_numbers_of_draws_are_looked_up() -> None:
 )
 def test_refuses(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        TwoStage(**{"price": 1e-6, **arguments})
+        TwoStage(**{"price": 1e-6, "norm": "l2", **arguments})
 
 
 def test_sizes_reach_both_ends() -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from radii.designs import Fixed, Sequential, TopK
 from radii.errors import InputError, check_name, missing_extra
 from radii.intervals import METHODS, bounds, check_alpha, check_k
 from radii.lattice import distance
 from radii.noises import Noise
 from radii.norms import inner_radius
 from radii.radius import certified_radius, confirmed
-from radii.votes import Votes
+from radii.votes import Votes, plan_name
 
 LABELS = ("true", "predicted", "set")
 
@@ -25,7 +26,9 @@ class Certificates:
     `label`, `radius`, `abstained`, `lower`, `index`: arrays `(images,)`; `true_label` too, or None. With
     `labels="set"`, `label` is `(images, k)`: a whole set of labels that stays the top k. `radius` is in image
     units (l1, l2, linf) or in whole changed units (l0), 0.0 where nothing is certified. `abstained` marks the
-    images whose label could not even be confirmed without any perturbation.
+    images whose label could not even be confirmed without any perturbation. `n`: draws of each image, or the most
+    that one could have under a `plan` that is not "fixed"; `passes`: how often the model was asked about an image, on
+    average.
 
     Guarantee: for each image, with probability at least `1 - alpha` over the draws, no perturbation of norm at
     most `radius` pushes `label` out of the `k` most probable labels of the smoothed classifier.
@@ -46,6 +49,8 @@ class Certificates:
     labels: str
     shape: tuple[int, ...]
     n: int
+    plan: str
+    passes: float
     data: str
 
     def __len__(self) -> int:
@@ -87,7 +92,7 @@ def certify(
     k: int = 1,
     alpha: float = 1e-3,
     labels: str | np.ndarray = "true",
-    method: str = "two-event",
+    method: str | None = None,
     unit: str = "feature",
     images: np.ndarray | None = None,
 ) -> Certificates:
@@ -96,7 +101,10 @@ def certify(
     labels: "true", the labels in the votes (certified accuracy); "predicted", the label that the separate
     selection draws chose (deployment; certificates of an unknown truth); "set", the whole predicted top-k set at
     once; or an array `(images,)` of labels chosen without looking at these counts. `method` is one of
-    `radii.bounds`; `unit` and `images` refine l0 as in `radii.certified_radius`.
+    `radii.bounds`, by default "two-event"; `unit` and `images` refine l0 as in `radii.certified_radius`.
+
+    The looks of a sequential plan have settled labels, `alpha` and method, and those of `radii.TopK` settle `k`:
+    anything else is an error.
 
     Guarantee: that of `Certificates`, for each image by itself. Images outside the chosen label's reach come back
     abstained with radius 0.
@@ -105,22 +113,24 @@ def certify(
         raise InputError(f"certify takes votes, as radii.load_votes gives them from a file; got {votes!r}")
     check_k(k, len(votes.classes))
     check_alpha(alpha)
-    check_name("method", method, METHODS)
+    method = settled(votes, labels, k, alpha, method)
     check_complete(votes)
     chosen, source = choose_labels(votes, labels, k)
     members = chosen.reshape(len(votes), -1)
     # every member of a set must keep its place at once: their errors add
     each = alpha / members.shape[1]
-    check_reach(votes.n, k, each, method, len(votes.classes))
+    if votes.certified is None:
+        check_reach(votes.n, k, each, method, len(votes.classes))
     radius, lower, abstained = [], [], []
     for member in members.T:
         low, rivals = ideal_bounds(votes, member, k=k, alpha=each, method=method)
         reach = certified_radius(
             votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
         )
+        reach = np.maximum(reach, radius_at_looks(votes, norm, unit))
         radius.append(reach)
         lower.append(low)
-        abstained.append(~confirmed(low, rivals))
+        abstained.append(~confirmed(low, rivals) & (reach == 0))
     return Certificates(
         label=chosen,
         radius=np.min(radius, axis=0),
@@ -137,6 +147,8 @@ def certify(
         labels=source,
         shape=votes.shape,
         n=votes.n,
+        plan=plan_name(votes.plan),
+        passes=float(votes.passes.mean()),
         data=votes.data,
     )
 
@@ -144,12 +156,57 @@ def certify(
 def ideal_bounds(
     votes: Votes, label: np.ndarray, *, k: int, alpha: float, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`radii.bounds` for the law that the rules are about: lattice noise is only near to it, and that is paid for."""
-    lower, rivals = bounds(votes.counts, label, k=k, alpha=alpha, method=method)
-    if not votes.exact:
-        return lower, rivals
-    slack = distance(votes.noise, math.prod(votes.shape))
-    return np.maximum(lower - slack, 0), np.minimum(rivals + slack, 1)
+    """Bounds as of `radii.bounds`, by the plan of the votes, for the law of noise that the rules are about."""
+    if isinstance(votes.plan, Sequential):
+        assert votes.certified is not None
+        lower, rivals = votes.plan.lower(votes.certified), None
+    elif isinstance(votes.plan, TopK):
+        lower, rivals = votes.plan.bounds(votes.counts, label)
+    else:
+        drawn = votes.counts.any(axis=1)
+        lower, rivals = np.zeros(len(votes)), np.ones((len(votes), k))
+        lower[drawn], rivals[drawn] = bounds(
+            votes.counts[drawn], label[drawn], k=k, alpha=alpha, method=method
+        )
+    if votes.exact:
+        lower, rivals = ideal(votes.noise, votes.shape, lower, rivals)
+    return lower, np.arange(1, k + 1) / k * (1 - lower)[:, None] if rivals is None else rivals
+
+
+def ideal(
+    noise: Noise, shape: tuple[int, ...], lower: np.ndarray, rivals: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Bounds under the ideal law of the noise, from bounds under lattice noise: it is near, and that is paid for."""
+    slack = distance(noise, math.prod(shape))
+    return np.maximum(lower - slack, 0), None if rivals is None else np.minimum(rivals + slack, 1)
+
+
+def radius_at_looks(votes: Votes, norm: str, unit: str) -> np.ndarray:
+    """The radius that the looks of a plan with bounds on rivals certified, if it is one in this norm; else 0."""
+    plan = votes.plan
+    if not isinstance(plan, TopK) or (plan.norm, plan.unit) != (norm, unit):
+        return np.zeros(len(votes))
+    assert votes.certified is not None
+    return np.array([0.0, *plan.radii])[votes.certified]
+
+
+def settled(votes: Votes, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    """The method by which these votes are certified; refuses what a sequential plan has settled otherwise."""
+    plan = votes.plan
+    if not isinstance(plan, Sequential | TopK):
+        return check_name("method", method or METHODS[0], METHODS)
+    usual = "label" if isinstance(plan, Sequential) else "two-event"
+    asked = {"labels": labels, "alpha": alpha, "method": usual if method is None else method}
+    held = {"labels": votes.watched, "alpha": plan.alpha, "method": usual}
+    if isinstance(plan, TopK):
+        asked, held = asked | {"k": k}, held | {"k": plan.k}
+    for name, value in held.items():
+        if not isinstance(asked[name], type(value)) or asked[name] != value:
+            raise InputError(
+                f"the looks at these votes settled {name} = {value!r}, not {asked[name]!r}: "
+                "certify so, or draw votes by another plan"
+            )
+    return usual
 
 
 def converted(certificates: Certificates, norm: str) -> Certificates:
@@ -165,7 +222,7 @@ def converted(certificates: Certificates, norm: str) -> Certificates:
 
 def check_complete(votes: Votes) -> None:
     """Refuse a part of the draws: who certifies parts until one succeeds has looked too often."""
-    if not votes.complete:
+    if isinstance(votes.plan, Fixed) and not votes.complete:
         raise InputError(
             f"these votes hold {votes.n} of the {votes.plan.n} draws that were planned: add the other parts first"
         )

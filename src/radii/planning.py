@@ -1,17 +1,21 @@
 """Plans for radii: what a sampling plan must show of a probability so that a radius follows, and what it will cost."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from radii.certificates import reachable_radius
-from radii.designs import Anytime, Sequential, TopK, TwoStage
+from radii.certificates import ideal, reachable_radius
+from radii.designs import PLANS, Anytime, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.designs.paths import least_draws, most_failures
-from radii.errors import InputError
+from radii.errors import InputError, check_name
 from radii.intervals import check_k
 from radii.noises import Noise
 from radii.norms import Ball
-from radii.radius import certified_radius, check_bounds, margin
+from radii.radius import certified_radius, check_bounds, confirmed, margin
+
+SAME = 1e-9
+"""Levels that differ by less are one."""
 
 USUAL_PRICE = 1.6e-6
 """In radii of the usual size (sigma, for Gaussian noise and l2) for each draw."""
@@ -21,7 +25,8 @@ USUAL_PRICE = 1.6e-6
 class Question:
     """Does the label of an image stay in the top `k` within each of `radii`, which rise, in `norm`, under `noise`?
 
-    `shape` is that of one image; `unit` says what l0 counts, as in `radii.certified_radius`.
+    `shape` is that of one image; `unit` says what l0 counts, as in `radii.certified_radius`. `exact`: the noise is
+    drawn on a lattice, as `radii.Smoothed` does on request, and what that costs is paid for.
     """
 
     noise: Noise
@@ -30,6 +35,7 @@ class Question:
     shape: tuple[int, ...]
     k: int = 1
     unit: str = "feature"
+    exact: bool = False
 
     def __post_init__(self) -> None:
         check_k(self.k)
@@ -39,12 +45,12 @@ class Question:
     def levels(self) -> tuple[float, ...]:
         """The label's probability from which on each radius is certified by it alone: `lower(level, r) > 1 / (k + 1)`.
 
-        Guarantee: a probability, or a lower bound, at or above the level gives the radius
-        (docs/math/certificates.md); the test was seen to hold at the level.
+        Guarantee: a lower bound at or above the level gives the radius by `certified_radius`, which was seen
+        (docs/math/certificates.md).
         """
         at = np.array(self.radii)
         low, high = np.full(len(at), 1 / (self.k + 1)), np.full(len(at), np.nextafter(1, 0))
-        if not (certain := self.holds(high, None, at)).all():
+        if not (certain := self.reach(high) >= at).all():
             raise InputError(
                 f"{self.noise.name} noise of sigma {self.noise.sigma:g} certifies no {self.norm} radius of "
                 f"{at[~certain][0]:g}, however sure the label: ask for a smaller one"
@@ -53,13 +59,28 @@ class Question:
             middle = (low + high) / 2
             enough = self.holds(middle, None, at)
             low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        # the search for the radius ends a little before the one at which the test fails
+        more = 2.0**-50
+        while (short := self.reach(high) < at).any():
+            high = np.where(short, np.minimum(high + more, np.nextafter(1, 0)), high)
+            more *= 2
         return tuple(high.tolist())
+
+    def reach(self, lower: np.ndarray) -> np.ndarray:
+        """The radius that a lower bound on the label's probability gives by itself, `(n,)` to `(n,)`."""
+        known = {"k": self.k, "shape": self.shape, "unit": self.unit}
+        return certified_radius(self.noise, self.norm, self._paid(lower, None)[0], **known)  # type: ignore[arg-type]
 
     def holds(self, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray) -> np.ndarray:
         """Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
-        lower, rivals = check_bounds(lower, rivals, self.k)
+        lower, rivals = check_bounds(*self._paid(lower, rivals), self.k)
         family = self.noise.trade_offs(Ball(self.norm, self.shape, self.unit))
-        return margin(family, lower, rivals, radius) > 0
+        found = confirmed(lower, rivals)
+        found[found] = margin(family, lower[found], rivals[found], radius[found]) > 0
+        return found
+
+    def _paid(self, lower: np.ndarray, rivals: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        return ideal(self.noise, self.shape, lower, rivals) if self.exact else (lower, rivals)
 
     def farthest(self, n: int, alpha: float) -> float:
         """The largest radius that the label alone can get from `n` draws, when they are unanimous."""
@@ -88,22 +109,35 @@ def check_radii(radii: object, norm: str) -> tuple[float, ...]:
 
 
 def sequential(
-    question: Question, *, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1
+    *questions: Question, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1, selection: int = 0
 ) -> Sequential:
-    """The plan that answers `question` for each image from the votes of its label alone, with few draws.
+    """The plan that answers all `questions` for each image from the votes of its label alone, with few draws.
+
+    The label is the true one, or, with `selection` above 0, the one that at most so many separate draws show.
 
     Guarantee: for each image, with probability at least `1 - alpha` over the draws, no radius is certified that the
-    label's probability does not give; that there are several radii costs nothing.
+    label's probability does not give; that there are several radii, norms and k costs nothing.
     """
-    return Sequential(question.reachable_levels(n_max, alpha), alpha=alpha, n_max=n_max, batch=batch)
+    if not questions:
+        raise InputError("a sequential plan needs a question: which radii?")
+    found = np.unique([level for one in questions for level in one.reachable_levels(n_max, alpha)])
+    # who reaches the larger of two levels that agree to rounding has both
+    apart = np.append(np.diff(found) > SAME, True)
+    return Sequential(tuple(found[apart]), alpha=alpha, n_max=n_max, batch=batch, selection=selection)
 
 
 def sequential_top_k(
-    question: Question, *, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1
+    question: Question,
+    *,
+    alpha: float = 1e-3,
+    n_max: int = 100_000,
+    batch: int = 1,
+    selection: int = 0,
 ) -> TopK:
     """The plan that answers `question` with bounds on the rivals, too; what its looks say, says `judge`."""
     found = question.reachable_levels(n_max, alpha / 2)
-    return TopK(found[0], k=question.k, alpha=alpha, n_max=n_max, batch=batch)
+    asked = {"norm": question.norm, "radii": question.radii, "k": question.k, "unit": question.unit}
+    return TopK(found[0], **asked, alpha=alpha, n_max=n_max, batch=batch, selection=selection)  # type: ignore[arg-type]
 
 
 def judge(
@@ -126,6 +160,44 @@ def judge(
     return now, done | hopeless | (np.sum(counts, axis=1) == plan.n_max)
 
 
+def choose(
+    name: str,
+    noise: Noise,
+    radii: Mapping[str, Sequence[float]],
+    *,
+    shape: tuple[int, ...],
+    norm: str,
+    k: int,
+    unit: str,
+    exact: bool,
+    alpha: float,
+    n_max: int,
+    selection: int,
+) -> Plan:
+    """The plan `name`, one of `radii.designs.PLANS`, for these radii by norm; for `norm` itself without any.
+
+    `unit` is what l0 counts. A fixed plan takes `n_max` draws of every image.
+    """
+    check_name("sampling plan", name, PLANS)
+    most = {"alpha": alpha, "n_max": n_max}
+    if name == "fixed":
+        return Fixed(n_max, selection)
+    if name == "two-stage":
+        refined = unit if norm == "l0" else "feature"
+        return two_stage(noise, norm, shape=shape, k=k, unit=refined, **most)  # type: ignore[arg-type]
+    if not radii:
+        raise InputError(f"the plan {name} needs to know what to certify: give radii")
+    questions = [
+        Question(noise, one, tuple(at), shape, k, unit if one == "l0" else "feature", exact)
+        for one, at in radii.items()
+    ]
+    if name == "sequential":
+        return sequential(*questions, **most, selection=selection)  # type: ignore[arg-type]
+    if len(questions) > 1:
+        raise InputError(f"the plan top-k certifies radii in one norm; got {', '.join(radii)}")
+    return sequential_top_k(questions[0], **most, selection=selection)  # type: ignore[arg-type]
+
+
 def anytime(*, alpha: float = 1e-3, n_max: int = 100_000) -> Anytime:
     """The plan that may be stopped at any moment; it is at its best at `n_max` draws."""
     return Anytime(alpha=alpha, n_max=n_max)
@@ -136,31 +208,23 @@ def two_stage(
     norm: str,
     *,
     shape: tuple[int, ...],
+    k: int = 1,
     unit: str = "feature",
     price: float | None = None,
     n_max: int = 100_000,
     alpha: float = 1e-3,
 ) -> TwoStage:
-    """The plan for the radius itself; by default a draw must earn 1.6e-6 of a radius of the usual size."""
+    """The plan for the top-k radius itself; by default a draw must earn 1.6e-6 of a radius of the usual size."""
     if price is None:
         price = USUAL_PRICE * noise.trade_offs(Ball(norm, shape, unit)).start
-    return TwoStage(price, n_max=n_max, alpha=alpha)
+    return TwoStage(price, norm, k, n_max=n_max, alpha=alpha, unit=unit)
 
 
-def fresh_draws(
-    plan: TwoStage,
-    noise: Noise,
-    norm: str,
-    failures: np.ndarray,
-    *,
-    shape: tuple[int, ...],
-    k: int = 1,
-    unit: str = "feature",
-) -> np.ndarray:
+def fresh_draws(plan: TwoStage, noise: Noise, failures: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
     """How many fresh draws each image is worth, `(images,)`, from how often its label failed in the pilot."""
 
     def reach(lower: np.ndarray) -> np.ndarray:
-        return certified_radius(noise, norm, lower, k=k, shape=shape, unit=unit)
+        return certified_radius(noise, plan.norm, lower, k=plan.k, shape=shape, unit=plan.unit)
 
     failures = np.asarray(failures)
     known = failures.dtype.kind in "iu" and bool(((failures >= 0) & (failures <= plan.pilot)).all())

@@ -3,14 +3,16 @@
 import copy
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from radii.agenda import Agenda, Copies
 from radii.data.base import DataSet
 from radii.devices import check_compiler
 from radii.errors import InputError
@@ -61,23 +63,16 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Noisy copies to make of every image: draws `first` to `stop - 1` of one purpose under one seed.
+class Law:
+    """How noisy copies are made: under one seed, for one purpose, besides selection.
 
     `exact`: the noise is rounded to a lattice on which it can be added without rounding to images that are bytes.
     """
 
     noise: Noise
     seed: int
-    purpose: str
-    first: int
-    stop: int
+    purpose: str = "bound"
     exact: bool = False
-
-    @property
-    def each(self) -> int:
-        """Copies of each image."""
-        return self.stop - self.first
 
 
 def examples_of(data: DataSet) -> Examples:
@@ -131,59 +126,76 @@ def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = Fal
     return lambda noisy: own(noisy.to(first.device, dtype, memory_format=layout))
 
 
-def count(ask: Ask, examples: Examples, draws: Draws, rows: int, report: Callable[[int], None]) -> np.ndarray:
-    """How often each class wins for each image, int64 `(images, classes)`, in micro-batches of `rows` copies."""
-    counts: Tensor | None = None
+def poll(
+    ask: Ask, examples: Examples, law: Law, agenda: Agenda, rows: int, report: Callable[[int], None]
+) -> None:
+    """Follow the agenda to its end, in micro-batches of `rows` copies; `report` is told how many were used."""
+    started = False
     with torch.inference_mode():
-        for numbers, noisy in noisy_batches(examples, draws, rows):
+        for copies, noisy in noisy_batches(examples, law, agenda, rows):
             logits = ask(torch.from_numpy(noisy))
-            if counts is None:
+            if not started:
                 classes = _classes(logits, rows)
                 examples.check_classes(classes)
-                counts = torch.zeros(len(examples), classes, dtype=torch.int64, device=logits.device)
-            logits = logits[: len(numbers)]
-            if not torch.isfinite(logits).all():
-                raise _not_finite(logits, examples.index[numbers])
-            images = torch.from_numpy(numbers).to(logits.device)
-            counts.index_put_((images, logits.argmax(1)), counts.new_ones(()), accumulate=True)
-            report(len(numbers))
-    assert counts is not None
-    return counts.cpu().numpy()
+                agenda.start(classes)
+                started = True
+            logits = logits[: len(copies)]
+            # one transfer: what is not finite is no class
+            winners = logits.argmax(1).masked_fill_(~torch.isfinite(logits).all(1), -1).cpu().numpy()
+            if (winners < 0).any():
+                raise _not_finite(examples.index[copies.rows[winners < 0][0]])
+            agenda.record(copies, winners)
+            report(len(copies))
 
 
-def noisy_batches(examples: Examples, draws: Draws, rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Micro-batches of noisy copies: rows of their images `(used,)`, and copies `(rows, *shape)`, reused.
+def noisy_batches(
+    examples: Examples, law: Law, agenda: Agenda, rows: int
+) -> Iterator[tuple[Copies, np.ndarray]]:
+    """Micro-batches: which copies, and their images with noise `(rows, *shape)`, reused, the last rows left over.
 
-    All copies of the first image come first. The last micro-batch is filled up with whatever was there.
+    The answers to one must be on the agenda before the next is asked for.
     """
-    total = len(examples) * draws.each
-    starts = iter(range(0, total, rows))
-    buffers = [np.zeros((rows, *examples.shape), dtype=np.float32) for _ in range(WORKERS + 1)]
+    free = deque(np.zeros((rows, *examples.shape), dtype=np.float32) for _ in range(WORKERS + 1))
+    waiting: deque[tuple[Copies, np.ndarray, Future]] = deque()
     with ThreadPoolExecutor(WORKERS) as pool:
+        while True:
+            # part of a micro-batch is worth its time only when nothing else can be done meanwhile
+            while free and (copies := agenda.take(rows, whole=bool(waiting))):
+                buffer = free.popleft()
+                waiting.append((copies, buffer, pool.submit(_fill, buffer, examples, law, copies)))
+            if not waiting:
+                return
+            copies, buffer, filled = waiting.popleft()
+            filled.result()
+            yield copies, buffer
+            free.append(buffer)
 
-        def fill(buffer: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
-            return _fill(buffer, examples, draws, np.arange(start, min(start + rows, total))), buffer
 
-        waiting = [pool.submit(fill, buffer, start) for buffer, start in zip(buffers, starts, strict=False)]
-        while waiting:
-            numbers, buffer = waiting.pop(0).result()
-            yield numbers, buffer
-            for start in itertools.islice(starts, 1):
-                waiting.append(pool.submit(fill, buffer, start))
-
-
-def _fill(buffer: np.ndarray, examples: Examples, draws: Draws, copies: np.ndarray) -> np.ndarray:
-    """Noisy copies number `copies` into the first rows of the buffer; the rows of their images."""
-    numbers = copies // draws.each
-    pairs = examples.index[numbers].tolist(), (draws.first + copies % draws.each).tolist()
-    stream, shape = Stream(draws.seed, draws.purpose).at(*pairs), (len(copies), *examples.shape)
+def _fill(buffer: np.ndarray, examples: Examples, law: Law, copies: Copies) -> None:
+    """Noisy copies into the first rows of the buffer."""
     noisy = buffer[: len(copies)]
-    if draws.exact:
-        np.add(examples.images[numbers], draw_levels(draws.noise, stream, shape), out=noisy)
+    images = examples.images[copies.rows] if law.exact else examples.clean(copies.rows)
+    np.add(images, _noise(examples, law, copies), out=noisy)
+    if law.exact:
         np.divide(noisy, np.float32(GREY_LEVELS), out=noisy)
-    else:
-        np.add(examples.clean(numbers), draws.noise.draw(stream, shape), out=noisy)
-    return numbers
+
+
+def _noise(examples: Examples, law: Law, copies: Copies) -> np.ndarray:
+    """The noise of each copy, `(copies, *shape)`, in grey levels on the lattice if it is exact."""
+
+    def drawn(purpose: str, mine: np.ndarray) -> np.ndarray:
+        pairs = examples.index[copies.rows[mine]].tolist(), copies.draws[mine].tolist()
+        stream, shape = Stream(law.seed, purpose).at(*pairs), (len(pairs[0]), *examples.shape)
+        return draw_levels(law.noise, stream, shape) if law.exact else law.noise.draw(stream, shape)
+
+    parts = {"select": copies.selects, law.purpose: ~copies.selects}
+    for purpose, mine in parts.items():
+        if mine.all():
+            return drawn(purpose, mine)
+    noise = np.empty((len(copies), *examples.shape), dtype=np.float32)
+    for purpose, mine in parts.items():
+        noise[mine] = drawn(purpose, mine)
+    return noise
 
 
 def _classes(logits: Tensor, rows: int) -> int:
@@ -193,10 +205,9 @@ def _classes(logits: Tensor, rows: int) -> int:
     return logits.shape[1]
 
 
-def _not_finite(logits: Tensor, index: np.ndarray) -> InputError:
-    wrong = int((~torch.isfinite(logits)).any(1).nonzero()[0, 0])
+def _not_finite(image: int) -> InputError:
     return InputError(
-        f"the model gives NaN or infinite logits on a noisy copy of image {index[wrong]}: that is no vote"
+        f"the model gives NaN or infinite logits on a noisy copy of image {image}: that is no vote"
     )
 
 

@@ -256,6 +256,20 @@ def unit_text(norm: str, unit: str) -> str:
     return f"changed {unit}s" if norm == "l0" else "image units, pixel values in [0, 1]"
 
 
+def draws_text(certificates: Iterable[Certificates]) -> str:
+    """Draws an image: `1,000`, or where a plan stops early `up to 100,000 (1,021 copies on average)`."""
+    several = list(certificates)
+    most = _ends([one.n for one in several])
+    early = [math.ceil(one.passes) for one in several if one.plan != "fixed"]
+    return f"up to {most} ({_ends(early)} copies on average)" if early else most
+
+
+def _ends(values: Sequence[int]) -> str:
+    """One number, or the smallest and the largest."""
+    least, most = min(values), max(values)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
 def guarantee(certificates: Certificates) -> str:
     """The promise of one set of certificates, in one sentence."""
     top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
@@ -280,6 +294,8 @@ def identity(certificates: Certificates) -> dict[str, Any]:
         "k": one.k,
         "alpha": one.alpha,
         "n": one.n,
+        "plan": one.plan,
+        "passes": one.passes,
         "method": one.method,
         "labels": one.labels,
         "data": one.data,

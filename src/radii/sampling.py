@@ -1,27 +1,34 @@
 """The smoothed classifier: poll a model under noise; votes to certify later, or labels at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betainc
 from torch import Tensor, nn
 
+from radii.agenda import Agenda
+from radii.certificates import Certificates, certify
 from radii.data.base import DataSet
-from radii.designs import Fixed
+from radii.designs import Fixed, Plan, Sequential, TopK, TwoStage
 from radii.devices import fitting_threads
 from radii.errors import InputError, check_name
 from radii.intervals import check_alpha
 from radii.lattice import check_range, levels_of
 from radii.models import digest
 from radii.noises import Noise
-from radii.polling import Ask, Draws, Examples, count, examples_from, examples_of, prepare
-from radii.votes import ABSTAIN, PRECISIONS, Votes, software_versions
+from radii.planning import choose
+from radii.polling import Ask, Examples, Law, examples_from, examples_of, poll, prepare
+from radii.stopping import AllAtOnce, stopping
+from radii.votes import ABSTAIN, PRECISIONS, Votes, check_plan, software_versions
 
 Progress = Callable[[int, int], object]
-"""Called as `progress(done, total)`, in noisy copies."""
+"""Called as `progress(done, total)`: in noisy copies if their number is known before, else in images."""
 
 BATCH = 128
+SELECTION = 100
+"""Separate noisy copies that predict a label, unless another number is asked for."""
+
 LEAST_ROWS = 8
 """Smaller micro-batches are padded to it: single rows would take other kernels, with other rounding."""
 
@@ -69,36 +76,70 @@ class Smoothed:
         images: Tensor | np.ndarray | DataSet,
         labels: Tensor | np.ndarray | None = None,
         *,
-        plan: Fixed,
+        plan: Plan,
         seed: int = 0,
         index: Tensor | np.ndarray | None = None,
         draws: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ) -> Votes:
-        """Votes of the model on noisy copies of each image.
+        """Votes of the model on noisy copies of each image, as many as the plan takes.
 
         `images`: `(images, *shape)` in [0, 1], or a data set, which brings its labels, positions and names.
         `index`: `(images,)`, positions in the data set, by default 0, 1, 2, ...; they choose the noise.
-        `draws`: the part [first, stop) of the plan's draws to take now; parts add up with `+`.
+        `draws`: the part [first, stop) of a fixed plan's draws to take now; parts add up with `+`.
 
         Guarantee: on one machine and with one `batch`, the same counts to the last vote however images and
         draws are split, since every call of the model has the same number of rows. Another `batch` may select
         other kernels, which can change a vote only where two logits agree to rounding error.
         """
-        if not isinstance(plan, Fixed):
-            raise InputError(f"plan must be a sampling plan, for example radii.fixed(1000); got {plan!r}")
+        check_plan(plan)
         examples = _examples(images, labels, index)
-        first, stop = draws if draws is not None else (0, plan.n)
-        if not 0 <= first < stop <= plan.n:
-            raise InputError(f"draws must be a range [first, stop) within the plan's {plan.n}; got {draws}")
-        report = _reporter(progress, len(examples) * (plan.selection + stop - first))
-        parts = {"select": (0, plan.selection), "bound": (first, stop)}
-        polled = {
-            purpose: self._count(examples, self._draws(seed, purpose, *part), report)
-            for purpose, part in parts.items()
-            if part[0] < part[1]
-        }
-        return self._votes(examples, plan, seed, (first, stop), polled)
+        return self._follow(examples, plan, seed, _part(plan, draws), progress)
+
+    def certify(
+        self,
+        images: Tensor | np.ndarray | DataSet,
+        labels: Tensor | np.ndarray | None = None,
+        *,
+        norm: str,
+        radii: Sequence[float] | None = None,
+        k: int = 1,
+        alpha: float = 1e-3,
+        method: str | None = None,
+        n_max: int = 100_000,
+        unit: str = "feature",
+        seed: int = 0,
+        index: Tensor | np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> Certificates:
+        """Vote and certify at once, with as few noisy copies as the question takes.
+
+        Is each of `radii` certified? "sequential" asks the votes of the label alone, "top-k" those of its rivals
+        too. Without radii: how large are they? "two-stage". `method="fixed"` polls every image `n_max` times, as
+        papers do. Labels are the true ones, if given, else what at most 100 separate copies predict. `images`,
+        `index` and `seed` are those of `vote`; `unit` refines l0.
+
+        Guarantee: that of `Certificates`, whichever the method.
+        """
+        examples = _examples(images, labels, index)
+        predict = examples.labels is None
+        name = method or ("two-stage" if radii is None else "sequential")
+        asked = {} if radii is None else {norm: tuple(radii)}
+        plan = choose(
+            name,
+            self.noise,
+            asked,
+            shape=examples.shape,
+            norm=norm,
+            k=k,
+            unit=unit,
+            exact=self.exact,
+            alpha=alpha,
+            n_max=n_max,
+            selection=SELECTION if predict else 0,
+        )
+        votes = self._follow(examples, plan, seed, _part(plan, None), progress)
+        return certify(votes, norm, k=k, alpha=alpha, labels="predicted" if predict else "true", unit=unit)
 
     def predict(
         self,
@@ -117,33 +158,52 @@ class Smoothed:
         """
         check_alpha(alpha)
         examples = _examples(images, None, index)
-        draws = self._draws(seed, "predict", 0, Fixed(n).n)
-        counts = self._count(examples, draws, _reporter(progress, len(examples) * n))
-        return decide(counts, alpha)
+        agenda = Agenda(AllAtOnce(0, 0, Fixed(n).n), len(examples), None)
+        self._poll(examples, seed, "predict", agenda, progress)
+        return decide(agenda.counts, alpha)
 
-    def _draws(self, seed: int, purpose: str, first: int, stop: int) -> Draws:
-        return Draws(self.noise, seed, purpose, first, stop, self.exact)
+    def _follow(
+        self,
+        examples: Examples,
+        plan: Plan,
+        seed: int,
+        part: tuple[int, int] | None,
+        progress: Progress | None,
+    ) -> Votes:
+        how = stopping(plan, self.noise, examples.shape, self.exact, part)
+        agenda = Agenda(how, len(examples), watched_labels(plan, examples.labels))
+        self._poll(examples, seed, "bound", agenda, progress)
+        return self._votes(examples, plan, seed, part, agenda)
 
-    def _count(self, examples: Examples, draws: Draws, report: Callable[[int], None]) -> np.ndarray:
+    def _poll(
+        self, examples: Examples, seed: int, purpose: str, agenda: Agenda, progress: Progress | None
+    ) -> None:
         if self.exact:
             examples = replace(examples, images=levels_of(examples.images))
         ask = prepare(self.model, self.precision, examples.shape, self.compile)
+        law, done = Law(self.noise, seed, purpose, self.exact), 0
+
+        def report(copies: int) -> None:
+            nonlocal done
+            done += copies
+            if progress is not None:
+                progress(*((done, agenda.total) if agenda.total else (agenda.finished, agenda.images)))
+
         with fitting_threads(self.model):
-            return count(ask, examples, draws, max(self.batch, LEAST_ROWS), report)
+            poll(ask, examples, law, agenda, max(self.batch, LEAST_ROWS), report)
 
     def _votes(
-        self, examples: Examples, plan: Fixed, seed: int, part: tuple[int, int], polled: dict[str, np.ndarray]
+        self, examples: Examples, plan: Plan, seed: int, part: tuple[int, int] | None, agenda: Agenda
     ) -> Votes:
-        counts = polled["bound"]
         return Votes(
-            counts=counts,
-            selection=polled.get("select", np.zeros_like(counts)),
+            counts=agenda.counts,
+            selection=agenda.selection,
             labels=examples.labels,
             index=examples.index,
             noise=self.noise,
             shape=examples.shape,
             plan=plan,
-            draws=(part,),
+            draws=(part,) if part else (),
             seed=seed,
             model=digest(self.model),
             precision=self.precision,
@@ -151,7 +211,32 @@ class Smoothed:
             data=examples.data,
             classes=examples.classes,
             software=software_versions() | ({"compiler": "inductor"} if self.compile else {}),
+            certified=agenda.certified if isinstance(plan, Sequential | TopK) else None,
         )
+
+
+def watched_labels(plan: Plan, labels: np.ndarray | None) -> np.ndarray | None:
+    """The labels that a plan looks at: the true ones, or None for those that selection draws will show.
+
+    A pilot is about the true label where it is known; where looks have selection draws, they take its place.
+    """
+    if labels is None and not plan.selection and not isinstance(plan, Fixed):
+        raise InputError(
+            "a sequential plan watches one label of each image: give labels, or a plan with selection draws"
+        )
+    return labels if isinstance(plan, TwoStage) or not plan.selection else None
+
+
+def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The draws to take of a fixed plan; no other has parts."""
+    if not isinstance(plan, Fixed):
+        if draws is not None:
+            raise InputError(f"only a fixed plan has parts of its draws: leave out draws; got {draws}")
+        return None
+    first, stop = draws if draws is not None else (0, plan.n)
+    if not 0 <= first < stop <= plan.n:
+        raise InputError(f"draws must be a range [first, stop) within the plan's {plan.n}; got {draws}")
+    return first, stop
 
 
 def decide(counts: np.ndarray, alpha: float) -> np.ndarray:
@@ -180,15 +265,3 @@ def _examples(
     if labels is not None or index is not None:
         raise InputError("a data set brings its own labels and positions: leave out labels and index")
     return examples_of(images)
-
-
-def _reporter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    done = 0
-
-    def report(copies: int) -> None:
-        nonlocal done
-        done += copies
-        if progress is not None:
-            progress(done, total)
-
-    return report

@@ -4,7 +4,7 @@ Votes are stored once; every certificate (any norm, k, alpha) is a function of t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from radii import parquet
-from radii.designs import Fixed
+from radii.designs import PLANS, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
 from radii.noises import Noise, make_noise
 from radii.norms import check_shape
@@ -47,11 +47,13 @@ class Votes:
     bound probabilities, only `selection` may choose the label that they bound. `labels`: `(images,)`, the
     true ones if known. `index`: `(images,)`, position in the data set, which is also the image's number in
     the random streams. `plan` is what was asked for as a whole; `draws` are the ranges `[first, stop)` of
-    draw numbers that `counts` holds so far. `model` is the digest of the weights. `exact`: noise was drawn on a
-    lattice, where adding it rounds nothing (docs/math/exact.md).
+    draw numbers that `counts` holds so far, of a fixed plan; any other is followed to its end, with as many draws of
+    each image as it took, from 0. `certified`: `(images,)`, how many of the levels or radii of a sequential plan its
+    looks certified, None for plans that do not look. `model` is the digest of the weights. `exact`: noise was drawn
+    on a lattice, where adding it rounds nothing (docs/math/exact.md).
 
-    Guarantee: given the model, rows of `counts` are multinomial over `n` independent draws of the noise, and
-    independent of `selection`.
+    Guarantee: given the model, draws are independent, and those of `counts` independent of `selection`. Under a
+    fixed plan, and given `selection` under one of two stages, rows of `counts` are multinomial.
     """
 
     counts: np.ndarray
@@ -60,7 +62,7 @@ class Votes:
     index: np.ndarray
     noise: Noise
     shape: tuple[int, ...]
-    plan: Fixed
+    plan: Plan
     draws: Ranges
     seed: int
     model: str
@@ -69,9 +71,11 @@ class Votes:
     data: str = ""
     classes: tuple[str, ...] = ()
     software: dict[str, str] = field(default_factory=software_versions)
+    certified: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("counts", "selection", "index", *(["labels"] if self.labels is not None else [])):
+        optional = [name for name in ("labels", "certified") if getattr(self, name) is not None]
+        for name in ("counts", "selection", "index", *optional):
             object.__setattr__(self, name, _integers(name, getattr(self, name)))
         object.__setattr__(self, "shape", check_shape(self.shape))
         object.__setattr__(self, "draws", join_ranges(self.draws))
@@ -79,21 +83,36 @@ class Votes:
         object.__setattr__(self, "classes", tuple(self.classes) or _numbered(self.counts))
         _check_identity(self)
         _check_images(self)
-        _check_counts("counts", self.counts, self.n, self)
-        _check_counts("selection", self.selection, self.plan.selection, self)
+        for name in ("counts", "selection"):
+            _check_counts(name, getattr(self, name), _possible(self, name), self)
+        _check_certified(self)
 
     def __len__(self) -> int:
         return len(self.index)
 
     @property
     def n(self) -> int:
-        """Draws per image in `counts`."""
-        return sum(stop - first for first, stop in self.draws)
+        """Draws per image in `counts`: of every image under a fixed plan, else the most that one may have."""
+        if isinstance(self.plan, Fixed):
+            return sum(stop - first for first, stop in self.draws)
+        return self.plan.n_max
+
+    @property
+    def passes(self) -> np.ndarray:
+        """How often the model was asked about each image, `(images,)`."""
+        return self.counts.sum(axis=1) + self.selection.sum(axis=1)
 
     @property
     def complete(self) -> bool:
         """Whether every draw of the plan is there."""
-        return self.draws == ((0, self.plan.n),)
+        return not isinstance(self.plan, Fixed) or self.draws == ((0, self.plan.n),)
+
+    @property
+    def watched(self) -> str | None:
+        """The labels that a sequential plan looked at, and that alone may be certified: "true" or "predicted"."""
+        if not isinstance(self.plan, Sequential | TopK):
+            return None
+        return "predicted" if self.plan.selection else "true"
 
     def __getitem__(self, images: slice | np.ndarray | list[int]) -> "Votes":
         """The votes on some of the images: a slice, a boolean mask, or positions."""
@@ -106,6 +125,7 @@ class Votes:
             selection=self.selection[rows],
             labels=None if self.labels is None else self.labels[rows],
             index=self.index[rows],
+            certified=None if self.certified is None else self.certified[rows],
         )
 
     def __add__(self, other: "Votes") -> "Votes":
@@ -126,6 +146,10 @@ class Votes:
         shared = np.intersect1d(self.index, other.index)
         if not len(shared):
             return _more_images(self, other)
+        if not isinstance(self.plan, Fixed):
+            raise InputError(
+                f"image {shared[0]} is in both votes, but its plan is followed to the end in each"
+            )
         if len(shared) < max(len(self), len(other)):
             raise InputError(
                 f"votes on {len(self)} and {len(other)} images share {len(shared)} of them; "
@@ -140,6 +164,7 @@ class Votes:
             "label": self.labels,
             "counts": self.counts,
             "selection": self.selection,
+            **({"certified": self.certified} if self.certified is not None else {}),
         }
         parquet.write(path, columns, _header(self), FORMAT)
 
@@ -187,7 +212,7 @@ def _more_images(one: Votes, two: Votes) -> Votes:
         raise InputError(f"votes on other images must have the same draws: {one.draws} and {two.draws}")
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(one, name), getattr(two, name)])
-        for name in ("counts", "selection", "index", "labels")
+        for name in ("counts", "selection", "index", "labels", "certified")
         if getattr(one, name) is not None
     }
     whole = replace(one, **joined)
@@ -225,11 +250,21 @@ def _check_identity(votes: Votes) -> None:
         raise InputError(
             f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {votes.noise!r}"
         )
-    if not isinstance(votes.plan, Fixed):
-        raise InputError(f"plan must be a sampling plan, for example radii.fixed(1000); got {votes.plan!r}")
+    check_plan(votes.plan)
     check_name("precision", votes.precision, PRECISIONS)
-    if not votes.draws or votes.draws[-1][1] > votes.plan.n:
+    if not isinstance(votes.plan, Fixed):
+        if votes.draws:
+            raise InputError(
+                f"a plan that is followed to its end has no part of its draws; got {votes.draws}"
+            )
+    elif not votes.draws or votes.draws[-1][1] > votes.plan.n:
         raise InputError(f"draws must lie in the plan's {votes.plan.n} and not be empty; got {votes.draws}")
+
+
+def check_plan(plan: object) -> None:
+    """Refuse what no model can be polled by."""
+    if not isinstance(plan, Plan):
+        raise InputError(f"plan must be a sampling plan, for example radii.fixed(1000); got {plan!r}")
 
 
 def _check_images(votes: Votes) -> None:
@@ -251,25 +286,52 @@ def _check_images(votes: Votes) -> None:
         )
 
 
-def _check_counts(name: str, counts: np.ndarray, total: int, votes: Votes) -> None:
+def _possible(votes: Votes, name: str) -> np.ndarray:
+    """The numbers of draws that an image can have in `counts` or `selection`, rising."""
+    plan = votes.plan
+    if name == "counts":
+        return np.array([votes.n]) if isinstance(plan, Fixed) else plan.draws
+    if isinstance(plan, Fixed | TwoStage) or not plan.selection:
+        return np.array([plan.selection])
+    return np.arange(1, plan.selection + 1)
+
+
+def _check_counts(name: str, counts: np.ndarray, possible: np.ndarray, votes: Votes) -> None:
     expected = (len(votes), len(votes.classes))
     if counts.shape != expected:
         raise InputError(f"{name} must have the shape (images, classes) = {expected}; got {counts.shape}")
     if counts.min() < 0:
         raise InputError(f"{name} must not be negative")
-    wrong = np.flatnonzero(counts.sum(1) != total)
+    wrong = np.flatnonzero(~np.isin(counts.sum(axis=1), possible))
     if len(wrong):
         row = wrong[0]
-        raise InputError(
-            f"{name} of image {votes.index[row]} add up to {counts[row].sum()}, but there were {total} draws"
-        )
+        ends = f"there were {possible[0]} draws" if len(possible) == 1 else "the plan never ends there"
+        raise InputError(f"{name} of image {votes.index[row]} add up to {counts[row].sum()}, but {ends}")
+
+
+def _check_certified(votes: Votes) -> None:
+    plan, certified = votes.plan, votes.certified
+    if not isinstance(plan, Sequential | TopK):
+        if certified is not None:
+            raise InputError("certified belongs to plans that look; leave it out")
+        return
+    most = len(plan.levels if isinstance(plan, Sequential) else plan.radii)
+    if certified is None or certified.shape != votes.index.shape:
+        raise InputError(f"certified must be one number an image, shape {votes.index.shape}")
+    if not 0 <= certified.min() <= certified.max() <= most:
+        raise InputError(f"certified must lie in 0..{most}; found {certified.min()} to {certified.max()}")
+
+
+def plan_name(plan: Plan) -> str:
+    """The name of a plan in files."""
+    return next(name for name, kind in PLANS.items() if isinstance(plan, kind))
 
 
 def _header(votes: Votes) -> dict[str, Any]:
     return {
         "noise": {"name": votes.noise.name, "sigma": votes.noise.sigma},
         "shape": votes.shape,
-        "plan": {"name": "fixed", "n": votes.plan.n, "selection": votes.plan.selection},
+        "plan": {"name": plan_name(votes.plan), **asdict(votes.plan)},
         "draws": votes.draws,
         **{
             name: getattr(votes, name)
@@ -280,12 +342,12 @@ def _header(votes: Votes) -> dict[str, Any]:
 
 def _from_file(columns: parquet.Columns, header: dict[str, Any]) -> Votes:
     noise, plan = header.pop("noise"), header.pop("plan")
-    check_name("sampling plan", plan["name"], ["fixed"])
+    kind = PLANS[check_name("sampling plan", plan.pop("name"), PLANS)]
     header["classes"] = tuple(header["classes"])
     return Votes(
         labels=columns.pop("label"),
         noise=make_noise(noise["name"], noise["sigma"]),
-        plan=Fixed(plan["n"], plan["selection"]),
+        plan=kind(**plan),
         **columns,  # type: ignore[arg-type]
         **header,
     )

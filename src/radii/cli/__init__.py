@@ -11,7 +11,8 @@ from radii import __version__
 from radii.cli.certificates import certify, report
 from radii.cli.listings import data, noises
 from radii.cli.plan import plan
-from radii.cli.votes import demo, train, vote
+from radii.cli.training import demo, train
+from radii.cli.votes import vote
 from radii.console import INTERRUPTED, one_sentence, say
 from radii.errors import InputError
 
@@ -44,7 +45,7 @@ def radii(
 for command, example in (
     (demo, "radii demo --sigma 0.25 --out demo-0.25"),
     (train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
-    (vote, "radii vote runs/first --n 10000 --every 10"),
+    (vote, "radii vote runs/first --every 10 --radii linf:2/255 --radii l1:0.5"),
     (certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report, "radii report runs/*/votes.parquet --out report"),
     (plan, "radii plan --p 0.9 --p 0.99 --noise gaussian --sigma 0.25 --norm l2 --radii 0.25 --radii 0.5"),

@@ -11,6 +11,7 @@ from radii.cli.options import Alpha, DataDir, Files, Ks, Norms, Unit, images_of,
 from radii.console import accuracy_table, console, progress, say, unlabelled_table
 from radii.errors import InputError
 from radii.norms import NORMS
+from radii.results import draws_text
 from radii.votes import Votes
 
 Found = dict[str, dict[tuple[str, int], Any]]
@@ -26,8 +27,11 @@ def certify(
         str, typer.Option(help="true, predicted, or set (the whole predicted top-k set at once).")
     ] = "true",
     method: Annotated[
-        str, typer.Option(help="two-event, simultaneous (Jia et al.) or label (Cohen et al.).")
-    ] = "two-event",
+        str | None,
+        typer.Option(
+            help="two-event, simultaneous (Jia et al.) or label (Cohen et al.).  [default: two-event, or the plan's]"
+        ),
+    ] = None,
     unit: Unit = "pixel",
     box: Annotated[
         bool, typer.Option("--box", help="Use each image's own box for l0; loads the data set.")
@@ -59,8 +63,8 @@ def certify(
     for which, rank in next(iter(found.values())):
         named = {name: certificates[which, rank] for name, certificates in found.items()}
         console.print(accuracy_table(named) if known else unlabelled_table(named))
-    n = ", ".join(map(str, sorted({one.n for one in files.values()})))
-    say(f"Each radius holds with probability {1 - alpha:.10g} for its image; n = {n}.")
+    n = draws_text(next(iter(one.values())) for one in found.values())
+    say(f"Each radius holds with probability {1 - alpha:.10g} for its image; n = {n} draws an image.")
     if out is not None:
         say(f"One CSV and one JSON file for each norm and k: {out}")
 

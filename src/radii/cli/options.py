@@ -1,6 +1,7 @@
 """What commands are given: options that several of them share, votes files, and the images behind votes."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,14 @@ Norms = Annotated[
 Ks = Annotated[
     list[int], typer.Option("--k", metavar="K", help="Certify the top K; may be given several times.")
 ]
+Radii = Annotated[
+    list[str],
+    typer.Option(
+        "--radii",
+        metavar="[NORM:]RADIUS",
+        help="To certify, as 0.5 or linf:2/255; may be given several times.",
+    ),
+]
 Alpha = Annotated[float, typer.Option(help="Probability that a certificate is wrong, for each image.")]
 Unit = Annotated[str, typer.Option(help="What l0 counts: pixel (all channels of a position) or feature.")]
 
@@ -39,6 +48,21 @@ def parse_options(given: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"an option of a loss is NAME=VALUE, for example m=4; got {one!r}") from None
     return options
+
+
+def parse_radii(given: Sequence[str], norm: str) -> dict[str, tuple[float, ...]]:
+    """`0.5`, `2/255` or `linf:2/255` as radii that rise, by norm; those without one are in `norm`."""
+    radii: dict[str, set[float]] = {}
+    for one in given:
+        where, _, text = one.rpartition(":")
+        try:
+            radii.setdefault(where or norm, set()).add(float(Fraction(text)))
+        except (ValueError, ZeroDivisionError):
+            raise InputError(
+                f"a radius is a number or a fraction, with its norm if it has another one, for example 0.5 or "
+                f"linf:2/255; got {one!r}"
+            ) from None
+    return {where: tuple(sorted(found)) for where, found in radii.items()}
 
 
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:

@@ -7,14 +7,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from radii.cli.listings import parse_shape
-from radii.cli.options import Alpha, Sigma, Unit
+from radii.cli.options import Alpha, Radii, Sigma, Unit, parse_radii
 from radii.console import console, say
+from radii.errors import InputError
 
 
 def plan(
-    radius: Annotated[
-        list[float], typer.Option("--radii", metavar="RADIUS", help="To certify; may be given several times.")
-    ],
+    radius: Radii,
     p: Annotated[
         list[float],
         typer.Option(
@@ -42,8 +41,12 @@ def plan(
     from radii.planning import Question, sequential
     from radii.results import radius_text, round_text, unit_text
 
-    law, unit = make_noise(noise, sigma), unit if norm == "l0" else "feature"
-    question = Question(law, norm, tuple(sorted(set(radius))), parse_shape(shape), k, unit)
+    law, asked = make_noise(noise, sigma), parse_radii(radius, norm)
+    if len(asked) > 1:
+        raise InputError(f"ask about one norm at a time; got radii in {', '.join(asked)}")
+    norm, at = next(iter(asked.items()))
+    unit = unit if norm == "l0" else "feature"
+    question = Question(law, norm, at, parse_shape(shape), k, unit)
     chosen = sequential(question, alpha=alpha, n_max=n_max, batch=batch)
     usual = fixed_boundaries(chosen.levels, n_max, alpha)
     table = Table(box=SIMPLE_HEAD)

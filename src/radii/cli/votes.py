@@ -1,148 +1,49 @@
-"""The commands that ask models: the demo, training, voting. They import torch when they run."""
+"""The command that asks a trained model. It imports torch when it runs."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from radii.cli.options import DataDir, Seed, Sigma, parse_options
-from radii.console import accuracy_table, console, progress, say
-from radii.errors import InputError
+from radii.cli.options import DataDir, Radii, Seed, Unit, parse_radii
+from radii.console import progress, say
+from radii.designs import PLANS, Fixed, Plan
+from radii.errors import InputError, check_name
+from radii.noises import Noise
 from radii.norms import NORMS
-
-
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for models, votes and the report.")] = Path("demo"),
-    data: Annotated[str, typer.Option(help="Embedded data set: mnist5k or digits.")] = "mnist5k",
-    sigma: Sigma = 0.5,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training images.  [default: 10 or 20, by data set]")
-    ] = None,
-    images: Annotated[int, typer.Option(help="Number of test images.")] = 500,
-    n: Annotated[int, typer.Option(help="Noisy copies polled for each image.")] = 1000,
-) -> None:
-    """Do the whole job on embedded images.
-
-    Trains a small network under Laplace, Gaussian and uniform noise of equal sigma, polls each on noisy test images,
-    certifies l0, l1, l2 and linf for k = 1, 2, 3, prints tables of certified accuracy and writes one HTML page with
-    all figures: report/index.html in the folder. A few minutes on two cores; interrupted, the same command goes on
-    with what was finished.
-    """
-    from radii.demo import KS, Demo, run_demo
-
-    job = Demo(data=data, sigma=sigma, epochs=epochs, images=images, n=n)
-    found, page = run_demo(job, out, progress)
-    for norm, k in [*((norm, 1) for norm in NORMS), ("linf", KS[-1])]:
-        console.print(accuracy_table({name: certificates[norm, k] for name, certificates in found.items()}))
-    first = next(iter(found.values()))["l2", 1]
-    say(
-        f"Each radius holds with probability {1 - first.alpha:.10g} for its image "
-        f"(n = {first.n}, sigma = {sigma:g}, {len(first)} images: {first.data}).\n"
-        f"The report, with every k and figure: {page}"
-    )
-
-
-def train(
-    recipe: Annotated[
-        str | None, typer.Option(help="Named recipe (cifar10-cpu, ...), or a file of one, FILE.toml.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Data set; radii data lists them.  [default: mnist5k]")
-    ] = None,
-    noise: Annotated[
-        str | None, typer.Option(help="laplace, gaussian or uniform.  [default: laplace]")
-    ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(
-            help="Standard deviation of the noise on one feature; images lie in [0, 1].  [default: 0.5]"
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="small-cnn, or wrn-D-W: wide ResNet of depth D = 6 n + 4, width W.")
-    ] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            help="noise-augmentation, stability, consistency, smoothadv or macer.  [default: noise-augmentation]"
-        ),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Of the loss, for example m=4; may be given several times."),
-    ] = None,
-    average: Annotated[
-        float | None,
-        typer.Option(help="Decay of the moving average of the weights; 0 for none.  [default: 0]"),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in one step.  [default: 128]")] = None,
-    lr: Annotated[float | None, typer.Option(help="Largest learning rate.  [default: 0.1]")] = None,
-    compile: Annotated[
-        bool | None,
-        typer.Option(
-            "--compile/--no-compile", help="Let torch.compile fuse the layers; takes a C++ compiler."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same result on one machine.  [default: 0]")
-    ] = None,
-    data_dir: DataDir = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder.  [default: runs/DATA-NOISE-SIGMA, or RECIPE-NOISE-SIGMA]")
-    ] = None,
-) -> None:
-    """Train a classifier under noise.
-
-    Every pass shows each training image under fresh noise. Writes a run folder: model.safetensors (weights),
-    config.json (recipe) and metrics.csv (loss and accuracy on the noisy images, a line a pass). Without a recipe, model
-    and epochs are those that suit the data set, as radii data lists them; with one, other options change it. Stopped
-    at any moment, the same command continues from the last pass.
-    """
-    from radii.data import load_data
-    from radii.processes import is_first
-    from radii.recipes import read_recipe
-    from radii.runs import make_recipe
-    from radii.training import train as fit
-
-    changes: dict[str, Any] = {
-        "noise": noise,
-        "sigma": sigma,
-        "model": model,
-        "loss": loss,
-        "options": parse_options(option) if option else None,
-        "average": average,
-        "epochs": epochs,
-        "batch": batch,
-        "lr": lr,
-        "compile": compile,
-        "seed": seed,
-    }
-    if recipe is None:
-        usual = {"data": "mnist5k" if data is None else data, "noise": "laplace"}
-        chosen = make_recipe(**usual | {name: value for name, value in changes.items() if value is not None})
-    else:
-        chosen = read_recipe(recipe, data=data, **changes)
-    name = chosen.data if recipe is None else Path(recipe).stem
-    folder = out or Path("runs") / f"{name}-{chosen.noise}-{chosen.sigma:g}"
-    images = load_data(chosen.data, "train", data_dir)
-    if not is_first():
-        fit(chosen, images, folder)
-        return
-    with progress(f"train {chosen.model}") as move:
-        fit(chosen, images, folder, progress=move)
-    say(
-        f"Trained {chosen.model} under {chosen.noise} noise, sigma {chosen.sigma:g}: {folder}\n"
-        f"Next: radii vote {folder}"
-    )
+from radii.votes import plan_name
 
 
 def vote(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that radii train wrote.")],
-    n: Annotated[int, typer.Option(help="Noisy copies of each image that bound its probabilities.")] = 1000,
-    selection: Annotated[int, typer.Option(help="Separate noisy copies that predict its label.")] = 100,
+    n: Annotated[
+        int | None,
+        typer.Option(help="Noisy copies of each image that bound its probabilities.  [default: 1000]"),
+    ] = None,
+    radius: Radii = [],  # noqa: B006 (typer copies it)
+    norm: Annotated[str, typer.Option(help="Norm of the radii; of radii themselves by two-stage.")] = "l2",
+    k: Annotated[int, typer.Option(help="With radii or two-stage: certify the top K.")] = 1,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            help="fixed, sequential, top-k or two-stage.  [default: sequential with radii, else fixed]"
+        ),
+    ] = None,
+    n_max: Annotated[
+        int | None,
+        typer.Option(
+            help="The most noisy copies of one image, by other plans than fixed.  [default: 100000]"
+        ),
+    ] = None,
+    selection: Annotated[
+        int | None,
+        typer.Option(
+            help="Separate noisy copies that predict its label; at most so many, with radii.  "
+            "[default: 100; with radii 0, for true labels]"
+        ),
+    ] = None,
     alpha: Annotated[
-        float, typer.Option(help="Only to say what so many copies can certify; votes do not depend on it.")
+        float, typer.Option(help="Probability that a certificate is wrong, for each image, with radii.")
     ] = 1e-3,
     split: Annotated[str, typer.Option(help="test or train images.")] = "test",
     every: Annotated[int, typer.Option(help="Take the first image, and then every so many.")] = 1,
@@ -174,40 +75,102 @@ def vote(
             help="Noise on a lattice: no rounding when it is added, the proofs hold for the program.",
         ),
     ] = False,
+    unit: Unit = "pixel",
     data_dir: DataDir = None,
     out: Annotated[Path | None, typer.Option(help="Votes file.  [default: votes.parquet in RUN]")] = None,
 ) -> None:
     """Poll a trained model on noisy images.
 
-    This is the expensive step, so it first says how large a radius can become with n copies. Writes one Parquet
-    file: how often each class won on each image, and all that identifies these votes. Every certificate, in any
-    norm, for any k and alpha, is computed from this file later, without the model.
+    This is the expensive step. With --n, every image is polled as often, and every certificate, in any norm, for any
+    k and alpha, is computed from the votes later, without the model. With --radii, each image is polled until it is
+    clear whether these radii are certified, at most n-max times and mostly ten to a hundred times fewer: "sequential"
+    counts the votes of the label, "top-k" those of its rivals too. "two-stage" polls as often as the radius itself is
+    worth. Writes one Parquet file: how often each class won on each image, and all that identifies these votes.
     """
-    from radii.certificates import check_reach, reachable_radius
     from radii.data import load_data
-    from radii.designs import fixed
     from radii.files import check_writable
     from radii.intervals import check_alpha
-    from radii.results import radius_text
     from radii.runs import load_run
     from radii.sampling import Smoothed
 
-    path, plan = out or run / "votes.parquet", fixed(n, selection)
+    path = out or run / "votes.parquet"
     check_alpha(alpha)
     if path.is_file():
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
     model, config = load_run(run)
     smoothed = Smoothed(model, config.recipe.law(), precision, batch, compile, exact)
-    check_reach(n, 1, alpha, "two-event", len(config.classes))
+    asked: dict[str, Any] = {
+        "norm": norm,
+        "k": k,
+        "unit": unit,
+        "alpha": alpha,
+        "exact": exact,
+        "shape": config.shape,
+    }
+    chosen = choose_plan(smoothed.noise, plan, parse_radii(radius, norm), n, n_max, selection, **asked)
+    farthest = reachable(chosen, smoothed.noise, alpha, len(config.classes), config.shape)
     images = load_data(config.recipe.data, split, data_dir).every(every).without(leave_out or [])
     images = images.first(first) if first is not None else images
     check_writable(path)
-    known: dict[str, Any] = {"alpha": alpha, "classes": len(config.classes), "shape": config.shape}
-    units = {norm: "pixel" if norm == "l0" else "feature" for norm in NORMS}
-    reach = {norm: reachable_radius(smoothed.noise, norm, n, unit=units[norm], **known) for norm in NORMS}
-    farthest = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
-    say(f"The largest radii that {n} draws can certify at alpha {alpha:g}: {farthest}")
+    say(farthest)
     with progress(f"vote on {len(images)} images") as move:
-        votes = smoothed.vote(images, plan=plan, seed=seed, progress=move)
+        votes = smoothed.vote(images, plan=chosen, seed=seed, progress=move)
     votes.save(path)
-    say(f"Votes of {n} draws on {len(votes)} images: {path}\nNext: radii certify {path}")
+    copies = (
+        f"Votes of {chosen.n} draws" if isinstance(chosen, Fixed) else f"{votes.passes.mean():,.1f} copies"
+    )
+    settled = "" if alpha == 1e-3 or votes.watched is None else f" --alpha {alpha:g}"
+    settled += " --labels predicted" if votes.watched == "predicted" else ""
+    say(f"{copies} on {len(votes)} images: {path}\nNext: radii certify {path}{settled}")
+
+
+def choose_plan(
+    noise: Noise,
+    name: str | None,
+    radii: dict[str, tuple[float, ...]],
+    n: int | None,
+    n_max: int | None,
+    selection: int | None,
+    **asked: Any,
+) -> Plan:
+    """The plan that these options mean; options that it has no use for are refused."""
+    from radii.planning import choose
+
+    name = check_name("sampling plan", name or ("sequential" if radii else "fixed"), PLANS)
+    for option, given, fits in (
+        ("n", n is not None, name == "fixed"),
+        ("n-max", n_max is not None, name != "fixed"),
+        ("radii", bool(radii), name in ("sequential", "top-k")),
+        ("selection", selection is not None, name != "two-stage"),
+    ):
+        if given and not fits:
+            raise InputError(
+                f"--{option} has no meaning for the plan {name}: leave it out, or choose another plan"
+            )
+    most, apart = (
+        (1000 if n is None else n, 100) if name == "fixed" else (100_000 if n_max is None else n_max, 0)
+    )
+    given_apart = apart if selection is None else selection
+    return choose(name, noise, radii, n_max=most, selection=given_apart, **asked)
+
+
+def unit_of(norm: str, unit: str) -> str:
+    """What radii count: `unit` refines l0 alone."""
+    return unit if norm == "l0" else "feature"
+
+
+def reachable(plan: Plan, noise: Noise, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
+    """What so many draws can certify at most, in words; an error if that is nothing."""
+    from radii.certificates import check_reach, reachable_radius
+    from radii.results import radius_text
+
+    method = "label" if plan_name(plan) == "sequential" else "two-event"
+    n = plan.n if isinstance(plan, Fixed) else plan.n_max
+    known: dict[str, Any] = {"alpha": alpha, "method": method, "classes": classes}
+    check_reach(n, 1, **known)
+    reach = {
+        norm: reachable_radius(noise, norm, n, unit=unit_of(norm, "pixel"), shape=shape, **known)
+        for norm in NORMS
+    }
+    farthest = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
+    return f"The largest radii that {n} draws can certify at alpha {alpha:g}: {farthest}"

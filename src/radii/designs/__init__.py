@@ -10,11 +10,19 @@ from radii.designs.sequential import Sequential
 from radii.designs.top_k import TopK
 from radii.designs.two_stage import TwoStage
 
+Plan = Fixed | Sequential | TopK | TwoStage
+"""Plans by which models are polled."""
+
+PLANS = {"fixed": Fixed, "sequential": Sequential, "top-k": TopK, "two-stage": TwoStage}
+"""Their names in files."""
+
 __all__ = [
+    "PLANS",
     "Anytime",
     "Boundaries",
     "Fixed",
     "Operating",
+    "Plan",
     "Sequential",
     "TopK",
     "TwoStage",

@@ -39,7 +39,8 @@ class Sequential:
     """Is each of several levels below the label's probability? At most `n_max` draws, usually far fewer.
 
     `levels` rise; each is tested at all of `alpha`, and certified only with all that lie below it. Looks are
-    multiples of `batch`, but for the last.
+    multiples of `batch`, but for the last. The label is the true one, or, with `selection` above 0, the one that at
+    most so many separate draws show.
 
     Guarantee: whatever the label's probability, a level that is not below it is certified with probability at most
     `alpha`, also by who goes on where the plan gives up. The draws must be independent, the label fixed before them.
@@ -49,6 +50,7 @@ class Sequential:
     alpha: float = 1e-3
     n_max: int = 100_000
     batch: int = 1
+    selection: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(map(float, self.levels)))
@@ -56,6 +58,7 @@ class Sequential:
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
+        check_whole("selection", self.selection, 0)
         check_reach(self.levels[-1], self.n_max, self.alpha)
 
     @cached_property
@@ -71,6 +74,18 @@ class Sequential:
         # failures do not go away: few enough now were few enough before, and too many now will be too many
         certify = np.maximum.accumulate(certify, axis=1)
         return Boundaries(looks, certify, np.minimum.accumulate(futile[:, ::-1], axis=1)[:, ::-1])
+
+    @property
+    def draws(self) -> np.ndarray:
+        """Numbers of draws that an image can end with, rising."""
+        return self.boundaries.looks
+
+    def lower(self, certified: np.ndarray) -> np.ndarray:
+        """Lower bounds on the label's probability, from how many levels were certified: the largest of them, or 0.
+
+        Guarantee: the bound is not below the probability with probability at most `alpha`.
+        """
+        return np.array([0.0, *self.levels])[certified]
 
     def operating(self, p: float) -> Operating:
         """What the plan will do for a label of probability `p`: certified levels, and draws."""

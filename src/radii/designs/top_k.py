@@ -27,28 +27,34 @@ DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
 
 @dataclass(frozen=True)
 class TopK:
-    """Does the label stay in the top `k` up to some radius? At most `n_max` draws, usually far fewer.
+    """Does the label stay in the top `k` up to each of `radii`? At most `n_max` draws, usually far fewer.
 
     `level` is the label's probability from which on it would be certified by itself, at the smallest radius: it
-    places the looks, which are multiples of `batch` but for the last. What the bounds are worth as radii says
-    `radii.planning.judge`.
+    places the looks, which are multiples of `batch` but for the last. What the bounds are worth as radii, in `norm`
+    and `unit`, says `radii.planning.judge`. `selection` as in `Sequential`.
 
     Guarantee: with probability at least `1 - alpha`, all `bounds` at all looks hold together. The draws must be
     independent, the label fixed before them.
     """
 
     level: float
+    norm: str
+    radii: tuple[float, ...]
     k: int = 1
     alpha: float = 1e-3
     n_max: int = 100_000
     batch: int = 1
+    selection: int = 0
+    unit: str = "feature"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "radii", tuple(map(float, self.radii)))
         check_levels((self.level,))
         check_k(self.k)
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
+        check_whole("selection", self.selection, 0)
         # of all error, the label's bound has half
         check_reach(self.level, self.n_max, self.alpha / 2)
 
@@ -60,6 +66,11 @@ class TopK:
     def looks(self) -> np.ndarray:
         """Numbers of draws at which to look, `(looks,)`."""
         return self._schedule[0]
+
+    @property
+    def draws(self) -> np.ndarray:
+        """Numbers of draws that an image can end with, rising."""
+        return self.looks
 
     @cached_property
     def shares(self) -> np.ndarray:

@@ -30,14 +30,19 @@ Reach = Callable[[np.ndarray], np.ndarray]
 class TwoStage:
     """`pilot` draws, and then as many fresh ones, at most `n_max`, as pay: each must earn `price` in mean radius.
 
+    Radii are those of the top `k` in `norm` and `unit`; `radii.planning.fresh_draws` knows them.
+
     Guarantee: the Clopper-Pearson bound from the fresh draws alone, at `alpha`, exceeds the label's probability with
     probability at most `alpha`. The draws must be independent, and label and number depend on the pilot alone.
     """
 
     price: float
+    norm: str
+    k: int = 1
     pilot: int = 1000
     n_max: int = 100_000
     alpha: float = 1e-3
+    unit: str = "feature"
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.price) and self.price > 0):
@@ -47,6 +52,16 @@ class TwoStage:
         check_alpha(self.alpha)
         if self.n_max > MOST_DRAWS:
             raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
+
+    @property
+    def selection(self) -> int:
+        """The pilot's draws, which also show the label if it is not known."""
+        return self.pilot
+
+    @property
+    def draws(self) -> np.ndarray:
+        """Numbers of fresh draws that an image can end with, rising."""
+        return np.concatenate([[0], self.sizes()])
 
     def sizes(self) -> np.ndarray:
         """Numbers of fresh draws to choose from, `(sizes,)`; an image that is not worth any gets 0."""

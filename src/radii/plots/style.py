@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from radii.certificates import Certificates
 from radii.noises import NOISES
+from radii.results import draws_text
 
 INK, SOFT, GRID, PAPER = "#20242a", "#68707a", "#e4e7eb", "#ffffff"
 # Okabe & Ito 2008: told apart with every kind of colour vision. The order is that of the list of noises.
@@ -118,7 +119,7 @@ def caption_text(certificates: Iterable[Certificates]) -> str:
     """What was measured: draws an image, error probability, noise levels and the images."""
     several = list(certificates)
     facts = [
-        f"n = {_spread((one.n for one in several), '{:,}'.format)} draws an image",
+        f"n = {draws_text(several)} draws an image",
         f"α = {_spread((one.alpha for one in several), '{:g}'.format)}",
         f"σ = {_spread((one.noise.sigma for one in several), '{:g}'.format)}",
         f"{_spread((len(one) for one in several), '{:,}'.format)} images",

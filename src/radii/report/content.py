@@ -15,6 +15,7 @@ from radii.report.runs import Run, by_name
 from radii.results import (
     NORM_NAMES,
     AccuracyTable,
+    draws_text,
     footnotes,
     marked_names,
     radius_text,
@@ -125,7 +126,7 @@ def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> 
     data = _range(one.data for one in _all(runs) if one.data)
     images = _range(f"{len(one):,}" for one in _all(runs)) + f" images{f' ({data})' if data else ''}"
     odds = _range(f"{1 - one.alpha:.10g}" for one in _all(runs))
-    draws = _range(f"{one.n:,}" for one in _all(runs))
+    draws = draws_text(_all(runs))
     promise = (
         f"Each radius is a proof that holds with probability {odds} image by image, over its {draws} noise"
         " draws: no perturbation within it, whatever the attack, moves the label out of its place."
@@ -163,7 +164,7 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("images", _range(f"{len(one):,}" for one in every)),
         ("data", _range(one.data or "not named" for one in every)),
         ("inputs", _range(" × ".join(map(str, one.shape)) for one in every) + ", values in [0, 1]"),
-        ("draws an image, n", _range(f"{one.n:,}" for one in every)),
+        ("draws an image, n", draws_text(every)),
         ("error probability, α", _range(f"{one.alpha:g}" for one in every) + " an image, one-sided"),
         ("label certified", _range(LABEL_WORDS.get(one.labels, one.labels) for one in every)),
         ("probability bounds", _range(one.method for one in every)),

@@ -1,0 +1,202 @@
+"""Votes by plans that stop early: sampled, stored, added, and certified as the plan allows and not otherwise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import ndtr
+
+import radii
+from radii.errors import InputError
+from radii.planning import Question, sequential, sequential_top_k, two_stage
+from radii.votes import load_votes
+
+NOISE, SHAPE, SIGMA = radii.Gaussian(0.25), (1, 1, 1), 0.25
+ASKED = {"l2": (0.1, 0.2), "linf": (0.15,), "l1": (0.05,)}
+
+
+def model(noisy: torch.Tensor) -> torch.Tensor:
+    """Class 1 above a half, else 0 or, below .1, 2: one feature, so that l2, l1 and linf are the same."""
+    x = noisy.flatten(1)[:, 0]
+    return torch.stack([(x <= 0.5).float(), (x > 0.5).float(), 2 * (x < 0.1).float()], 1)
+
+
+IMAGES = torch.linspace(0.3, 1, 36).mul(255).round().div(255).view(-1, 1, 1, 1)
+LABELS = np.ones(36, dtype=int)
+
+
+def questions(exact: bool = False) -> list[Question]:
+    return [Question(NOISE, norm, at, SHAPE, exact=exact) for norm, at in ASKED.items()]
+
+
+PLANS = {
+    "levels": sequential(*questions(), n_max=3000, alpha=0.01),
+    "levels, predicted": sequential(*questions(), n_max=3000, alpha=0.01, selection=30),
+    "top-k": sequential_top_k(questions()[0], n_max=3000, alpha=0.01),
+    "two-stage": replace(two_stage(NOISE, "l2", shape=SHAPE, n_max=3000, price=1e-5), pilot=50),
+}
+
+
+def draw(plan, rows=slice(None), batch=128, exact=False, labels=True) -> radii.Votes:
+    smoothed = radii.Smoothed(model, NOISE, batch=batch, exact=exact)
+    given = LABELS[rows] if labels else None
+    return smoothed.vote(IMAGES[rows], given, plan=plan, index=np.arange(36)[rows], seed=4)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_same_votes_however_the_work_is_cut(name, tmp_path):
+    whole = draw(PLANS[name])
+    whole.save(tmp_path / "whole")
+    (draw(PLANS[name], slice(20, 36), 700) + draw(PLANS[name], slice(0, 20), 8)).save(tmp_path / "parts")
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "parts").read_bytes()
+    again = load_votes(tmp_path / "whole")
+    assert again.plan == PLANS[name] and again.complete
+    np.testing.assert_array_equal(again.counts, whole.counts)
+    if whole.certified is not None:
+        np.testing.assert_array_equal(again.certified, whole.certified)
+        assert len(set(whole.certified)) >= 3
+    assert len(set(whole.counts.sum(1))) > 3
+    with pytest.raises(InputError, match="image 0 is in both votes"):
+        whole + draw(PLANS[name], slice(0, 2))
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_radii_asked_for_are_certified_where_the_looks_say_so(exact):
+    plan = sequential(*questions(exact), n_max=3000, alpha=0.01)
+    assert len(plan.levels) == 4  # of l2 and l1 .05, .1, .2, and of linf .15
+    votes = draw(plan, exact=exact)
+    by_radius = dict(zip((0.05, 0.1, 0.15, 0.2), range(1, 5), strict=True))
+    for norm, asked in ASKED.items():
+        found = radii.certify(votes, norm, alpha=0.01)
+        for radius in asked:
+            np.testing.assert_array_equal(found.radius >= radius, votes.certified >= by_radius[radius])
+        # a level says no more than it says
+        assert found.radius.max() < 0.2 * (1 + 1e-6)
+        assert found.method == "label" and found.n == 3000
+        assert found.passes == pytest.approx(votes.counts.sum() / 36) and found.passes < 1000
+    truth = ndtr((IMAGES.flatten().numpy() - 0.5) / SIGMA)
+    assert np.all(radii.certify(votes, "l2", alpha=0.01).lower < truth)
+    assert np.all(radii.certify(votes, "l2", k=2, alpha=0.01).radius >= found.radius)
+
+
+def test_predicted_labels_are_those_that_the_looks_saw():
+    votes = draw(PLANS["levels, predicted"], labels=False)
+    found = radii.certify(votes, "l2", alpha=0.01, labels="predicted")
+    np.testing.assert_array_equal(found.label, votes.selection.argmax(1))
+    assert np.all(votes.selection.sum(1) >= 6) and votes.selection.sum(1).min() < 30
+    sure = IMAGES.flatten().numpy() > 0.9
+    assert np.all(found.label[sure] == 1) and np.all(found.radius[sure] >= 0.2)
+
+
+def test_top_k_keeps_what_its_looks_certified():
+    votes = draw(PLANS["top-k"])
+    found = radii.certify(votes, "l2", alpha=0.01)
+    at_looks = np.array([0, 0.1, 0.2])[votes.certified]
+    assert np.all(found.radius >= at_looks) and not found.abstained[at_looks > 0].any()
+    # where the last look has no error left for bounds, what earlier ones showed still holds
+    shifted = replace(votes, certified=np.full(36, 2))
+    assert np.all(radii.certify(shifted, "l2", alpha=0.01).radius >= 0.2)
+    assert np.all(radii.certify(shifted, "l1", alpha=0.01).radius <= found.radius)
+
+
+def test_two_stages_bound_by_fresh_draws_alone():
+    votes = draw(PLANS["two-stage"])
+    found = radii.certify(votes, "l2", method="label")
+    n, right = votes.counts.sum(1), votes.counts[:, 1]
+    assert (n == 0).any() and (n == 3000).any() and np.all(votes.selection.sum(1) == 50)
+    assert np.all(found.radius[n == 0] == 0) and np.all(found.abstained[n == 0])
+    for row in np.flatnonzero(n)[:5]:
+        bound = radii.bounds(np.array([[n[row] - right[row], right[row]]]), np.array([1]), method="label")[0]
+        assert found.lower[row] == bound[0]
+    both = radii.certify(votes, "l2", k=2, labels="predicted")
+    assert both.passes == pytest.approx(n.mean() + 50)
+
+
+# refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name,how,words",
+    [
+        ("levels", {}, r"settled alpha = 0\.01, not 0\.001"),
+        ("levels", {"alpha": 0.01, "labels": "predicted"}, "settled labels = 'true', not 'predicted'"),
+        ("levels", {"alpha": 0.01, "labels": LABELS}, "settled labels = 'true'"),
+        ("levels", {"alpha": 0.01, "method": "two-event"}, "settled method = 'label', not 'two-event'"),
+        ("levels, predicted", {"alpha": 0.01}, "settled labels = 'predicted', not 'true'"),
+        ("levels, predicted", {"alpha": 0.01, "labels": "set"}, "settled labels = 'predicted'"),
+        ("top-k", {"alpha": 0.01, "k": 2}, "settled k = 1, not 2"),
+        ("top-k", {"alpha": 0.01, "method": "label"}, "settled method = 'two-event'"),
+    ],
+)
+def test_nothing_else_can_be_certified(name, how, words):
+    with pytest.raises(InputError, match=words):
+        radii.certify(draw(PLANS[name]), "l2", **how)
+
+
+def test_labels_or_selection_draws_are_needed():
+    for name in ("levels", "top-k"):
+        with pytest.raises(InputError, match="watches one label of each image"):
+            draw(PLANS[name], labels=False)
+    smoothed = radii.Smoothed(model, NOISE)
+    with pytest.raises(InputError, match="only a fixed plan has parts"):
+        smoothed.vote(IMAGES, LABELS, plan=PLANS["levels"], draws=(0, 10))
+    with pytest.raises(InputError, match="plan must be a sampling plan"):
+        smoothed.vote(IMAGES, LABELS, plan=radii.anytime())
+
+
+@pytest.mark.parametrize(
+    "name,changes,words",
+    [
+        ("levels", lambda v: {"counts": v.counts + 1}, "of image 0 add up to .* the plan never ends there"),
+        ("levels", lambda v: {"certified": None}, "certified must be one number an image"),
+        ("levels", lambda v: {"certified": v.certified + 4}, r"certified must lie in 0\.\.4"),
+        ("levels", lambda v: {"certified": v.certified - 1}, r"certified must lie in 0\.\.4"),
+        ("levels", lambda v: {"draws": ((0, 9),)}, "followed to its end"),
+        (
+            "levels",
+            lambda v: {"selection": v.selection + 1},
+            "selection of image 0 add up to 3, but there were 0",
+        ),
+        ("two-stage", lambda v: {"certified": np.zeros(36, int)}, "belongs to plans that look"),
+        ("two-stage", lambda v: {"selection": v.selection * 2}, "add up to 100, but there were 50 draws"),
+    ],
+)
+def test_votes_must_fit_their_plan(name, changes, words):
+    votes = draw(PLANS[name])
+    with pytest.raises(InputError, match=words):
+        replace(votes, **changes(votes))
+
+
+# voting and certifying at once ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["sequential", "top-k", "two-stage", "fixed", None])
+@pytest.mark.parametrize("labels", [True, False])
+def test_certify_is_vote_and_certify(method, labels):
+    smoothed = radii.Smoothed(model, NOISE)
+    radii_ = None if method == "two-stage" else (0.1, 0.2)
+    known = {"alpha": 0.01, "n_max": 800, "norm": "l2", "seed": 3}
+    found = smoothed.certify(IMAGES, LABELS if labels else None, radii=radii_, method=method, **known)
+    question, selection = Question(NOISE, "l2", (0.1, 0.2), SHAPE), 0 if labels else 100
+    how = {"alpha": 0.01, "n_max": 800}
+    plan = {
+        "sequential": sequential(question, **how, selection=selection),
+        "top-k": sequential_top_k(question, **how, selection=selection),
+        "two-stage": two_stage(NOISE, "l2", shape=SHAPE, **how),
+        "fixed": radii.fixed(800, selection),
+    }[method or "sequential"]
+    votes = smoothed.vote(IMAGES, LABELS if labels else None, plan=plan, seed=3)
+    expected = radii.certify(votes, "l2", alpha=0.01, labels="true" if labels else "predicted")
+    np.testing.assert_array_equal(found.radius, expected.radius)
+    np.testing.assert_array_equal(found.label, expected.label)
+    assert found.plan == (method or "sequential") and found.labels == expected.labels
+    assert 0 < (found.radius >= 0.1).mean() < 1
+
+
+def test_without_radii_the_radius_itself_is_asked_for():
+    smoothed = radii.Smoothed(model, NOISE)
+    found = smoothed.certify(IMAGES[:4], norm="linf", n_max=500)
+    assert (found.plan, found.labels, found.norm) == ("two-stage", "predicted", "linf")
+    with pytest.raises(InputError, match="needs to know what to certify"):
+        smoothed.certify(IMAGES[:4], norm="l2", method="top-k")
