@@ -20,12 +20,13 @@ from radii.noises import Noise
 from radii.planning import choose
 from radii.polling import Ask, Examples, Law, examples_from, examples_of, poll, prepare
 from radii.stopping import AllAtOnce, stopping
+from radii.trial import fastest
 from radii.votes import ABSTAIN, PRECISIONS, Votes, check_plan, software_versions
 
 Progress = Callable[[int, int], object]
 """Called as `progress(done, total)`: in noisy copies if their number is known before, else in images."""
 
-BATCH = 128
+AUTO = "auto"
 SELECTION = 100
 """Separate noisy copies that predict a label, unless another number is asked for."""
 
@@ -39,9 +40,11 @@ class Smoothed:
 
     `model`: any callable from images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`; a
     torch module must be in evaluation mode. `precision`: "bfloat16" polls a copy of the module in that
-    precision, which makes it another classifier, and votes record it. `batch`: noisy copies in one call of
-    the model; memory holds a few micro-batches, never all copies of an image. `compile` fuses the layers of a
-    module, about half a minute of work at the start; rounding then differs, so that votes record it too.
+    precision, which makes it another classifier, and votes record it; "auto" takes the faster one on this machine.
+    `batch`: noisy copies in one call of the model; memory holds a few micro-batches, never all copies of an image.
+    By default as many as a trial of a second finds fastest, which is remembered for the model and the machine.
+    `compile` fuses the layers of a module, about half a minute of work at the start; rounding then differs, so that
+    votes record it too.
 
     `exact`: noise on a lattice, for 8-bit images, which makes image plus noise exact in float32: what is certified
     is the program, not its idealisation in real numbers (docs/math/exact.md).
@@ -50,25 +53,25 @@ class Smoothed:
     model: Ask
     noise: Noise
     precision: str = "float32"
-    batch: int = BATCH
+    batch: int | None = None
     compile: bool = False
     exact: bool = False
 
     def __post_init__(self) -> None:
-        check_name("precision", self.precision, PRECISIONS)
+        check_name("precision", self.precision, (*PRECISIONS, AUTO))
         if not isinstance(self.noise, Noise):
             raise InputError(
                 f"noise must be one of radii, for example radii.Laplace(0.5); got {self.noise!r}"
             )
         for wanted, name in (
-            (self.precision != "float32", f"precision {self.precision}"),
+            (self.precision not in ("float32", AUTO), f"precision {self.precision}"),
             (self.compile, "compile"),
         ):
             if wanted and not isinstance(self.model, nn.Module):
                 raise InputError(f"{name} needs a torch module; got {type(self.model).__name__}")
         if self.exact:
             check_range(self.noise)
-        if self.batch < 1:
+        if self.batch is not None and self.batch < 1:
             raise InputError(f"batch must be at least 1; got {self.batch}")
 
     def vote(
@@ -172,15 +175,15 @@ class Smoothed:
     ) -> Votes:
         how = stopping(plan, self.noise, examples.shape, self.exact, part)
         agenda = Agenda(how, len(examples), watched_labels(plan, examples.labels))
-        self._poll(examples, seed, "bound", agenda, progress)
-        return self._votes(examples, plan, seed, part, agenda)
+        precision = self._poll(examples, seed, "bound", agenda, progress)
+        return self._votes(examples, plan, seed, part, agenda, precision)
 
     def _poll(
         self, examples: Examples, seed: int, purpose: str, agenda: Agenda, progress: Progress | None
-    ) -> None:
+    ) -> str:
+        """Follow the agenda to its end; the precision that was used."""
         if self.exact:
             examples = replace(examples, images=levels_of(examples.images))
-        ask = prepare(self.model, self.precision, examples.shape, self.compile)
         law, done = Law(self.noise, seed, purpose, self.exact), 0
 
         def report(copies: int) -> None:
@@ -190,10 +193,30 @@ class Smoothed:
                 progress(*((done, agenda.total) if agenda.total else (agenda.finished, agenda.images)))
 
         with fitting_threads(self.model):
-            poll(ask, examples, law, agenda, max(self.batch, LEAST_ROWS), report)
+            precision, rows, ask = self._settings(examples.shape)
+            poll(ask, examples, law, agenda, rows, report)
+        return precision
+
+    def _settings(self, shape: tuple[int, ...]) -> tuple[str, int, Ask]:
+        """Precision and rows of a micro-batch, tried out if they are not given, and the model prepared for them."""
+
+        def ready(precision: str) -> Ask:
+            return prepare(self.model, precision, shape, self.compile)
+
+        precision, rows = self.precision, self.batch
+        if rows is None or precision == AUTO:
+            precision, tried = fastest(self.model, ready, shape, precision, self.compile)
+            rows = rows or tried
+        return precision, max(rows, LEAST_ROWS), ready(precision)
 
     def _votes(
-        self, examples: Examples, plan: Plan, seed: int, part: tuple[int, int] | None, agenda: Agenda
+        self,
+        examples: Examples,
+        plan: Plan,
+        seed: int,
+        part: tuple[int, int] | None,
+        agenda: Agenda,
+        precision: str,
     ) -> Votes:
         return Votes(
             counts=agenda.counts,
@@ -206,7 +229,7 @@ class Smoothed:
             draws=(part,) if part else (),
             seed=seed,
             model=digest(self.model),
-            precision=self.precision,
+            precision=precision,
             exact=self.exact,
             data=examples.data,
             classes=examples.classes,

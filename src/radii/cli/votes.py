@@ -59,9 +59,14 @@ def vote(
     ] = None,
     seed: Seed = 0,
     precision: Annotated[
-        str, typer.Option(help="float32, or bfloat16: another, faster classifier.")
+        str, typer.Option(help="float32, or bfloat16: another, faster classifier; auto for the faster here.")
     ] = "float32",
-    batch: Annotated[int, typer.Option(help="Noisy copies in one call of the model.")] = 128,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Noisy copies in one call of the model.  [default: what a short trial finds fastest]"
+        ),
+    ] = None,
     compile: Annotated[
         bool,
         typer.Option(

@@ -1,0 +1,124 @@
+"""A short trial of a model on this machine: which precision and how large a micro-batch are fastest; remembered."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from radii.devices import SMALL, has_bfloat16
+from radii.files import replacing
+from radii.models import digest
+
+ROWS = 128
+"""Of a micro-batch where no trial is worth it, or none can be made."""
+
+FEWEST = {"cpu": 16, "cuda": 128}
+MOST = {"cpu": 512, "cuda": 4096}
+WORTH = 1.03
+"""Larger micro-batches, which take more memory, must be faster by this factor; so must another precision."""
+
+SECONDS = 0.3
+"""Spent on each size at least."""
+
+Prepare = Callable[[str], Callable[[Tensor], Tensor]]
+"""From a precision to the model as it will be polled."""
+
+
+def memory_file() -> Path:
+    """Where trials are remembered: a folder of caches of this user, or the one named by RADII_CACHE_DIR."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "radii"
+    return Path(os.environ.get("RADII_CACHE_DIR", usual)) / "trials.json"
+
+
+def fastest(
+    model: object, prepare: Prepare, shape: tuple[int, ...], precision: str, fuse: bool
+) -> tuple[str, int]:
+    """The precision, one of float32 and bfloat16 if `precision` is "auto", and the rows of a micro-batch, to poll with.
+
+    Tried once for a model, its device and precision, then remembered, so that votes are the same the next time. Small
+    models, fused ones, and callables that are no modules are not tried.
+    """
+    weights = list(model.parameters()) if isinstance(model, nn.Module) else []
+    device = weights[0].device if weights else torch.device("cpu")
+    precisions = [precision]
+    if precision == "auto":
+        # what emulates bfloat16 is slow, and no trial is needed to know it
+        precisions = ["float32"] + ["bfloat16"] * (bool(weights) and has_bfloat16(device))
+    if sum(one.numel() for one in weights) <= SMALL:
+        return precisions[0], ROWS
+    if fuse:
+        return precisions[-1], ROWS
+    key = _key(model, device, shape, precision)
+    known = _remembered()
+    if key not in known:
+        known[key] = try_all(prepare, shape, precisions, device)
+        with suppress(OSError), replacing(memory_file()) as file:
+            file.write(json.dumps(known, indent=1, sort_keys=True).encode())
+    chosen, rows = known[key]
+    return chosen, rows
+
+
+def try_all(
+    prepare: Prepare, shape: tuple[int, ...], precisions: list[str], device: torch.device
+) -> tuple[str, int]:
+    """The fastest of all precisions and sizes, the first and the smallest where they are as fast."""
+    best = (precisions[0], ROWS, 0.0)
+    for precision in precisions:
+        rows, pace = try_rows(prepare(precision), shape, device)
+        if pace > best[2] * WORTH:
+            best = (precision, rows, pace)
+    return best[0], best[1]
+
+
+def try_rows(
+    ask: Callable[[Tensor], Tensor], shape: tuple[int, ...], device: torch.device
+) -> tuple[int, float]:
+    """The size of a micro-batch, doubled as long as that is faster, and its images a second."""
+    rows, found, best = FEWEST.get(device.type, ROWS), 0, 0.0
+    while rows <= MOST.get(device.type, ROWS):
+        try:
+            pace = measure(ask, torch.zeros(rows, *shape), device)
+        except torch.OutOfMemoryError:
+            break
+        if pace <= best * WORTH:
+            break
+        rows, found, best = 2 * rows, rows, pace
+    return found or ROWS, best
+
+
+def measure(ask: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> float:
+    """Images a second: the fastest of several calls, after one that warms up."""
+    fastest, spent, calls = float("inf"), 0.0, 0
+    with torch.inference_mode():
+        ask(images)
+        while spent < SECONDS or calls < 3:
+            start = time.perf_counter()
+            ask(images)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            taken = time.perf_counter() - start
+            fastest, spent, calls = min(fastest, taken), spent + taken, calls + 1
+    return len(images) / fastest
+
+
+def _key(model: object, device: torch.device, shape: tuple[int, ...], precision: str) -> str:
+    processor = str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
+    place = torch.cuda.get_device_name(device) if device.type == "cuda" else processor
+    threads = torch.get_num_threads() if device.type == "cpu" else 0
+    weights = digest(model)  # type: ignore[arg-type]
+    return f"{weights} {place} {threads} {precision} {'x'.join(map(str, shape))} torch {torch.__version__}"
+
+
+def _remembered() -> dict[str, tuple[str, int]]:
+    """What earlier trials found; nothing where the file is not there or not as it should be."""
+    try:
+        document = json.loads(memory_file().read_text())
+        return {key: (str(precision), int(rows)) for key, (precision, rows) in document.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
