@@ -113,6 +113,34 @@ def test_two_stages_bound_by_fresh_draws_alone():
     assert both.passes == pytest.approx(n.mean() + 50)
 
 
+def test_the_pilot_chooses_between_the_methods():
+    """Without a look at the fresh draws; and mostly it chooses well."""
+    rng, classes = np.random.default_rng(0), ("a", "b", "c")
+    law = np.array([[0.55, 0.25, 0.2], [0.7, 0.15, 0.15], [0.95, 0.04, 0.01], [1 - 1e-6, 1e-6, 0]] * 25)
+    law = law / law.sum(1, keepdims=True)
+    plan = two_stage(NOISE, "l2", shape=(3, 8, 8), n_max=5000)
+    n = rng.choice(plan.draws[-20:], 100)
+
+    def votes(counts) -> radii.Votes:
+        selection = np.random.default_rng(1).multinomial(plan.pilot, law)
+        index, label = np.arange(100), np.zeros(100, int)
+        known = {"software": {}, "classes": classes}
+        return radii.Votes(counts, selection, label, index, NOISE, (3, 8, 8), plan, (), 0, "", **known)
+
+    found = votes(rng.multinomial(n, law))
+    radius = {how: radii.certify(found, "l2", method=how).radius for how in ("label", "two-event", None)}
+    simple = radius[None] == radius["label"]
+    assert np.all(simple | (radius[None] == radius["two-event"])) and 20 < simple.sum() < 80
+    assert radii.certify(found, "l2").method == "label or two-event"
+    most = np.maximum(radius["label"], radius["two-event"])
+    assert radius[None].mean() > max(radius[how].mean() for how in ("label", "two-event"))
+    assert radius[None].mean() > 0.999 * most.mean()
+    # other fresh draws, the same choice
+    other = votes(rng.multinomial(n, law[:, ::-1]))
+    again = {how: radii.certify(other, "l2", method=how).lower for how in ("label", "two-event", None)}
+    np.testing.assert_array_equal(again[None], np.where(simple, again["label"], again["two-event"]))
+
+
 # refusals ---------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ FLOORS = {
     ],
     2: ["lattice", "votes", "radius", "losses"],
     3: [
+        "evidence",
         "certificates",
         "polling",
         "sampling",

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from radii.designs import Fixed, Sequential, TopK
+from radii.designs import Fixed
 from radii.errors import InputError, check_name, missing_extra
-from radii.intervals import METHODS, bounds, check_alpha, check_k
-from radii.lattice import distance
+from radii.evidence import BY_PILOT, ideal_bounds, radius_at_looks, settled
+from radii.intervals import bounds, check_alpha, check_k
 from radii.noises import Noise
 from radii.norms import inner_radius
 from radii.radius import certified_radius, confirmed
@@ -101,7 +101,8 @@ def certify(
     labels: "true", the labels in the votes (certified accuracy); "predicted", the label that the separate
     selection draws chose (deployment; certificates of an unknown truth); "set", the whole predicted top-k set at
     once; or an array `(images,)` of labels chosen without looking at these counts. `method` is one of
-    `radii.bounds`, by default "two-event"; `unit` and `images` refine l0 as in `radii.certified_radius`.
+    `radii.bounds`, by default "two-event", or after a pilot the one that it promises more from; `unit` and `images`
+    refine l0 as in `radii.certified_radius`.
 
     The looks of a sequential plan have settled labels, `alpha` and method, and those of `radii.TopK` settle `k`:
     anything else is an error.
@@ -120,7 +121,7 @@ def certify(
     # every member of a set must keep its place at once: their errors add
     each = alpha / members.shape[1]
     if votes.certified is None:
-        check_reach(votes.n, k, each, method, len(votes.classes))
+        check_reach(votes.n, k, each, "label" if method == BY_PILOT else method, len(votes.classes))
     radius, lower, abstained = [], [], []
     for member in members.T:
         low, rivals = ideal_bounds(votes, member, k=k, alpha=each, method=method)
@@ -151,62 +152,6 @@ def certify(
         passes=float(votes.passes.mean()),
         data=votes.data,
     )
-
-
-def ideal_bounds(
-    votes: Votes, label: np.ndarray, *, k: int, alpha: float, method: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds as of `radii.bounds`, by the plan of the votes, for the law of noise that the rules are about."""
-    if isinstance(votes.plan, Sequential):
-        assert votes.certified is not None
-        lower, rivals = votes.plan.lower(votes.certified), None
-    elif isinstance(votes.plan, TopK):
-        lower, rivals = votes.plan.bounds(votes.counts, label)
-    else:
-        drawn = votes.counts.any(axis=1)
-        lower, rivals = np.zeros(len(votes)), np.ones((len(votes), k))
-        lower[drawn], rivals[drawn] = bounds(
-            votes.counts[drawn], label[drawn], k=k, alpha=alpha, method=method
-        )
-    if votes.exact:
-        lower, rivals = ideal(votes.noise, votes.shape, lower, rivals)
-    return lower, np.arange(1, k + 1) / k * (1 - lower)[:, None] if rivals is None else rivals
-
-
-def ideal(
-    noise: Noise, shape: tuple[int, ...], lower: np.ndarray, rivals: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Bounds under the ideal law of the noise, from bounds under lattice noise: it is near, and that is paid for."""
-    slack = distance(noise, math.prod(shape))
-    return np.maximum(lower - slack, 0), None if rivals is None else np.minimum(rivals + slack, 1)
-
-
-def radius_at_looks(votes: Votes, norm: str, unit: str) -> np.ndarray:
-    """The radius that the looks of a plan with bounds on rivals certified, if it is one in this norm; else 0."""
-    plan = votes.plan
-    if not isinstance(plan, TopK) or (plan.norm, plan.unit) != (norm, unit):
-        return np.zeros(len(votes))
-    assert votes.certified is not None
-    return np.array([0.0, *plan.radii])[votes.certified]
-
-
-def settled(votes: Votes, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
-    """The method by which these votes are certified; refuses what a sequential plan has settled otherwise."""
-    plan = votes.plan
-    if not isinstance(plan, Sequential | TopK):
-        return check_name("method", method or METHODS[0], METHODS)
-    usual = "label" if isinstance(plan, Sequential) else "two-event"
-    asked = {"labels": labels, "alpha": alpha, "method": usual if method is None else method}
-    held = {"labels": votes.watched, "alpha": plan.alpha, "method": usual}
-    if isinstance(plan, TopK):
-        asked, held = asked | {"k": k}, held | {"k": plan.k}
-    for name, value in held.items():
-        if not isinstance(asked[name], type(value)) or asked[name] != value:
-            raise InputError(
-                f"the looks at these votes settled {name} = {value!r}, not {asked[name]!r}: "
-                "certify so, or draw votes by another plan"
-            )
-    return usual
 
 
 def converted(certificates: Certificates, norm: str) -> Certificates:

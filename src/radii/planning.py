@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radii.certificates import ideal, reachable_radius
+from radii.certificates import reachable_radius
 from radii.designs import PLANS, Anytime, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.designs.paths import least_draws, most_failures
 from radii.errors import InputError, check_name
+from radii.evidence import ideal
 from radii.intervals import check_k
 from radii.noises import Noise
 from radii.norms import Ball

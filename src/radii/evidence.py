@@ -1,0 +1,109 @@
+"""What votes prove of probabilities, by the plan under which they were drawn."""
+
+import math
+
+import numpy as np
+
+from radii.designs import Sequential, TopK, TwoStage
+from radii.errors import InputError, check_name
+from radii.intervals import METHODS, bounds
+from radii.lattice import distance
+from radii.noises import Noise
+from radii.radius import certified_radius
+from radii.votes import Votes
+
+BY_PILOT_METHODS = ("label", "two-event")
+BY_PILOT = " or ".join(BY_PILOT_METHODS)
+"""The method of two-stage plans: for each image the one from which its pilot promises the larger radius."""
+
+
+def settled(votes: Votes, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    """The method by which these votes are certified; refuses what a sequential plan has settled otherwise."""
+    plan = votes.plan
+    if not isinstance(plan, Sequential | TopK):
+        usual = BY_PILOT if isinstance(plan, TwoStage) else METHODS[0]
+        return usual if method is None else check_name("method", method, METHODS)
+    usual = "label" if isinstance(plan, Sequential) else "two-event"
+    asked = {"labels": labels, "alpha": alpha, "method": usual if method is None else method}
+    held = {"labels": votes.watched, "alpha": plan.alpha, "method": usual}
+    if isinstance(plan, TopK):
+        asked, held = asked | {"k": k}, held | {"k": plan.k}
+    for name, value in held.items():
+        if not isinstance(asked[name], type(value)) or asked[name] != value:
+            raise InputError(
+                f"the looks at these votes settled {name} = {value!r}, not {asked[name]!r}: "
+                "certify so, or draw votes by another plan"
+            )
+    return usual
+
+
+def ideal_bounds(
+    votes: Votes, label: np.ndarray, *, k: int, alpha: float, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds as of `radii.bounds`, by the plan of the votes, for the law of noise that the rules are about."""
+    if isinstance(votes.plan, Sequential):
+        assert votes.certified is not None
+        lower, rivals = votes.plan.lower(votes.certified), None
+    elif isinstance(votes.plan, TopK):
+        lower, rivals = votes.plan.bounds(votes.counts, label)
+    elif method == BY_PILOT:
+        alone, both = (bounds_of_draws(votes, votes.counts, label, k, alpha, one) for one in BY_PILOT_METHODS)
+        simple = pilot_prefers_label(votes, label, k, alpha)
+        lower, rivals = np.where(simple, alone[0], both[0]), np.where(simple[:, None], alone[1], both[1])
+    else:
+        lower, rivals = bounds_of_draws(votes, votes.counts, label, k, alpha, method)
+    if votes.exact:
+        lower, rivals = ideal(votes.noise, votes.shape, lower, rivals)
+    return lower, np.arange(1, k + 1) / k * (1 - lower)[:, None] if rivals is None else rivals
+
+
+def bounds_of_draws(
+    votes: Votes, counts: np.ndarray, label: np.ndarray, k: int, alpha: float, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """`radii.bounds`; nothing is known of an image without draws."""
+    drawn = counts.any(axis=1)
+    lower, rivals = np.zeros(len(votes)), np.ones((len(votes), k))
+    lower[drawn], rivals[drawn] = bounds(counts[drawn], label[drawn], k=k, alpha=alpha, method=method)
+    return lower, rivals
+
+
+def pilot_prefers_label(votes: Votes, label: np.ndarray, k: int, alpha: float) -> np.ndarray:
+    """Where the radius is likely to be larger from the votes of the label alone, `(images,)`.
+
+    Depends on the pilot and the number of fresh draws alone, so that the bounds hold whichever is taken.
+    """
+    plan = votes.plan
+    assert isinstance(plan, TwoStage)
+    # what the fresh draws would be if they repeated the pilot
+    n = votes.counts.sum(axis=1)
+    expected = votes.selection * n[:, None] // plan.pilot
+    expected[np.arange(len(votes)), label] += n - expected.sum(axis=1)
+    alone, both = (
+        certified_radius(
+            votes.noise,
+            plan.norm,
+            *bounds_of_draws(votes, expected, label, k, alpha, method),
+            k=k,
+            shape=votes.shape,
+            unit=plan.unit,
+        )
+        for method in BY_PILOT_METHODS
+    )
+    return alone > both
+
+
+def ideal(
+    noise: Noise, shape: tuple[int, ...], lower: np.ndarray, rivals: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Bounds under the ideal law of the noise, from bounds under lattice noise: it is near, and that is paid for."""
+    slack = distance(noise, math.prod(shape))
+    return np.maximum(lower - slack, 0), None if rivals is None else np.minimum(rivals + slack, 1)
+
+
+def radius_at_looks(votes: Votes, norm: str, unit: str) -> np.ndarray:
+    """The radius that the looks of a plan with bounds on rivals certified, if it is one in this norm; else 0."""
+    plan = votes.plan
+    if not isinstance(plan, TopK) or (plan.norm, plan.unit) != (norm, unit):
+        return np.zeros(len(votes))
+    assert votes.certified is not None
+    return np.array([0.0, *plan.radii])[votes.certified]
