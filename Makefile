@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := results/cifar10
 VOTES = $(foreach noise,laplace gaussian uniform,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
-.PHONY: demo test lint test-slow results notebook clean
+.PHONY: demo test lint test-slow bench results notebook clean
 .DEFAULT_GOAL := demo
 
 # the whole job on embedded images: train, vote, certify, report in demo/report/index.html
@@ -24,6 +24,10 @@ lint: .venv/ready
 # long proofs
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
+
+# how fast and how cheap: docs/benchmarks.md, on a quiet machine; with DATA=PATH to CIFAR-10 also the whole table
+bench: .venv/ready
+	$(BIN)/python benchmarks/run.py $(if $(DATA),--data-dir $(DATA))
 
 # from the stored votes: the report with its figures, tables and certificates, and the few numbers that matter most
 results: .venv/ready

@@ -8,11 +8,10 @@ other processes), on the fly in ours. Ratios come from pairs of neighbouring blo
 """
 
 import argparse
-import statistics
-import time
 
 import torch
 import torch.nn.functional as F
+from measure import in_turn, machine, table
 
 from radii.data.base import make_data
 from radii.devices import best_device
@@ -42,52 +41,40 @@ def plain_epoch(model, optimizer, pixels, labels, batch: int) -> None:
         loss.item()
 
 
-def seconds(call) -> float:
-    """Wall-clock seconds of one call, the device's work included."""
-    start = time.perf_counter()
-    call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def section(model_name: str, batch: int, rounds: int, steps: int, compile: bool) -> str:
+    """The measurement as a section in Markdown."""
+    data, device = images(batch * steps), best_device()
+    how = {"batch": batch, "augment": True, "average": 0.999, "compile": compile}
+    loop = Loop(Recipe("random", model_name, "gaussian", **how), data, device)  # type: ignore[arg-type]
+    model = make_model(model_name, SHAPE, CLASSES).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    pixels, labels = data.images().to(device), data.labels.to(device)
+    pairs = in_turn(
+        lambda: plain_epoch(model, optimizer, pixels, labels, batch),
+        lambda: loop.epoch(lambda images: None),
+        rounds,
+    )
+    plain, ours = (f"{len(data) / taken:,.0f}" for taken in pairs.seconds)
+    row = [f"{model_name}, batch {batch}{', layers fused' if compile else ''}", plain, ours, pairs.ratio]
+    return "\n\n".join(
+        [
+            "## Training",
+            "Images a second, of CIFAR-10 size; the plain loop: float32, noise for the whole batch.",
+            table(["model", "plain loop", "radii", "ratio"], [row]),
+        ]
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="wrn-16-2")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10, help="batches in a block")
     parser.add_argument("--compile", action="store_true")
     asked = parser.parse_args()
-    data, device = images(asked.batch * asked.steps), best_device()
-    recipe = Recipe(
-        "random",
-        asked.model,
-        "gaussian",
-        batch=asked.batch,
-        augment=True,
-        average=0.999,
-        compile=asked.compile,
-    )
-    loop = Loop(recipe, data, device)
-    model = make_model(asked.model, SHAPE, CLASSES).to(device)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    pixels, labels = data.images().to(device), data.labels.to(device)
-
-    def plain() -> float:
-        return seconds(lambda: plain_epoch(model, optimizer, pixels, labels, asked.batch))
-
-    def ours() -> float:
-        return seconds(lambda: loop.epoch(lambda images: None))
-
-    plain(), ours()
-    pairs = [(plain(), ours()) for _ in range(asked.rounds)]
-    ratios = sorted(slow / fast for slow, fast in pairs)
-    paces = [len(data) / statistics.median(times) for times in zip(*pairs, strict=True)]
-    print(f"{asked.model}, batch {asked.batch}, {device.type}, {torch.get_num_threads()} threads")
-    print(f"plain float32 loop  {paces[0]:8.0f} images/s")
-    print(f"radii               {paces[1]:8.0f} images/s{', compiled' if asked.compile else ''}")
-    print(f"ratio               {statistics.median(ratios):8.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    page = section(asked.model, asked.batch, asked.rounds, asked.steps, asked.compile)
+    print(machine(), page, sep="\n\n")
 
 
 if __name__ == "__main__":

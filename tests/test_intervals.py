@@ -8,7 +8,7 @@ from mpmath import mp, mpf
 from scipy.stats import beta, binom
 
 from radii.errors import InputError
-from radii.intervals import METHODS, bounds, lower_bound, upper_bound
+from radii.intervals import METHODS, bounds, lower_bound, strongest_rivals, upper_bound
 
 
 @pytest.mark.parametrize("n", [1, 20, 1000, 100_000])
@@ -146,3 +146,13 @@ def test_two_event_bound_image_by_image(k: int) -> None:
             total = sum(others[k - t : k])
             high = beta.ppf(1 - alpha / (2 * k) / comb(k, t), total + 1, n - total)
             assert rivals[0, t - 1] == pytest.approx(min(high, t / k * (1 - low)), rel=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 17, 30])
+def test_the_strongest_rivals_are_those_of_a_sort(k):
+    rng = np.random.default_rng(k)
+    counts, label = rng.integers(0, 6, (300, 40)), rng.integers(0, 40, 300)
+    before = counts.copy()
+    others = [np.delete(row, one) for row, one in zip(counts, label, strict=True)]
+    np.testing.assert_array_equal(strongest_rivals(counts, label, k), np.sort(others, axis=1)[:, -k:])
+    np.testing.assert_array_equal(counts, before)

@@ -62,6 +62,8 @@ def bounds_of_draws(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`radii.bounds`; nothing is known of an image without draws."""
     drawn = counts.any(axis=1)
+    if drawn.all():
+        return bounds(counts, label, k=k, alpha=alpha, method=method)
     lower, rivals = np.zeros(len(votes)), np.ones((len(votes), k))
     lower[drawn], rivals[drawn] = bounds(counts[drawn], label[drawn], k=k, alpha=alpha, method=method)
     return lower, rivals

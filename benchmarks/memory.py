@@ -1,0 +1,64 @@
+"""The most memory that voting takes above the model, n = 100,000, CIFAR-10 size.
+
+Run: python benchmarks/memory.py. Each case is a process of its own: first without votes, then with them.
+"""
+
+import subprocess
+import sys
+from contextlib import suppress
+
+import torch
+from measure import peak_memory, table
+
+import radii
+from radii.models import make_model
+
+SHAPE, N, IMAGES = (3, 32, 32), 100_000, 10_000
+CASES = ("model", "model and one forward pass", "sequential plan", "fixed plan")
+
+
+def run(case: str) -> int:
+    """Bytes at the peak. Few copies are polled of so many: that takes the memory of all of them."""
+    model = make_model("wrn-16-2", SHAPE, 10).eval()
+    if case != CASES[0]:
+        with torch.inference_mode():
+            model(torch.rand(128, *SHAPE))
+    if case in CASES[2:]:
+        images = torch.rand(IMAGES if case == CASES[2] else 1, *SHAPE)
+        noise = radii.Laplace(0.5)
+        question = radii.Question(noise, "linf", (1 / 255, 2 / 255), SHAPE)
+        plan = radii.fixed(N) if case == CASES[3] else radii.sequential(question, n_max=N)
+        smoothed, left = radii.Smoothed(model, noise, batch=128), 30
+
+        def stop(*_: int) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise StopIteration
+
+        with suppress(StopIteration):
+            smoothed.vote(images, torch.zeros(len(images), dtype=torch.int64), plan=plan, progress=stop)
+    return peak_memory()
+
+
+def section() -> str:
+    """All measurements as a section in Markdown."""
+    taken = {}
+    for case in CASES:
+        command = [sys.executable, __file__, case]
+        taken[case] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    rows = [
+        [case, f"{size / 2**20:,.0f}", f"{(size - taken[CASES[0]]) / 2**20:,.0f}"]
+        for case, size in taken.items()
+    ]
+    return "\n\n".join(
+        [
+            "## Memory",
+            f"wrn-16-2, micro-batches of 128, n = {N:,}; {IMAGES:,} images at once under the sequential plan; MiB:",
+            table(["process", "at the peak", "above the model"], rows),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(run(sys.argv[1]) if sys.argv[1:] else section())

@@ -1,0 +1,92 @@
+"""Sampling against the bare forward pass of the same network, which is the limit here, and against the usual loop.
+
+Run: python benchmarks/sampling.py [--model wrn-16-2] [--copies 4000] [--rounds 5]. Ratios come from neighbouring runs.
+"""
+
+import argparse
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
+
+import torch
+from baseline import BATCH, sample
+from measure import in_turn, machine, table
+
+from radii.agenda import Agenda
+from radii.designs import fixed
+from radii.devices import best_device, has_bfloat16
+from radii.lattice import levels_of
+from radii.models import make_model
+from radii.noises import NOISES, Gaussian, Noise
+from radii.polling import Ask, Law, examples_from, poll, prepare
+from radii.stopping import stopping
+from radii.trial import ROWS, try_rows
+
+SHAPE, CLASSES = (3, 32, 32), 10
+
+
+def follow(ask: Ask, rows: int, noise: Noise, copies: int, exact: bool = False, images: int = 4) -> None:
+    """Sample so many copies, of a few images."""
+    pixels = torch.randint(256, (images, *SHAPE), generator=torch.Generator().manual_seed(0))
+    examples = examples_from(pixels / 255, None, None)
+    if exact:
+        examples = replace(examples, images=levels_of(examples.images))
+    plan = fixed(copies // images, selection=0)
+    agenda = Agenda(stopping(plan, noise, SHAPE, exact), images, None)
+    poll(ask, examples, Law(noise, 0, "bound", exact), agenda, rows, lambda _: None)
+
+
+def bare(ask: Ask, rows: int, copies: int) -> None:
+    """The forward pass alone, on as many images."""
+    batch = torch.zeros(rows, *SHAPE)
+    with torch.inference_mode():
+        for _ in range(-(-copies // rows)):
+            ask(batch)
+
+
+def section(model_name: str, copies: int, rounds: int) -> str:
+    """All measurements as a section in Markdown."""
+    device = best_device()
+    model = make_model(model_name, SHAPE, CLASSES).eval().to(device)
+    noise = Gaussian(0.5)
+    settings = [("float32", False)] + [("bfloat16", fuse) for fuse in (False, True) if has_bfloat16(device)]
+    usual = partial(sample, model, noise, torch.rand(SHAPE), copies, CLASSES)
+    paces, found = [], []
+    for precision, fuse in settings:
+        ask = prepare(model, precision, SHAPE, fuse)
+        rows = ROWS // 2 if fuse else try_rows(ask, SHAPE, device)[0]
+        name = f"{precision}{', fused' if fuse else ''}, {rows} rows"
+        ours = partial(follow, ask, rows, noise, copies)
+        limit, other = in_turn(partial(bare, ask, rows, copies), ours, rounds), in_turn(usual, ours, rounds)
+        forward, sampling = (copies / taken for taken in limit.seconds)
+        paces.append([name, f"{forward:,.0f}", f"{sampling:,.0f}", limit.ratio, other.ratio])
+        found.append((sampling, name, ask, rows))
+    _, name, ask, rows = max(found, key=itemgetter(0))
+    costs = []
+    for kind in NOISES.values():
+        usual = partial(follow, ask, rows, kind(0.5), copies)
+        pairs = in_turn(partial(usual, exact=True), usual, rounds)
+        exact, plain = (f"{copies / taken:,.0f}" for taken in pairs.seconds)
+        costs.append([kind.name, plain, exact, pairs.ratio])
+    return "\n\n".join(
+        [
+            f"## Passes a second: {model_name}, CIFAR-10 size",
+            f"Images a second; the usual loop: float32, {BATCH} copies of one image, noise for the whole batch.",
+            table(["setting", "bare forward", "sampling", "sampling / bare", "sampling / usual loop"], paces),
+            f"Noise at {name}:",
+            table(["noise", "images/s", "exact, images/s", "cost of exact"], costs),
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="wrn-16-2")
+    parser.add_argument("--copies", type=int, default=4000, help="in one run")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    print(machine(), section(asked.model, asked.copies, asked.rounds), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
