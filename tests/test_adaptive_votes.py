@@ -141,6 +141,45 @@ def test_the_pilot_chooses_between_the_methods():
     np.testing.assert_array_equal(again[None], np.where(simple, again["label"], again["two-event"]))
 
 
+def test_any_moment_will_do(monkeypatch):
+    """Stopped by the clock, in the middle of a round: the bounds are those for what each image has."""
+    clock = iter(range(10**6))
+    monkeypatch.setattr("radii.sampling.time.monotonic", lambda: next(clock))
+    smoothed, plan = (
+        radii.Smoothed(model, NOISE, batch=32),
+        radii.anytime(alpha=0.01, n_max=500, selection=10),
+    )
+    votes = smoothed.vote(IMAGES, LABELS, plan=plan, seconds=60)
+    n = votes.counts.sum(1)
+    # 60 micro-batches, and those that were on their way; rounds end at 16, 24, 36 and 54 draws
+    assert 60 * 32 <= votes.passes.sum() <= 70 * 32
+    assert n.min() == 36 and n.max() == 54 and len(set(n)) == 3
+    whole = smoothed.vote(IMAGES, LABELS, plan=radii.fixed(500, 10))
+    for row in range(36):
+        part = smoothed.vote(IMAGES[[row]], plan=radii.fixed(500, 0), index=[row], draws=(0, int(n[row])))
+        np.testing.assert_array_equal(part.counts[0], votes.counts[row])
+    np.testing.assert_array_equal(whole.selection, votes.selection)
+    for labels in ("true", "predicted"):
+        label = LABELS if labels == "true" else votes.selection.argmax(1)
+        found = radii.certify(votes, "l2", alpha=0.05, labels=labels)
+        expected = radii.Anytime(0.05, 500).lower(votes.counts[np.arange(36), label], n)
+        np.testing.assert_array_equal(found.lower, expected)
+    with pytest.raises(InputError, match="bounds the label alone"):
+        radii.certify(votes, "l2", method="two-event")
+
+
+def test_who_stops_at_once_has_nothing_and_who_never_stops_has_all():
+    smoothed, plan = radii.Smoothed(model, NOISE), radii.anytime(n_max=60)
+    early = smoothed.vote(IMAGES, LABELS, plan=plan, seconds=1e-9)
+    assert early.counts.sum() < 36 * 60 and np.all(
+        radii.certify(early, "l2").radius[early.counts.sum(1) == 0] == 0
+    )
+    late = smoothed.vote(IMAGES, LABELS, plan=plan)
+    assert np.all(late.counts.sum(1) == 60)
+    bound = radii.Anytime(1e-3, 60).lower(late.counts[:, 1], 60)
+    np.testing.assert_array_equal(radii.certify(late, "l2").lower, bound)
+
+
 # refusals ---------------------------------------------------------------------------------------------
 
 
@@ -169,8 +208,8 @@ def test_labels_or_selection_draws_are_needed():
     smoothed = radii.Smoothed(model, NOISE)
     with pytest.raises(InputError, match="only a fixed plan has parts"):
         smoothed.vote(IMAGES, LABELS, plan=PLANS["levels"], draws=(0, 10))
-    with pytest.raises(InputError, match="plan must be a sampling plan"):
-        smoothed.vote(IMAGES, LABELS, plan=radii.anytime())
+    with pytest.raises(InputError, match="seconds, above 0, are for"):
+        smoothed.vote(IMAGES, LABELS, plan=PLANS["levels"], seconds=1)
 
 
 @pytest.mark.parametrize(

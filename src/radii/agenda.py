@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radii.stopping import Stopping
+from radii.stopping import InRounds, Stopping
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +42,14 @@ class Agenda:
         self._opened = 0
         self._spans: deque[Span] = deque()
         self._queued = 0
+        self._stopped = False
         # of the copies that an image asked for last, so many have no answer yet
         self._open = np.zeros(images, dtype=np.int64)
 
     def take(self, size: int, whole: bool) -> Copies | None:
         """The next `size` copies; fewer when no more are known of, or with `whole` none then."""
-        while self._queued < size and self._opened < self.images:
+        in_rounds = isinstance(self.stopping, InRounds)
+        while self._opened < self.images and (self._queued < size or in_rounds):
             self._open_image(self._opened)
             self._opened += 1
         if not self._queued or (whole and self._queued < size):
@@ -68,11 +70,19 @@ class Agenda:
             np.repeat([part[3] for part in parts], sizes),
         )
 
+    def stop(self) -> None:
+        """Ask about nothing more; what was taken is still to be recorded."""
+        self._opened, self._stopped = self.images, True
+        self._spans.clear()
+        self._queued = 0
+
     def record(self, copies: Copies, winners: np.ndarray) -> None:
         """Count the answers to copies, `(copies,)` class numbers; `start` was called before."""
         for table, mine in ((self.counts, ~copies.selects), (self.selection, copies.selects)):
             np.add.at(table, (copies.rows[mine], winners[mine]), 1)
         np.subtract.at(self._open, copies.rows, 1)
+        if self._stopped:
+            return
         touched = np.unique(copies.rows)
         self._look(touched[self._open[touched] == 0])
 

@@ -1,10 +1,11 @@
 """What votes prove of probabilities, by the plan under which they were drawn."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from radii.designs import Sequential, TopK, TwoStage
+from radii.designs import Anytime, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
 from radii.intervals import METHODS, bounds
 from radii.lattice import distance
@@ -20,6 +21,10 @@ BY_PILOT = " or ".join(BY_PILOT_METHODS)
 def settled(votes: Votes, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
     """The method by which these votes are certified; refuses what a sequential plan has settled otherwise."""
     plan = votes.plan
+    if isinstance(plan, Anytime):
+        if method not in (None, "label"):
+            raise InputError(f"a plan for any moment bounds the label alone: method 'label', not {method!r}")
+        return "label"
     if not isinstance(plan, Sequential | TopK):
         usual = BY_PILOT if isinstance(plan, TwoStage) else METHODS[0]
         return usual if method is None else check_name("method", method, METHODS)
@@ -44,6 +49,11 @@ def ideal_bounds(
     if isinstance(votes.plan, Sequential):
         assert votes.certified is not None
         lower, rivals = votes.plan.lower(votes.certified), None
+    elif isinstance(votes.plan, Anytime):
+        n = votes.counts.sum(axis=1)
+        right = votes.counts[np.arange(len(votes)), label]
+        bound = replace(votes.plan, alpha=alpha).lower(right, np.maximum(n, 1))
+        lower, rivals = np.where(n > 0, bound, 0.0), None
     elif isinstance(votes.plan, TopK):
         lower, rivals = votes.plan.bounds(votes.counts, label)
     elif method == BY_PILOT:

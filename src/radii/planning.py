@@ -186,6 +186,8 @@ def choose(
     if name == "two-stage":
         refined = unit if norm == "l0" else "feature"
         return two_stage(noise, norm, shape=shape, k=k, unit=refined, **most)  # type: ignore[arg-type]
+    if name == "anytime":
+        return anytime(**most, selection=selection)  # type: ignore[arg-type]
     if not radii:
         raise InputError(f"the plan {name} needs to know what to certify: give radii")
     questions = [
@@ -199,9 +201,12 @@ def choose(
     return sequential_top_k(questions[0], **most, selection=selection)  # type: ignore[arg-type]
 
 
-def anytime(*, alpha: float = 1e-3, n_max: int = 100_000) -> Anytime:
-    """The plan that may be stopped at any moment; it is at its best at `n_max` draws."""
-    return Anytime(alpha=alpha, n_max=n_max)
+def anytime(*, alpha: float = 1e-3, n_max: int = 100_000, selection: int = 0) -> Anytime:
+    """The plan that may be stopped at any moment; it is at its best at `n_max` draws.
+
+    Labels are the true ones, or those that `selection` separate draws show.
+    """
+    return Anytime(alpha=alpha, n_max=n_max, selection=selection)
 
 
 def two_stage(

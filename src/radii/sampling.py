@@ -1,5 +1,7 @@
 """The smoothed classifier: poll a model under noise; votes to certify later, or labels at once."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from radii.agenda import Agenda
 from radii.certificates import Certificates, certify
 from radii.data.base import DataSet
-from radii.designs import Fixed, Plan, Sequential, TopK, TwoStage
+from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.devices import fitting_threads
 from radii.errors import InputError, check_name
 from radii.intervals import check_alpha
@@ -83,13 +85,15 @@ class Smoothed:
         seed: int = 0,
         index: Tensor | np.ndarray | None = None,
         draws: tuple[int, int] | None = None,
+        seconds: float | None = None,
         progress: Progress | None = None,
     ) -> Votes:
         """Votes of the model on noisy copies of each image, as many as the plan takes.
 
         `images`: `(images, *shape)` in [0, 1], or a data set, which brings its labels, positions and names.
         `index`: `(images,)`, positions in the data set, by default 0, 1, 2, ...; they choose the noise.
-        `draws`: the part [first, stop) of a fixed plan's draws to take now; parts add up with `+`.
+        `draws`: the part [first, stop) of a fixed plan's draws to take now; parts add up with `+`. `seconds`: the
+        time after which `radii.anytime` stops; all images have about as many draws then.
 
         Guarantee: on one machine and with one `batch`, the same counts to the last vote however images and
         draws are split, since every call of the model has the same number of rows. Another `batch` may select
@@ -97,7 +101,9 @@ class Smoothed:
         """
         check_plan(plan)
         examples = _examples(images, labels, index)
-        return self._follow(examples, plan, seed, _part(plan, draws), progress)
+        if seconds is not None and not (isinstance(plan, Anytime) and seconds > 0):
+            raise InputError(f"seconds, above 0, are for the plan radii.anytime alone; got {seconds!r}")
+        return self._follow(examples, plan, seed, _part(plan, draws), progress, seconds)
 
     def certify(
         self,
@@ -172,23 +178,33 @@ class Smoothed:
         seed: int,
         part: tuple[int, int] | None,
         progress: Progress | None,
+        seconds: float | None = None,
     ) -> Votes:
         how = stopping(plan, self.noise, examples.shape, self.exact, part)
         agenda = Agenda(how, len(examples), watched_labels(plan, examples.labels))
-        precision = self._poll(examples, seed, "bound", agenda, progress)
+        precision = self._poll(examples, seed, "bound", agenda, progress, seconds)
         return self._votes(examples, plan, seed, part, agenda, precision)
 
     def _poll(
-        self, examples: Examples, seed: int, purpose: str, agenda: Agenda, progress: Progress | None
+        self,
+        examples: Examples,
+        seed: int,
+        purpose: str,
+        agenda: Agenda,
+        progress: Progress | None,
+        seconds: float | None = None,
     ) -> str:
-        """Follow the agenda to its end; the precision that was used."""
+        """Follow the agenda to its end, or until so many seconds are over; the precision that was used."""
         if self.exact:
             examples = replace(examples, images=levels_of(examples.images))
         law, done = Law(self.noise, seed, purpose, self.exact), 0
+        end = math.inf if seconds is None else time.monotonic() + seconds
 
         def report(copies: int) -> None:
             nonlocal done
             done += copies
+            if time.monotonic() >= end:
+                agenda.stop()
             if progress is not None:
                 progress(*((done, agenda.total) if agenda.total else (agenda.finished, agenda.images)))
 
@@ -243,7 +259,7 @@ def watched_labels(plan: Plan, labels: np.ndarray | None) -> np.ndarray | None:
 
     A pilot is about the true label where it is known; where looks have selection draws, they take its place.
     """
-    if labels is None and not plan.selection and not isinstance(plan, Fixed):
+    if labels is None and not plan.selection and not isinstance(plan, Fixed | Anytime):
         raise InputError(
             "a sequential plan watches one label of each image: give labels, or a plan with selection draws"
         )

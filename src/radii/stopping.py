@@ -5,13 +5,14 @@ from typing import Protocol
 
 import numpy as np
 
-from radii.designs import Fixed, Plan, Sequential, TopK
+from radii.designs import Anytime, Fixed, Plan, Sequential, TopK
 from radii.noises import Noise
 from radii.planning import Question, fresh_draws, judge
 
 LEAD = 6
 """Votes by which a label must lead to be chosen before all selection draws are taken."""
 STEP = 4
+FIRST_ROUND = 16
 
 
 class Stopping(Protocol):
@@ -136,6 +137,26 @@ class AfterPilot:
         return certified, counts.sum(axis=1)
 
 
+@dataclass(frozen=True)
+class InRounds:
+    """All images get the same number of draws, half as many again in each round, until someone stops them."""
+
+    plan: Anytime
+    first: int = 0
+    each: None = None
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.plan.selection)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), min(FIRST_ROUND, self.plan.n_max))
+
+    def judge(
+        self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return certified, np.minimum(counts.sum(axis=1) * 3 // 2, self.plan.n_max)
+
+
 def stopping(
     plan: Plan, noise: Noise, shape: tuple[int, ...], exact: bool, part: tuple[int, int] | None = None
 ) -> Stopping:
@@ -146,6 +167,8 @@ def stopping(
         return ByFailures(plan)
     if isinstance(plan, TopK):
         return ByBounds(plan, Question(noise, plan.norm, plan.radii, shape, plan.k, plan.unit, exact))
+    if isinstance(plan, Anytime):
+        return InRounds(plan)
     failures = np.arange(plan.pilot + 1)
     return AfterPilot(plan.pilot, fresh_draws(plan, noise, failures, shape=shape))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from radii import parquet
-from radii.designs import PLANS, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.designs import PLANS, Anytime, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
 from radii.noises import Noise, make_noise
 from radii.norms import check_shape
@@ -289,6 +289,9 @@ def _check_images(votes: Votes) -> None:
 def _possible(votes: Votes, name: str) -> np.ndarray:
     """The numbers of draws that an image can have in `counts` or `selection`, rising."""
     plan = votes.plan
+    if isinstance(plan, Anytime):
+        # stopped at any moment, perhaps before the label was chosen
+        return np.arange((plan.n_max if name == "counts" else plan.selection) + 1)
     if name == "counts":
         return np.array([votes.n]) if isinstance(plan, Fixed) else plan.draws
     if isinstance(plan, Fixed | TwoStage) or not plan.selection:

@@ -7,7 +7,7 @@ import typer
 
 from radii.cli.options import DataDir, Radii, Seed, Unit, parse_radii
 from radii.console import progress, say
-from radii.designs import PLANS, Fixed, Plan
+from radii.designs import PLANS, Anytime, Fixed, Plan, Sequential
 from radii.errors import InputError, check_name
 from radii.noises import Noise
 from radii.norms import NORMS
@@ -26,7 +26,7 @@ def vote(
     plan: Annotated[
         str | None,
         typer.Option(
-            help="fixed, sequential, top-k or two-stage.  [default: sequential with radii, else fixed]"
+            help="fixed, sequential, top-k, two-stage or anytime.  [default: sequential with radii, else fixed]"
         ),
     ] = None,
     n_max: Annotated[
@@ -42,6 +42,7 @@ def vote(
             "[default: 100; with radii 0, for true labels]"
         ),
     ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long; for the plan anytime.")] = None,
     alpha: Annotated[
         float, typer.Option(help="Probability that a certificate is wrong, for each image, with radii.")
     ] = 1e-3,
@@ -90,7 +91,8 @@ def vote(
     k and alpha, is computed from the votes later, without the model. With --radii, each image is polled until it is
     clear whether these radii are certified, at most n-max times and mostly ten to a hundred times fewer: "sequential"
     counts the votes of the label, "top-k" those of its rivals too. "two-stage" polls as often as the radius itself is
-    worth. Writes one Parquet file: how often each class won on each image, and all that identifies these votes.
+    worth, "anytime" all images alike until --seconds are over. Writes one Parquet file: how often each class won on
+    each image, and all that identifies these votes.
     """
     from radii.data import load_data
     from radii.files import check_writable
@@ -116,10 +118,12 @@ def vote(
     farthest = reachable(chosen, smoothed.noise, alpha, len(config.classes), config.shape)
     images = load_data(config.recipe.data, split, data_dir).every(every).without(leave_out or [])
     images = images.first(first) if first is not None else images
+    if seconds is not None and not isinstance(chosen, Anytime):
+        raise InputError(f"--seconds has no meaning for the plan {plan_name(chosen)}: add --plan anytime")
     check_writable(path)
     say(farthest)
     with progress(f"vote on {len(images)} images") as move:
-        votes = smoothed.vote(images, plan=chosen, seed=seed, progress=move)
+        votes = smoothed.vote(images, plan=chosen, seed=seed, seconds=seconds, progress=move)
     votes.save(path)
     copies = (
         f"Votes of {chosen.n} draws" if isinstance(chosen, Fixed) else f"{votes.passes.mean():,.1f} copies"
@@ -169,7 +173,7 @@ def reachable(plan: Plan, noise: Noise, alpha: float, classes: int, shape: tuple
     from radii.certificates import check_reach, reachable_radius
     from radii.results import radius_text
 
-    method = "label" if plan_name(plan) == "sequential" else "two-event"
+    method = "label" if isinstance(plan, Sequential | Anytime) else "two-event"
     n = plan.n if isinstance(plan, Fixed) else plan.n_max
     known: dict[str, Any] = {"alpha": alpha, "method": method, "classes": classes}
     check_reach(n, 1, **known)

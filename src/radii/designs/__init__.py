@@ -10,10 +10,10 @@ from radii.designs.sequential import Sequential
 from radii.designs.top_k import TopK
 from radii.designs.two_stage import TwoStage
 
-Plan = Fixed | Sequential | TopK | TwoStage
+Plan = Fixed | Sequential | TopK | TwoStage | Anytime
 """Plans by which models are polled."""
 
-PLANS = {"fixed": Fixed, "sequential": Sequential, "top-k": TopK, "two-stage": TwoStage}
+PLANS = {"fixed": Fixed, "sequential": Sequential, "top-k": TopK, "two-stage": TwoStage, "anytime": Anytime}
 """Their names in files."""
 
 __all__ = [

@@ -27,6 +27,8 @@ LARGEST_ALPHA = 0.5  # up to here the mixture crosses 1 / alpha once (docs/math/
 class Anytime:
     """Lower bounds on the label's probability that hold whenever one looks, for time limits and odd batches.
 
+    The label is the true one, or one that `selection` separate draws show.
+
     Half of `alpha` is for the mixture, the other half for one Clopper-Pearson bound at exactly `n_max` draws.
 
     Guarantee: the probability that any of the bounds, at any number of draws, exceeds the label's probability is at
@@ -35,10 +37,12 @@ class Anytime:
 
     alpha: float = 1e-3
     n_max: int = 100_000
+    selection: int = 0
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
+        check_whole("selection", self.selection, 0)
         if self.n_max > MOST_DRAWS:
             raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
 
