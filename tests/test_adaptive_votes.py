@@ -94,10 +94,14 @@ def test_top_k_keeps_what_its_looks_certified():
     found = radii.certify(votes, "l2", alpha=0.01)
     at_looks = np.array([0, 0.1, 0.2])[votes.certified]
     assert np.all(found.radius >= at_looks) and not found.abstained[at_looks > 0].any()
-    # where the last look has no error left for bounds, what earlier ones showed still holds
-    shifted = replace(votes, certified=np.full(36, 2))
-    assert np.all(radii.certify(shifted, "l2", alpha=0.01).radius >= 0.2)
-    assert np.all(radii.certify(shifted, "l1", alpha=0.01).radius <= found.radius)
+    # whatever the bounds of the last look are, what earlier ones showed still holds, in all norms that follow
+    shifted = replace(votes, certified=np.maximum(votes.certified, 1))
+    for norm in ("l2", "l1", "linf"):
+        held = radii.certify(shifted, norm, alpha=0.01)
+        assert np.all(held.radius >= 0.1 * (1 - 1e-9 * (norm != "l2"))) and not held.abstained.any()
+    assert np.any(radii.certify(shifted, "l0", alpha=0.01).abstained)
+    with pytest.raises(InputError, match="image 0 cannot have ended with all radii certified"):
+        radii.certify(replace(votes, certified=np.full(36, 2)), "l2", alpha=0.01)
 
 
 def test_two_stages_bound_by_fresh_draws_alone():
@@ -219,6 +223,19 @@ def test_labels_or_selection_draws_are_needed():
         ("levels", lambda v: {"certified": None}, "certified must be one number an image"),
         ("levels", lambda v: {"certified": v.certified + 4}, r"certified must lie in 0\.\.4"),
         ("levels", lambda v: {"certified": v.certified - 1}, r"certified must lie in 0\.\.4"),
+        (
+            "levels",
+            lambda v: {"certified": np.full(36, 4)},
+            "image 0 cannot have ended with 4 levels certified",
+        ),
+        ("levels", lambda v: {"certified": np.zeros(36, int)}, "cannot have ended with 0 levels certified"),
+        ("levels", lambda v: {"labels": np.zeros(36, int)}, "votes of .* against label 0"),
+        ("levels", lambda v: {"labels": None}, "watched the true labels"),
+        (
+            "levels, predicted",
+            lambda v: {"selection": v.selection[:, [2, 1, 0]][:, ::-1][:, [1, 0, 2]]},
+            "against",
+        ),
         ("levels", lambda v: {"draws": ((0, 9),)}, "followed to its end"),
         (
             "levels",
@@ -259,6 +276,52 @@ def test_certify_is_vote_and_certify(method, labels):
     np.testing.assert_array_equal(found.label, expected.label)
     assert found.plan == (method or "sequential") and found.labels == expected.labels
     assert 0 < (found.radius >= 0.1).mean() < 1
+
+
+@pytest.mark.parametrize(
+    "how,words",
+    [
+        ({"unit": "pixel"}, "unit and images refine l0 only"),
+        ({"norm": "l9"}, "unknown norm"),
+        ({"k": 3}, "k must be smaller than the number of classes, 3; got 3"),
+        ({"k": 3, "method": "top-k"}, "k must be smaller than the number of classes, 3; got 3"),
+        ({"method": "two-stage"}, "leave out radii"),
+        ({"method": "anytime"}, "unknown method 'anytime'"),
+        ({"index": [1, 1]}, "none twice"),
+        ({"index": [-1, 1]}, "none below 0"),
+    ],
+)
+def test_what_cannot_be_certified_is_said_before_the_work(how, words):
+    calls = []
+
+    def counting(noisy: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return model(noisy)
+
+    asked = {"norm": "l2", "radii": (0.1,), **how}
+    with pytest.raises(InputError, match=words):
+        radii.Smoothed(counting, NOISE).certify(IMAGES[:2], LABELS[:2], **asked)
+    assert len(calls) <= 1
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    plan = sequential(questions()[0], n_max=np.int64(300), alpha=np.float64(0.01))
+    votes = draw(plan)
+    votes.save(tmp_path / "votes")
+    again = load_votes(tmp_path / "votes")
+    assert again.plan == plan
+    for one in (votes, again):
+        radii.certify(one, "l2", k=np.int64(1), alpha=0.01)
+
+
+def test_a_network_that_fails_ends_the_run():
+    def broken(noisy: torch.Tensor) -> torch.Tensor:
+        if noisy.mean() > -9:
+            raise ValueError("out of order")
+        return noisy
+
+    with pytest.raises(ValueError, match="out of order"):
+        radii.Smoothed(broken, NOISE).vote(IMAGES, LABELS, plan=PLANS["levels"])
 
 
 def test_without_radii_the_radius_itself_is_asked_for():

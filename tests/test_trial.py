@@ -90,7 +90,32 @@ def test_what_was_found_is_remembered_by_model_and_precision(monkeypatch):
     assert tried[-1] == ["float32"]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": ["float32", "x"]}', "\0"])
+def test_slow_models_and_large_images_are_spared(monkeypatch):
+    monkeypatch.setattr(trial, "LONGEST", 0.05)
+    asked: list = []
+    slow = {"float32": {16: 200, 32: 400, 64: 800}}
+    assert try_rows(machine(slow, asked)("float32"), SHAPE, CPU)[0] == 16
+    assert {size for _, size in asked} == {16}
+    assert try_rows(lambda images: images, (2**23,), CPU)[0] == ROWS, (
+        "16 rows would not fit: nothing is tried"
+    )
+
+
+def test_a_user_without_a_home_has_no_memory(monkeypatch):
+    def nobody() -> None:
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("RADII_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.home", nobody)
+    monkeypatch.setattr(trial, "try_all", lambda *_: ("float32", 32))
+    assert fastest(nn.Linear(400, 400), None, (400,), "float32", False) == ("float32", 32)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", '{"a": ["float16", 8]}', '{"a": ["float32", 0]}', "[]", '{"a": 1}', '{"a": ["float32", "x"]}', "\0"],
+)
 def test_a_damaged_memory_is_no_memory(content, monkeypatch):
     memory_file().parent.mkdir(exist_ok=True)
     memory_file().write_text(content)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from radii.designs import Fixed
+from radii.designs import Anytime, Fixed
 from radii.errors import InputError, check_name, missing_extra
 from radii.evidence import BY_PILOT, ideal_bounds, radius_at_looks, settled
 from radii.intervals import bounds, check_alpha, check_k
@@ -120,7 +120,7 @@ def certify(
     members = chosen.reshape(len(votes), -1)
     # every member of a set must keep its place at once: their errors add
     each = alpha / members.shape[1]
-    if votes.certified is None:
+    if votes.certified is None and not isinstance(votes.plan, Anytime):
         check_reach(votes.n, k, each, "label" if method == BY_PILOT else method, len(votes.classes))
     radius, lower, abstained = [], [], []
     for member in members.T:
@@ -128,7 +128,7 @@ def certify(
         reach = certified_radius(
             votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
         )
-        reach = np.maximum(reach, radius_at_looks(votes, norm, unit))
+        reach = np.maximum(reach, radius_at_looks(votes, norm, unit, reach))
         radius.append(reach)
         lower.append(low)
         abstained.append(~confirmed(low, rivals) & (reach == 0))

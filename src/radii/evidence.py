@@ -10,6 +10,7 @@ from radii.errors import InputError, check_name
 from radii.intervals import METHODS, bounds
 from radii.lattice import distance
 from radii.noises import Noise
+from radii.norms import inner_radius
 from radii.radius import certified_radius
 from radii.votes import Votes
 
@@ -34,7 +35,8 @@ def settled(votes: Votes, labels: str | np.ndarray, k: int, alpha: float, method
     if isinstance(plan, TopK):
         asked, held = asked | {"k": k}, held | {"k": plan.k}
     for name, value in held.items():
-        if not isinstance(asked[name], type(value)) or asked[name] != value:
+        # labels may be an array, which no plan has watched
+        if isinstance(asked[name], np.ndarray) or asked[name] != value:
             raise InputError(
                 f"the looks at these votes settled {name} = {value!r}, not {asked[name]!r}: "
                 "certify so, or draw votes by another plan"
@@ -112,10 +114,24 @@ def ideal(
     return np.maximum(lower - slack, 0), None if rivals is None else np.minimum(rivals + slack, 1)
 
 
-def radius_at_looks(votes: Votes, norm: str, unit: str) -> np.ndarray:
-    """The radius that the looks of a plan with bounds on rivals certified, if it is one in this norm; else 0."""
+def radius_at_looks(votes: Votes, norm: str, unit: str, reach: np.ndarray) -> np.ndarray:
+    """The radius that the looks of a plan with bounds on rivals certified, in this norm; 0 for other plans.
+
+    `reach`, `(images,)`, is what the bounds of the last look give: all of the radii, where all were certified.
+    """
     plan = votes.plan
-    if not isinstance(plan, TopK) or (plan.norm, plan.unit) != (norm, unit):
+    if not isinstance(plan, TopK):
         return np.zeros(len(votes))
     assert votes.certified is not None
-    return np.array([0.0, *plan.radii])[votes.certified]
+    found = np.array([0.0, *plan.radii])[votes.certified]
+    if (plan.norm, plan.unit) == (norm, unit):
+        all_of_them = votes.certified == len(plan.radii)
+        if (wrong := all_of_them & (reach < found * (1 - 1e-9))).any():
+            image = votes.index[np.flatnonzero(wrong)[0]]
+            raise InputError(
+                f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
+            )
+        return found
+    if "l0" in (plan.norm, norm):
+        return np.zeros(len(votes))
+    return inner_radius(found, plan.norm, norm, math.prod(votes.shape))

@@ -95,7 +95,10 @@ def _damaged(path: str | Path, why: str) -> InputError:
 
 
 def _canonical(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    text = json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=np.generic.item
+    )
+    return text.encode()
 
 
 def _to_arrow(column: np.ndarray | None, columns: Columns) -> Any:

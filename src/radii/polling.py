@@ -16,6 +16,7 @@ from radii.agenda import Agenda, Copies
 from radii.data.base import DataSet
 from radii.devices import check_compiler
 from radii.errors import InputError
+from radii.intervals import check_k
 from radii.lattice import GREY_LEVELS, draw_levels
 from radii.noises import Noise
 from radii.streams import Stream
@@ -102,6 +103,8 @@ def examples_from(
             )
         if values is not None and values.dtype.kind not in "iu":
             raise InputError(f"{name} must be whole numbers; got {values.dtype}")
+    if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
+        raise InputError("index must be positions, none below 0, none twice")
     return Examples(array.astype(np.float32, copy=False), truth, numbers)
 
 
@@ -127,9 +130,18 @@ def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = Fal
 
 
 def poll(
-    ask: Ask, examples: Examples, law: Law, agenda: Agenda, rows: int, report: Callable[[int], None]
+    ask: Ask,
+    examples: Examples,
+    law: Law,
+    agenda: Agenda,
+    rows: int,
+    report: Callable[[int], None],
+    k: int = 1,
 ) -> None:
-    """Follow the agenda to its end, in micro-batches of `rows` copies; `report` is told how many were used."""
+    """Follow the agenda to its end, in micro-batches of `rows` copies; `report` is told how many were used.
+
+    A model with so few classes that the top `k` would be all of them is refused at its first answer.
+    """
     started = False
     with torch.inference_mode():
         for copies, noisy in noisy_batches(examples, law, agenda, rows):
@@ -137,6 +149,7 @@ def poll(
             if not started:
                 classes = _classes(logits, rows)
                 examples.check_classes(classes)
+                check_k(k, max(classes, 2))
                 agenda.start(classes)
                 started = True
             logits = logits[: len(copies)]

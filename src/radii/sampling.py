@@ -19,6 +19,7 @@ from radii.intervals import check_alpha
 from radii.lattice import check_range, levels_of
 from radii.models import digest
 from radii.noises import Noise
+from radii.norms import Ball
 from radii.planning import choose
 from radii.polling import Ask, Examples, Law, examples_from, examples_of, poll, prepare
 from radii.stopping import AllAtOnce, stopping
@@ -29,6 +30,7 @@ Progress = Callable[[int, int], object]
 """Called as `progress(done, total)`: in noisy copies if their number is known before, else in images."""
 
 AUTO = "auto"
+CERTIFYING = ("sequential", "top-k", "two-stage", "fixed")
 SELECTION = 100
 """Separate noisy copies that predict a label, unless another number is asked for."""
 
@@ -95,6 +97,9 @@ class Smoothed:
         `draws`: the part [first, stop) of a fixed plan's draws to take now; parts add up with `+`. `seconds`: the
         time after which `radii.anytime` stops; all images have about as many draws then.
 
+        Give `batch`, and a precision, to split work over machines: each would try out its own. A second plan for the
+        same images is a second look, and needs a share of alpha.
+
         Guarantee: on one machine and with one `batch`, the same counts to the last vote however images and
         draws are split, since every call of the model has the same number of rows. Another `batch` may select
         other kernels, which can change a vote only where two logits agree to rounding error.
@@ -125,14 +130,18 @@ class Smoothed:
 
         Is each of `radii` certified? "sequential" asks the votes of the label alone, "top-k" those of its rivals
         too. Without radii: how large are they? "two-stage". `method="fixed"` polls every image `n_max` times, as
-        papers do. Labels are the true ones, if given, else what at most 100 separate copies predict. `images`,
-        `index` and `seed` are those of `vote`; `unit` refines l0.
+        papers do; `radii` are then only to be read off. Labels are the true ones, if given, else what at most 100
+        separate copies predict. `images`, `index` and `seed` are those of `vote`; `unit` refines l0.
 
-        Guarantee: that of `Certificates`, whichever the method.
+        Guarantee: that of `Certificates`, whichever the method, for one call: who asks again about images that
+        failed needs a share of `alpha` for it.
         """
         examples = _examples(images, labels, index)
+        Ball(norm, examples.shape, unit)
         predict = examples.labels is None
-        name = method or ("two-stage" if radii is None else "sequential")
+        name = check_name("method", method or ("two-stage" if radii is None else "sequential"), CERTIFYING)
+        if name == "two-stage" and radii is not None:
+            raise InputError("two-stage asks how large radii are: leave out radii, or choose another method")
         asked = {} if radii is None else {norm: tuple(radii)}
         plan = choose(
             name,
@@ -147,7 +156,7 @@ class Smoothed:
             n_max=n_max,
             selection=SELECTION if predict else 0,
         )
-        votes = self._follow(examples, plan, seed, _part(plan, None), progress)
+        votes = self._follow(examples, plan, seed, _part(plan, None), progress, k=k)
         return certify(votes, norm, k=k, alpha=alpha, labels="predicted" if predict else "true", unit=unit)
 
     def predict(
@@ -179,10 +188,11 @@ class Smoothed:
         part: tuple[int, int] | None,
         progress: Progress | None,
         seconds: float | None = None,
+        k: int = 1,
     ) -> Votes:
         how = stopping(plan, self.noise, examples.shape, self.exact, part)
         agenda = Agenda(how, len(examples), watched_labels(plan, examples.labels))
-        precision = self._poll(examples, seed, "bound", agenda, progress, seconds)
+        precision = self._poll(examples, seed, "bound", agenda, progress, seconds, getattr(plan, "k", k))
         return self._votes(examples, plan, seed, part, agenda, precision)
 
     def _poll(
@@ -193,12 +203,12 @@ class Smoothed:
         agenda: Agenda,
         progress: Progress | None,
         seconds: float | None = None,
+        k: int = 1,
     ) -> str:
         """Follow the agenda to its end, or until so many seconds are over; the precision that was used."""
         if self.exact:
             examples = replace(examples, images=levels_of(examples.images))
-        law, done = Law(self.noise, seed, purpose, self.exact), 0
-        end = math.inf if seconds is None else time.monotonic() + seconds
+        law, done, end = Law(self.noise, seed, purpose, self.exact), 0, math.inf
 
         def report(copies: int) -> None:
             nonlocal done
@@ -210,7 +220,8 @@ class Smoothed:
 
         with fitting_threads(self.model):
             precision, rows, ask = self._settings(examples.shape)
-            poll(ask, examples, law, agenda, rows, report)
+            end = math.inf if seconds is None else time.monotonic() + seconds
+            poll(ask, examples, law, agenda, rows, report, k)
         return precision
 
     def _settings(self, shape: tuple[int, ...]) -> tuple[str, int, Ask]:

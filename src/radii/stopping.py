@@ -28,7 +28,7 @@ class Stopping(Protocol):
 
     @property
     def each(self) -> int | None:
-        """How often the model will be asked about each image, if that is settled."""
+        """How often the model will be asked about each image, if that is settled and nobody stops the plan."""
         ...
 
     def choose(self, selection: np.ndarray) -> np.ndarray:
@@ -143,7 +143,10 @@ class InRounds:
 
     plan: Anytime
     first: int = 0
-    each: None = None
+
+    @property
+    def each(self) -> int:
+        return self.plan.selection + self.plan.n_max
 
     def choose(self, selection: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.plan.selection)

@@ -1,6 +1,7 @@
 """A short trial of a model on this machine: which precision and how large a micro-batch are fastest; remembered."""
 
 import json
+import math
 import os
 import platform
 import time
@@ -26,14 +27,21 @@ WORTH = 1.03
 SECONDS = 0.3
 """Spent on each size at least."""
 
+LONGEST = 2.0
+"""Seconds of one call after which nothing larger is tried."""
+
+LARGEST = 2**28
+"""Bytes of a micro-batch of images."""
+
 Prepare = Callable[[str], Callable[[Tensor], Tensor]]
 """From a precision to the model as it will be polled."""
 
 
 def memory_file() -> Path:
     """Where trials are remembered: a folder of caches of this user, or the one named by RADII_CACHE_DIR."""
-    usual = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "radii"
-    return Path(os.environ.get("RADII_CACHE_DIR", usual)) / "trials.json"
+    if named := os.environ.get("RADII_CACHE_DIR"):
+        return Path(named) / "trials.json"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "radii" / "trials.json"
 
 
 def fastest(
@@ -58,7 +66,7 @@ def fastest(
     known = _remembered()
     if key not in known:
         known[key] = try_all(prepare, shape, precisions, device)
-        with suppress(OSError), replacing(memory_file()) as file:
+        with suppress(OSError, RuntimeError), replacing(memory_file()) as file:
             file.write(json.dumps(known, indent=1, sort_keys=True).encode())
     chosen, rows = known[key]
     return chosen, rows
@@ -81,7 +89,8 @@ def try_rows(
 ) -> tuple[int, float]:
     """The size of a micro-batch, doubled as long as that is faster, and its images a second."""
     rows, found, best = FEWEST.get(device.type, ROWS), 0, 0.0
-    while rows <= MOST.get(device.type, ROWS):
+    most = min(MOST.get(device.type, ROWS), LARGEST // (4 * math.prod(shape)))
+    while rows <= most:
         try:
             pace = measure(ask, torch.zeros(rows, *shape), device)
         except torch.OutOfMemoryError:
@@ -89,6 +98,8 @@ def try_rows(
         if pace <= best * WORTH:
             break
         rows, found, best = 2 * rows, rows, pace
+        if found / pace > LONGEST:
+            break
     return found or ROWS, best
 
 
@@ -97,7 +108,7 @@ def measure(ask: Callable[[Tensor], Tensor], images: Tensor, device: torch.devic
     fastest, spent, calls = float("inf"), 0.0, 0
     with torch.inference_mode():
         ask(images)
-        while spent < SECONDS or calls < 3:
+        while (spent < SECONDS or calls < 3) and spent < LONGEST:
             start = time.perf_counter()
             ask(images)
             if device.type == "cuda":
@@ -119,6 +130,18 @@ def _remembered() -> dict[str, tuple[str, int]]:
     """What earlier trials found; nothing where the file is not there or not as it should be."""
     try:
         document = json.loads(memory_file().read_text())
-        return {key: (str(precision), int(rows)) for key, (precision, rows) in document.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return {
+            key: (precision, rows)
+            for key, (precision, rows) in document.items()
+            if precision in ("float32", "bfloat16")
+            and isinstance(rows, int)
+            and 0 < rows <= max(MOST.values())
+        }
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ):  # no file, no home, no such content
         return {}

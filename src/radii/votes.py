@@ -323,6 +323,23 @@ def _check_certified(votes: Votes) -> None:
         raise InputError(f"certified must be one number an image, shape {votes.index.shape}")
     if not 0 <= certified.min() <= certified.max() <= most:
         raise InputError(f"certified must lie in 0..{most}; found {certified.min()} to {certified.max()}")
+    if isinstance(plan, Sequential):
+        _check_ends(votes, plan, certified)
+
+
+def _check_ends(votes: Votes, plan: Sequential, certified: np.ndarray) -> None:
+    """Refuse counts at which the plan would not have ended so: labels or numbers were changed since."""
+    watched = votes.selection.argmax(axis=1) if plan.selection else votes.labels
+    if watched is None:
+        raise InputError("these draws watched the true labels: votes without them prove nothing")
+    n = votes.counts.sum(axis=1)
+    failures = n - votes.counts[np.arange(len(votes)), watched]
+    if (wrong := ~plan.ends_with(n, failures, certified)).any():
+        row = np.flatnonzero(wrong)[0]
+        raise InputError(
+            f"image {votes.index[row]} cannot have ended with {certified[row]} levels certified: its plan does not "
+            f"stop at {failures[row]} votes of {n[row]} against label {watched[row]}"
+        )
 
 
 def plan_name(plan: Plan) -> str:

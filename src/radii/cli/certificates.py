@@ -24,8 +24,12 @@ def certify(
     k: Ks = [1],  # noqa: B006
     alpha: Alpha = 1e-3,
     labels: Annotated[
-        str, typer.Option(help="true, predicted, or set (the whole predicted top-k set at once).")
-    ] = "true",
+        str | None,
+        typer.Option(
+            help="true, predicted, or set (the whole predicted top-k set at once).  [default: those that the plan "
+            "watched, else true]"
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -108,7 +112,13 @@ def report(
 
 
 def certify_all(
-    files: dict[str, Votes], norms: list[str], ks: list[int], unit: str, boxes: dict[str, Any], **how: Any
+    files: dict[str, Votes],
+    norms: list[str],
+    ks: list[int],
+    unit: str,
+    boxes: dict[str, Any],
+    labels: str | None = None,
+    **how: Any,
 ) -> Found:
     """Certificates of all votes for every norm and k; nothing is shown or written before all are there."""
     from radii.certificates import certify
@@ -119,7 +129,8 @@ def certify_all(
         for done, (norm, k) in enumerate(asked):
             move(done, len(asked))
             for name, one in files.items():
-                found[name][norm, k] = certify(one, norm, k=k, **settings(norm, unit, boxes.get(name)), **how)
+                own = {**how, **settings(norm, unit, boxes.get(name))}
+                found[name][norm, k] = certify(one, norm, k=k, labels=labels or one.watched or "true", **own)
         move(len(asked), len(asked))
     return found
 

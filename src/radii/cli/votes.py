@@ -7,7 +7,7 @@ import typer
 
 from radii.cli.options import DataDir, Radii, Seed, Unit, parse_radii
 from radii.console import progress, say
-from radii.designs import PLANS, Anytime, Fixed, Plan, Sequential
+from radii.designs import PLANS, Anytime, Fixed, Plan, TopK
 from radii.errors import InputError, check_name
 from radii.noises import Noise
 from radii.norms import NORMS
@@ -39,7 +39,7 @@ def vote(
         int | None,
         typer.Option(
             help="Separate noisy copies that predict its label; at most so many, with radii.  "
-            "[default: 100; with radii 0, for true labels]"
+            "[default: 100; by plans other than fixed 0, for true labels]"
         ),
     ] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long; for the plan anytime.")] = None,
@@ -96,7 +96,7 @@ def vote(
     """
     from radii.data import load_data
     from radii.files import check_writable
-    from radii.intervals import check_alpha
+    from radii.intervals import check_alpha, check_k
     from radii.runs import load_run
     from radii.sampling import Smoothed
 
@@ -115,7 +115,8 @@ def vote(
         "shape": config.shape,
     }
     chosen = choose_plan(smoothed.noise, plan, parse_radii(radius, norm), n, n_max, selection, **asked)
-    farthest = reachable(chosen, smoothed.noise, alpha, len(config.classes), config.shape)
+    check_k(k, len(config.classes))
+    farthest = reachable(chosen, smoothed.noise, k, alpha, len(config.classes), config.shape)
     images = load_data(config.recipe.data, split, data_dir).every(every).without(leave_out or [])
     images = images.first(first) if first is not None else images
     if seconds is not None and not isinstance(chosen, Anytime):
@@ -130,6 +131,7 @@ def vote(
     )
     settled = "" if alpha == 1e-3 or votes.watched is None else f" --alpha {alpha:g}"
     settled += " --labels predicted" if votes.watched == "predicted" else ""
+    settled += f" --k {k}" if k > 1 else ""
     say(f"{copies} on {len(votes)} images: {path}\nNext: radii certify {path}{settled}")
 
 
@@ -168,18 +170,21 @@ def unit_of(norm: str, unit: str) -> str:
     return unit if norm == "l0" else "feature"
 
 
-def reachable(plan: Plan, noise: Noise, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
+def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
     """What so many draws can certify at most, in words; an error if that is nothing."""
     from radii.certificates import check_reach, reachable_radius
     from radii.results import radius_text
 
-    method = "label" if isinstance(plan, Sequential | Anytime) else "two-event"
+    method, last = "label", alpha
+    if isinstance(plan, Fixed | TopK):
+        method = "two-event"
+    if isinstance(plan, TopK):
+        last = float(plan.shares[-1])
+    if isinstance(plan, Anytime):
+        last = alpha / 2
     n = plan.n if isinstance(plan, Fixed) else plan.n_max
-    known: dict[str, Any] = {"alpha": alpha, "method": method, "classes": classes}
-    check_reach(n, 1, **known)
-    reach = {
-        norm: reachable_radius(noise, norm, n, unit=unit_of(norm, "pixel"), shape=shape, **known)
-        for norm in NORMS
-    }
+    check_reach(n, k, last, method, classes)
+    known: dict[str, Any] = {"k": k, "alpha": last, "method": method, "classes": classes, "shape": shape}
+    reach = {norm: reachable_radius(noise, norm, n, unit=unit_of(norm, "pixel"), **known) for norm in NORMS}
     farthest = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
     return f"The largest radii that {n} draws can certify at alpha {alpha:g}: {farthest}"

@@ -87,6 +87,15 @@ class Sequential:
         """
         return np.array([0.0, *self.levels])[certified]
 
+    def ends_with(self, n: np.ndarray, failures: np.ndarray, certified: np.ndarray) -> np.ndarray:
+        """Whether a run can be over after `n` draws, with so many failures and levels certified; all `(runs,)`."""
+        edges, levels = self.boundaries, len(self.levels)
+        look = np.minimum(np.searchsorted(edges.looks, n), len(edges.looks) - 1)
+        next_level = np.minimum(certified, levels - 1)
+        missed = edges.certify[next_level, look] < failures
+        over = edges.futile[next_level, look] <= failures
+        return (edges.looks[look] == n) & np.where(certified == levels, ~missed, missed & over)
+
     def operating(self, p: float) -> Operating:
         """What the plan will do for a label of probability `p`: certified levels, and draws."""
         return self.boundaries.operating(p)
