@@ -28,7 +28,7 @@ def run(case: str) -> int:
         noise = radii.Laplace(0.5)
         question = radii.Question(noise, "linf", (1 / 255, 2 / 255), SHAPE)
         plan = radii.fixed(N) if case == CASES[3] else radii.sequential(question, n_max=N)
-        smoothed, left = radii.Smoothed(model, noise, batch=128), 30
+        smoothed, left = radii.Smoothed(model, noise), 240
 
         def stop(*_: int) -> None:
             nonlocal left
@@ -54,7 +54,7 @@ def section() -> str:
     return "\n\n".join(
         [
             "## Memory",
-            f"wrn-16-2, micro-batches of 128, n = {N:,}; {IMAGES:,} images at once under the sequential plan; MiB:",
+            f"wrn-16-2, micro-batches as a trial finds them, n = {N:,}, {IMAGES:,} images by the sequential plan; MiB:",
             table(["process", "at the peak", "above the model"], rows),
         ]
     )

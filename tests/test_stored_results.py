@@ -48,7 +48,8 @@ def asked(command: str, run: str, monkeypatch: pytest.MonkeyPatch) -> SimpleName
     def train(recipe, data, folder, progress):
         found.__dict__.update(recipe=recipe, folder=folder)
 
-    def vote(smoothed, images, *, plan, seed, progress):
+    def vote(smoothed, images, *, plan, seed, seconds, progress):
+        assert seconds is None
         found.__dict__.update(smoothed=smoothed, images=images, plan=plan, seed=seed)
         raise SystemExit(0)
 

@@ -1,8 +1,10 @@
 """The command line: each command reads files and writes files."""
 
+import ctypes
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -15,6 +17,8 @@ from radii.cli.training import demo, train
 from radii.cli.votes import vote
 from radii.console import INTERRUPTED, one_sentence, say
 from radii.errors import InputError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 app = typer.Typer(
     add_completion=False,
@@ -55,8 +59,20 @@ for command, example in (
     app.command(epilog=f"Example: {example}")(command)
 
 
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed: each layer would get its memory anew, zeroed page by page.
+
+    A fifth of the time of a network on a processor; glibc alone knows these settings.
+    """
+    with suppress(AttributeError, OSError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 2**30)
+        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def main() -> None:
     """Run a command; what the user can mend ends in one sentence and exit status 2."""
+    keep_freed_memory()
     # OpenMP threads that spin while they wait make a busy machine many times slower; read when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
