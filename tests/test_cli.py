@@ -155,10 +155,17 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     votes, options = tmp_path / "votes.parquet", PLANS[name]
     printed = fine("vote", work.run, "--first", 15, *options, "--out", votes)
     found = radii.load_votes(votes)
-    assert found.plan.n_max == 400 and f"{found.passes.mean():,.1f} copies on 15 images" in printed
+    assert (
+        found.plan.n_max == 400
+        and f"Votes of {found.passes.mean():,.1f} copies an image on 15 images" in printed
+    )
     assert len(set(found.counts.sum(1))) > 1 or name == "anytime"
     following = printed.split("Next: radii ")[1].split()
-    certified = fine(*following, "--norm", "l1")
+    certified = fine(*following)
+    if name == "sequential":
+        asked = [radii.certify(found, norm).accuracy([at])[0] for norm, at in (("l1", 0.25), ("l2", 0.1))]
+        rows = [line.split() for line in certified.splitlines() if line.split()[:1] == ["Laplace"]]
+        assert [row[2] for row in rows] == [f"{share:.1%}" for share in asked]
     assert f"n = up to 400 ({np.ceil(found.passes.mean()):,.0f} copies on average) draws" in certified
     known = {"noise": radii.Laplace(0.4), "shape": (1, 8, 8)}
     if name == "sequential":
@@ -171,7 +178,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
             assert 0 < reached.sum() < 15
     if name == "predicted":
         fine("certify", votes, "--alpha", 0.01)  # labels are those that the plan watched
-        assert following[-4:] == ["--alpha", "0.01", "--labels", "predicted"]
+        assert following[-6:] == ["--alpha", "0.01", "--labels", "predicted", "--radii", "l2:0.1"]
         question = radii.Question(norm="l2", radii=(0.1,), exact=True, **known)
         assert found.plan == radii.sequential(question, alpha=0.01, n_max=400, selection=30)
     if name == "top-k":
@@ -431,6 +438,9 @@ MISTAKES = {
     "certify {votes} --norm l2 --norm linff --out {new}": "unknown norm 'linff'; did you mean 'linf'?",
     "certify {votes} --k 1 --k 0 --out {new}": "k must be a whole number of at least 1; got 0",
     "certify {votes} --k 1 --k 10 --out {new}": "k must be smaller than the number of classes, 10",
+    "certify {votes} --radii 0.5 --out {new}": "say which norm the radius 0.5 is in, for example l2:0.5",
+    "certify {votes} --radii l9:0.5 --out {new}": "unknown norm 'l9'",
+    "certify {votes} --radii l1:x --out {new}": "got 'l1:x'",
     "certify {votes} --alpha 0 --out {new}": "between 0 and 1; got 0",
     "certify {votes} --alpha 1": "between 0 and 1; got 1",
     "certify {votes} --alpha nan": "between 0 and 1; got nan",

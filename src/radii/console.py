@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
@@ -103,21 +103,24 @@ def say(sentence: str) -> None:
     console.print(sentence, soft_wrap=True)
 
 
-def accuracy_table(certificates: Mapping[str, Certificates]) -> Table:
-    """Certified accuracy at round radii, one row a name, with abstention and mean and median radius.
+def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float] = ()) -> Table:
+    """Certified accuracy at 0 and `radii`, one row a name, with abstention and mean and median radius.
 
-    As many radii as the terminal has room for, five at most.
+    Without radii at round ones, as many as the terminal has room for, five at most.
     """
+    if radii:
+        return _accuracy_table(certificates, [0.0, *radii])
     roomy = console.options.update(width=10 * console.width)
-    tables = (_accuracy_table(certificates, most) for most in (5, 4, 3, 2))
+    several = certificates.values()
+    tables = (_accuracy_table(certificates, round_radii(several, most=most)) for most in (5, 4, 3, 2))
     return next(
         (table for table in tables if console.measure(table, options=roomy).maximum <= console.width),
-        _accuracy_table(certificates, 1),
+        _accuracy_table(certificates, round_radii(several, most=1)),
     )
 
 
-def _accuracy_table(certificates: Mapping[str, Certificates], most: int) -> Table:
-    found = tabulate(certificates, round_radii(certificates.values(), most=most))
+def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float]) -> Table:
+    found = tabulate(certificates, radii)
     what = "certified accuracy" if found.k == 1 else f"certified top-{found.k} accuracy"
     table = titled(f"{NORM_NAMES[found.norm]}: {what} at a radius of at least", found.norm, found.unit)
     table.add_column("", no_wrap=True)
@@ -129,8 +132,8 @@ def _accuracy_table(certificates: Mapping[str, Certificates], most: int) -> Tabl
             table.add_row(name, *cells, "", "", "")
             continue
         numbers = summarize(certificates[name])
-        radii = [radius_text(radius, found.norm) for radius in (numbers.mean_radius, numbers.median_radius)]
-        table.add_row(name, *cells, f"{numbers.abstention:.1%}", *radii)
+        middle = [radius_text(radius, found.norm) for radius in (numbers.mean_radius, numbers.median_radius)]
+        table.add_row(name, *cells, f"{numbers.abstention:.1%}", *middle)
     if "best" in found.kinds:
         table.caption = f"best σ: chosen at each radius after looking at the results\n{table.caption}"
     return table

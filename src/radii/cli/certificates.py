@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from radii.cli.options import Alpha, DataDir, Files, Ks, Norms, Unit, images_of, load_named, settings
+from radii.cli.options import (
+    Alpha,
+    DataDir,
+    Files,
+    Ks,
+    Norms,
+    Unit,
+    images_of,
+    load_named,
+    parse_radii,
+    settings,
+)
 from radii.console import accuracy_table, console, progress, say, unlabelled_table
 from radii.errors import InputError
 from radii.norms import NORMS
@@ -22,6 +33,14 @@ def certify(
     votes: Files,
     norm: Norms = list(NORMS),  # noqa: B006 (typer copies it)
     k: Ks = [1],  # noqa: B006
+    radius: Annotated[
+        list[str],
+        typer.Option(
+            "--radii",
+            metavar="[NORM:]RADIUS",
+            help="For the table, as 0.5 or linf:2/255; may be given several times.  [default: round ones]",
+        ),
+    ] = [],  # noqa: B006
     alpha: Alpha = 1e-3,
     labels: Annotated[
         str | None,
@@ -50,10 +69,13 @@ def certify(
 
     Arithmetic on counts: no model is needed. Prints one table for each norm and k: the certified accuracy of each
     votes file at round radii, the share of abstentions, the mean and the median radius. With --out also writes, for
-    each, one CSV (a row an image) and one JSON (what is certified, with the promise in words).
+    each, one CSV (a row an image) and one JSON (what is certified, with the promise in words). With --radii the tables
+    are about these, and only about norms that have some.
     """
     from radii.exports import csv_text, json_text, slug, summary, write_whole
 
+    shown = parse_radii(radius, norm[0] if len(norm) == 1 else None)
+    norm = list(shown) or norm
     files = load_named(votes)
     boxes = {name: images_of(one, data_dir) for name, one in files.items()} if box and "l0" in norm else {}
     found = certify_all(files, norm, k, unit, boxes, alpha=alpha, labels=labels, method=method)
@@ -66,7 +88,7 @@ def certify(
     known = all(one.labels is not None for one in files.values())
     for which, rank in next(iter(found.values())):
         named = {name: certificates[which, rank] for name, certificates in found.items()}
-        console.print(accuracy_table(named) if known else unlabelled_table(named))
+        console.print(accuracy_table(named, shown.get(which, ())) if known else unlabelled_table(named))
     n = draws_text(next(iter(one.values())) for one in found.values())
     say(f"Each radius holds with probability {1 - alpha:.10g} for its image; n = {n} draws an image.")
     if out is not None:

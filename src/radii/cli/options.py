@@ -50,13 +50,18 @@ def parse_options(given: Sequence[str]) -> dict[str, float]:
     return options
 
 
-def parse_radii(given: Sequence[str], norm: str) -> dict[str, tuple[float, ...]]:
+def parse_radii(given: Sequence[str], norm: str | None) -> dict[str, tuple[float, ...]]:
     """`0.5`, `2/255` or `linf:2/255` as radii that rise, by norm; those without one are in `norm`."""
     radii: dict[str, set[float]] = {}
     for one in given:
         where, _, text = one.rpartition(":")
+        where = where or norm or ""
+        if not where:
+            raise InputError(
+                f"say which norm the radius {one} is in, for example l2:{one}, or give one --norm"
+            )
         try:
-            radii.setdefault(where or norm, set()).add(float(Fraction(text)))
+            radii.setdefault(where, set()).add(float(Fraction(text)))
         except (ValueError, ZeroDivisionError):
             raise InputError(
                 f"a radius is a number or a fraction, with its norm if it has another one, for example 0.5 or "

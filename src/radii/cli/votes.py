@@ -127,12 +127,13 @@ def vote(
         votes = smoothed.vote(images, plan=chosen, seed=seed, seconds=seconds, progress=move)
     votes.save(path)
     copies = (
-        f"Votes of {chosen.n} draws" if isinstance(chosen, Fixed) else f"{votes.passes.mean():,.1f} copies"
+        f"{chosen.n} draws" if isinstance(chosen, Fixed) else f"{votes.passes.mean():,.1f} copies an image"
     )
     settled = "" if alpha == 1e-3 or votes.watched is None else f" --alpha {alpha:g}"
     settled += " --labels predicted" if votes.watched == "predicted" else ""
     settled += f" --k {k}" if k > 1 else ""
-    say(f"{copies} on {len(votes)} images: {path}\nNext: radii certify {path}{settled}")
+    settled += "".join(f" --radii {one if ':' in one else f'{norm}:{one}'}" for one in radius)
+    say(f"Votes of {copies} on {len(votes)} images: {path}\nNext: radii certify {path}{settled}")
 
 
 def choose_plan(
