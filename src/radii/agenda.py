@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radii.stopping import InRounds, Stopping
+from radii.stopping import Stopping
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,7 @@ class Agenda:
 
     def take(self, size: int, whole: bool) -> Copies | None:
         """The next `size` copies; fewer when no more are known of, or with `whole` none then."""
-        in_rounds = isinstance(self.stopping, InRounds)
-        while self._opened < self.images and (self._queued < size or in_rounds):
+        while self._opened < self.images and (self._queued < size or self.stopping.in_rounds):
             self._open_image(self._opened)
             self._opened += 1
         if not self._queued or (whole and self._queued < size):

@@ -12,7 +12,7 @@ from radii.errors import InputError
 from radii.intervals import check_alpha
 from radii.models import digest
 from radii.noises import NOISES
-from radii.norms import NORMS
+from radii.norms import NORMS, unit_of
 from radii.report import Examples, Run, choose_examples, write_report
 from radii.runs import WEIGHTS, Recipe, load_run, make_recipe
 from radii.sampling import Smoothed
@@ -99,8 +99,11 @@ def vote_once(demo: Demo, run: Path, images: DataSet, watch: Watch) -> Votes:
 
 def certify_all(votes: Votes, alpha: float) -> dict[tuple[str, int], Certificates]:
     """Certificates in every norm and for k = 1, 2, 3; l0 counts whole pixels."""
-    units = {norm: "pixel" if norm == "l0" else "feature" for norm in NORMS}
-    return {(norm, k): certify(votes, norm, k=k, alpha=alpha, unit=units[norm]) for norm in NORMS for k in KS}
+    return {
+        (norm, k): certify(votes, norm, k=k, alpha=alpha, unit=unit_of(norm, "pixel"))
+        for norm in NORMS
+        for k in KS
+    }
 
 
 def report(

@@ -12,6 +12,11 @@ NORMS = ("l0", "l1", "l2", "linf")
 UNITS = ("feature", "pixel")
 
 
+def unit_of(norm: str, unit: str) -> str:
+    """What radii of `norm` count when l0 is to count `unit`, which refines l0 alone."""
+    return unit if norm == "l0" else "feature"
+
+
 @dataclass(frozen=True, eq=False)
 class Ball:
     """What the adversary may do: move an input of `shape` by at most a radius in `norm`.

@@ -12,7 +12,7 @@ from radii.errors import InputError, check_name
 from radii.evidence import ideal
 from radii.intervals import check_k
 from radii.noises import Noise
-from radii.norms import Ball
+from radii.norms import Ball, unit_of
 from radii.radius import certified_radius, check_bounds, confirmed, margin
 
 SAME = 1e-9
@@ -184,15 +184,13 @@ def choose(
     if name == "fixed":
         return Fixed(n_max, selection)
     if name == "two-stage":
-        refined = unit if norm == "l0" else "feature"
-        return two_stage(noise, norm, shape=shape, k=k, unit=refined, **most)  # type: ignore[arg-type]
+        return two_stage(noise, norm, shape=shape, k=k, unit=unit_of(norm, unit), **most)  # type: ignore[arg-type]
     if name == "anytime":
         return anytime(**most, selection=selection)  # type: ignore[arg-type]
     if not radii:
         raise InputError(f"the plan {name} needs to know what to certify: give radii")
     questions = [
-        Question(noise, one, tuple(at), shape, k, unit if one == "l0" else "feature", exact)
-        for one, at in radii.items()
+        Question(noise, one, tuple(at), shape, k, unit_of(one, unit), exact) for one, at in radii.items()
     ]
     if name == "sequential":
         return sequential(*questions, **most, selection=selection)  # type: ignore[arg-type]

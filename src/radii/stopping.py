@@ -1,7 +1,7 @@
 """When to stop asking about an image: what each sampling plan says when it looks at the votes so far."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -15,68 +15,70 @@ STEP = 4
 FIRST_ROUND = 16
 
 
-class Stopping(Protocol):
+class Stopping(ABC):
     """A plan at work. Images come by the row; `wanted` draws are all that an image shall have before the next look.
 
-    An image is done when it has what is wanted.
+    An image is done when it has what is wanted. A plan that does not say how to judge takes what it began with.
     """
 
     @property
     def first(self) -> int:
         """The number of the first draw that bounds."""
-        ...
+        return 0
 
     @property
     def each(self) -> int | None:
         """How often the model will be asked about each image, if that is settled and nobody stops the plan."""
-        ...
+        return None
 
+    @property
+    def in_rounds(self) -> bool:
+        """Whether all images are asked about before any is asked about again."""
+        return False
+
+    @abstractmethod
     def choose(self, selection: np.ndarray) -> np.ndarray:
         """Selection draws wanted `(images,)`, from those so far, `(images, classes)`; all 0 at first."""
-        ...
 
+    @abstractmethod
     def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Draws wanted before the first look, `(images,)`, once the label is chosen."""
-        ...
 
     def judge(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """A look at `counts`, `(images, classes)`: how many levels or radii are certified now, and draws wanted."""
-        ...
+        return certified, counts.sum(axis=1)
 
 
 @dataclass(frozen=True)
-class AllAtOnce:
-    """Draws `first` to `stop - 1` of every image, after `selection` others."""
+class AllAtOnce(Stopping):
+    """Draws `start` to `stop - 1` of every image, after `selection` others."""
 
     selection: int
-    first: int
+    start: int
     stop: int
 
     @property
+    def first(self) -> int:
+        return self.start
+
+    @property
     def each(self) -> int:
-        return self.selection + self.stop - self.first
+        return self.selection + self.stop - self.start
 
     def choose(self, selection: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.selection)
 
     def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
-        return np.full(len(selection), self.stop - self.first)
-
-    def judge(
-        self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return certified, counts.sum(axis=1)
+        return np.full(len(selection), self.stop - self.start)
 
 
 @dataclass(frozen=True)
-class ByFailures:
+class ByFailures(Stopping):
     """The group-sequential test of levels."""
 
     plan: Sequential
-    first: int = 0
-    each: None = None
 
     def choose(self, selection: np.ndarray) -> np.ndarray:
         return until_clear(selection, self.plan.selection)
@@ -95,13 +97,11 @@ class ByFailures:
 
 
 @dataclass(frozen=True)
-class ByBounds:
+class ByBounds(Stopping):
     """The sequential plan with bounds on the rivals."""
 
     plan: TopK
     question: Question
-    first: int = 0
-    each: None = None
 
     def choose(self, selection: np.ndarray) -> np.ndarray:
         return until_clear(selection, self.plan.selection)
@@ -117,13 +117,11 @@ class ByBounds:
 
 
 @dataclass(frozen=True)
-class AfterPilot:
+class AfterPilot(Stopping):
     """As many fresh draws as the pilot, which are the selection draws, says that an image is worth."""
 
     pilot: int
     worth: np.ndarray
-    first: int = 0
-    each: None = None
 
     def choose(self, selection: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.pilot)
@@ -131,18 +129,16 @@ class AfterPilot:
     def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return self.worth[self.pilot - selection[np.arange(len(selection)), label]]
 
-    def judge(
-        self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return certified, counts.sum(axis=1)
-
 
 @dataclass(frozen=True)
-class InRounds:
+class InRounds(Stopping):
     """All images get the same number of draws, half as many again in each round, until someone stops them."""
 
     plan: Anytime
-    first: int = 0
+
+    @property
+    def in_rounds(self) -> bool:
+        return True
 
     @property
     def each(self) -> int:

@@ -10,6 +10,7 @@ from radii.cli.listings import parse_shape
 from radii.cli.options import Alpha, Radii, Sigma, Unit, parse_radii
 from radii.console import console, say
 from radii.errors import InputError
+from radii.norms import unit_of
 
 
 def plan(
@@ -45,7 +46,7 @@ def plan(
     if len(asked) > 1:
         raise InputError(f"ask about one norm at a time; got radii in {', '.join(asked)}")
     norm, at = next(iter(asked.items()))
-    unit = unit if norm == "l0" else "feature"
+    unit = unit_of(norm, unit)
     question = Question(law, norm, at, parse_shape(shape), k, unit)
     chosen = sequential(question, alpha=alpha, n_max=n_max, batch=batch)
     usual = fixed_boundaries(chosen.levels, n_max, alpha)

@@ -10,7 +10,7 @@ from radii.console import progress, say
 from radii.designs import PLANS, Anytime, Fixed, Plan, TopK
 from radii.errors import InputError, check_name
 from radii.noises import Noise
-from radii.norms import NORMS
+from radii.norms import NORMS, unit_of
 from radii.votes import plan_name
 
 
@@ -164,11 +164,6 @@ def choose_plan(
     )
     given_apart = apart if selection is None else selection
     return choose(name, noise, radii, n_max=most, selection=given_apart, **asked)
-
-
-def unit_of(norm: str, unit: str) -> str:
-    """What radii count: `unit` refines l0 alone."""
-    return unit if norm == "l0" else "feature"
 
 
 def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
