@@ -200,3 +200,10 @@ def test_two_stages_draw_what_the_pilot_is_worth() -> None:
 def test_top_k_is_about_the_radii_of_its_plan() -> None:
     how = stopping(TopK(0.7, "l1", (0.3,), k=3, selection=5), radii.Laplace(0.5), SHAPE, True)
     assert how.question == Question(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact=True)
+
+
+def test_part_of_a_micro_batch_waits_for_what_is_under_way() -> None:
+    agenda = Agenda(AllAtOnce(0, 0, 5), 2, None)
+    assert agenda.take(64, whole=True) is None
+    copies = agenda.take(64, whole=False)
+    assert copies is not None and len(copies) == 10
