@@ -18,6 +18,7 @@ FLOORS = {
         "search",
         "streams",
         "files",
+        "stores",
         "parquet",
         "noises",
         "models",

@@ -365,8 +365,8 @@ def broken(work):
     whole = work.votes.read_bytes()
     (folder / "short.parquet").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.parquet").touch()
-    columns, header = parquet.read(work.votes, FORMAT)
-    parquet.write(folder / "newer.parquet", columns, header, FORMAT + 1)
+    columns, header = parquet.decode(whole, work.votes, FORMAT)
+    (folder / "newer.parquet").write_bytes(parquet.encode(columns, header, FORMAT + 1))
     batches = folder / "cifar" / "cifar-10-batches-bin"
     batches.mkdir(parents=True)
     (batches / "test_batch.bin").write_bytes(bytes(3073))

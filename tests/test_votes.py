@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import radii.votes
+from radii import parquet
 from radii.designs import fixed
 from radii.errors import InputError
 from radii.noises import Gaussian, Laplace
-from radii.votes import Votes, join_ranges, load_votes
+from radii.votes import FORMAT, Votes, decode_votes, join_ranges, load_votes, merge
 
 CLASSES = 4
 
@@ -254,7 +255,7 @@ def test_foreign_parquet(tmp_path):
 
 def test_newer_format(tmp_path):
     random_votes().save(tmp_path / "v")
-    rewrite(tmp_path / "v", lambda header: header | {"format": 2, "surprise": 1})
+    rewrite(tmp_path / "v", lambda header: header | {"format": FORMAT + 1, "surprise": 1})
     with pytest.raises(InputError, match="written by a newer radii; update with pip install -U radii"):
         load_votes(tmp_path / "v")
 
@@ -282,8 +283,8 @@ def test_edited_noise_or_counts(tmp_path):
 )
 def test_a_wrong_header_with_a_right_digest(tmp_path, change, message):
     random_votes().save(tmp_path / "v")
-    columns, header = radii.parquet.read(tmp_path / "v", 1)
-    radii.parquet.write(tmp_path / "v", columns, header | change, 1)
+    columns, header = parquet.decode((tmp_path / "v").read_bytes(), "v", 1)
+    (tmp_path / "v").write_bytes(parquet.encode(columns, header | change, 1))
     with pytest.raises(InputError, match=message):
         load_votes(tmp_path / "v")
 
@@ -291,3 +292,83 @@ def test_a_wrong_header_with_a_right_digest(tmp_path, change, message):
 def test_votes_can_be_read_without_torch_and_imported_without_pyarrow():
     code = "import sys, radii.votes; assert 'torch' not in sys.modules and 'pyarrow' not in sys.modules, 'too much'"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# many classes -------------------------------------------------------------------------------------
+
+
+def many_classes(images=20, classes=300, **changes) -> Votes:
+    """Votes that few of many classes get, some images' on one class alone."""
+    rng = np.random.default_rng(1)
+    chance = rng.dirichlet(np.full(classes, 0.01), size=images)
+    chance[0] = np.eye(classes)[classes - 1]
+    fields = {
+        "counts": rng.multinomial(40, chance),
+        "selection": rng.multinomial(7, chance),
+        "labels": None,
+        "index": np.arange(images),
+        "classes": (),
+    }
+    return random_votes(**(fields | changes))
+
+
+def test_many_classes_are_stored_as_those_with_votes(tmp_path):
+    votes = many_classes()
+    votes.save(tmp_path / "v")
+    assert_same(load_votes(tmp_path / "v"), votes)
+    table = pq.read_table(tmp_path / "v")
+    assert table.column("counts_class").to_pylist()[0] == [299] and table.column("counts").to_pylist()[0] == [
+        40
+    ]
+    rows = zip(table.column("counts_class").to_pylist(), table.column("counts").to_pylist(), strict=True)
+    stored = [dict(zip(*row, strict=True)) for row in rows]
+    assert stored == [{c: v for c, v in enumerate(row.tolist()) if v} for row in votes.counts]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "classes", "counts"),
+    [
+        ([1], [300], [40]),
+        ([1], [-1], [40]),
+        ([2], [3, 3], [20, 20]),
+        ([2], [4, 3], [20, 20]),
+        ([3], [1, 2, 3], [20, 20, 0, 0]),
+    ],
+)
+def test_lists_that_are_no_counts(tmp_path, lengths, classes, counts):
+    columns, header = parquet.decode(many_classes(images=1).encode(), "v", FORMAT)
+    columns["counts_class"] = parquet.Lists(np.array(lengths), np.array(classes))
+    columns["counts"] = parquet.Lists(np.array([len(counts)]), np.array(counts))
+    (tmp_path / "v").write_bytes(parquet.encode(columns, header, FORMAT))
+    with pytest.raises(InputError, match=r"classes of counts must rise within 0\.\.299"):
+        load_votes(tmp_path / "v")
+
+
+# many parts ---------------------------------------------------------------------------------------
+
+
+def test_many_parts_in_any_order_are_one():
+    parts = [
+        random_votes((i, i + 1), ((d, d + 10),), luck=i + d) for i in range(0, 8, 2) for d in (0, 10, 20)
+    ]
+    whole = merge([parts[i] for i in np.random.default_rng(0).permutation(len(parts))])
+    assert whole.index.tolist() == list(range(8)) and whole.draws == ((0, 30),)
+    for i in range(0, 8, 2):
+        expected = sum(random_votes((i, i + 1), ((d, d + 10),), luck=i + d).counts for d in (0, 10, 20))
+        np.testing.assert_array_equal(whole.counts[i : i + 2], expected)
+    with pytest.raises(InputError, match="counted twice"):
+        merge([*parts, parts[4]])
+    with pytest.raises(InputError, match="same draws"):
+        merge(parts[1:])
+
+
+def test_kinds_of_devices_are_named_and_never_mixed_in_one_image():
+    cpu, gpu = {"devices": ("cpu",)}, {"devices": ("NVIDIA H100",)}
+    both = random_votes((1, 2), **cpu) + random_votes((3, 4), **gpu)
+    assert both.devices == ("NVIDIA H100", "cpu")
+    assert decode_votes(both.encode(), "v").devices == both.devices
+    later = {"draws": ((40, 80),)}
+    assert (random_votes(**cpu) + random_votes(**later, **cpu)).devices == ("cpu",)
+    for one, two in ((cpu, gpu), (cpu, {}), ({"devices": both.devices},) * 2):
+        with pytest.raises(InputError, match="different kinds of devices cannot be added"):
+            random_votes(**one) + random_votes(**later, **two)

@@ -1,6 +1,7 @@
 """Where tensors live: the device, whether it computes bfloat16 in hardware, and random numbers drawn on it."""
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,17 @@ def has_bfloat16(device: torch.device) -> bool:
         found = torch.cpu.get_capabilities()
         return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
     return False
+
+
+def kind_of(model: object) -> str:
+    """The kind of processor that runs a module, in words; kinds round differently. Empty for other callables."""
+    weights = list(model.parameters()) if isinstance(model, nn.Module) else []
+    if not weights or weights[0].device.type not in ("cpu", "cuda"):
+        return weights[0].device.type if weights else ""
+    if weights[0].device.type == "cuda":
+        return torch.cuda.get_device_name(weights[0].device)
+    matrix_unit = " with a matrix unit" if torch.cpu.get_capabilities().get("amx_bf16") else ""
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{matrix_unit}"
 
 
 def check_compiler(device: torch.device) -> None:

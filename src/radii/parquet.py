@@ -1,16 +1,23 @@
-"""Integer columns and a header in one Parquet file: written whole or not at all, refused unless intact."""
+"""Integer columns and a header as the bytes of one Parquet file, refused unless they come back intact."""
 
 import hashlib
+import io
 import json
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from radii.errors import InputError
-from radii.files import replacing
 
-Columns = dict[str, np.ndarray | None]
+
+class Lists(NamedTuple):
+    """A list of whole numbers in each row: how many, `(rows,)`, and all of them, one row after the other."""
+
+    lengths: np.ndarray
+    values: np.ndarray
+
+
+Columns = dict[str, np.ndarray | Lists | None]
 
 
 def digest(columns: Columns, header: dict[str, Any]) -> str:
@@ -18,17 +25,18 @@ def digest(columns: Columns, header: dict[str, Any]) -> str:
     total = hashlib.sha256(_canonical(header))
     for name in sorted(columns):
         column = columns[name]
-        total.update(f"\0{name}\0{None if column is None else column.shape}\0".encode())
-        if column is not None:
-            total.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
+        parts = column if isinstance(column, Lists) else (column,)
+        for part in parts:
+            total.update(f"\0{name}\0{None if part is None else part.shape}\0".encode())
+            if part is not None:
+                total.update(np.ascontiguousarray(part, dtype="<i8").data)
     return total.hexdigest()
 
 
-def write(path: str | Path, columns: Columns, header: dict[str, Any], version: int) -> None:
-    """Write int64 columns `(rows,)` or `(rows, width)`, None for an empty one, and a header of plain values.
+def encode(columns: Columns, header: dict[str, Any], version: int) -> bytes:
+    """A file of int64 columns `(rows,)` or `(rows, width)`, lists, or None, and a header of plain values.
 
-    Guarantee: at any moment `path` holds what it held before or the whole new file, also if the machine
-    stops. Equal content gives equal bytes with the same pyarrow.
+    Equal content gives equal bytes with the same pyarrow.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -36,16 +44,17 @@ def write(path: str | Path, columns: Columns, header: dict[str, Any], version: i
     document = {**header, "format": version, "digest": digest(columns, header)}
     table = pa.table({name: _to_arrow(column, columns) for name, column in columns.items()})
     table = table.replace_schema_metadata({b"radii": _canonical(document)})
-    with replacing(path) as file:
-        pq.write_table(table, file, compression="zstd")
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    return file.getvalue()
 
 
-def read(path: str | Path, version: int) -> tuple[Columns, dict[str, Any]]:
-    """The columns and the header that `write` wrote under `version` or an older one.
+def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[str, Any]]:
+    """The columns and the header that `encode` wrote under `version` or an older one; errors name `path`.
 
     Guarantee: what comes back is what was written, bit for bit; anything else is an error.
     """
-    table = _open(Path(path))
+    table = _open(content, path)
     document = _document(path, table.schema.metadata or {})
     if document["format"] > version:
         raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
@@ -54,29 +63,23 @@ def read(path: str | Path, version: int) -> tuple[Columns, dict[str, Any]]:
     try:
         columns = {name: _from_arrow(table.column(name)) for name in table.column_names}
     except (TypeError, ValueError) as error:
-        raise _damaged(path, "its columns are not whole numbers in rows of one width") from error
+        raise _damaged(path, "its columns are not whole numbers in rows") from error
     if digest(columns, document) != stored:
         raise _damaged(path, "its content does not match its digest")
     return columns, document
 
 
-def _open(path: Path) -> Any:
+def _open(content: bytes, path: object) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: give the votes file, for example {path / 'votes.parquet'}")
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
     try:
-        return pq.ParquetFile(path).read()
-    except PermissionError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, "it is not a whole Parquet file") from error
 
 
-def _document(path: str | Path, metadata: dict[bytes, bytes]) -> dict[str, Any]:
+def _document(path: object, metadata: dict[bytes, bytes]) -> dict[str, Any]:
     if b"radii" not in metadata:
         raise InputError(
             f"{path} is a Parquet file but holds no votes of radii: give a file that radii vote wrote"
@@ -90,7 +93,7 @@ def _document(path: str | Path, metadata: dict[bytes, bytes]) -> dict[str, Any]:
     raise _damaged(path, "its header cannot be read")
 
 
-def _damaged(path: str | Path, why: str) -> InputError:
+def _damaged(path: object, why: str) -> InputError:
     return InputError(f"{path} is damaged or was edited ({why}): vote again, or fetch another copy")
 
 
@@ -101,27 +104,41 @@ def _canonical(document: dict[str, Any]) -> bytes:
     return text.encode()
 
 
-def _to_arrow(column: np.ndarray | None, columns: Columns) -> Any:
+def _to_arrow(column: np.ndarray | Lists | None, columns: Columns) -> Any:
     import pyarrow as pa
 
     if column is None:
-        rows = next(len(other) for other in columns.values() if other is not None)
+        rows = next(_rows(other) for other in columns.values() if other is not None)
         return pa.nulls(rows, pa.int64())
+    if isinstance(column, Lists):
+        # the type tells lists from a table when they are read
+        offsets = np.concatenate([[0], np.cumsum(column.lengths)])
+        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(column.values, pa.int64()))
     if column.ndim == 1:
         return pa.array(column, pa.int64())
     offsets = np.arange(len(column) + 1, dtype=np.int32) * column.shape[1]
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(column.ravel(), pa.int64()))
 
 
-def _from_arrow(column: Any) -> np.ndarray | None:
+def _rows(column: np.ndarray | Lists) -> int:
+    return len(column.lengths) if isinstance(column, Lists) else len(column)
+
+
+def _from_arrow(column: Any) -> np.ndarray | Lists | None:
     import pyarrow as pa
 
     if column.null_count == len(column) and len(column):
         return None
+    if pa.types.is_large_list(column.type):
+        lists = column.combine_chunks()
+        return Lists(_whole(lists.value_lengths().to_numpy()), _whole(_flat(lists)))
     if pa.types.is_list(column.type):
-        flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return _whole(flat).reshape(len(column), -1 if len(column) else 0)
+        return _whole(_flat(column.combine_chunks())).reshape(len(column), -1 if len(column) else 0)
     return _whole(column.to_numpy())
+
+
+def _flat(lists: Any) -> np.ndarray:
+    return lists.flatten().to_numpy(zero_copy_only=False)
 
 
 def _whole(array: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from radii.agenda import Agenda
 from radii.certificates import Certificates, certify
 from radii.data.base import DataSet
 from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
-from radii.devices import fitting_threads
+from radii.devices import fitting_threads, kind_of
 from radii.errors import InputError, check_name
 from radii.intervals import check_alpha
 from radii.lattice import check_range, levels_of
@@ -262,6 +262,7 @@ class Smoothed:
             classes=examples.classes,
             software=software_versions() | ({"compiler": "inductor"} if self.compile else {}),
             certified=agenda.certified if isinstance(plan, Sequential | TopK) else None,
+            devices=(kind,) if (kind := kind_of(self.model)) else (),
         )
 
 

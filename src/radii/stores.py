@@ -1,0 +1,191 @@
+"""Folders of small files, on this machine or in an object store; a file there is whole or absent.
+
+Addresses are paths, `file://` or what pyarrow's file systems know, for example
+`s3://bucket/folder?region=eu-west-1` with `endpoint_override=HOST:PORT` for other stores than Amazon's.
+"""
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from radii.errors import InputError
+from radii.files import replacing
+
+Where = str | Path
+
+# pathlib takes the second slash of an address away, which is harmless here
+ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9]+):/+(?P<rest>[^?]*)(?P<query>\?.*)?")
+
+PAUSES = (1, 2, 4, 8, 16)
+"""Seconds to wait before an object store is asked again."""
+
+Found = TypeVar("Found")
+
+
+class Folder(ABC):
+    """Files by name."""
+
+    @abstractmethod
+    def address(self, name: str) -> str:
+        """Where a file is, in words for the user."""
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Of the files that are there, sorted; none if the folder is not."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+
+    @abstractmethod
+    def write(self, name: str, content: bytes) -> None:
+        """Make or replace a file. Guarantee: at any moment it holds what it held before, or all of this."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take the folder itself away, if nothing is left in it."""
+
+
+class LocalFolder(Folder):
+    """A folder of a file system that is mounted here, over a network or not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def address(self, name: str) -> str:
+        return str(self.path / name)
+
+    def names(self) -> list[str]:
+        if not self.path.is_dir():
+            return []
+        return sorted(one.name for one in self.path.iterdir() if not one.name.startswith("."))
+
+    def read(self, name: str) -> bytes:
+        path = self.path / name
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: give a file, for example {path / 'votes.parquet'}")
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"there is no file {path}") from None
+        except PermissionError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+    def write(self, name: str, content: bytes) -> None:
+        with replacing(self.path / name) as file:
+            file.write(content)
+
+    def remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+
+class StoreFolder(Folder):
+    """A prefix in an object store, which shows an object once all of it has arrived."""
+
+    def __init__(self, where: str) -> None:
+        import pyarrow as pa
+        from pyarrow.fs import FileSystem
+
+        self.where = where.partition("?")[0]
+        try:
+            self._system, self._prefix = FileSystem.from_uri(where)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputError(f"{where} is no address of an object store: {_first_line(error)}") from error
+
+    def address(self, name: str) -> str:
+        return f"{self.where}/{name}"
+
+    def names(self) -> list[str]:
+        from pyarrow.fs import FileSelector, FileType
+
+        found = self._patiently(
+            "", lambda: self._system.get_file_info(FileSelector(self._prefix, allow_not_found=True))
+        )
+        return sorted(one.base_name for one in found if one.type == FileType.File)
+
+    def read(self, name: str) -> bytes:
+        def fetch() -> bytes:
+            with self._system.open_input_stream(f"{self._prefix}/{name}") as stream:
+                return stream.read()
+
+        return self._patiently(name, fetch)
+
+    def write(self, name: str, content: bytes) -> None:
+        def send() -> None:
+            with self._system.open_output_stream(f"{self._prefix}/{name}") as stream:
+                stream.write(content)
+
+        self._patiently(name, send)
+
+    def remove(self, name: str) -> None:
+        if name in self.names():
+            self._patiently(name, lambda: self._system.delete_file(f"{self._prefix}/{name}"))
+
+    def close(self) -> None:
+        """Nothing: a prefix without objects is not there."""
+
+    def _patiently(self, name: str, ask: Callable[[], Found]) -> Found:
+        """Ask again a few times where the store does not answer."""
+        for pause in (*PAUSES, None):
+            try:
+                return ask()
+            except FileNotFoundError:
+                raise InputError(f"there is no file {self.address(name)}") from None
+            except OSError as error:
+                if pause is None or isinstance(error, PermissionError):
+                    raise InputError(
+                        f"{self.address(name)} cannot be reached ({_first_line(error)}): check the address, the "
+                        "credentials and the connection; what is stored stays, and the same command goes on from there"
+                    ) from error
+                time.sleep(pause)
+        raise AssertionError("the last pause is none")
+
+
+def open_folder(where: Where) -> Folder:
+    """The folder at a path or an address; nothing is made or asked yet."""
+    address = ADDRESS.fullmatch(str(where))
+    if address is None:
+        return LocalFolder(Path(where))
+    if address["scheme"] == "file":
+        return LocalFolder(Path(f"/{address['rest']}"))
+    return StoreFolder(f"{address['scheme']}://{address['rest'].rstrip('/')}{address['query'] or ''}")
+
+
+def split(where: Where) -> tuple[str, str]:
+    """The folder of a file, and its name."""
+    base, mark, query = str(where).partition("?") if ADDRESS.fullmatch(str(where)) else (str(where), "", "")
+    path = Path(base)
+    return f"{path.parent}{mark}{query}", path.name
+
+
+def read_file(where: Where) -> bytes:
+    """The content of one file."""
+    folder, name = split(where)
+    return open_folder(folder).read(name)
+
+
+def write_file(where: Where, content: bytes) -> None:
+    """Make or replace one file, whole or not at all."""
+    folder, name = split(where)
+    open_folder(folder).write(name, content)
+
+
+def exists(where: Where) -> bool:
+    """Whether there is such a file."""
+    folder, name = split(where)
+    return name in open_folder(folder).names()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

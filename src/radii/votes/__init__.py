@@ -1,0 +1,26 @@
+"""Votes: what a model answered about noisy copies of images, as integers, with all that identifies them.
+
+Votes are stored once; every certificate (any norm, k, alpha) is a function of the file.
+"""
+
+from radii.votes.base import ABSTAIN, Votes, decode_votes, load_votes, software_versions
+from radii.votes.checks import PRECISIONS, check_plan
+from radii.votes.format import FORMAT, plan_name
+from radii.votes.merging import IDENTITY, check_same_law, merge
+from radii.votes.ranges import join_ranges
+
+__all__ = [
+    "ABSTAIN",
+    "FORMAT",
+    "IDENTITY",
+    "PRECISIONS",
+    "Votes",
+    "check_plan",
+    "check_same_law",
+    "decode_votes",
+    "join_ranges",
+    "load_votes",
+    "merge",
+    "plan_name",
+    "software_versions",
+]

@@ -1,0 +1,116 @@
+"""What makes votes valid; anything else is refused with what was expected and what came."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.errors import InputError, check_name
+from radii.noises import Noise
+
+if TYPE_CHECKING:
+    from radii.votes.base import Votes
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def check_identity(votes: "Votes") -> None:
+    """Refuse what is no law of votes."""
+    if not isinstance(votes.noise, Noise):
+        raise InputError(
+            f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {votes.noise!r}"
+        )
+    check_plan(votes.plan)
+    check_name("precision", votes.precision, PRECISIONS)
+    if not isinstance(votes.plan, Fixed):
+        if votes.draws:
+            raise InputError(
+                f"a plan that is followed to its end has no part of its draws; got {votes.draws}"
+            )
+    elif not votes.draws or votes.draws[-1][1] > votes.plan.n:
+        raise InputError(f"draws must lie in the plan's {votes.plan.n} and not be empty; got {votes.draws}")
+
+
+def check_plan(plan: object) -> None:
+    """Refuse what no model can be polled by."""
+    if not isinstance(plan, Plan):
+        raise InputError(f"plan must be a sampling plan, for example radii.fixed(1000); got {plan!r}")
+
+
+def check_images(votes: "Votes") -> None:
+    """Refuse images that come twice, or labels that are no classes."""
+    index, labels = votes.index, votes.labels
+    if index.ndim != 1 or not len(index) or index.min() < 0:
+        raise InputError(
+            f"index must be positions (images,), none below 0, at least one; got shape {index.shape}"
+        )
+    positions, times = np.unique(index, return_counts=True)
+    if len(positions) < len(index):
+        raise InputError(f"image {positions[times > 1][0]} comes more than once in index")
+    if labels is None:
+        return
+    if labels.shape != index.shape:
+        raise InputError(f"labels must have the shape {index.shape} of index; got {labels.shape}")
+    if labels.min() < 0 or labels.max() >= len(votes.classes):
+        raise InputError(
+            f"labels must lie in 0..{len(votes.classes) - 1}; found {labels.min()} to {labels.max()}"
+        )
+
+
+def _possible(votes: "Votes", name: str) -> np.ndarray:
+    """The numbers of draws that an image can have in `counts` or `selection`, rising."""
+    plan = votes.plan
+    if isinstance(plan, Anytime):
+        # stopped at any moment, perhaps before the label was chosen
+        return np.arange((plan.n_max if name == "counts" else plan.selection) + 1)
+    if name == "counts":
+        return np.array([votes.n]) if isinstance(plan, Fixed) else plan.draws
+    if isinstance(plan, Fixed | TwoStage) or not plan.selection:
+        return np.array([plan.selection])
+    return np.arange(1, plan.selection + 1)
+
+
+def check_counts(votes: "Votes", name: str) -> None:
+    """Refuse `counts` or `selection` with other numbers of draws than the plan takes."""
+    counts, possible = getattr(votes, name), _possible(votes, name)
+    expected = (len(votes), len(votes.classes))
+    if counts.shape != expected:
+        raise InputError(f"{name} must have the shape (images, classes) = {expected}; got {counts.shape}")
+    if counts.min() < 0:
+        raise InputError(f"{name} must not be negative")
+    wrong = np.flatnonzero(~np.isin(counts.sum(axis=1), possible))
+    if len(wrong):
+        row = wrong[0]
+        ends = f"there were {possible[0]} draws" if len(possible) == 1 else "the plan never ends there"
+        raise InputError(f"{name} of image {votes.index[row]} add up to {counts[row].sum()}, but {ends}")
+
+
+def check_certified(votes: "Votes") -> None:
+    """Refuse what the looks of the plan cannot have certified."""
+    plan, certified = votes.plan, votes.certified
+    if not isinstance(plan, Sequential | TopK):
+        if certified is not None:
+            raise InputError("certified belongs to plans that look; leave it out")
+        return
+    most = len(plan.levels if isinstance(plan, Sequential) else plan.radii)
+    if certified is None or certified.shape != votes.index.shape:
+        raise InputError(f"certified must be one number an image, shape {votes.index.shape}")
+    if not 0 <= certified.min() <= certified.max() <= most:
+        raise InputError(f"certified must lie in 0..{most}; found {certified.min()} to {certified.max()}")
+    if isinstance(plan, Sequential):
+        _check_ends(votes, plan, certified)
+
+
+def _check_ends(votes: "Votes", plan: Sequential, certified: np.ndarray) -> None:
+    """Refuse counts at which the plan would not have ended so: labels or numbers were changed since."""
+    watched = votes.selection.argmax(axis=1) if plan.selection else votes.labels
+    if watched is None:
+        raise InputError("these draws watched the true labels: votes without them prove nothing")
+    n = votes.counts.sum(axis=1)
+    failures = n - votes.counts[np.arange(len(votes)), watched]
+    if (wrong := ~plan.ends_with(n, failures, certified)).any():
+        row = np.flatnonzero(wrong)[0]
+        raise InputError(
+            f"image {votes.index[row]} cannot have ended with {certified[row]} levels certified: its plan does not "
+            f"stop at {failures[row]} votes of {n[row]} against label {watched[row]}"
+        )

@@ -1,0 +1,98 @@
+"""What votes look like in a file: columns of whole numbers, and a header of plain values.
+
+Few classes: lists `counts` and `selection` of one number a class. Many: only classes with votes, in lists
+`counts_class` and `counts`, and so for `selection`.
+"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from radii.designs import PLANS, Plan
+from radii.errors import InputError, check_name
+from radii.noises import make_noise
+from radii.parquet import Columns, Lists
+
+if TYPE_CHECKING:
+    from radii.votes.base import Votes
+
+FORMAT = 2
+MANY_CLASSES = 64
+"""More are stored as lists of those with votes."""
+
+
+def plan_name(plan: Plan) -> str:
+    """The name of a plan in files."""
+    return next(name for name, kind in PLANS.items() if isinstance(plan, kind))
+
+
+def format_of(votes: "Votes") -> int:
+    """The oldest format that can hold them."""
+    return 2 if len(votes.classes) > MANY_CLASSES else 1
+
+
+def columns_of(votes: "Votes") -> Columns:
+    """The numbers."""
+    columns: Columns = {"index": votes.index, "label": votes.labels}
+    for name in ("counts", "selection"):
+        columns |= _table(name, getattr(votes, name))
+    return columns | ({} if votes.certified is None else {"certified": votes.certified})
+
+
+def header_of(votes: "Votes") -> dict[str, Any]:
+    """All that identifies them."""
+    header = {
+        "noise": {"name": votes.noise.name, "sigma": votes.noise.sigma},
+        "shape": votes.shape,
+        "plan": {"name": plan_name(votes.plan), **asdict(votes.plan)},
+        "draws": votes.draws,
+        **{
+            name: getattr(votes, name)
+            for name in ("seed", "model", "precision", "exact", "data", "classes", "software")
+        },
+    }
+    return header | ({"devices": votes.devices} if votes.devices else {})
+
+
+def fields_of(columns: Columns, header: dict[str, Any]) -> dict[str, Any]:
+    """What a file says of votes, by the names of their fields."""
+    columns, header = dict(columns), dict(header)
+    noise, plan = header.pop("noise"), dict(header.pop("plan"))
+    kind = PLANS[check_name("sampling plan", plan.pop("name"), PLANS)]
+    header["classes"] = tuple(header["classes"])
+    header["devices"] = tuple(header.get("devices", ()))
+    for name in ("counts", "selection"):
+        columns[name] = _dense(name, columns, len(header["classes"]))
+    return {
+        "labels": columns.pop("label"),
+        "noise": make_noise(noise["name"], noise["sigma"]),
+        "plan": kind(**plan),
+        **columns,
+        **header,
+    }
+
+
+def _table(name: str, counts: np.ndarray) -> Columns:
+    if counts.shape[1] <= MANY_CLASSES:
+        return {name: counts}
+    rows, classes = np.nonzero(counts)
+    lengths = np.bincount(rows, minlength=len(counts))
+    return {f"{name}_class": Lists(lengths, classes), name: Lists(lengths, counts[rows, classes])}
+
+
+def _dense(name: str, columns: Columns, classes: int) -> Any:
+    """Counts `(images, classes)`, whichever way they are stored."""
+    where, values = columns.pop(f"{name}_class", None), columns[name]
+    if where is None:
+        return values
+    if not isinstance(where, Lists) or not isinstance(values, Lists):
+        raise InputError(f"{name} and its classes must be lists, as long for each image")
+    rows = np.repeat(np.arange(len(where.lengths)), where.lengths)
+    place = rows * classes + where.values
+    fits = np.array_equal(where.lengths, values.lengths) and (np.diff(place) > 0).all()
+    if not fits or (where.values.size and not 0 <= where.values.min() <= where.values.max() < classes):
+        raise InputError(f"classes of {name} must rise within 0..{classes - 1} for each image")
+    dense = np.zeros((len(where.lengths), classes), dtype=np.int64)
+    dense.ravel()[place] = values.values
+    return dense
