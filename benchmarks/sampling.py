@@ -13,12 +13,13 @@ from baseline import BATCH, sample
 from measure import in_turn, machine, table
 
 from radii.agenda import Agenda
+from radii.asking import Ask
 from radii.designs import fixed
 from radii.devices import best_device, has_bfloat16
 from radii.lattice import levels_of
 from radii.models import make_model
 from radii.noises import NOISES, Gaussian, Noise
-from radii.polling import Ask, Law, examples_from, poll, prepare
+from radii.polling import Law, examples_from, poll, prepare
 from radii.stopping import stopping
 from radii.trial import ROWS, try_rows
 
@@ -32,7 +33,7 @@ def follow(ask: Ask, rows: int, noise: Noise, copies: int, exact: bool = False, 
     if exact:
         examples = replace(examples, images=levels_of(examples.images))
     plan = fixed(copies // images, selection=0)
-    agenda = Agenda(stopping(plan, noise, SHAPE, exact), images, None)
+    agenda = Agenda(stopping(plan, noise, SHAPE, exact), images, CLASSES, None)
     poll(ask, examples, Law(noise, 0, "bound", exact), agenda, rows, lambda _: None)
 
 

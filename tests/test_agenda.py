@@ -14,6 +14,7 @@ from radii.stopping import LEAD, STEP, AllAtOnce, stopping, until_clear
 
 NOISE, SHAPE = radii.Gaussian(0.25), (3, 8, 8)
 LEVELS = (0.6, 0.8)
+CLASSES = 4
 
 
 class Answers:
@@ -35,7 +36,6 @@ class Answers:
 def follow(agenda: Agenda, answers: Answers, size: int, ahead: int = 2) -> list:
     """Poll to the end, answers coming `ahead` micro-batches late; the micro-batches."""
     waiting, seen = deque(), []
-    agenda.start(answers.table.max() + 1)
     while True:
         while len(waiting) < ahead and (copies := agenda.take(size, whole=bool(waiting))):
             waiting.append(copies)
@@ -104,7 +104,7 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
     plan, law = plans()[name], laws(30)
     answers, label = Answers(law, 900), np.zeros(30, dtype=int)
     given = label if isinstance(plan, TwoStage) or not plan.selection else None
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 30, given)
+    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 30, CLASSES, given)
     seen = follow(agenda, answers, size, ahead)
     alone = [one_by_one(plan, answers, row) for row in range(30)]
     np.testing.assert_array_equal(agenda.counts, [one[0] for one in alone])
@@ -123,7 +123,7 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
 
 def test_micro_batches_are_filled_with_other_images() -> None:
     plan = Sequential((0.5,), n_max=2000)
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 400, np.zeros(400, dtype=int))
+    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 400, CLASSES, np.zeros(400, dtype=int))
     seen = follow(agenda, Answers(laws(400), 2000), 64)
     full = sum(len(copies) == 64 for copies in seen)
     # only the last few images leave gaps
@@ -131,7 +131,7 @@ def test_micro_batches_are_filled_with_other_images() -> None:
 
 
 def test_parts_of_a_fixed_plan_start_where_they_should() -> None:
-    agenda = Agenda(AllAtOnce(3, 10, 17), 4, None)
+    agenda = Agenda(AllAtOnce(3, 10, 17), 4, CLASSES, None)
     seen = follow(agenda, Answers(laws(4), 20), 6)
     assert agenda.total == 4 * (3 + 7)
     drawn = np.concatenate([np.column_stack([one.rows, one.selects, one.draws]) for one in seen])
@@ -142,8 +142,7 @@ def test_parts_of_a_fixed_plan_start_where_they_should() -> None:
 
 
 def test_memory_does_not_grow_with_the_number_of_draws() -> None:
-    agenda = Agenda(AllAtOnce(0, 0, 10**12), 3, None)
-    agenda.start(2)
+    agenda = Agenda(AllAtOnce(0, 0, 10**12), 3, CLASSES, None)
     copies = agenda.take(8, whole=True)
     assert copies is not None and copies.draws.tolist() == list(range(8))
 
@@ -161,7 +160,7 @@ def test_selection_goes_on_until_a_label_leads() -> None:
 @pytest.mark.parametrize("p", [0.3, 0.63, 0.9])
 def test_operating_characteristics_are_what_happens(p: float) -> None:
     plan, runs = Sequential(LEVELS, alpha=0.01, n_max=800), 4000
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), runs, np.zeros(runs, dtype=int))
+    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), runs, CLASSES, np.zeros(runs, dtype=int))
     follow(agenda, Answers(np.tile([p, 1 - p], (runs, 1)), 800), 512)
     found, drawn = plan.operating(p), agenda.counts.sum(axis=1)
     spread = np.sqrt(found.ended.sum(axis=0) @ found.looks.astype(float) ** 2 - found.passes**2)
@@ -175,7 +174,7 @@ def test_operating_characteristics_are_what_happens(p: float) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_level_that_is_the_probability_is_certified_at_most_as_often_as_alpha(level: float) -> None:
     plan, runs, alpha = Sequential(LEVELS, alpha=0.05, n_max=400), 20_000, 0.05
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), runs, np.zeros(runs, dtype=int))
+    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), runs, CLASSES, np.zeros(runs, dtype=int))
     follow(agenda, Answers(np.tile([level, 1 - level], (runs, 1)), 400), 4096)
     wrong = int((plan.lower(agenda.certified) >= level).sum())
     assert binom.sf(wrong - 1, runs, alpha) > 1e-6
@@ -190,7 +189,7 @@ def test_a_level_that_is_the_probability_is_certified_at_most_as_often_as_alpha(
 
 def test_two_stages_draw_what_the_pilot_is_worth() -> None:
     plan = TwoStage(1e-4, "l2", pilot=60, n_max=500)
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 50, np.zeros(50, dtype=int))
+    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 50, CLASSES, np.zeros(50, dtype=int))
     follow(agenda, Answers(laws(50), 600), 64)
     failures = 60 - agenda.selection[:, 0]
     np.testing.assert_array_equal(agenda.counts.sum(axis=1), fresh_draws(plan, NOISE, failures, shape=SHAPE))
@@ -203,7 +202,7 @@ def test_top_k_is_about_the_radii_of_its_plan() -> None:
 
 
 def test_part_of_a_micro_batch_waits_for_what_is_under_way() -> None:
-    agenda = Agenda(AllAtOnce(0, 0, 5), 2, None)
+    agenda = Agenda(AllAtOnce(0, 0, 5), 2, CLASSES, None)
     assert agenda.take(64, whole=True) is None
     copies = agenda.take(64, whole=False)
     assert copies is not None and len(copies) == 10

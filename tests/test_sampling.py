@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 import radii.polling
+from radii.asking import LEAST_ROWS
 from radii.data.base import make_data
 from radii.designs import fixed
 from radii.errors import InputError, UnknownName
 from radii.models import digest, make_model
 from radii.noises import Gaussian, Laplace, Uniform
-from radii.sampling import LEAST_ROWS, Smoothed, decide
+from radii.sampling import Smoothed, decide
 from radii.votes import ABSTAIN, load_votes
 
 NOISE = Laplace(0.5)
@@ -152,7 +153,7 @@ def test_memory_holds_micro_batches_only():
         return brightness(noisy)
 
     Smoothed(spy, NOISE, batch=32).vote(random_images(), plan=fixed(100, selection=10))
-    assert set(seen) == {32} and len(seen) == 2 + 16
+    assert set(seen) == {32} and len(seen) == 2 + 18  # two to see that answers are independent
     seen.clear()
     Smoothed(spy, NOISE, batch=1).vote(random_images(1), plan=fixed(10, selection=0))
     assert set(seen) == {LEAST_ROWS}
@@ -281,7 +282,7 @@ def test_what_does_not_fit_is_said_before_most_of_the_polling(changes: dict, wor
     smoothed = radii.Smoothed(model, radii.Gaussian(0.5), batch=8)
     with pytest.raises(InputError, match=words):
         smoothed.vote(np.zeros((2, 1, 4, 4), np.float32), **{"plan": radii.fixed(1000, 10), **changes})
-    assert len(calls) <= 1
+    assert len(calls) <= 2
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself

@@ -31,13 +31,12 @@ class Agenda:
     `(images,)` of those that the plan watches, or None for the ones that selection draws show.
     """
 
-    def __init__(self, stopping: Stopping, images: int, label: np.ndarray | None) -> None:
+    def __init__(self, stopping: Stopping, images: int, classes: int, label: np.ndarray | None) -> None:
         self.stopping = stopping
         self.images = images
         self.finished = 0
         self.certified = np.zeros(images, dtype=np.int64)
-        # of classes: known with the first answer
-        self.counts = self.selection = np.zeros((images, 0), dtype=np.int64)
+        self.counts, self.selection = (np.zeros((images, classes), dtype=np.int64) for _ in range(2))
         self._given = label
         self._opened = 0
         self._spans: deque[Span] = deque()
@@ -76,7 +75,7 @@ class Agenda:
         self._queued = 0
 
     def record(self, copies: Copies, winners: np.ndarray) -> None:
-        """Count the answers to copies, `(copies,)` class numbers; `start` was called before."""
+        """Count the answers to copies, `(copies,)` class numbers."""
         for table, mine in ((self.counts, ~copies.selects), (self.selection, copies.selects)):
             np.add.at(table, (copies.rows[mine], winners[mine]), 1)
         np.subtract.at(self._open, copies.rows, 1)
@@ -84,10 +83,6 @@ class Agenda:
             return
         touched = np.unique(copies.rows)
         self._look(touched[self._open[touched] == 0])
-
-    def start(self, classes: int) -> None:
-        """Learn the number of classes, before the first `record`."""
-        self.counts, self.selection = (np.zeros((self.images, classes), dtype=np.int64) for _ in range(2))
 
     @property
     def total(self) -> int | None:
@@ -131,8 +126,7 @@ class Agenda:
         """The labels that the plan watches."""
         if self._given is not None:
             return self._given[rows]
-        selection = self.selection[rows]
-        return selection.argmax(axis=1) if selection.shape[1] else np.zeros(len(rows), dtype=np.int64)
+        return self.selection[rows].argmax(axis=1)
 
     def _ask(self, rows: np.ndarray, taken: np.ndarray, wanted: np.ndarray, selects: bool) -> None:
         first = 0 if selects else self.stopping.first

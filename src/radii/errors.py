@@ -16,6 +16,10 @@ class MissingExtra(InputError, ImportError):
     """A feature whose optional packages are not installed."""
 
 
+class Notice(UserWarning):
+    """Something that is not wrong, and that the user may want to know."""
+
+
 def check_name(kind: str, name: object, known: Iterable[str]) -> str:
     """Return `name` if it is one of `known`; otherwise raise, naming the near ones."""
     names = list(known)

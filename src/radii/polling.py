@@ -13,15 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from radii.agenda import Agenda, Copies
+from radii.asking import Ask
 from radii.data.base import DataSet
 from radii.devices import check_compiler
 from radii.errors import InputError
-from radii.intervals import check_k
 from radii.lattice import GREY_LEVELS, draw_levels
 from radii.noises import Noise
 from radii.streams import Stream
-
-Ask = Callable[[Tensor], Tensor]
 
 WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
 """Threads that draw noise while the model runs; numpy lets go of the interpreter lock meanwhile."""
@@ -130,29 +128,12 @@ def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = Fal
 
 
 def poll(
-    ask: Ask,
-    examples: Examples,
-    law: Law,
-    agenda: Agenda,
-    rows: int,
-    report: Callable[[int], None],
-    k: int = 1,
+    ask: Ask, examples: Examples, law: Law, agenda: Agenda, rows: int, report: Callable[[int], None]
 ) -> None:
-    """Follow the agenda to its end, in micro-batches of `rows` copies; `report` is told how many were used.
-
-    A model with so few classes that the top `k` would be all of them is refused at its first answer.
-    """
-    started = False
+    """Follow the agenda to its end, in micro-batches of `rows` copies; `report` is told how many were used."""
     with torch.inference_mode():
         for copies, noisy in noisy_batches(examples, law, agenda, rows):
-            logits = ask(torch.from_numpy(noisy))
-            if not started:
-                classes = _classes(logits, rows)
-                examples.check_classes(classes)
-                check_k(k, max(classes, 2))
-                agenda.start(classes)
-                started = True
-            logits = logits[: len(copies)]
+            logits = ask(torch.from_numpy(noisy))[: len(copies)]
             # one transfer: what is not finite is no class
             winners = logits.argmax(1).masked_fill_(~torch.isfinite(logits).all(1), -1).cpu().numpy()
             if (winners < 0).any():
@@ -209,13 +190,6 @@ def _noise(examples: Examples, law: Law, copies: Copies) -> np.ndarray:
     for purpose, mine in parts.items():
         noise[mine] = drawn(purpose, mine)
     return noise
-
-
-def _classes(logits: Tensor, rows: int) -> int:
-    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != rows or not logits.shape[1]:
-        raise InputError(f"the model must return logits (batch, classes) = ({rows}, ...); got {shape}")
-    return logits.shape[1]
 
 
 def _not_finite(image: int) -> InputError:

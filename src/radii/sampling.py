@@ -1,41 +1,32 @@
 """The smoothed classifier: poll a model under noise; votes to certify later, or labels at once."""
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import betainc
 from torch import Tensor, nn
 
 from radii.agenda import Agenda
+from radii.asking import Ask
 from radii.certificates import Certificates, certify
 from radii.data.base import DataSet
-from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
-from radii.devices import fitting_threads, kind_of
+from radii.designs import Anytime, Fixed, Plan
 from radii.errors import InputError, check_name
 from radii.intervals import check_alpha
-from radii.lattice import check_range, levels_of
-from radii.models import digest
+from radii.lattice import check_range
 from radii.noises import Noise
 from radii.norms import Ball
 from radii.planning import choose
-from radii.polling import Ask, Examples, Law, examples_from, examples_of, poll, prepare
-from radii.stopping import AllAtOnce, stopping
-from radii.trial import fastest
-from radii.votes import ABSTAIN, PRECISIONS, Votes, check_plan, software_versions
-
-Progress = Callable[[int, int], object]
-"""Called as `progress(done, total)`: in noisy copies if their number is known before, else in images."""
+from radii.polling import Examples, examples_from, examples_of
+from radii.stopping import AllAtOnce
+from radii.votes import ABSTAIN, PRECISIONS, Votes, check_plan
+from radii.voting import Progress, Voter, prepare_voter, watched_labels
 
 AUTO = "auto"
 CERTIFYING = ("sequential", "top-k", "two-stage", "fixed")
 SELECTION = 100
 """Separate noisy copies that predict a label, unless another number is asked for."""
-
-LEAST_ROWS = 8
-"""Smaller micro-batches are padded to it: single rows would take other kernels, with other rounding."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ class Smoothed:
     `batch`: noisy copies in one call of the model; memory holds a few micro-batches, never all copies of an image.
     By default as many as a trial of a second finds fastest, which is remembered for the model and the machine.
     `compile` fuses the layers of a module, about half a minute of work at the start; rounding then differs, so that
-    votes record it too.
+    votes record it too. Where a micro-batch does not fit into memory, half of it is asked about at a time.
 
     `exact`: noise on a lattice, for 8-bit images, which makes image plus noise exact in float32: what is certified
     is the program, not its idealisation in real numbers (docs/math/exact.md).
@@ -176,9 +167,16 @@ class Smoothed:
         """
         check_alpha(alpha)
         examples = _examples(images, None, index)
-        agenda = Agenda(AllAtOnce(0, 0, Fixed(n).n), len(examples), None)
-        self._poll(examples, seed, "predict", agenda, progress)
+        voter = self.ready(examples.shape)
+        agenda = Agenda(AllAtOnce(0, 0, Fixed(n).n), len(examples), voter.classes, None)
+        voter.follow(agenda, examples, seed, "predict", progress)
         return decide(agenda.counts, alpha)
+
+    def ready(self, shape: tuple[int, ...]) -> Voter:
+        """The model as it will be polled about images of `shape`: settings tried out, answers checked."""
+        return prepare_voter(
+            self.model, self.noise, shape, self.precision, self.batch, self.compile, self.exact
+        )
 
     def _follow(
         self,
@@ -190,92 +188,8 @@ class Smoothed:
         seconds: float | None = None,
         k: int = 1,
     ) -> Votes:
-        how = stopping(plan, self.noise, examples.shape, self.exact, part)
-        agenda = Agenda(how, len(examples), watched_labels(plan, examples.labels))
-        precision = self._poll(examples, seed, "bound", agenda, progress, seconds, getattr(plan, "k", k))
-        return self._votes(examples, plan, seed, part, agenda, precision)
-
-    def _poll(
-        self,
-        examples: Examples,
-        seed: int,
-        purpose: str,
-        agenda: Agenda,
-        progress: Progress | None,
-        seconds: float | None = None,
-        k: int = 1,
-    ) -> str:
-        """Follow the agenda to its end, or until so many seconds are over; the precision that was used."""
-        if self.exact:
-            examples = replace(examples, images=levels_of(examples.images))
-        law, done, end = Law(self.noise, seed, purpose, self.exact), 0, math.inf
-
-        def report(copies: int) -> None:
-            nonlocal done
-            done += copies
-            if time.monotonic() >= end:
-                agenda.stop()
-            if progress is not None:
-                progress(*((done, agenda.total) if agenda.total else (agenda.finished, agenda.images)))
-
-        with fitting_threads(self.model):
-            precision, rows, ask = self._settings(examples.shape)
-            end = math.inf if seconds is None else time.monotonic() + seconds
-            poll(ask, examples, law, agenda, rows, report, k)
-        return precision
-
-    def _settings(self, shape: tuple[int, ...]) -> tuple[str, int, Ask]:
-        """Precision and rows of a micro-batch, tried out if they are not given, and the model prepared for them."""
-
-        def ready(precision: str) -> Ask:
-            return prepare(self.model, precision, shape, self.compile)
-
-        precision, rows = self.precision, self.batch
-        if rows is None or precision == AUTO:
-            precision, tried = fastest(self.model, ready, shape, precision, self.compile)
-            rows = rows or tried
-        return precision, max(rows, LEAST_ROWS), ready(precision)
-
-    def _votes(
-        self,
-        examples: Examples,
-        plan: Plan,
-        seed: int,
-        part: tuple[int, int] | None,
-        agenda: Agenda,
-        precision: str,
-    ) -> Votes:
-        return Votes(
-            counts=agenda.counts,
-            selection=agenda.selection,
-            labels=examples.labels,
-            index=examples.index,
-            noise=self.noise,
-            shape=examples.shape,
-            plan=plan,
-            draws=(part,) if part else (),
-            seed=seed,
-            model=digest(self.model),
-            precision=precision,
-            exact=self.exact,
-            data=examples.data,
-            classes=examples.classes,
-            software=software_versions() | ({"compiler": "inductor"} if self.compile else {}),
-            certified=agenda.certified if isinstance(plan, Sequential | TopK) else None,
-            devices=(kind,) if (kind := kind_of(self.model)) else (),
-        )
-
-
-def watched_labels(plan: Plan, labels: np.ndarray | None) -> np.ndarray | None:
-    """The labels that a plan looks at: the true ones, or None for those that selection draws will show.
-
-    A pilot is about the true label where it is known; where looks have selection draws, they take its place.
-    """
-    if labels is None and not plan.selection and not isinstance(plan, Fixed | Anytime):
-        raise InputError(
-            "a sequential plan watches one label of each image: give labels, or a plan with selection draws"
-        )
-    return labels if isinstance(plan, TwoStage) or not plan.selection else None
+        watched_labels(plan, examples.labels)
+        return self.ready(examples.shape).vote(examples, plan, seed, part, progress, seconds, k)
 
 
 def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:

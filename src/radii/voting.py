@@ -1,0 +1,143 @@
+"""A model made ready to be polled, and votes from it as often as one likes."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from radii.agenda import Agenda
+from radii.asking import LEAST_ROWS, Ask, WithinMemory, check_independent
+from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.devices import fitting_threads, kind_of
+from radii.errors import InputError
+from radii.intervals import check_k
+from radii.lattice import levels_of
+from radii.models import digest
+from radii.noises import Noise
+from radii.polling import Examples, Law, poll, prepare
+from radii.stopping import stopping
+from radii.trial import fastest
+from radii.votes import Votes, software_versions
+
+Progress = Callable[[int, int], object]
+"""Called as `progress(done, total)`: in noisy copies if their number is known before, else in images."""
+
+
+@dataclass(frozen=True, eq=False)
+class Voter:
+    """A model in its precision, asked about micro-batches of `rows` images of one shape, under one noise."""
+
+    model: Ask
+    ask: Ask
+    noise: Noise
+    shape: tuple[int, ...]
+    classes: int
+    precision: str
+    rows: int
+    fused: bool
+    exact: bool
+    digest: str
+    device: str
+
+    def vote(
+        self,
+        examples: Examples,
+        plan: Plan,
+        seed: int,
+        part: tuple[int, int] | None = None,
+        progress: Progress | None = None,
+        seconds: float | None = None,
+        k: int = 1,
+    ) -> Votes:
+        """Follow the plan for each image, or take part of the draws of a fixed one; see `Smoothed.vote`."""
+        examples.check_classes(self.classes)
+        check_k(getattr(plan, "k", k), max(self.classes, 2))
+        how = stopping(plan, self.noise, self.shape, self.exact, part)
+        agenda = Agenda(how, len(examples), self.classes, watched_labels(plan, examples.labels))
+        self.follow(agenda, examples, seed, "bound", progress, seconds)
+        return Votes(
+            counts=agenda.counts,
+            selection=agenda.selection,
+            labels=examples.labels,
+            index=examples.index,
+            noise=self.noise,
+            shape=self.shape,
+            plan=plan,
+            draws=(part,) if part else (),
+            seed=seed,
+            model=self.digest,
+            precision=self.precision,
+            exact=self.exact,
+            data=examples.data,
+            classes=examples.classes,
+            software=software_versions() | ({"compiler": "inductor"} if self.fused else {}),
+            certified=agenda.certified if isinstance(plan, Sequential | TopK) else None,
+            devices=(self.device,) if self.device else (),
+        )
+
+    def follow(
+        self,
+        agenda: Agenda,
+        examples: Examples,
+        seed: int,
+        purpose: str,
+        progress: Progress | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Poll for one purpose to the end of the agenda, or until so many seconds are over."""
+        if self.exact:
+            examples = replace(examples, images=levels_of(examples.images))
+        done, end = 0, math.inf if seconds is None else time.monotonic() + seconds
+
+        def report(copies: int) -> None:
+            nonlocal done
+            done += copies
+            if time.monotonic() >= end:
+                agenda.stop()
+            if progress is not None:
+                progress(*((done, agenda.total) if agenda.total else (agenda.finished, agenda.images)))
+
+        with fitting_threads(self.model):
+            poll(self.ask, examples, Law(self.noise, seed, purpose, self.exact), agenda, self.rows, report)
+
+
+def prepare_voter(
+    model: Ask,
+    noise: Noise,
+    shape: tuple[int, ...],
+    precision: str,
+    rows: int | None,
+    fuse: bool,
+    exact: bool,
+) -> Voter:
+    """The model made ready; precision "auto" and rows None are tried out, and what it answers is checked.
+
+    Later changes of a module's weights do not show: it is copied.
+    """
+
+    def ready(precision: str) -> Ask:
+        return prepare(model, precision, shape, fuse)
+
+    with fitting_threads(model):
+        if rows is None or precision == "auto":
+            precision, tried = fastest(model, ready, shape, precision, fuse)
+            rows = rows or tried
+        rows = max(rows, LEAST_ROWS)
+        ask = WithinMemory(ready(precision))
+        classes = check_independent(ask, shape, rows, precision)
+    identity = digest(model), kind_of(model)
+    return Voter(model, ask, noise, shape, classes, precision, rows, fuse, exact, *identity)
+
+
+def watched_labels(plan: Plan, labels: np.ndarray | None) -> np.ndarray | None:
+    """The labels that a plan looks at: the true ones, or None for those that selection draws will show.
+
+    A pilot is about the true label where it is known; where looks have selection draws, they take its place.
+    """
+    if labels is None and not plan.selection and not isinstance(plan, Fixed | Anytime):
+        raise InputError(
+            "a sequential plan watches one label of each image: give labels, or a plan with selection draws"
+        )
+    return labels if isinstance(plan, TwoStage) or not plan.selection else None

@@ -1,0 +1,125 @@
+"""Asking a model: within memory, and only if its answers about images are independent."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import batch_norm, dropout
+
+import radii
+from radii.asking import LEAST_ROWS, WithinMemory, check_independent
+from radii.errors import InputError, Notice
+from radii.models import make_model
+
+SHAPE = (1, 8, 8)
+
+
+def network(name="small-cnn", shape=SHAPE) -> nn.Module:
+    torch.manual_seed(0)
+    return make_model(name, shape, 10).eval()
+
+
+# memory -------------------------------------------------------------------------------------------
+
+
+class Narrow:
+    """A model on a device that holds so many images, and runs out of memory at the call `after`."""
+
+    def __init__(self, room: int, error: Exception, after: int = 0) -> None:
+        self.model, self.room, self.error, self.after = network(), room, error, after
+        self.seen: list[int] = []
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(images))
+        if len(images) > self.room and len(self.seen) > self.after:
+            raise self.error
+        return self.model(images)
+
+
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory: you tried ..."
+    ),
+    RuntimeError("CUDNN_STATUS_ALLOC_FAILED"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_batch_that_does_not_fit_is_halved_and_votes_stay(error: Exception) -> None:
+    images = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    how = {"plan": radii.fixed(100, 10), "seed": 5}
+    usual = radii.Smoothed(network(), radii.Gaussian(0.5), batch=64).vote(images, **how)
+    model = Narrow(20, error, after=3)
+    with pytest.warns(Notice, match="out of memory: going on with") as said:
+        votes = radii.Smoothed(model, radii.Gaussian(0.5), batch=64).vote(images, **how)
+    assert "with 16 images in one call" in str(said[-1].message) and len(said) == 2
+    np.testing.assert_array_equal(votes.counts, usual.counts)
+    np.testing.assert_array_equal(votes.selection, usual.selection)
+    assert (usual.counts > 0).sum() > 6 and model.seen[3:6] == [64, 32, 16] and set(model.seen[6:]) == {16}
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="something else"):
+        WithinMemory(Narrow(8, RuntimeError("something else")))(torch.zeros(64, *SHAPE))
+
+
+def test_memory_for_almost_nothing() -> None:
+    model = Narrow(LEAST_ROWS - 1, MemoryError())
+    with pytest.warns(Notice), pytest.raises(InputError, match="about 8 images at a time: free some memory"):
+        WithinMemory(model)(torch.zeros(32, *SHAPE))
+
+
+# independence -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rows", [8, 33, 64])
+@pytest.mark.parametrize("name", ["small-cnn", "wrn-10-1", "wrn-10-1-half"])
+def test_networks_in_evaluation_mode_pass(name: str, rows: int, precision: str) -> None:
+    model = network(name, (3, 8, 8)).to(getattr(torch, precision))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (
+            check_independent(lambda x: model(x.to(getattr(torch, precision))), (3, 8, 8), rows, precision)
+            == 10
+        )
+
+
+def statistics(images: torch.Tensor) -> torch.Tensor:
+    """As batch normalisation in training mode."""
+    return network()(batch_norm(images, None, None, training=True))
+
+
+def luck(images: torch.Tensor) -> torch.Tensor:
+    return network()(dropout(images, 0.1, training=True))
+
+
+def place(images: torch.Tensor) -> torch.Tensor:
+    return network()(images) + torch.arange(len(images))[:, None]
+
+
+@pytest.mark.parametrize("model", [statistics, luck, place])
+@pytest.mark.parametrize("rows", [8, 64])
+def test_answers_that_depend_on_other_images_are_refused(model, rows: int) -> None:
+    with pytest.raises(InputError, match=r"changes with the other images .* as model\.eval\(\) does"):
+        check_independent(model, SHAPE, rows, "bfloat16")
+    with pytest.raises(InputError, match="changes with the other images"):
+        radii.Smoothed(model, radii.Gaussian(0.5), batch=rows).vote(
+            torch.zeros(1, *SHAPE), plan=radii.fixed(10)
+        )
+
+
+def test_answers_that_differ_by_rounding_are_a_notice() -> None:
+    def uneven(images: torch.Tensor) -> torch.Tensor:
+        return network()(images) * (1 + 1e-6 * torch.arange(len(images))[:, None])
+
+    with pytest.warns(Notice, match="last digits"):
+        assert check_independent(uneven, SHAPE, 32, "float32") == 10
+
+
+def test_what_is_no_number_is_left_to_the_images_themselves() -> None:
+    assert check_independent(lambda images: torch.full((len(images), 4), torch.nan), SHAPE, 8, "float32") == 4
