@@ -43,6 +43,7 @@ FLOORS = {
         "training",
         "recipes",
         "planning",
+        "costs",
         "stopping",
         "agenda",
         "trial",

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import pytest
 import radii
 from radii import parquet
 from radii.cli import main
+from radii.console import size_text
+from radii.costs import Work
 from radii.data import load_data
 from radii.exports import csv_text, run_csv_text, summary
 from radii.results import floor_text, radius_text, summarize
@@ -344,6 +347,63 @@ def test_plan_says_what_the_plan_says():
     assert fine("plan", "--radii", "linf:2/255") == fine("plan", "--norm", "linf", "--radii", 2 / 255)
 
 
+WHOLE = ("--images", 50_000, "--classes", 1000, "--passes-per-second", 3000, "--devices", 8, "--price", 2.5)
+
+
+def costs(*arguments):
+    """The cells of the table that `radii plan` prints about a whole data set, by row, and what comes after it."""
+    printed = fine("plan", *arguments)
+    assert max(len(line) for line in printed.splitlines() if "─" in line) <= 100
+    about, rest = printed.split("Votes on ")[1].split("fixed: ")
+    rows = [line.strip() for line in about.split("─ \n")[1].splitlines()]
+    return {words: cells for words, *cells in (re.split(r" {2,}", row) for row in rows if row)}, rest
+
+
+def test_plan_says_what_a_whole_data_set_costs():
+    found, rest = costs(*WHOLE)
+    size = size_text(Work(50_000, 1000, (100_000,), 100).file_bytes)
+    assert found == {
+        "passes an image": ["100,100"],
+        "passes": ["5,005,000,000"],
+        "device-hours": ["463.4"],
+        "time on 8 devices": ["2 days 10 h"],
+        "at 2.5 a device-hour": ["1,158.56"],
+        "votes file, about": [size],
+    }
+    assert rest.strip() == "100,000 copies of every image, and 100 that predict its label."
+    found, rest = costs("--images", 500, "--n", 1000, "--selection", 0)
+    assert found["passes"] == ["500,000"] and list(found) == [
+        "passes an image",
+        "passes",
+        "votes file, about",
+    ]
+    assert "With --passes-per-second, also how long it takes." in rest
+
+
+def test_plan_prices_the_sequential_plan_beside_the_fixed_one():
+    asked = ("--radii", 0.25, "--p", 0.9, "--p", 0.999)
+    found, rest = costs(*asked, *WHOLE)
+    plan = radii.sequential(radii.Question(radii.Gaussian(0.5), "l2", (0.25,), (3, 32, 32)))
+    mean = (plan.operating(0.9).passes + plan.operating(0.999).passes) / 2
+    assert found["passes an image"] == ["100,100", f"{mean:.3g}"]
+    assert found["device-hours"][1] == f"{50_000 * mean / 3000 / 3600:,.1f}"
+    assert "as if these had the probabilities 0.9, 0.999 equally often" in rest and "That is a guess" in rest
+    # what is asked about single images is said as before
+    assert fine("plan", *asked, *WHOLE).startswith(fine("plan", *asked))
+
+
+def test_plan_learns_from_a_pilot(work):
+    like = ("--noise", "laplace", "--sigma", 0.4, "--shape", "1,8,8", "--norm", "l1", "--radii", 0.2)
+    found, rest = costs(*like, "--images", 1000, "--pilot", work.votes)
+    votes = radii.load_votes(work.votes)
+    plan = radii.sequential(radii.Question(votes.noise, "l1", (0.2,), votes.shape))
+    right = votes.counts[np.arange(IMAGES), votes.labels]
+    draws = np.array([plan.operating(count / 100).passes for count in right])
+    assert float(found["passes"][1].replace(",", "")) == pytest.approx(1000 * draws.mean(), rel=0.005)
+    error = draws.std(ddof=1) / np.sqrt(IMAGES) / draws.mean()
+    assert f"like the {IMAGES} of the pilot" in rest and f"standard error of {error:.0%}" in rest
+
+
 def test_help_is_worth_reading():
     top = fine()
     assert top == fine("--help") and fine("--version") == f"radii {radii.__version__}\n"
@@ -474,6 +534,23 @@ MISTAKES = {
     "vote {run} --plan anytime --seconds 0 --out {new}": "seconds, above 0, are for",
     "plan --radii l1:1 --radii 1": "one norm at a time; got radii in l1, l2",
     "plan": "missing option '--radii'",
+    "plan --classes 100": "--classes is about a whole data set: say with --images",
+    "plan --radii 0.25 --passes-per-second 9": "--passes-per-second is about a whole data set",
+    "plan --images 0": "images must be a whole number of at least 1; got 0",
+    "plan --images -5": "images must be a whole number of at least 1; got -5",
+    "plan --images 9 --classes 1": "classes must be a whole number of at least 2; got 1",
+    "plan --images 9 --n 0": "n must be a whole number of at least 1; got 0",
+    "plan --images 9 --selection -1": "selection must be a whole number of at least 0; got -1",
+    "plan --images 9 --price 2": "--price needs --passes-per-second",
+    "plan --images 9 --devices 2": "--devices needs --passes-per-second",
+    "plan --images 9 --passes-per-second 0": "passes per second must be a finite number above 0; got 0",
+    "plan --images 9 --passes-per-second -3": "passes per second must be a finite number above 0; got -3",
+    "plan --images 9 --passes-per-second 3 --devices 0": "devices must be a whole number of at least 1; got 0",
+    "plan --images 9 --passes-per-second 3 --price 0": "price must be a finite number above 0; got 0",
+    "plan --images 9 --pilot {votes}": "say with --radii what to certify",
+    "plan --images 9 --pilot {votes} --classes 9 --radii 1": "the pilot has 10 classes, not 9",
+    "plan --images 9 --pilot {votes} --radii 0.1": "plan with --noise laplace --sigma 0.4 --shape 1,8,8",
+    "plan --images 9 --pilot {new} --radii 0.1": "there is no file {new}",
     "plan --radii 0.25 --p 1.1": "p is a probability, from 0 to 1",
     "plan --radii 0.25 --sigma 0.1 --n-max 100": "take at least",
     "plan --radii 0": "radii must be finite numbers above 0",

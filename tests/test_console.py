@@ -125,6 +125,39 @@ def test_the_table_of_unknown_truth_says_what_it_is(terminal):
     assert shown.getvalue().split("120")[1].split()[2] == f"{np.floor(middle * 1000) / 1000:.3f}"
 
 
+LENGTHS = {
+    0.4: "less than 1 s",
+    12.3: "12 s",
+    80: "1 min 20 s",
+    3600: "1 h",
+    4830: "1 h 20 min",
+    23.6 * 3600: "23 h 36 min",
+    86_400: "1 day",
+    3 * 86_400 + 4.4 * 3600: "3 days 4 h",
+    400 * 86_400: "400 days",
+}
+SIZES = {
+    0: "0 bytes",
+    999: "999 bytes",
+    2480: "2.5 KB",
+    9_960: "10 KB",
+    999_600: "1.0 MB",
+    14.4e6: "14 MB",
+    3.21e9: "3.2 GB",
+    5e15: "5000 TB",
+}
+
+
+@pytest.mark.parametrize("seconds", LENGTHS)
+def test_long_times_are_easy_to_read(seconds):
+    assert console.duration_text(seconds) == LENGTHS[seconds]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sizes_are_easy_to_read(size):
+    assert console.size_text(size) == SIZES[size]
+
+
 def test_sentences_are_said_as_they_are(terminal):
     shown = terminal(20)
     console.say("a path /with [brackets]/and/a/name/longer/than/the/terminal :smile:")

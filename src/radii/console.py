@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -24,6 +25,8 @@ console = Console(highlight=False, markup=False, emoji=False, width=None if sys.
 INTERRUPTED = 130
 FIRST_LINE, RAREST_LINE = 5.0, 600.0
 """Seconds until the first line of progress where there is no terminal, and most seconds between two."""
+UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+SIZES = ("bytes", "KB", "MB", "GB", "TB")
 
 Move = Callable[..., None]
 """Called as `move(done, total)`, or with a mapping of metrics as the third argument."""
@@ -96,6 +99,24 @@ def note(metrics: Mapping[str, float]) -> str:
 def clock(seconds: float) -> str:
     """Hours, minutes and seconds."""
     return str(timedelta(seconds=int(seconds)))
+
+
+def duration_text(seconds: float) -> str:
+    """A long time for people, in its two largest units: `3 days 4 h`, `1 h 20 min`, `12 s`."""
+    for (name, size), (small_name, small) in pairwise(UNITS):
+        if seconds >= size:
+            many, rest = divmod(round(seconds / small), size // small)
+            plural = "s" if name == "day" and many > 1 else ""
+            return f"{many} {name}{plural}" + (f" {rest} {small_name}" if rest else "")
+    return f"{round(seconds)} s" if seconds >= 1 else "less than 1 s"
+
+
+def size_text(size: float) -> str:
+    """The size of a file: `14 MB`, `2.5 KB`; a thousand bytes are a KB."""
+    power = 0
+    while size >= 999.5 and power < len(SIZES) - 1:
+        size, power = size / 1000, power + 1
+    return f"{size:.{int(power > 0 and size < 9.95)}f} {SIZES[power]}"
 
 
 def say(sentence: str) -> None:

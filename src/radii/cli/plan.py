@@ -1,26 +1,32 @@
 """The command that says what certificates will cost, before anything is paid."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from radii.cli import costs
 from radii.cli.listings import parse_shape
 from radii.cli.options import Alpha, Radii, Sigma, Unit, parse_radii
 from radii.console import console, say
+from radii.designs import Sequential, fixed_boundaries
 from radii.errors import InputError
+from radii.noises import make_noise
 from radii.norms import unit_of
+from radii.planning import Question, sequential
+from radii.results import radius_text, round_text, unit_text
 
 
 def plan(
-    radius: Radii,
+    radius: Radii = [],  # noqa: B006 (typer copies it)
     p: Annotated[
         list[float],
         typer.Option(
             "--p", metavar="P", help="Probability of the label under noise; may be given several times."
         ),
-    ] = [0.6, 0.9, 0.99, 0.999],  # noqa: B006 (typer copies it)
+    ] = [0.6, 0.9, 0.99, 0.999],  # noqa: B006
     noise: Annotated[str, typer.Option(help="laplace, gaussian or uniform.")] = "gaussian",
     sigma: Sigma = 0.5,
     norm: Annotated[str, typer.Option(help="l0, l1, l2 or linf.")] = "l2",
@@ -30,41 +36,67 @@ def plan(
     batch: Annotated[int, typer.Option(help="Look only after whole batches of so many copies.")] = 1,
     shape: Annotated[str, typer.Option(help="Shape of one image.")] = "3,32,32",
     unit: Unit = "pixel",
+    images: costs.Images = None,
+    pilot: costs.Pilot = None,
+    classes: costs.Classes = None,
+    n: costs.Draws = None,
+    selection: costs.Selection = None,
+    passes_per_second: costs.Pace = None,
+    devices: costs.Number = None,
+    price: costs.Price = None,
 ) -> None:
     """Say what certificates will cost.
 
     For each probability of the label: how likely the sequential plan certifies each radius, from the votes of the label
     alone, and how many noisy copies that takes, the mean, the median, and what is enough 19 times in 20; beside it,
     how likely the usual fixed number of n-max copies certifies the same. All exact, without any sampling.
-    """
-    from radii.designs import fixed_boundaries
-    from radii.noises import make_noise
-    from radii.planning import Question, sequential
-    from radii.results import radius_text, round_text, unit_text
 
-    law, asked = make_noise(noise, sigma), parse_radii(radius, norm)
+    With --images, for a whole data set: passes of the model, device-hours, time, money and the size of the votes file,
+    for a fixed number of copies and, with --radii, for the sequential plan. What the latter needs depends on the
+    model: --pilot estimates it from votes on a few hundred images; without it, each P counts as equally frequent.
+    """
+    whole = costs.Asked(images, pilot, classes, n, selection, passes_per_second, devices, price)
+    whole.check(bool(radius))
+    if not radius:
+        costs.say_costs(whole, *whole.work(n_max))
+        return
+    asked = parse_radii(radius, norm)
     if len(asked) > 1:
         raise InputError(f"ask about one norm at a time; got radii in {', '.join(asked)}")
     norm, at = next(iter(asked.items()))
-    unit = unit_of(norm, unit)
-    question = Question(law, norm, at, parse_shape(shape), k, unit)
+    question = Question(make_noise(noise, sigma), norm, at, parse_shape(shape), k, unit_of(norm, unit))
     chosen = sequential(question, alpha=alpha, n_max=n_max, batch=batch)
-    usual = fixed_boundaries(chosen.levels, n_max, alpha)
+    work = None if images is None else whole.work(n_max, question, chosen, p)
+    console.print(chances(question, chosen, p))
+    say(assumptions(question, chosen))
+    if work:
+        say("")
+        costs.say_costs(whole, *work)
+
+
+def chances(question: Question, plan: Sequential, p: Sequence[float]) -> Table:
+    """What the sequential plan and the fixed one of its most draws do for each probability of the label."""
+    usual = fixed_boundaries(plan.levels, plan.n_max, plan.alpha)
     table = Table(box=SIMPLE_HEAD)
     law_of_draws = ("p", "mean copies", "median", "95 %")
-    for header in (*law_of_draws, "radius", "needs p above", "certified", f"by {n_max} fixed"):
+    for header in (*law_of_draws, "radius", "needs p above", "certified", f"by {plan.n_max} fixed"):
         table.add_column(header, justify="right", no_wrap=True)
     for one in p:
-        found, fixed = chosen.operating(one), usual.operating(one)
+        found, fixed = plan.operating(one), usual.operating(one)
         draws = [f"{found.passes:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
-        for row, level in enumerate(chosen.levels):
+        for row, level in enumerate(plan.levels):
             first = [f"{one:.10g}", *draws] if row == 0 else [""] * 4
             shares = (f"{share[row]:.2%}" for share in (found.certified, fixed.certified))
-            table.add_row(*first, round_text(question.radii[row], norm), f"{level:.10f}", *shares)
-    console.print(table)
-    reach = radius_text(question.farthest(n_max, alpha), norm)
-    top = "first place" if k == 1 else f"a place in the top {k}"
-    say(
-        f"{norm} radii within which {top} is certain, in {unit_text(norm, unit)}, under {noise} noise, "
-        f"sigma {sigma:g}, alpha {alpha:g}.\nThe largest that {n_max} copies can certify: {reach}"
+            table.add_row(*first, round_text(question.radii[row], question.norm), f"{level:.10f}", *shares)
+    return table
+
+
+def assumptions(question: Question, plan: Sequential) -> str:
+    """What the numbers are about, and where they end."""
+    norm, noise = question.norm, question.noise
+    top = "first place" if question.k == 1 else f"a place in the top {question.k}"
+    reach = radius_text(question.farthest(plan.n_max, plan.alpha), norm)
+    return (
+        f"{norm} radii within which {top} is certain, in {unit_text(norm, question.unit)}, under {noise.name} noise, "
+        f"sigma {noise.sigma:g}, alpha {plan.alpha:g}.\nThe largest that {plan.n_max} copies can certify: {reach}"
     )
