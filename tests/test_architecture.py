@@ -19,6 +19,7 @@ FLOORS = {
         "streams",
         "files",
         "stores",
+        "memory",
         "parquet",
         "noises",
         "models",
@@ -48,7 +49,7 @@ FLOORS = {
         "agenda",
         "trial",
     ],
-    4: ["published", "results", "exports", "plots", "report"],
+    4: ["engine", "published", "results", "exports", "plots", "report"],
     5: ["demo", "console", "cli", "__main__"],
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
@@ -60,6 +61,7 @@ WITH_TORCH = {
     "data",
     "devices",
     "losses",
+    "engine",
     "asking",
     "polling",
     "voting",

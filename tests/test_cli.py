@@ -407,7 +407,7 @@ def test_plan_learns_from_a_pilot(work):
 def test_help_is_worth_reading():
     top = fine()
     assert top == fine("--help") and fine("--version") == f"radii {radii.__version__}\n"
-    for command in ("demo", "train", "vote", "certify", "report", "plan", "data", "noises"):
+    for command in ("demo", "train", "vote", "merge", "certify", "report", "plan", "data", "noises"):
         page = fine(command, "--help")
         assert f"  {command} " in top and "..." not in top.split("Commands:")[1]
         assert (f"Example: radii {command} " in page and "default:" in page) or command == "data"
@@ -599,7 +599,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(work, tmp_path, monkeypatch, lin
         *(part.format(run=work.run, votes=work.votes, new=tmp_path / "new") for part in line.split())
     )
     assert ended.status == 2 and ended.err.startswith(f"radii: No space left on device: {tmp_path / 'new'}")
-    assert ".part" not in ended.err and not tree(tmp_path)
+    assert ".part " not in f"{ended.err} ".replace("\n", " ") and not tree(tmp_path)
 
 
 def test_an_unwritable_folder_is_found_before_the_work(work, tmp_path, monkeypatch):
@@ -616,11 +616,16 @@ def test_an_unwritable_folder_is_found_before_the_work(work, tmp_path, monkeypat
 # interruptions, and processes of their own --------------------------------------------------------
 
 
+def wait_for(what):
+    """Until something is so, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def interrupt(process, until):
     """Ctrl-C as soon as the work is under way; what was printed to standard error."""
-    deadline = time.monotonic() + 60
-    while not until() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(until)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
@@ -628,15 +633,27 @@ def interrupt(process, until):
     assert err.startswith("radii: interrupted") and err.count("\n") == 1
 
 
-def test_an_interrupted_vote_leaves_nothing_and_can_be_given_again(work, tmp_path):
-    votes = tmp_path / "votes.parquet"
-    line = ("vote", work.run, "--first", 50, "--selection", 0, "--out", votes)
-    process = start(*line, "--n", 1_000_000)
-    assert process.stdout is not None
-    interrupt(process, lambda: process.stdout.readline().startswith("The largest radii"))
-    assert not list(tmp_path.iterdir())
-    fine(*line, "--n", 20)
-    assert len(radii.load_votes(votes)) == 50
+@pytest.mark.parametrize("sign,status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("workers", [(), ("--workers", 2)])
+def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, workers):
+    votes, parts = tmp_path / "votes.parquet", tmp_path / "votes.parts"
+    line = ("vote", work.run, "--first", 12, "--n", 900, "--selection", 0, "--block", 900)
+    process = start(*line, "--out", votes, *workers)
+    wait_for(lambda: len(list(parts.glob("part-*"))) >= 2)
+    process.send_signal(sign)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status and "Traceback" not in out + err and not votes.exists()
+    assert (
+        err
+        == f"radii: interrupted; what is done is kept in {parts}, and the same command goes on from there\n"
+    )
+    left = 12 - len(list(parts.glob("part-*.parquet")))
+    assert 0 < left < 11
+    ended = call(*line, "--out", votes)
+    assert ended.status == 0 and ended.err == f"radii: note: {12 - left} of 12 parts were drawn before\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["votes.parquet"]
+    fine(*line, "--out", tmp_path / "whole")
+    assert votes.read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_an_interrupted_training_can_be_given_again(tmp_path):

@@ -2,4 +2,6 @@
 
 from radii.cli import main
 
-main()
+# processes that a command starts import this file, too
+if __name__ == "__main__":
+    main()

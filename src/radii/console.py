@@ -1,7 +1,9 @@
 """What the terminal shows: progress with the time left, tables, and errors in one sentence."""
 
+import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,12 +19,13 @@ from rich.table import Table
 from rich.text import Text
 
 from radii.certificates import Certificates
-from radii.errors import InputError
+from radii.errors import InputError, Notice
 from radii.results import NORM_NAMES, radius_text, round_radii, same_question, summarize, tabulate, unit_text
 
 # a file or a pipe has no width of its own
 console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100)
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+REPEATABLE = "finished files are whole, and the same command starts the rest again"
 FIRST_LINE, RAREST_LINE = 5.0, 600.0
 """Seconds until the first line of progress where there is no terminal, and most seconds between two."""
 UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
@@ -30,6 +33,34 @@ SIZES = ("bytes", "KB", "MB", "GB", "TB")
 
 Move = Callable[..., None]
 """Called as `move(done, total)`, or with a mapping of metrics as the third argument."""
+
+
+class Stopped(BaseException):
+    """A command was asked to end, by Ctrl-C or SIGTERM; `kept` says what is left and how to go on."""
+
+    def __init__(self, status: int, kept: str = REPEATABLE) -> None:
+        super().__init__(kept)
+        self.status, self.kept = status, kept
+
+
+def end_when_asked() -> None:
+    """Let SIGTERM, which clusters send when the time is over, end a command as Ctrl-C does."""
+
+    def end(*_: Any) -> None:
+        raise Stopped(TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+@contextmanager
+def keeping(words: Callable[[], str]) -> Iterator[None]:
+    """Say `words` if the command is asked to end meanwhile."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(INTERRUPTED, words()) from None
+    except Stopped as error:
+        raise Stopped(error.status, words()) from None
 
 
 class TimeLeft(ProgressColumn):
@@ -180,9 +211,23 @@ def titled(title: str, norm: str, unit: str) -> Table:
     return Table(title=title, caption=caption, box=SIMPLE_HEAD, **left)
 
 
+def show_notices() -> None:
+    """Print each notice once, as one line to standard error; other warnings are none of the user's business."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = str(message)
+        if issubclass(category, Notice) and text not in shown:
+            shown.add(text)
+            print(f"radii: note: {' '.join(text.split())}", file=sys.stderr)
+
+    warnings.simplefilter("always", Notice)
+    warnings.showwarning = show
+
+
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Turn what a user can mend into one sentence and exit status 2; an interruption into status 130."""
+    """Turn what a user can mend into one sentence and exit status 2; being asked to end into 130 or 143."""
     try:
         yield
     except InputError as error:
@@ -190,8 +235,12 @@ def one_sentence() -> Iterator[None]:
     except OSError as error:
         words = error.strerror or str(error) or type(error).__name__
         fail(f"{words}: {error.filename}" if error.filename else words, 2)
+    except MemoryError:
+        fail("out of memory: free some, or take a smaller part of the work", 2)
     except KeyboardInterrupt:
-        fail("interrupted; finished files are whole, and the same command starts the rest again", INTERRUPTED)
+        fail(f"interrupted; {REPEATABLE}", INTERRUPTED)
+    except Stopped as error:
+        fail(f"interrupted; {error.kept}", error.status)
 
 
 def fail(sentence: str, status: int) -> NoReturn:

@@ -20,6 +20,22 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def gpus() -> int:
+    """How many GPUs torch can use."""
+    return torch.cuda.device_count()
+
+
+def device_of(number: int) -> torch.device:
+    """The device of process `number` of several: GPUs in turn, otherwise the processor."""
+    return torch.device("cuda", number % gpus()) if gpus() else torch.device("cpu")
+
+
+def threads_of(processes: int) -> int:
+    """Processor threads for each of so many processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes)
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device has bfloat16 instructions; without them that precision is emulated, and slower."""
     if device.type == "cuda":

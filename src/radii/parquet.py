@@ -10,6 +10,10 @@ import numpy as np
 from radii.errors import InputError
 
 
+class Damaged(InputError):
+    """A file that does not hold what was written."""
+
+
 class Lists(NamedTuple):
     """A list of whole numbers in each row: how many, `(rows,)`, and all of them, one row after the other."""
 
@@ -93,8 +97,8 @@ def _document(path: object, metadata: dict[bytes, bytes]) -> dict[str, Any]:
     raise _damaged(path, "its header cannot be read")
 
 
-def _damaged(path: object, why: str) -> InputError:
-    return InputError(f"{path} is damaged or was edited ({why}): vote again, or fetch another copy")
+def _damaged(path: object, why: str) -> Damaged:
+    return Damaged(f"{path} is damaged or was edited ({why}): vote again, or fetch another copy")
 
 
 def _canonical(document: dict[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __getitem__(self, rows: slice) -> "Examples":
+        """Some of them."""
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, images=self.images[rows], labels=labels, index=self.index[rows])
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from radii.agenda import Agenda
 from radii.asking import Ask
 from radii.certificates import Certificates, certify
 from radii.data.base import DataSet
-from radii.designs import Anytime, Fixed, Plan
+from radii.designs import Fixed, Plan
 from radii.errors import InputError, check_name
 from radii.intervals import check_alpha
 from radii.lattice import check_range
@@ -97,8 +97,6 @@ class Smoothed:
         """
         check_plan(plan)
         examples = _examples(images, labels, index)
-        if seconds is not None and not (isinstance(plan, Anytime) and seconds > 0):
-            raise InputError(f"seconds, above 0, are for the plan radii.anytime alone; got {seconds!r}")
         return self._follow(examples, plan, seed, _part(plan, draws), progress, seconds)
 
     def certify(

@@ -8,9 +8,12 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from radii import files
 from radii.errors import InputError
 from radii.files import replacing
 
@@ -23,6 +26,10 @@ PAUSES = (1, 2, 4, 8, 16)
 """Seconds to wait before an object store is asked again."""
 
 Found = TypeVar("Found")
+
+
+class Missing(InputError):
+    """There is no such file."""
 
 
 class Folder(ABC):
@@ -74,7 +81,7 @@ class LocalFolder(Folder):
         try:
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"there is no file {path}") from None
+            raise Missing(f"there is no file {path}") from None
         except PermissionError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -122,14 +129,25 @@ class StoreFolder(Folder):
         return self._patiently(name, fetch)
 
     def write(self, name: str, content: bytes) -> None:
-        def send() -> None:
-            with self._system.open_output_stream(f"{self._prefix}/{name}") as stream:
-                stream.write(content)
+        from pyarrow.fs import LocalFileSystem, copy_files
 
-        self._patiently(name, send)
+        # an output stream that an interruption cuts short would keep what it was given so far
+        with TemporaryDirectory() as here:
+            whole = Path(here) / name
+            whole.write_bytes(content)
+            source, target = LocalFileSystem(), self._system
+            self._patiently(
+                name,
+                lambda: copy_files(
+                    str(whole),
+                    f"{self._prefix}/{name}",
+                    source_filesystem=source,
+                    destination_filesystem=target,
+                ),
+            )
 
     def remove(self, name: str) -> None:
-        if name in self.names():
+        with suppress(Missing):
             self._patiently(name, lambda: self._system.delete_file(f"{self._prefix}/{name}"))
 
     def close(self) -> None:
@@ -141,7 +159,7 @@ class StoreFolder(Folder):
             try:
                 return ask()
             except FileNotFoundError:
-                raise InputError(f"there is no file {self.address(name)}") from None
+                raise Missing(f"there is no file {self.address(name)}") from None
             except OSError as error:
                 if pause is None or isinstance(error, PermissionError):
                     raise InputError(
@@ -164,9 +182,19 @@ def open_folder(where: Where) -> Folder:
 
 def split(where: Where) -> tuple[str, str]:
     """The folder of a file, and its name."""
+    path, query = _path_and_query(where)
+    return f"{path.parent}{query}", path.name
+
+
+def with_suffix(where: Where, suffix: str) -> str:
+    """The same place with another ending."""
+    path, query = _path_and_query(where)
+    return f"{path.with_suffix(suffix)}{query}"
+
+
+def _path_and_query(where: Where) -> tuple[Path, str]:
     base, mark, query = str(where).partition("?") if ADDRESS.fullmatch(str(where)) else (str(where), "", "")
-    path = Path(base)
-    return f"{path.parent}{mark}{query}", path.name
+    return Path(base), mark + query
 
 
 def read_file(where: Where) -> bytes:
@@ -179,6 +207,13 @@ def write_file(where: Where, content: bytes) -> None:
     """Make or replace one file, whole or not at all."""
     folder, name = split(where)
     open_folder(folder).write(name, content)
+
+
+def check_writable(where: Where) -> None:
+    """Fail at once where a local file written hours from now would fail; object stores are asked when it matters."""
+    folder, name = split(where)
+    if isinstance(place := open_folder(folder), LocalFolder):
+        files.check_writable(place.path / name)
 
 
 def exists(where: Where) -> bool:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +53,9 @@ class Voter:
         k: int = 1,
     ) -> Votes:
         """Follow the plan for each image, or take part of the draws of a fixed one; see `Smoothed.vote`."""
-        examples.check_classes(self.classes)
-        check_k(getattr(plan, "k", k), max(self.classes, 2))
+        self.check(examples, plan, k)
+        if seconds is not None and not (isinstance(plan, Anytime) and seconds > 0):
+            raise InputError(f"seconds, above 0, are for the plan radii.anytime alone; got {seconds!r}")
         how = stopping(plan, self.noise, self.shape, self.exact, part)
         agenda = Agenda(how, len(examples), self.classes, watched_labels(plan, examples.labels))
         self.follow(agenda, examples, seed, "bound", progress, seconds)
@@ -62,20 +64,31 @@ class Voter:
             selection=agenda.selection,
             labels=examples.labels,
             index=examples.index,
-            noise=self.noise,
-            shape=self.shape,
-            plan=plan,
             draws=(part,) if part else (),
-            seed=seed,
-            model=self.digest,
-            precision=self.precision,
-            exact=self.exact,
-            data=examples.data,
-            classes=examples.classes,
-            software=software_versions() | ({"compiler": "inductor"} if self.fused else {}),
             certified=agenda.certified if isinstance(plan, Sequential | TopK) else None,
-            devices=(self.device,) if self.device else (),
+            **self.law(examples, plan, seed),
         )
+
+    def check(self, examples: Examples, plan: Plan, k: int) -> None:
+        """Refuse labels that are no classes of the model, and so few classes that the top `k` would be all of them."""
+        examples.check_classes(self.classes)
+        check_k(getattr(plan, "k", k), max(self.classes, 2))
+
+    def law(self, examples: Examples, plan: Plan, seed: int) -> dict[str, Any]:
+        """What identifies the votes, whichever images and draws they are about, by the names of their fields."""
+        return {
+            "noise": self.noise,
+            "shape": self.shape,
+            "plan": plan,
+            "seed": seed,
+            "model": self.digest,
+            "precision": self.precision,
+            "exact": self.exact,
+            "data": examples.data,
+            "classes": examples.classes or tuple(str(label) for label in range(self.classes)),
+            "software": software_versions() | ({"compiler": "inductor"} if self.fused else {}),
+            "devices": (self.device,) if self.device else (),
+        }
 
     def follow(
         self,

@@ -1,10 +1,8 @@
 """The command line: each command reads files and writes files."""
 
-import ctypes
 import io
 import os
 import sys
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -14,11 +12,10 @@ from radii.cli.certificates import certify, report
 from radii.cli.listings import data, noises
 from radii.cli.plan import plan
 from radii.cli.training import demo, train
-from radii.cli.votes import vote
-from radii.console import INTERRUPTED, one_sentence, say
+from radii.cli.votes import merge, vote
+from radii.console import INTERRUPTED, end_when_asked, one_sentence, say, show_notices
 from radii.errors import InputError
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+from radii.memory import keep_freed_memory
 
 app = typer.Typer(
     add_completion=False,
@@ -50,6 +47,7 @@ for command, example in (
     (demo, "radii demo --sigma 0.25 --out demo-0.25"),
     (train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
     (vote, "radii vote runs/first --every 10 --radii linf:2/255 --radii l1:0.5"),
+    (merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
     (certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report, "radii report runs/*/votes.parquet --out report"),
     (plan, "radii plan --p 0.9 --p 0.99 --noise gaussian --sigma 0.25 --norm l2 --radii 0.25 --radii 0.5"),
@@ -57,17 +55,6 @@ for command, example in (
     (noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
 ):
     app.command(epilog=f"Example: {example}")(command)
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what is freed: each layer would get its memory anew, zeroed page by page.
-
-    A fifth of the time of a network on a processor; glibc alone knows these settings.
-    """
-    with suppress(AttributeError, OSError):
-        library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, 2**30)
-        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def main() -> None:
@@ -78,7 +65,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # no letter is worth an error
+    show_notices()
     with one_sentence():
+        end_when_asked()
         try:
             status = app(standalone_mode=False)
         except typer.TyperException as error:

@@ -1,17 +1,18 @@
-"""The command that asks a trained model. It imports torch when it runs."""
+"""The commands that ask a trained model, and that put together what several machines drew. They import torch late."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from radii.cli.drawing import Source, Team, draw, draw_for
 from radii.cli.options import DataDir, Radii, Seed, Unit, parse_radii
-from radii.console import progress, say
-from radii.designs import PLANS, Anytime, Fixed, Plan, TopK
-from radii.errors import InputError, check_name
-from radii.noises import Noise
-from radii.norms import NORMS, unit_of
-from radii.votes import plan_name
+from radii.cli.polling_plans import choose_plan, reachable
+from radii.console import say
+from radii.designs import Anytime, Fixed
+from radii.errors import InputError
+from radii.stores import check_writable, exists, with_suffix, write_file
+from radii.votes import Votes, plan_name
 
 
 def vote(
@@ -83,7 +84,26 @@ def vote(
     ] = False,
     unit: Unit = "pixel",
     data_dir: DataDir = None,
-    out: Annotated[Path | None, typer.Option(help="Votes file.  [default: votes.parquet in RUN]")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="Votes file, or its address in an object store.  [default: votes.parquet in RUN]"),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Draw the I-th of N shares of the work; without it, all that is missing."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that draw.  [default: one for each GPU, else this one]")
+    ] = None,
+    lease: Annotated[
+        float, typer.Option(help="Seconds of silence after which a worker is replaced.")
+    ] = 600.0,
+    block: Annotated[
+        int | None,
+        typer.Option(help="Noisy copies in a part of the work.  [default: 16384, or more if there are many]"),
+    ] = None,
 ) -> None:
     """Poll a trained model on noisy images.
 
@@ -93,94 +113,75 @@ def vote(
     counts the votes of the label, "top-k" those of its rivals too. "two-stage" polls as often as the radius itself is
     worth, "anytime" all images alike until --seconds are over. Writes one Parquet file: how often each class won on
     each image, and all that identifies these votes.
-    """
-    from radii.data import load_data
-    from radii.files import check_writable
-    from radii.intervals import check_alpha, check_k
-    from radii.runs import load_run
-    from radii.sampling import Smoothed
 
-    path = out or run / "votes.parquet"
+    Until all is there, it is kept in parts, in a folder beside that file. Whatever interrupts it, the same command
+    goes on from there. Several commands may share the folder, on one machine or many, each with --shard or without.
+    """
+    from radii.intervals import check_alpha, check_k
+
+    path = out or str(run / "votes.parquet")
     check_alpha(alpha)
-    if path.is_file():
+    if exists(path):
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
-    model, config = load_run(run)
-    smoothed = Smoothed(model, config.recipe.law(), precision, batch, compile, exact)
+    source = Source(
+        *(run, precision, batch, compile, exact), *(split, every, tuple(leave_out or ()), first, data_dir)
+    )
+    smoothed, images = source.load()
+    classes, shape = len(images.classes), images.shape
     asked: dict[str, Any] = {
         "norm": norm,
         "k": k,
         "unit": unit,
         "alpha": alpha,
         "exact": exact,
-        "shape": config.shape,
+        "shape": shape,
     }
     chosen = choose_plan(smoothed.noise, plan, parse_radii(radius, norm), n, n_max, selection, **asked)
-    check_k(k, len(config.classes))
-    farthest = reachable(chosen, smoothed.noise, k, alpha, len(config.classes), config.shape)
-    images = load_data(config.recipe.data, split, data_dir).every(every).without(leave_out or [])
-    images = images.first(first) if first is not None else images
+    check_k(k, classes)
+    farthest = reachable(chosen, smoothed.noise, k, alpha, classes, shape)
     if seconds is not None and not isinstance(chosen, Anytime):
         raise InputError(f"--seconds has no meaning for the plan {plan_name(chosen)}: add --plan anytime")
+    team = Team(shard, workers, lease, block)
     check_writable(path)
     say(farthest)
-    with progress(f"vote on {len(images)} images") as move:
-        votes = smoothed.vote(images, plan=chosen, seed=seed, seconds=seconds, progress=move)
-    votes.save(path)
-    copies = (
-        f"{chosen.n} draws" if isinstance(chosen, Fixed) else f"{votes.passes.mean():,.1f} copies an image"
-    )
+    work: Any = (smoothed, images), chosen, seed, k, path, team
+    votes = draw_for(seconds, *work) if isinstance(chosen, Anytime) else draw(source, *work)
+    if votes is None:
+        return
     settled = "" if alpha == 1e-3 or votes.watched is None else f" --alpha {alpha:g}"
     settled += " --labels predicted" if votes.watched == "predicted" else ""
     settled += f" --k {k}" if k > 1 else ""
     settled += "".join(f" --radii {one if ':' in one else f'{norm}:{one}'}" for one in radius)
-    say(f"Votes of {copies} on {len(votes)} images: {path}\nNext: radii certify {path}{settled}")
+    say(f"Votes of {copies_text(votes)} on {len(votes)} images: {path}\nNext: radii certify {path}{settled}")
 
 
-def choose_plan(
-    noise: Noise,
-    name: str | None,
-    radii: dict[str, tuple[float, ...]],
-    n: int | None,
-    n_max: int | None,
-    selection: int | None,
-    **asked: Any,
-) -> Plan:
-    """The plan that these options mean; options that it has no use for are refused."""
-    from radii.planning import choose
+def merge(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="PARTS...", help="Folders of parts that radii vote keeps, and votes files."),
+    ],
+    out: Annotated[
+        str | None, typer.Option(help="Votes file.  [default: beside the first folder of parts]")
+    ] = None,
+) -> None:
+    """Put together votes that several machines drew.
 
-    name = check_name("sampling plan", name or ("sequential" if radii else "fixed"), PLANS)
-    for option, given, fits in (
-        ("n", n is not None, name == "fixed"),
-        ("n-max", n_max is not None, name != "fixed"),
-        ("radii", bool(radii), name in ("sequential", "top-k")),
-        ("selection", selection is not None, name != "two-stage"),
-    ):
-        if given and not fits:
-            raise InputError(
-                f"--{option} has no meaning for the plan {name}: leave it out, or choose another plan"
-            )
-    most, apart = (
-        (1000 if n is None else n, 100) if name == "fixed" else (100_000 if n_max is None else n_max, 0)
+    Folders of parts of one run, each with some of the parts, wherever they were drawn, and votes files that hold other
+    images, or other draws of the same images. Needs neither the model nor the data. Nothing is counted twice: votes
+    that do not belong together are refused.
+    """
+    from radii.engine.gather import gather
+
+    path = out or with_suffix(sources[0], ".parquet")
+    if exists(path):
+        raise InputError(f"{path} exists: choose another file with --out, or remove it")
+    votes = gather(sources)
+    write_file(path, votes.encode())
+    say(f"Votes of {copies_text(votes)} on {len(votes)} images: {path}\nNext: radii certify {path}")
+
+
+def copies_text(votes: Votes) -> str:
+    """How many draws there are, or copies an image on average."""
+    return (
+        f"{votes.n} draws" if isinstance(votes.plan, Fixed) else f"{votes.passes.mean():,.1f} copies an image"
     )
-    given_apart = apart if selection is None else selection
-    return choose(name, noise, radii, n_max=most, selection=given_apart, **asked)
-
-
-def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
-    """What so many draws can certify at most, in words; an error if that is nothing."""
-    from radii.certificates import check_reach, reachable_radius
-    from radii.results import radius_text
-
-    method, last = "label", alpha
-    if isinstance(plan, Fixed | TopK):
-        method = "two-event"
-    if isinstance(plan, TopK):
-        last = float(plan.shares[-1])
-    if isinstance(plan, Anytime):
-        last = alpha / 2
-    n = plan.n if isinstance(plan, Fixed) else plan.n_max
-    check_reach(n, k, last, method, classes)
-    known: dict[str, Any] = {"k": k, "alpha": last, "method": method, "classes": classes, "shape": shape}
-    reach = {norm: reachable_radius(noise, norm, n, unit=unit_of(norm, "pixel"), **known) for norm in NORMS}
-    farthest = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
-    return f"The largest radii that {n} draws can certify at alpha {alpha:g}: {farthest}"

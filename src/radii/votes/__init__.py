@@ -5,7 +5,7 @@ Votes are stored once; every certificate (any norm, k, alpha) is a function of t
 
 from radii.votes.base import ABSTAIN, Votes, decode_votes, load_votes, software_versions
 from radii.votes.checks import PRECISIONS, check_plan
-from radii.votes.format import FORMAT, plan_name
+from radii.votes.format import FORMAT, law_of, plan_name, plan_of
 from radii.votes.merging import IDENTITY, check_same_law, merge
 from radii.votes.ranges import join_ranges
 
@@ -19,8 +19,10 @@ __all__ = [
     "check_same_law",
     "decode_votes",
     "join_ranges",
+    "law_of",
     "load_votes",
     "merge",
     "plan_name",
+    "plan_of",
     "software_versions",
 ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from radii.votes.base import Votes
 
 FORMAT = 2
+PLAIN = ("shape", "seed", "model", "precision", "exact", "data", "classes", "software")
 MANY_CLASSES = 64
 """More are stored as lists of those with votes."""
 
@@ -42,24 +43,29 @@ def columns_of(votes: "Votes") -> Columns:
 
 def header_of(votes: "Votes") -> dict[str, Any]:
     """All that identifies them."""
-    header = {
+    return law_of(votes) | {"draws": votes.draws}
+
+
+def law_of(votes: Any) -> dict[str, Any]:
+    """The law of votes, or of what has the same attributes, as plain values: all but which images and draws."""
+    law = {
         "noise": {"name": votes.noise.name, "sigma": votes.noise.sigma},
-        "shape": votes.shape,
         "plan": {"name": plan_name(votes.plan), **asdict(votes.plan)},
-        "draws": votes.draws,
-        **{
-            name: getattr(votes, name)
-            for name in ("seed", "model", "precision", "exact", "data", "classes", "software")
-        },
+        **{name: getattr(votes, name) for name in PLAIN},
     }
-    return header | ({"devices": votes.devices} if votes.devices else {})
+    return law | ({"devices": votes.devices} if votes.devices else {})
+
+
+def plan_of(document: dict[str, Any]) -> Plan:
+    """The plan that `law_of` wrote."""
+    fields = dict(document)
+    return PLANS[check_name("sampling plan", fields.pop("name"), PLANS)](**fields)
 
 
 def fields_of(columns: Columns, header: dict[str, Any]) -> dict[str, Any]:
     """What a file says of votes, by the names of their fields."""
     columns, header = dict(columns), dict(header)
-    noise, plan = header.pop("noise"), dict(header.pop("plan"))
-    kind = PLANS[check_name("sampling plan", plan.pop("name"), PLANS)]
+    noise = header.pop("noise")
     header["classes"] = tuple(header["classes"])
     header["devices"] = tuple(header.get("devices", ()))
     for name in ("counts", "selection"):
@@ -67,7 +73,7 @@ def fields_of(columns: Columns, header: dict[str, Any]) -> dict[str, Any]:
     return {
         "labels": columns.pop("label"),
         "noise": make_noise(noise["name"], noise["sigma"]),
-        "plan": kind(**plan),
+        "plan": plan_of(header.pop("plan")),
         **columns,
         **header,
     }

@@ -1,0 +1,127 @@
+"""How radii vote draws: what each process loads, who draws, and what is said when it is interrupted."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radii.console import keeping, progress, say
+from radii.designs import Plan
+from radii.errors import InputError
+from radii.stores import exists, open_folder, with_suffix, write_file
+from radii.votes import Votes, load_votes
+
+if TYPE_CHECKING:
+    from radii.engine import Executor, Shard
+    from radii.polling import Examples
+    from radii.sampling import Smoothed
+
+    Loaded = tuple[Smoothed, Examples]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the model and the images are, for any process that takes part."""
+
+    run: Path
+    precision: str
+    batch: int | None
+    compile: bool
+    exact: bool
+    split: str
+    every: int
+    leave_out: tuple[int, ...]
+    first: int | None
+    data_dir: Path | None
+
+    def load(self, number: int = 0) -> "Loaded":
+        """The model, on the GPU of process `number` if there are any, and the images."""
+        from radii.data import load_data
+        from radii.devices import device_of
+        from radii.polling import examples_of
+        from radii.runs import load_run
+        from radii.sampling import Smoothed
+
+        model, config = load_run(self.run)
+        law = config.recipe.law()
+        smoothed = Smoothed(
+            model.to(device_of(number)), law, self.precision, self.batch, self.compile, self.exact
+        )
+        images = load_data(config.recipe.data, self.split, self.data_dir).every(self.every)
+        images = images.without(self.leave_out)
+        return smoothed, examples_of(images if self.first is None else images.first(self.first))
+
+
+@dataclass(frozen=True)
+class Team:
+    """Who draws: a share of the work or all of it, by how many processes, in parts of what size."""
+
+    shard: str | None = None
+    workers: int | None = None
+    lease: float = 600.0
+    block: int | None = None
+
+    def share(self) -> "Shard | None":
+        """The shard that `I/N` means."""
+        from radii.engine import Shard
+
+        if self.shard is None:
+            return None
+        number, _, count = self.shard.partition("/")
+        if not (number.isdecimal() and count.isdecimal()):
+            raise InputError(f"a shard is I/N, for example 2/7 for the second of seven; got {self.shard!r}")
+        return Shard(int(number), int(count))
+
+    def executor(self, source: Source, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
+        """Workers, one for each GPU if there are several, or this process."""
+        from radii.devices import gpus, threads_of
+        from radii.engine import Here, Job, Workers, at_hand
+
+        count = self.workers if self.workers is not None else gpus()
+        if self.workers is None and count <= 1:
+            return Here(Job(partial(at_hand, *loaded), plan, seed, k))
+        threads = threads_of(count)
+        return Workers(
+            lambda number: Job(partial(source.load, number), plan, seed, k, threads), count, self.lease
+        )
+
+
+def draw(
+    source: Source, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str, team: Team
+) -> Votes | None:
+    """Draw what is missing, keep parts on the way, write the votes; None for a shard, of which the end is said."""
+    from radii.engine import Parts, run
+
+    folder, share = with_suffix(path, ".parts"), team.share()
+    parts = Parts(open_folder(folder))
+    kept = f"what is done is kept in {folder}, and the same command goes on from there"
+    with keeping(lambda: kept), progress(f"vote on {len(loaded[1])} images") as move:
+        executor = team.executor(source, loaded, plan, seed, k)
+        votes = run(
+            executor, parts, shard=share, block=team.block, finished=lambda: exists(path), progress=move
+        )
+    if share is not None:
+        say(
+            f"Shard {share.number} of {share.count} is drawn: {folder}\nNext, when all are: radii merge {folder}"
+        )
+        return None
+    if votes is None:
+        return load_votes(path)
+    write_file(path, votes.encode())
+    parts.clear()
+    return votes
+
+
+def draw_for(
+    seconds: float | None, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str, team: Team
+) -> Votes:
+    """Draw by the plan anytime, which looks at all images at once and stops when the time is over."""
+    if team != Team():
+        raise InputError(
+            "the plan anytime draws in one piece: leave out --shard, --workers, --lease and --block"
+        )
+    smoothed, examples = loaded
+    with progress(f"vote on {len(examples)} images") as move:
+        votes = smoothed.ready(examples.shape).vote(examples, plan, seed, None, move, seconds, k)
+    write_file(path, votes.encode())
+    return votes

@@ -1,0 +1,168 @@
+"""The folder of an unfinished run: its law, and the votes of each unit that is done.
+
+Parts are votes files, written whole or not at all, each with its own digest. What is missing is what has no file.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from radii.engine.units import Unit, cut
+from radii.errors import InputError, Notice
+from radii.parquet import Damaged
+from radii.stores import Folder, Missing
+from radii.votes import Votes, decode_votes, law_of, plan_of
+
+LAW = "law.json"
+FORMAT = 1
+
+
+class Gone(Exception):
+    """The folder was cleared by another process, which has finished the run."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """What a run is: the law of its votes, as in their files, on which images, cut into blocks of what size."""
+
+    votes: dict[str, Any]
+    index: list[int]
+    labels: list[int] | None
+    block: int
+
+    def units(self) -> list[Unit]:
+        """The work."""
+        return cut(plan_of(self.votes["plan"]), len(self.index), self.block)
+
+    def encode(self) -> bytes:
+        """The content of law.json."""
+        return (json.dumps({"format": FORMAT, **vars(self)}, sort_keys=True) + "\n").encode()
+
+    def difference(self, other: "Law") -> str | None:
+        """In words, the first thing in which another law differs from this one."""
+        for name in sorted(self.votes.keys() | other.votes.keys()):
+            if (mine := self.votes.get(name)) != (theirs := other.votes.get(name)):
+                return f"{name} {mine}, not {theirs}"
+        if self.index != other.index:
+            return f"other images ({len(self.index)}, not {len(other.index)} or not the same)"
+        if self.labels != other.labels:
+            return "other labels"
+        return None if self.block == other.block else f"blocks of {self.block}, not {other.block}"
+
+
+def law_about(votes: Any, index: np.ndarray, labels: np.ndarray | None, block: int = 0) -> Law:
+    """The law of a run about some images; `votes` has the attributes of `Votes` that are the same in all parts."""
+    plain = json.loads(json.dumps(law_of(votes), default=np.generic.item))
+    return Law(plain, index.tolist(), None if labels is None else labels.tolist(), block)
+
+
+def decode_law(content: bytes, path: str) -> Law:
+    """The law that `Law.encode` wrote."""
+    try:
+        document = json.loads(content)
+        if document.pop("format") > FORMAT:
+            raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
+        law = Law(**document)
+        law.units()
+        return law
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} does not describe a run of radii: it was damaged or is of something else"
+        ) from error
+
+
+class Parts:
+    """The parts of one run, in a folder or under a prefix of an object store."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.law: Law | None = None
+
+    def stored(self) -> Law | None:
+        """The law of the run in this folder, if there is one."""
+        names = self.folder.names()
+        if LAW in names:
+            return decode_law(self.folder.read(LAW), self.folder.address(LAW))
+        if self._any():
+            raise InputError(
+                f"{self.folder.address('')} has parts of votes but no {LAW}: remove it, or choose another --out"
+            )
+        return None
+
+    def _any(self) -> bool:
+        return any(name.startswith("part-") for name in self.folder.names())
+
+    def begin(self, law: Law) -> None:
+        """Start the run, or go on with it; a folder with parts of another run is refused, and nothing is touched."""
+        found = self.stored()
+        if found is None or (found.difference(law) and not self._any()):
+            self.folder.write(LAW, law.encode())
+            found = self.stored()
+        if found is None or (difference := found.difference(law)):
+            raise InputError(
+                f"{self.folder.address(LAW)} is of another run, with {difference}: "
+                "give the options it was started with, choose another --out, or remove it"
+            )
+        self.law = law
+
+    def has(self, unit: Unit) -> bool:
+        """Whether there is a file for this unit."""
+        return unit.name in self.folder.names()
+
+    def save(self, unit: Unit, content: bytes) -> None:
+        """Keep the votes of a unit; `Gone` if the run is over, an error if another run has taken the folder."""
+        assert self.law is not None
+        if LAW not in self.folder.names():
+            raise Gone
+        if self.folder.read(LAW) != self.law.encode():
+            raise InputError(
+                f"another run was started in {self.folder.address(LAW)}: choose another --out for it"
+            )
+        self.folder.write(unit.name, content)
+
+    def held(self, units: Sequence[Unit]) -> dict[int, Votes]:
+        """The votes of those of the units that are done, by their numbers.
+
+        A damaged file is named in a notice and removed; intact votes that do not belong here are an error.
+        """
+        names = set(self.folder.names())
+        return {unit.number: votes for unit in units if unit.name in names for votes in self._read(unit)}
+
+    def _read(self, unit: Unit) -> Iterator[Votes]:
+        path = self.folder.address(unit.name)
+        try:
+            votes = decode_votes(self.folder.read(unit.name), path)
+        except Missing:
+            return
+        except Damaged as error:
+            warnings.warn(Notice(f"{error}; it is not used, and drawn again"), stacklevel=3)
+            self.folder.remove(unit.name)
+            return
+        self._check(unit, votes, path)
+        yield votes
+
+    def _check(self, unit: Unit, votes: Votes, path: str) -> None:
+        assert self.law is not None
+        labels = None if self.law.labels is None else self.law.labels[unit.rows]
+        mine = law_about(votes, votes.index, votes.labels, self.law.block)
+        difference = mine.difference(replace(self.law, index=self.law.index[unit.rows], labels=labels))
+        if not difference and votes.draws != ((unit.draws,) if unit.draws else ()):
+            difference = f"draws {votes.draws}, not {unit.draws}"
+        if difference:
+            raise InputError(f"{path} does not belong to this run, it has {difference}: take it away")
+
+    def clear(self) -> None:
+        """Take away all parts, and the law last."""
+        assert self.law is not None
+        names = set(self.folder.names())
+        for unit in self.law.units():
+            if unit.name in names:
+                self.folder.remove(unit.name)
+        self.folder.remove(LAW)
+        self.folder.close()

@@ -1,0 +1,193 @@
+"""Several processes of this machine that draw units: watched, and replaced when they die or hang."""
+
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from radii.engine.job import Drawing, Job, Moved
+from radii.engine.parts import Law
+from radii.engine.run import Executor
+from radii.engine.units import Unit
+from radii.errors import InputError, Notice
+from radii.memory import keep_freed_memory
+
+LEASE = 600.0
+"""Seconds without a sign of life after which a worker is taken to hang."""
+
+TRIES = 3
+"""Workers that a unit may cost."""
+
+GRACE = 5.0
+"""Seconds in which a process that has said its last word ends."""
+
+JobOf = Callable[[int], Job]
+"""The job for worker number 0, 1, ...: each may have a device of its own."""
+
+
+@dataclass
+class Worker:
+    """A process, how to talk to it, the unit it draws, and when it was last heard of."""
+
+    number: int
+    process: BaseProcess
+    connection: Connection
+    unit: Unit | None = None
+    heard: float = field(default_factory=time.monotonic)
+    why: str = ""
+
+
+class Workers(Executor):
+    """So many processes; each loads the job, and draws one unit at a time."""
+
+    def __init__(self, job_of: JobOf, count: int, lease: float = LEASE) -> None:
+        if count < 1:
+            raise InputError(f"there must be at least one worker; got {count}")
+        if not lease > 0:
+            raise InputError(f"the lease of a worker must be above 0 seconds; got {lease}")
+        self.count, self.lease = count, lease
+        self._drawing: Drawing = job_of(0).start()
+        settings = self._drawing.settled.settings
+        self._job_of: JobOf = lambda number: replace(job_of(number), settings=settings)
+        self._lost: Counter[int] = Counter()
+
+    def law(self) -> Law:
+        return self._drawing.law()
+
+    def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
+        again: deque[Unit] = deque()
+        team: list[Worker] = []
+
+        def next_unit() -> Unit | None:
+            return again.popleft() if again else next(units, None)
+
+        try:
+            while True:
+                while len(team) < self.count and (unit := next_unit()):
+                    team.append(self._hire(unit, {one.number for one in team}))
+                if not team:
+                    return
+                for worker in self._ready(team):
+                    done = self._listen(worker, moved)
+                    if done is not None:
+                        assert worker.unit is not None
+                        yield worker.unit, done
+                        worker.unit = next_unit()
+                        if not self._send(worker, worker.unit):
+                            team.remove(worker)
+                for worker in [one for one in team if self._is_lost(one)]:
+                    team.remove(worker)
+                    again.append(self._bury(worker))
+        finally:
+            for worker in team:
+                _end(worker)
+
+    def _hire(self, unit: Unit, numbers: set[int]) -> Worker:
+        context = multiprocessing.get_context("spawn")
+        mine, theirs = context.Pipe()
+        number = next(one for one in range(self.count) if one not in numbers)
+        process = context.Process(target=work, args=(theirs, self._job_of(number)), daemon=True)
+        process.start()
+        theirs.close()
+        worker = Worker(number, process, mine, unit)
+        self._send(worker, unit)
+        return worker
+
+    def _ready(self, team: list[Worker]) -> list[Worker]:
+        """Those who have said something, after waiting for it as long as the first lease lasts."""
+        left = min(one.heard for one in team) + self.lease - time.monotonic()
+        said = wait([one.connection for one in team], max(left, 0.0))
+        return [one for one in team if one.connection in said]
+
+    def _listen(self, worker: Worker, moved: Moved) -> bytes | None:
+        """Take one message; the votes, if it brings them."""
+        assert worker.unit is not None
+        try:
+            kind, content = worker.connection.recv()
+        except (EOFError, OSError):
+            worker.heard = float("-inf")
+            return None
+        worker.heard = time.monotonic()
+        if kind == "moved":
+            moved(worker.unit, content)
+        elif kind == "notice":
+            warnings.warn(Notice(content), stacklevel=2)
+        elif kind == "refused":
+            raise InputError(content)
+        elif kind == "failed":
+            raise RuntimeError(f"a worker failed:\\n{content}")
+        return content if kind == "done" else None
+
+    def _send(self, worker: Worker, unit: Unit | None) -> bool:
+        """Give a worker its next unit; without one it is sent home."""
+        if unit is None:
+            _end(worker)
+            return False
+        with suppress(OSError):
+            worker.connection.send(unit)
+        return True
+
+    def _is_lost(self, worker: Worker) -> bool:
+        return time.monotonic() - worker.heard >= self.lease
+
+    def _bury(self, worker: Worker) -> Unit:
+        """The unit of a worker that is lost, for another one."""
+        unit, silent = worker.unit, worker.heard > float("-inf")
+        assert unit is not None
+        if not silent:
+            worker.process.join(GRACE)
+        status = worker.process.exitcode
+        _end(worker)
+        self._lost[unit.number] += 1
+        why = f"was silent for {self.lease:g} s" if silent else worker.why or f"ended with status {status}"
+        if self._lost[unit.number] >= TRIES:
+            raise InputError(
+                f"{TRIES} workers were lost over the same part of the work, the last one {why}: is there enough "
+                "memory? What is stored stays, and the same command goes on from there"
+            )
+        warnings.warn(Notice(f"a worker {why}; another one draws its part again"), stacklevel=2)
+        return unit
+
+
+def _end(worker: Worker) -> None:
+    worker.process.kill()
+    worker.process.join()
+    worker.connection.close()
+
+
+def work(connection: Connection, job: Job) -> None:
+    """The life of a worker process: units in, votes out, until nobody is there any more."""
+    # who interrupts a terminal means the process that started this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def tell(kind: str, content: Any) -> None:
+        try:
+            connection.send((kind, content))
+        except OSError:
+            os._exit(1)
+
+    def note(message: Warning | str, *_: Any, **__: Any) -> None:
+        if isinstance(message, Notice):
+            tell("notice", str(message))
+
+    warnings.showwarning = note
+    keep_freed_memory()
+    try:
+        drawing = job.start()
+        while True:
+            tell("done", drawing.draw(connection.recv(), lambda _, done: tell("moved", done)))
+    except EOFError:
+        return
+    except InputError as error:
+        tell("refused", str(error))
+    except Exception as error:
+        tell("failed", f"{type(error).__name__}: {error}")

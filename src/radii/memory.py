@@ -1,0 +1,17 @@
+"""Memory of processes that run networks."""
+
+import ctypes
+from contextlib import suppress
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed: each layer would get its memory anew, zeroed page by page.
+
+    A fifth of the time of a network on a processor; glibc alone knows these settings.
+    """
+    with suppress(AttributeError, OSError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 2**30)
+        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

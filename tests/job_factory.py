@@ -1,0 +1,90 @@
+"""Small jobs for tests of the engine, made the same in any process."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import radii
+from radii.engine import Job
+from radii.models import make_model
+from radii.polling import Examples
+from radii.sampling import Smoothed
+
+SHAPE, CLASSES, IMAGES = (1, 8, 8), 10, 12
+PLANS = {
+    "fixed": radii.fixed(600, 40),
+    "sequential": radii.Sequential((0.3, 0.6), alpha=0.01, n_max=500, selection=30),
+    "top-k": radii.sequential_top_k(
+        radii.Question(radii.Gaussian(0.5), "l2", (0.1, 0.3), SHAPE, k=2), alpha=0.01, n_max=500
+    ),
+    "two-stage": radii.TwoStage(1e-4, "l2", pilot=50, n_max=500),
+}
+
+
+def load(batch: int = 32) -> tuple[Smoothed, Examples]:
+    """A random network, and images of noise."""
+    torch.manual_seed(0)
+    model = make_model("small-cnn", SHAPE, CLASSES).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.7)  # so that some images are clear and others are not
+    images = np.random.default_rng(0).random((IMAGES, *SHAPE), dtype=np.float32)
+    labels = model(torch.from_numpy(images)).argmax(1).numpy()
+    examples = Examples(images, labels, np.arange(IMAGES) * 5, "made-up images")
+    return Smoothed(model, radii.Gaussian(0.5), batch=batch), examples
+
+
+def job(plan: str = "fixed", batch: int = 32, **changes) -> Job:
+    """Votes on these images."""
+    return Job(lambda: load(batch), PLANS[plan], **({"seed": 3} | changes))
+
+
+def numbered(number: int, **changes) -> Job:
+    """The same for a worker process."""
+    return Job(load, PLANS["fixed"], **({"seed": 3, "threads": 1} | changes))
+
+
+class Trouble:
+    """Loads a model that fails in a worker, once for all of them unless `always`: at so many calls, something happens."""
+
+    def __init__(self, flag: Path, deed: str, call: int, always: bool = False) -> None:
+        self.flag, self.deed, self.call, self.always, self.home = flag, deed, call, always, os.getpid()
+
+    def __call__(self) -> tuple[Smoothed, Examples]:
+        smoothed, examples = load()
+        calls = 0
+
+        def ask(images: torch.Tensor) -> torch.Tensor:
+            nonlocal calls
+            calls += 1
+            if calls == self.call and os.getpid() != self.home and (self.always or not self.flag.exists()):
+                self.flag.touch()
+                {"die": die, "hang": hang, "fail": fail}[self.deed]()
+            return smoothed.model(images)
+
+        return Smoothed(ask, smoothed.noise, batch=32), examples
+
+
+def die() -> None:
+    os.kill(os.getpid(), 9)
+
+
+def hang() -> None:
+    time.sleep(600)
+
+
+def fail() -> None:
+    raise OSError("a device fell off")
+
+
+def load_not_finite() -> tuple[Smoothed, Examples]:
+    """A model that gives NaN on what is no made-up image of the check."""
+    smoothed, examples = load()
+
+    def ask(images: torch.Tensor) -> torch.Tensor:
+        return smoothed.model(images) + torch.where((images < 0).flatten(1).any(1), torch.nan, 0.0)[:, None]
+
+    return Smoothed(ask, smoothed.noise, batch=32), examples
