@@ -48,7 +48,7 @@ def numbered(number: int, **changes) -> Job:
 
 
 class Trouble:
-    """Loads a model that fails in a worker, once for all of them unless `always`: at so many calls, something happens."""
+    """Loads a model that fails in a worker, at so many calls, once for all of them unless `always`."""
 
     def __init__(self, flag: Path, deed: str, call: int, always: bool = False) -> None:
         self.flag, self.deed, self.call, self.always, self.home = flag, deed, call, always, os.getpid()

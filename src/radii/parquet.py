@@ -11,7 +11,7 @@ from radii.errors import InputError
 
 
 class Damaged(InputError):
-    """A file that does not hold what was written."""
+    """A file that does not hold what was written, or not by radii."""
 
 
 class Lists(NamedTuple):
@@ -85,7 +85,7 @@ def _open(content: bytes, path: object) -> Any:
 
 def _document(path: object, metadata: dict[bytes, bytes]) -> dict[str, Any]:
     if b"radii" not in metadata:
-        raise InputError(
+        raise Damaged(
             f"{path} is a Parquet file but holds no votes of radii: give a file that radii vote wrote"
         )
     try:

@@ -23,6 +23,9 @@ from radii.memory import keep_freed_memory
 LEASE = 600.0
 """Seconds without a sign of life after which a worker is taken to hang."""
 
+START = 600.0
+"""Seconds that a worker may take to load and compile the model, if the lease is shorter."""
+
 TRIES = 3
 """Workers that a unit may cost."""
 
@@ -42,6 +45,7 @@ class Worker:
     connection: Connection
     unit: Unit | None = None
     heard: float = field(default_factory=time.monotonic)
+    ready: bool = False
     why: str = ""
 
 
@@ -103,7 +107,7 @@ class Workers(Executor):
 
     def _ready(self, team: list[Worker]) -> list[Worker]:
         """Those who have said something, after waiting for it as long as the first lease lasts."""
-        left = min(one.heard for one in team) + self.lease - time.monotonic()
+        left = min(one.heard + self._patience(one) for one in team) - time.monotonic()
         said = wait([one.connection for one in team], max(left, 0.0))
         return [one for one in team if one.connection in said]
 
@@ -116,6 +120,7 @@ class Workers(Executor):
             worker.heard = float("-inf")
             return None
         worker.heard = time.monotonic()
+        worker.ready = True
         if kind == "moved":
             moved(worker.unit, content)
         elif kind == "notice":
@@ -123,7 +128,7 @@ class Workers(Executor):
         elif kind == "refused":
             raise InputError(content)
         elif kind == "failed":
-            raise RuntimeError(f"a worker failed:\\n{content}")
+            worker.heard, worker.why = float("-inf"), f"failed with {content}"
         return content if kind == "done" else None
 
     def _send(self, worker: Worker, unit: Unit | None) -> bool:
@@ -136,7 +141,10 @@ class Workers(Executor):
         return True
 
     def _is_lost(self, worker: Worker) -> bool:
-        return time.monotonic() - worker.heard >= self.lease
+        return time.monotonic() - worker.heard >= self._patience(worker)
+
+    def _patience(self, worker: Worker) -> float:
+        return self.lease if worker.ready else max(self.lease, START)
 
     def _bury(self, worker: Worker) -> Unit:
         """The unit of a worker that is lost, for another one."""
@@ -183,6 +191,7 @@ def work(connection: Connection, job: Job) -> None:
     keep_freed_memory()
     try:
         drawing = job.start()
+        tell("ready", None)
         while True:
             tell("done", drawing.draw(connection.recv(), lambda _, done: tell("moved", done)))
     except EOFError:
