@@ -88,3 +88,15 @@ def load_not_finite() -> tuple[Smoothed, Examples]:
         return smoothed.model(images) + torch.where((images < 0).flatten(1).any(1), torch.nan, 0.0)[:, None]
 
     return Smoothed(ask, smoothed.noise, batch=32), examples
+
+
+class Slow(torch.nn.Module):
+    """A network that takes its time."""
+
+    def __init__(self, network: torch.nn.Module, seconds: float) -> None:
+        super().__init__()
+        self.network, self.seconds = network, seconds
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.seconds)
+        return self.network(images)

@@ -1,5 +1,6 @@
 """How radii vote draws: what each process loads, who draws, and what is said when it is interrupted."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from radii.console import keeping, progress, say
 from radii.designs import Plan
-from radii.errors import InputError
+from radii.errors import InputError, check_name
 from radii.stores import exists, open_folder, with_suffix, write_file
 from radii.votes import Votes, load_votes
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from radii.sampling import Smoothed
 
     Loaded = tuple[Smoothed, Examples]
+
+
+EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Team:
     workers: int | None = None
     lease: float = 600.0
     block: int | None = None
+    on: str = "local"
 
     def share(self) -> "Shard | None":
         """The shard that `I/N` means."""
@@ -77,6 +82,8 @@ class Team:
         from radii.devices import gpus, threads_of
         from radii.engine import Here, Job, Workers, at_hand
 
+        if check_name("executor", self.on, EXECUTORS) == "ray":
+            return self._cluster(loaded, plan, seed, k)
         count = self.workers if self.workers is not None else gpus()
         if self.workers is None and count <= 1:
             return Here(Job(partial(at_hand, *loaded), plan, seed, k))
@@ -84,6 +91,16 @@ class Team:
         return Workers(
             lambda number: Job(partial(source.load, number), plan, seed, k, threads), count, self.lease
         )
+
+    def _cluster(self, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
+        """All devices of the Ray cluster that RAY_ADDRESS names, or of this machine."""
+        from radii.engine import Job, at_hand
+        from radii.engine.cluster import Cluster
+
+        if self.workers is not None:
+            raise InputError("Ray gives each of its devices one process: leave out --workers")
+        job = Job(partial(at_hand, *loaded), plan, seed, k)
+        return Cluster(*loaded, job, os.environ.get("RAY_ADDRESS", "local"))
 
 
 def draw(

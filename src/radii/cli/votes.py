@@ -97,6 +97,9 @@ def vote(
     workers: Annotated[
         int | None, typer.Option(help="Processes that draw.  [default: one for each GPU, else this one]")
     ] = None,
+    executor: Annotated[
+        str, typer.Option(help="local, or ray: the cluster at RAY_ADDRESS, or one started here.")
+    ] = "local",
     lease: Annotated[
         float, typer.Option(help="Seconds of silence after which a worker is replaced.")
     ] = 600.0,
@@ -141,7 +144,7 @@ def vote(
     farthest = reachable(chosen, smoothed.noise, k, alpha, classes, shape)
     if seconds is not None and not isinstance(chosen, Anytime):
         raise InputError(f"--seconds has no meaning for the plan {plan_name(chosen)}: add --plan anytime")
-    team = Team(shard, workers, lease, block)
+    team = Team(shard, workers, lease, block, executor)
     check_writable(path)
     say(farthest)
     work: Any = (smoothed, images), chosen, seed, k, path, team

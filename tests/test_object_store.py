@@ -1,0 +1,141 @@
+"""Votes in an object store: a real S3 server on the loopback interface, started for these tests."""
+
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+import radii
+from job_factory import PLANS, job, load
+from radii import stores
+from radii.engine import Here, Parts, Shard, gather, run
+from radii.errors import InputError, Notice
+from radii.stores import exists, open_folder, read_file, write_file
+from test_cli import call, fine
+
+BLOCK = 1300
+
+
+class Server:
+    """A store in the memory of a process that can be stopped and asked to start again."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", self.port)) == 0:
+                    break
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def address(self, path: str) -> str:
+        """Of a file or a folder."""
+        where = f"endpoint_override=127.0.0.1:{self.port}&scheme=http&region=us-east-1"
+        return f"s3://{path}?{where}&allow_bucket_creation=true"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        one = Server()
+        from pyarrow.fs import FileSystem
+
+        system, _ = FileSystem.from_uri(one.address("votes"))
+        system.create_dir("votes")
+        yield one
+        one.stop()
+
+
+def test_files_are_written_listed_read_and_removed(server) -> None:
+    folder = open_folder(server.address("votes/a"))
+    assert folder.names() == []
+    for name, content in (("two", b"2"), ("one", b"1"), ("one", b"11")):
+        folder.write(name, content)
+    assert folder.names() == ["one", "two"] and folder.read("one") == b"11"
+    with pytest.raises(InputError, match=r"there is no file s3://votes/a/three$"):
+        folder.read("three")
+    for name in ("one", "one", "two"):
+        folder.remove(name)
+    folder.close()
+    assert folder.names() == []
+
+
+def test_one_file_at_an_address(server) -> None:
+    address = server.address("votes/b/votes.parquet")
+    assert not exists(address)
+    smoothed, examples = load()
+    votes = smoothed.ready(examples.shape).vote(examples, PLANS["fixed"], 3, (0, 600))
+    votes.save(address)
+    assert exists(address) and radii.load_votes(address).encode() == votes.encode() == read_file(address)
+
+
+def test_a_run_in_a_store_goes_on_where_it_was(server) -> None:
+    def parts() -> Parts:
+        return Parts(open_folder(server.address("votes/run.parts")))
+
+    run(Here(job()), parts(), shard=Shard(1, 2), block=BLOCK)
+    address = server.address("votes/run.parts")
+    write_file(server.address("votes/run.parts/part-00002.parquet"), b"cut")
+    with pytest.warns(Notice):
+        votes = run(Here(job()), parts())
+    smoothed, examples = load()
+    assert (
+        votes.encode() == smoothed.ready(examples.shape).vote(examples, PLANS["fixed"], 3, (0, 600)).encode()
+    )
+    assert gather([address]).encode() == votes.encode()
+
+
+def test_commands_take_addresses(server, tmp_path) -> None:
+    folder = tmp_path / "run"
+    fine("train", "--data", "digits", "--epochs", 1, "--out", folder)
+    line = ("vote", folder, "--first", 6, "--n", 200, "--block", 400)
+    fine(*line)
+    address = server.address("votes/mine/votes.parquet")
+    for number in (1, 2):
+        printed = fine(*line, "--out", address, "--shard", f"{number}/2")
+    parts = printed.split()[-1]
+    assert parts == server.address("votes/mine/votes.parts").replace("s3://", "s3:/")
+    printed = fine("merge", parts)
+    assert read_file(address) == (folder / "votes.parquet").read_bytes()
+    fine("certify", address, "--norm", "l2")
+    assert "exists: choose another file" in call("merge", parts).err
+    fine(*line, "--out", server.address("votes/again/votes.parquet"))
+    assert open_folder(server.address("votes/again")).names() == ["votes.parquet"]
+
+
+def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch) -> None:
+    monkeypatch.setattr(stores, "PAUSES", (0.01, 0.01))
+
+    class Lost(Here):
+        def draw(self, units, moved):
+            for number, done in enumerate(super().draw(units, moved)):
+                if number == 2:
+                    server.stop()
+                yield done
+
+    folder = open_folder(server.address("votes/lost.parts"))
+    with pytest.raises(InputError, match=r"s3://votes/lost\.parts.* cannot be reached .* check the address"):
+        run(Lost(job()), Parts(folder), block=BLOCK)
+    server.start()
+
+
+def test_addresses_that_are_none(server) -> None:
+    with pytest.raises(InputError, match="no address of an object store"):
+        radii.load_votes("s4://bucket/votes.parquet")
+    with pytest.raises(InputError, match="there is no file"):
+        radii.load_votes(server.address("votes/none.parquet"))
