@@ -9,9 +9,11 @@ from pathlib import Path
 
 import arithmetic
 import end_to_end
+import engine
 import memory
 import passes
 import sampling
+import scale
 import training
 from measure import machine
 
@@ -38,6 +40,8 @@ def main() -> None:
         lambda: sampling.section("wrn-16-2", 4000, 5),
         arithmetic.section,
         memory.section,
+        scale.section,
+        engine.section,
         lambda: training.section("wrn-16-2", 128, 5, 10, compile=True),
     ]
     if asked.data_dir:

@@ -96,7 +96,7 @@ class Smoothed:
         other kernels, which can change a vote only where two logits agree to rounding error.
         """
         check_plan(plan)
-        examples = _examples(images, labels, index)
+        examples = examples_in(images, labels, index)
         return self._follow(examples, plan, seed, _part(plan, draws), progress, seconds)
 
     def certify(
@@ -125,7 +125,7 @@ class Smoothed:
         Guarantee: that of `Certificates`, whichever the method, for one call: who asks again about images that
         failed needs a share of `alpha` for it.
         """
-        examples = _examples(images, labels, index)
+        examples = examples_in(images, labels, index)
         Ball(norm, examples.shape, unit)
         predict = examples.labels is None
         name = check_name("method", method or ("two-stage" if radii is None else "sequential"), CERTIFYING)
@@ -164,7 +164,7 @@ class Smoothed:
         that is most probable under noise, or ABSTAIN (Cohen et al. 2019, Predict and Proposition 2).
         """
         check_alpha(alpha)
-        examples = _examples(images, None, index)
+        examples = examples_in(images, None, index)
         voter = self.ready(examples.shape)
         agenda = Agenda(AllAtOnce(0, 0, Fixed(n).n), len(examples), voter.classes, None)
         voter.follow(agenda, examples, seed, "predict", progress)
@@ -218,11 +218,12 @@ def decide(counts: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(chance <= alpha, label, ABSTAIN)
 
 
-def _examples(
+def examples_in(
     images: Tensor | np.ndarray | DataSet,
     labels: Tensor | np.ndarray | None,
     index: Tensor | np.ndarray | None,
 ) -> Examples:
+    """Arrays, tensors or a data set as what is polled."""
     if not isinstance(images, DataSet):
         return examples_from(images, labels, index)
     if labels is not None or index is not None:

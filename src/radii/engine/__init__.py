@@ -4,6 +4,7 @@ from radii.engine.gather import gather
 from radii.engine.job import Job, at_hand
 from radii.engine.parts import Parts
 from radii.engine.run import Executor, Here, Shard, run
+from radii.engine.vote import vote
 from radii.engine.workers import Workers
 
-__all__ = ["Executor", "Here", "Job", "Parts", "Shard", "Workers", "at_hand", "gather", "run"]
+__all__ = ["Executor", "Here", "Job", "Parts", "Shard", "Workers", "at_hand", "gather", "run", "vote"]

@@ -1,0 +1,68 @@
+"""What the engine costs beside the sampler alone, and what a second process gains; a CIFAR-10 network, random images.
+
+Run: python benchmarks/engine.py, on a quiet machine.
+"""
+
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from measure import in_turn, table
+
+import radii
+from radii.devices import best_device, device_of, has_bfloat16
+from radii.engine import Executor, Here, Job, Parts, Workers, run
+from radii.models import make_model
+from radii.polling import Examples
+from radii.sampling import Smoothed
+from radii.stores import LocalFolder
+
+SHAPE, IMAGES, ROWS = (3, 32, 32), 50, 64
+NOISE = radii.Laplace(0.5)
+
+
+def load(number: int = 0) -> tuple[Smoothed, Examples]:
+    """A network as large as that of the CPU recipe, and images of noise."""
+    torch.manual_seed(0)
+    model = make_model("wrn-16-2", SHAPE, 10).eval().to(device_of(number))
+    precision = "bfloat16" if has_bfloat16(best_device()) else "float32"
+    pixels = np.random.default_rng(0).integers(256, size=(IMAGES, *SHAPE), dtype=np.uint8)
+    examples = Examples(pixels, np.zeros(IMAGES, dtype=np.int64), np.arange(IMAGES), "random images")
+    return Smoothed(model, NOISE, precision, batch=ROWS), examples
+
+
+def in_parts(executor: Executor) -> None:
+    """Votes by the engine, in a folder of their own."""
+    with TemporaryDirectory() as folder:
+        run(executor, Parts(LocalFolder(Path(folder))))
+
+
+def by_workers(plan: radii.Fixed, count: int) -> None:
+    """Votes by so many processes of one thread each, from their start to their end."""
+    in_parts(Workers(lambda number: Job(partial(load, number), plan, threads=1), count))
+
+
+def section(copies: int = 60_000, rounds: int = 3) -> str:
+    """All measurements as a section in Markdown."""
+    plan = radii.fixed(copies // IMAGES - 100, selection=100)
+    here = Here(Job(load, plan))
+    voter, examples = here.drawing.voter, here.drawing.examples
+    alone = partial(voter.vote, examples, plan, 0, (0, plan.n))
+    cost = in_turn(partial(in_parts, here), alone, rounds)
+    gain = in_turn(partial(by_workers, plan, 1), partial(by_workers, plan, 2), rounds)
+    rows = [
+        ["in parts, against the sampler alone", *_columns(cost.seconds), cost.ratio],
+        ["one worker of one thread, against two", *_columns(gain.seconds), gain.ratio],
+    ]
+    words = f"wrn-16-2, {IMAGES} images, {plan.n} draws and 100 that select; workers with their start."
+    return "\n\n".join(["## The engine", words, table(["", "seconds", "seconds", "ratio"], rows)])
+
+
+def _columns(seconds: tuple[float, float]) -> list[str]:
+    return [f"{one:.1f}" for one in seconds]
+
+
+if __name__ == "__main__":
+    print(section())
