@@ -1,5 +1,6 @@
 """Votes in an object store: a real S3 server on the loopback interface, started for these tests."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -19,15 +20,12 @@ BLOCK = 1300
 
 
 class Server:
-    """A store in the memory of a process that can be stopped and asked to start again."""
+    """A store in the memory of a process."""
 
     def __init__(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.start()
-
-    def start(self) -> None:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(600):
@@ -61,6 +59,12 @@ def server():
         one.stop()
 
 
+def drawn_at_once() -> radii.Votes:
+    """The votes of the jobs below, without parts."""
+    smoothed, examples = load()
+    return smoothed.ready(examples.shape).vote(examples, PLANS["fixed"], 3, (0, 600))
+
+
 def test_files_are_written_listed_read_and_removed(server) -> None:
     folder = open_folder(server.address("votes/a"))
     assert folder.names() == []
@@ -78,8 +82,7 @@ def test_files_are_written_listed_read_and_removed(server) -> None:
 def test_one_file_at_an_address(server) -> None:
     address = server.address("votes/b/votes.parquet")
     assert not exists(address)
-    smoothed, examples = load()
-    votes = smoothed.ready(examples.shape).vote(examples, PLANS["fixed"], 3, (0, 600))
+    votes = drawn_at_once()
     votes.save(address)
     assert exists(address) and radii.load_votes(address).encode() == votes.encode() == read_file(address)
 
@@ -119,19 +122,23 @@ def test_commands_take_addresses(server, tmp_path) -> None:
 
 
 def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch) -> None:
-    monkeypatch.setattr(stores, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(stores, "PAUSES", ())
 
     class Lost(Here):
         def draw(self, units, moved):
             for number, done in enumerate(super().draw(units, moved)):
                 if number == 2:
-                    server.stop()
+                    server.process.send_signal(signal.SIGSTOP)
                 yield done
 
-    folder = open_folder(server.address("votes/lost.parts"))
+    def parts() -> Parts:
+        return Parts(open_folder(server.address("votes/lost.parts")))
+
     with pytest.raises(InputError, match=r"s3://votes/lost\.parts.* cannot be reached .* check the address"):
-        run(Lost(job()), Parts(folder), block=BLOCK)
-    server.start()
+        run(Lost(job()), parts(), block=BLOCK)
+    server.process.send_signal(signal.SIGCONT)
+    with pytest.warns(Notice, match="2 of 6 parts were drawn before"):
+        assert run(Here(job()), parts()).encode() == drawn_at_once().encode()
 
 
 def test_addresses_that_are_none(server) -> None:
