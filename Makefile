@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := results/cifar10
 VOTES = $(foreach noise,laplace gaussian uniform,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
-.PHONY: demo test lint test-slow bench results notebook clean
+.PHONY: demo test lint test-slow soak bench results notebook clean
 .DEFAULT_GOAL := demo
 
 # the whole job on embedded images: train, vote, certify, report in demo/report/index.html
@@ -24,6 +24,10 @@ lint: .venv/ready
 # long proofs
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
+
+# votes whose drawing is killed, crowded, starved and lied to for ten minutes, against votes that are left alone
+soak: .venv/ready
+	$(BIN)/python tests/soak.py
 
 # how fast and how cheap: docs/benchmarks.md, on a quiet machine; with DATA=PATH to CIFAR-10 also the whole table
 bench: .venv/ready

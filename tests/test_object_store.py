@@ -1,6 +1,5 @@
 """Votes in an object store: a real S3 server on the loopback interface, started for these tests."""
 
-import signal
 import socket
 import subprocess
 import sys
@@ -19,24 +18,68 @@ from test_cli import call, fine
 BLOCK = 1300
 
 
+LINE = """
+import asyncio, sys
+
+async def pass_on(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def connect(reader, writer):
+    there = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]))
+    await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer), return_exceptions=True)
+
+async def main():
+    server = await asyncio.start_server(connect, "127.0.0.1", int(sys.argv[1]))
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+"""A line between a store and those who use it, which can be cut."""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def listen(port: int, *command: str) -> subprocess.Popen:
+    """Start a Python program that listens at a port, and wait until it does."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, *command], **quiet)
+    for _ in range(600):
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    return process
+
+
 class Server:
-    """A store in the memory of a process."""
+    """A store in the memory of a process, and the line to it."""
 
     def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(600):
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            time.sleep(0.1)
+        self.port, self.behind = free_port(), free_port()
+        self.store = listen(self.behind, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.behind))
+        self.connect()
+
+    def connect(self) -> None:
+        """Let users reach the store."""
+        self.line = listen(self.port, "-c", LINE, str(self.port), str(self.behind))
+
+    def cut(self) -> None:
+        """Let nobody reach the store any more."""
+        self.line.kill()
+        self.line.wait()
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        """End all of it."""
+        self.cut()
+        self.store.kill()
+        self.store.wait()
 
     def address(self, path: str) -> str:
         """Of a file or a folder."""
@@ -128,7 +171,7 @@ def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch
         def draw(self, units, moved):
             for number, done in enumerate(super().draw(units, moved)):
                 if number == 2:
-                    server.process.send_signal(signal.SIGSTOP)
+                    server.cut()
                 yield done
 
     def parts() -> Parts:
@@ -136,7 +179,7 @@ def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch
 
     with pytest.raises(InputError, match=r"s3://votes/lost\.parts.* cannot be reached .* check the address"):
         run(Lost(job()), parts(), block=BLOCK)
-    server.process.send_signal(signal.SIGCONT)
+    server.connect()
     with pytest.warns(Notice, match="2 of 6 parts were drawn before"):
         assert run(Here(job()), parts()).encode() == drawn_at_once().encode()
 
