@@ -13,7 +13,17 @@ ROOT = Path(radii.__file__).parent
 
 # The floor of every module or package: imports point to the same floor or lower ones, and never in a circle.
 FLOORS = {
-    0: ["errors", "norms", "tradeoffs", "composition", "composed", "dimension_free", "intervals", "designs"],
+    0: [
+        "errors",
+        "plain",
+        "norms",
+        "tradeoffs",
+        "composition",
+        "composed",
+        "dimension_free",
+        "intervals",
+        "designs",
+    ],
     1: [
         "search",
         "streams",
@@ -21,6 +31,7 @@ FLOORS = {
         "stores",
         "memory",
         "parquet",
+        "unpacked",
         "noises",
         "models",
         "data",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from radii.errors import InputError, Notice
+from radii.memory import is_of_memory
 
 Ask = Callable[[Tensor], Tensor]
 
@@ -16,8 +17,6 @@ LEAST_ROWS = 8
 
 ROUNDING = {"float32": 1e-3, "bfloat16": 0.05}
 """The most by which rounding can change a logit, in units of the largest: more depends on other images."""
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 class WithinMemory:
@@ -33,7 +32,7 @@ class WithinMemory:
             try:
                 return torch.cat([_logits(self._ask, part) for part in images.tensor_split(self._pieces)])
             except (MemoryError, RuntimeError) as error:
-                if not _no_memory(error):
+                if not is_of_memory(error):
                     raise
                 self._halve(len(images), error)
 
@@ -91,8 +90,3 @@ def _logits(ask: Ask, images: Tensor) -> Tensor:
     ):
         raise InputError(f"the model must return logits (batch, classes) = ({len(images)}, ...); got {shape}")
     return logits
-
-
-def _no_memory(error: BaseException) -> bool:
-    words = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in words for one in NO_MEMORY)

@@ -10,10 +10,14 @@ from torch import Tensor
 
 from radii.errors import InputError
 from radii.files import replacing
+from radii.plain import fits, parse_json
 from radii.runs import Config, read_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 FORMAT = "1"
+
+METRICS = {"epoch", "loss", "accuracy", "images_per_second"}
+"""What is known of each epoch, at least."""
 
 Rows = list[dict[str, float]]
 """The metrics of the epochs done, one row each."""
@@ -42,10 +46,11 @@ def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, di
         return None
     metadata, tensors = read_tensors(path, "remove it to start again")
     try:
-        there, rows = json.loads(metadata["training"]), json.loads(metadata["rows"])
+        there, rows = parse_json(metadata["training"]), parse_json(metadata["rows"])
     except (KeyError, ValueError):
         there, rows = {}, []
-    if not rows or metadata["radii"] != FORMAT:
+    whole = fits(there, dict) and fits(rows, list[dict[str, float]]) and all(map(METRICS.issubset, rows))
+    if not (rows and whole and len(rows) <= config.recipe.epochs) or metadata.get("radii") != FORMAT:
         raise InputError(f"{path} is no checkpoint that this radii wrote: remove it to start again")
     here = json.loads(json.dumps(_identity(config, device)))
     for name in {**here, **there}:

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from radii.certificates import Certificates
 from radii.errors import InputError, Notice
+from radii.memory import is_of_memory
 from radii.results import NORM_NAMES, radius_text, round_radii, same_question, summarize, tabulate, unit_text
 
 # a file or a pipe has no width of its own
@@ -235,7 +236,9 @@ def one_sentence() -> Iterator[None]:
     except OSError as error:
         words = error.strerror or str(error) or type(error).__name__
         fail(f"{words}: {error.filename}" if error.filename else words, 2)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_of_memory(error):
+            raise
         fail("out of memory: free some, or take a smaller part of the work", 2)
     except KeyboardInterrupt:
         fail(f"interrupted; {REPEATABLE}", INTERRUPTED)

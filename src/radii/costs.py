@@ -20,6 +20,10 @@ HEADER, CLASS_NAME, ROW = 2500, 15, 4
 OVERHEAD = 1.3
 
 
+LEAST = 1e-9
+"""Of paces and prices."""
+
+
 @dataclass(frozen=True)
 class Work:
     """Votes of a model of `classes` on `images` images.
@@ -67,7 +71,7 @@ class Devices:
     def __post_init__(self) -> None:
         check_whole("devices", self.number, 1)
         for name, value in (("passes per second", self.pace), ("price", self.price)):
-            if value is not None and not (math.isfinite(value) and value > 0):
+            if value is not None and not LEAST <= value < math.inf:
                 raise InputError(f"{name} must be a finite number above 0; got {value!r}")
 
     def hours(self, passes: float) -> float:

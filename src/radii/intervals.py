@@ -8,6 +8,8 @@ from scipy.special import betainc, betaincinv
 from radii.errors import InputError, check_name
 
 METHODS = ("two-event", "simultaneous", "label")
+LEAST_ALPHA = 1e-200
+MOST_K = 10**6
 # Bounds are moved outwards by more than the rounding of the beta function.
 ROUNDING = 1e-12
 # Up to here the largest counts are found one after another, many times faster than by partition.
@@ -83,10 +85,15 @@ def bounds(
         sums = np.cumsum(upper_bound(strongest, n[:, None], each), axis=1)
     else:
         lower = lower_bound(votes, n, alpha / 2)
-        each = [alpha / (2 * k * comb(k, t)) for t in range(1, k + 1)]
+        each = [_share(alpha, 2 * k * comb(k, t)) for t in range(1, k + 1)]
         totals = np.cumsum(strongest, axis=1)
         sums = np.stack([upper_bound(totals[:, t], n, each[t]) for t in range(k)], axis=1)
     return lower, np.minimum(sums, share * (1 - lower)[:, None])
+
+
+def _share(alpha: float, parts: int) -> float:
+    """One of so many equal parts of an error; 0, with which a bound says nothing, where no float is as small."""
+    return alpha / parts if parts < 2**1000 else 0.0
 
 
 def strongest_rivals(counts: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
@@ -117,8 +124,8 @@ def check_counts(counts: object, label: object) -> tuple[np.ndarray, np.ndarray]
 
 
 def check_alpha(alpha: float) -> None:
-    """Refuse an error probability outside (0, 1)."""
-    if not 0 < alpha < 1:
+    """Refuse an error probability outside (0, 1), or so small that its parts would be none."""
+    if not LEAST_ALPHA <= alpha < 1:
         raise InputError(f"alpha is the probability of a wrong certificate, between 0 and 1; got {alpha!r}")
 
 
@@ -126,5 +133,7 @@ def check_k(k: int, classes: int | None = None) -> None:
     """Refuse a k under 1, or one that leaves no class outside the top k."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InputError(f"k must be a whole number of at least 1; got {k!r}")
+    if k > MOST_K:
+        raise InputError(f"k must be at most {MOST_K}; got {k}")
     if classes is not None and k >= classes:
         raise InputError(f"k must be smaller than the number of classes, {classes}; got {k}")

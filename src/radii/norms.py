@@ -10,6 +10,8 @@ from radii.errors import InputError, check_name
 
 NORMS = ("l0", "l1", "l2", "linf")
 UNITS = ("feature", "pixel")
+MOST_FEATURES = 2**31
+"""Of one input; more is no image, and arithmetic that takes minutes."""
 
 
 def unit_of(norm: str, unit: str) -> str:
@@ -89,9 +91,9 @@ def check_shape(shape: object) -> tuple[int, ...]:
     """The shape of one input as a tuple of positive integers."""
     try:
         sizes = tuple(int(size) for size in shape)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         sizes = ()
-    if not sizes or any(size < 1 for size in sizes):
+    if not sizes or any(size < 1 for size in sizes) or math.prod(sizes) > MOST_FEATURES:
         raise InputError(f"shape must be the sizes of one input, for example (3, 32, 32); got {shape!r}")
     return sizes
 

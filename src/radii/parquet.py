@@ -8,6 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from radii.errors import InputError
+from radii.plain import fits, parse_json
+from radii.unpacked import numbers_in
+
+MOST_PER_BYTE = 256
+"""Numbers that a byte of a file may stand for: votes alike for a million images take 100; a bomb takes far more."""
 
 
 class Damaged(InputError):
@@ -66,7 +71,7 @@ def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[st
     document.pop("format")
     try:
         columns = {name: _from_arrow(table.column(name)) for name in table.column_names}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise _damaged(path, "its columns are not whole numbers in rows") from error
     if digest(columns, document) != stored:
         raise _damaged(path, "its content does not match its digest")
@@ -78,8 +83,12 @@ def _open(content: bytes, path: object) -> Any:
     import pyarrow.parquet as pq
 
     try:
+        if numbers_in(content) > MOST_PER_BYTE * len(content):
+            raise _damaged(path, "it would unpack to far more than votes hold")
         return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, "it is not a whole Parquet file") from error
 
 
@@ -89,10 +98,10 @@ def _document(path: object, metadata: dict[bytes, bytes]) -> dict[str, Any]:
             f"{path} is a Parquet file but holds no votes of radii: give a file that radii vote wrote"
         )
     try:
-        document = json.loads(metadata[b"radii"])
-        if isinstance(document["format"], int):
+        document = parse_json(metadata[b"radii"])
+        if fits(document, dict) and fits(document.get("format"), int) and document["format"] >= 1:
             return document
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         pass
     raise _damaged(path, "its header cannot be read")
 
@@ -137,7 +146,10 @@ def _from_arrow(column: Any) -> np.ndarray | Lists | None:
         lists = column.combine_chunks()
         return Lists(_whole(lists.value_lengths().to_numpy()), _whole(_flat(lists)))
     if pa.types.is_list(column.type):
-        return _whole(_flat(column.combine_chunks())).reshape(len(column), -1 if len(column) else 0)
+        lists = column.combine_chunks()
+        if len(np.unique(lists.value_lengths().to_numpy(zero_copy_only=False))) > 1:
+            raise TypeError("rows of one width expected")
+        return _whole(_flat(lists)).reshape(len(column), -1 if len(column) else 0)
     return _whole(column.to_numpy())
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from radii.certificates import reachable_radius
 from radii.designs import PLANS, Anytime, Fixed, Plan, Sequential, TopK, TwoStage
-from radii.designs.paths import least_draws, most_failures
+from radii.designs.fixed import check_whole
+from radii.designs.paths import MOST_DRAWS, least_draws, most_failures
 from radii.errors import InputError, check_name
 from radii.evidence import ideal
 from radii.intervals import check_k
@@ -90,6 +91,7 @@ class Question:
 
     def reachable_levels(self, n: int, alpha: float) -> tuple[float, ...]:
         """The levels, if unanimous votes of `n` draws reach them all at `alpha`."""
+        check_whole("n_max", n, 1, MOST_DRAWS)
         found = self.levels()
         if most_failures(found[-1], n, alpha) < 0:
             raise InputError(

@@ -1,7 +1,7 @@
 """Run folders: the recipe of a training, its weights and its metrics, in files that anyone can read."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,24 @@ from radii.files import replacing
 from radii.losses import LOSSES, check_options
 from radii.models import make_model
 from radii.noises import Noise, make_noise
+from radii.norms import check_shape
+from radii.plain import WORDS, fits, parse_json, read_document
 from radii.schedules import SCHEDULES
 from radii.streams import check_seed
 from radii.votes import PRECISIONS, software_versions
 
 FORMAT = 1
+MOST = 10**9
+FIELDS = {
+    "recipe": dict[str, Any],
+    "shape": list[int],
+    "classes": list[str],
+    "trained_on": str,
+    "software": dict[str, str],
+}
+OPTIONAL = ("trained_on", "software")
+"""The fields of config.json and the kinds of their values."""
 WEIGHTS, CONFIG, METRICS = "model.safetensors", "config.json", "metrics.csv"
-KINDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-"""What the fields of a recipe may be, in words."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +71,12 @@ class Recipe:
         check_name("storage", self.storage, PRECISIONS)
         self.law()
         for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not self.lr > 0 or not self.weight_decay >= 0:
+            if not 1 <= getattr(self, name) <= MOST:
+                raise InputError(f"{name} must be at least 1, at most {MOST}; got {getattr(self, name)}")
+        if not 0 < self.lr <= MOST or not 0 <= self.weight_decay <= MOST:
             raise InputError(
-                f"lr must be above 0 and weight_decay not below; got {self.lr}, {self.weight_decay}"
+                f"lr must be above 0 and weight_decay not below, both at most {MOST}; "
+                f"got {self.lr}, {self.weight_decay}"
             )
         if not 0 <= self.average < 1:
             raise InputError(f"average must be at least 0 and below 1; got {self.average}")
@@ -73,10 +84,9 @@ class Recipe:
 
     def _check_types(self) -> None:
         for one in fields(self):
-            value, kind = getattr(self, one.name), KINDS.get(one.type)
-            right: Any = (int, float) if one.type is float else one.type
-            if kind and (not isinstance(value, right) or (isinstance(value, bool) and one.type is not bool)):
-                raise InputError(f"{one.name} must be {kind}; got {value!r}")
+            value = getattr(self, one.name)
+            if one.type in WORDS and not fits(value, one.type):
+                raise InputError(f"{one.name} must be {WORDS[one.type]}; got {value!r}")
 
     def law(self) -> Noise:
         """The noise itself."""
@@ -146,47 +156,45 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
     for name, value in expected.items():
         if header.get(name) != value:
             raise InputError(f"{folder}: {CONFIG} says {name} {value}, {WEIGHTS} says {header.get(name)}")
-    model = make_model(config.recipe.model, config.shape, len(config.classes))
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"{folder}: the weights do not fit {config.recipe.model}: train it again") from error
+    made_for = config.recipe.model, config.shape, len(config.classes)
+    # nothing is allocated for a model whose weights are not there
+    with torch.device("meta"):
+        empty = make_model(*made_for).state_dict()
+    if _kinds(empty) != _kinds(weights):
+        raise InputError(f"{folder}: the weights do not fit {config.recipe.model}: train it again")
+    model = make_model(*made_for)
+    model.load_state_dict(weights)
     return model.eval(), config
+
+
+def _kinds(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[Any, bool]]:
+    return {name: (value.shape, value.is_floating_point()) for name, value in weights.items()}
 
 
 def load_config(folder: str | Path) -> Config:
     """The configuration of a run folder."""
     path = Path(folder) / CONFIG
-    document = _read_document(path)
-    if document.pop("format") > FORMAT:
-        raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
-    try:
-        recipe = Recipe(**document.pop("recipe"))
-        shape, classes = tuple(document.pop("shape")), tuple(document.pop("classes"))
-        return Config(recipe, shape, classes, **document)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} does not describe a run of radii ({error})") from error
-
-
-def _read_document(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path.parent} is no run folder: {path.name} is missing; radii train writes one")
+    document = read_document(path.read_bytes(), path, FORMAT, FIELDS, optional=OPTIONAL)
     try:
-        document = json.loads(path.read_bytes())
-        if isinstance(document["format"], int):
-            return document
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise InputError(f"{path} does not describe a run of radii: it was edited, or is of something else")
+        recipe = Recipe(**document.pop("recipe"))
+        shape, classes = check_shape(document.pop("shape")), tuple(document.pop("classes"))
+    except (TypeError, InputError) as error:
+        raise InputError(f"{path} does not describe a run of radii ({error})") from error
+    return Config(recipe, shape, classes, **document)
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if not path.is_file():
         raise InputError(f"{path} is missing: the training did not finish; run radii train again")
     metadata, weights = read_tensors(path, "train again, or fetch another copy")
-    if metadata.pop("radii", None) != str(FORMAT):
-        raise InputError(f"{path} holds no weights that this radii wrote")
-    return {name: json.loads(value) for name, value in metadata.items()}, weights
+    try:
+        if metadata.pop("radii", None) == str(FORMAT):
+            return {name: parse_json(value) for name, value in metadata.items()}, weights
+    except ValueError:
+        pass
+    raise InputError(f"{path} holds no weights that this radii wrote")
 
 
 def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -12,6 +12,7 @@ from radii.asking import Ask
 from radii.certificates import Certificates, certify
 from radii.data.base import DataSet
 from radii.designs import Fixed, Plan
+from radii.designs.fixed import check_whole
 from radii.errors import InputError, check_name
 from radii.intervals import check_alpha
 from radii.lattice import check_range
@@ -27,6 +28,10 @@ AUTO = "auto"
 CERTIFYING = ("sequential", "top-k", "two-stage", "fixed")
 SELECTION = 100
 """Separate noisy copies that predict a label, unless another number is asked for."""
+
+
+MOST_ROWS = 10**7
+"""Of a micro-batch; no memory holds more images."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ class Smoothed:
                 raise InputError(f"{name} needs a torch module; got {type(self.model).__name__}")
         if self.exact:
             check_range(self.noise)
-        if self.batch is not None and self.batch < 1:
-            raise InputError(f"batch must be at least 1; got {self.batch}")
+        if self.batch is not None:
+            check_whole("batch", self.batch, 1, MOST_ROWS)
 
     def vote(
         self,

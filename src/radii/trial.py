@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from radii.devices import SMALL, has_bfloat16
 from radii.files import replacing
 from radii.models import digest
+from radii.plain import fits, parse_json
 
 ROWS = 128
 """Of a micro-batch where no trial is worth it, or none can be made."""
@@ -64,7 +65,7 @@ def fastest(
         return precisions[-1], ROWS
     key = _key(model, device, shape, precision)
     known = _remembered()
-    if key not in known:
+    if key not in known or known[key][0] not in precisions:
         known[key] = try_all(prepare, shape, precisions, device)
         with suppress(OSError, RuntimeError), replacing(memory_file()) as file:
             file.write(json.dumps(known, indent=1, sort_keys=True).encode())
@@ -129,13 +130,11 @@ def _key(model: object, device: torch.device, shape: tuple[int, ...], precision:
 def _remembered() -> dict[str, tuple[str, int]]:
     """What earlier trials found; nothing where the file is not there or not as it should be."""
     try:
-        document = json.loads(memory_file().read_text())
+        document = parse_json(memory_file().read_bytes())
         return {
             key: (precision, rows)
             for key, (precision, rows) in document.items()
-            if precision in ("float32", "bfloat16")
-            and isinstance(rows, int)
-            and 0 < rows <= max(MOST.values())
+            if precision in ("float32", "bfloat16") and fits(rows, int) and 0 < rows <= max(MOST.values())
         }
     except (
         OSError,

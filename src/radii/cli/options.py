@@ -1,7 +1,6 @@
 """What commands are given: options that several of them share, votes files, and the images behind votes."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import typer
 
 from radii.errors import InputError
+from radii.plain import parse_number
 from radii.votes import Votes, load_votes
 
 DataDir = Annotated[
@@ -61,8 +61,8 @@ def parse_radii(given: Sequence[str], norm: str | None) -> dict[str, tuple[float
                 f"say which norm the radius {one} is in, for example l2:{one}, or give one --norm"
             )
         try:
-            radii.setdefault(where, set()).add(float(Fraction(text)))
-        except (ValueError, ZeroDivisionError):
+            radii.setdefault(where, set()).add(parse_number(text))
+        except ValueError:
             raise InputError(
                 f"a radius is a number or a fraction, with its norm if it has another one, for example 0.5 or "
                 f"linf:2/255; got {one!r}"

@@ -56,7 +56,9 @@ class DataSet:
         if step < 1:
             raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {step}")
         ending = {1: "st", 2: "nd", 3: "rd"}.get(step % 10 if step % 100 not in (11, 12, 13) else 0, "th")
-        return self._take(slice(None, None, step), f"every {step}{ending}") if step > 1 else self
+        return (
+            self._take(slice(None, None, min(step, len(self))), f"every {step}{ending}") if step > 1 else self
+        )
 
     def first(self, count: int) -> "DataSet":
         """The first `count` images, or all if there are fewer."""
@@ -74,8 +76,8 @@ class DataSet:
 
     def without(self, positions: Sequence[int]) -> "DataSet":
         """All images but those at these `positions` of the split, each of which must be among them."""
-        left_out = sorted(set(positions))
-        absent = [position for position in left_out if position not in self.index]
+        left_out, there = sorted(set(positions)), set(self.index.tolist())
+        absent = [position for position in left_out if position not in there]
         if absent:
             raise InputError(f"image {absent[0]} cannot be left out: it is not among {self.description}")
         if len(left_out) == len(self):

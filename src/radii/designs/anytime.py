@@ -42,7 +42,7 @@ class Anytime:
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
-        check_whole("selection", self.selection, 0)
+        check_whole("selection", self.selection, 0, MOST_DRAWS)
         if self.n_max > MOST_DRAWS:
             raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
 

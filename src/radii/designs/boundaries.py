@@ -1,5 +1,6 @@
 """When to stop: boundaries for the number of failures, and exactly what they will do for any probability."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -7,6 +8,9 @@ import numpy as np
 
 from radii.designs.paths import NOTHING, START, most_failures
 from radii.errors import InputError
+
+MOST_LEVELS = 64
+"""Tests of one stream: each takes a moment to work out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,3 +107,11 @@ def check_levels(levels: tuple[float, ...]) -> None:
     """Refuse levels that are no probabilities, or do not rise."""
     if not levels or not all(low < high for low, high in pairwise((0.0, *levels, 1.0))):
         raise InputError(f"levels must be probabilities that rise, above 0 and below 1; got {levels!r}")
+    if len(levels) > MOST_LEVELS:
+        raise InputError(f"at most {MOST_LEVELS} levels can be tested at once; got {len(levels)}")
+
+
+def check_radii(radii: tuple[float, ...]) -> None:
+    """Refuse radii that are not finite numbers above 0, or do not rise."""
+    if not radii or not all(low < high for low, high in pairwise((0.0, *radii, math.inf))):
+        raise InputError(f"radii must be finite numbers that rise, above 0; got {radii!r}")

@@ -6,6 +6,9 @@ import numpy as np
 
 from radii.errors import InputError
 
+MOST = 10**12
+"""Of anything that is counted: sums of counts stay far within 64 bits."""
+
 
 @dataclass(frozen=True)
 class Fixed:
@@ -24,7 +27,9 @@ def fixed(n: int, selection: int = 100) -> Fixed:
     return Fixed(n, selection)
 
 
-def check_whole(name: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number of at least `least`."""
+def check_whole(name: str, value: object, least: int, most: int = MOST) -> None:
+    """Refuse what is not a whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
+    if value > most:
+        raise InputError(f"{name} must be at most {most}; got {value!r}")

@@ -58,7 +58,7 @@ class Sequential:
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
-        check_whole("selection", self.selection, 0)
+        check_whole("selection", self.selection, 0, MOST_DRAWS)
         check_reach(self.levels[-1], self.n_max, self.alpha)
 
     @cached_property

@@ -8,10 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from radii.designs.boundaries import check_levels
+from radii.designs.boundaries import check_levels, check_radii
 from radii.designs.fixed import check_whole
+from radii.designs.paths import MOST_DRAWS
 from radii.designs.sequential import AT_FIRST, BEFORE_LAST, check_reach, choose_looks
-from radii.errors import InputError
+from radii.errors import InputError, check_name
 from radii.intervals import (
     bounds,
     check_alpha,
@@ -21,6 +22,7 @@ from radii.intervals import (
     strongest_rivals,
     upper_bound,
 )
+from radii.norms import NORMS, UNITS
 
 DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
 
@@ -50,11 +52,14 @@ class TopK:
     def __post_init__(self) -> None:
         object.__setattr__(self, "radii", tuple(map(float, self.radii)))
         check_levels((self.level,))
+        check_radii(self.radii)
+        check_name("norm", self.norm, NORMS)
+        check_name("unit", self.unit, UNITS)
         check_k(self.k)
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
-        check_whole("selection", self.selection, 0)
+        check_whole("selection", self.selection, 0, MOST_DRAWS)
         # of all error, the label's bound has half
         check_reach(self.level, self.n_max, self.alpha / 2)
 

@@ -12,8 +12,9 @@ import numpy as np
 from radii.designs.boundaries import Operating, check_levels
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS, most_failures, new_failures
-from radii.errors import InputError
-from radii.intervals import check_alpha, lower_bound
+from radii.errors import InputError, check_name
+from radii.intervals import check_alpha, check_k, lower_bound
+from radii.norms import NORMS, UNITS
 
 FEWEST = 50
 SIZE_RATIO = 1.1
@@ -47,7 +48,10 @@ class TwoStage:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.price) and self.price > 0):
             raise InputError(f"price must be a finite radius a draw, above 0; got {self.price!r}")
-        check_whole("pilot", self.pilot, 1)
+        check_name("norm", self.norm, NORMS)
+        check_name("unit", self.unit, UNITS)
+        check_k(self.k)
+        check_whole("pilot", self.pilot, 1, MOST_DRAWS)
         check_whole("n_max", self.n_max, FEWEST)
         check_alpha(self.alpha)
         if self.n_max > MOST_DRAWS:

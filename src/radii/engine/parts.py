@@ -6,7 +6,7 @@ Parts are votes files, written whole or not at all, each with its own digest. Wh
 import json
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ import numpy as np
 from radii.engine.units import Unit, cut
 from radii.errors import InputError, Notice
 from radii.parquet import Damaged
+from radii.plain import check_fields, read_document
 from radii.stores import Folder, Missing
+from radii.votes import LAW as VOTES
 from radii.votes import Votes, decode_votes, law_of, plan_of
 
 LAW = "law.json"
@@ -37,6 +39,14 @@ class Law:
     def units(self) -> list[Unit]:
         """The work."""
         return cut(plan_of(self.votes["plan"]), len(self.index), self.block)
+
+    def check(self) -> None:
+        """Refuse what is no work."""
+        if len(set(self.index)) < len(self.index) or min(self.index, default=-1) < 0:
+            raise InputError("index must be positions of images, each once and none below 0")
+        if self.labels is not None and len(self.labels) != len(self.index):
+            raise InputError(f"there are {len(self.index)} images and {len(self.labels)} labels")
+        self.units()
 
     def encode(self) -> bytes:
         """The content of law.json."""
@@ -62,19 +72,13 @@ def law_about(votes: Any, index: np.ndarray, labels: np.ndarray | None, block: i
 
 def decode_law(content: bytes, path: str) -> Law:
     """The law that `Law.encode` wrote."""
+    law = Law(**read_document(content, path, FORMAT, {one.name: one.type for one in fields(Law)}))
     try:
-        document = json.loads(content)
-        if document.pop("format") > FORMAT:
-            raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
-        law = Law(**document)
-        law.units()
-        return law
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} does not describe a run of radii: it was damaged or is of something else"
-        ) from error
+        check_fields(law.votes, VOTES, optional=("devices",))
+        law.check()
+    except InputError as error:
+        raise InputError(f"{path} describes no run that can be: {error}") from error
+    return law
 
 
 class Parts:

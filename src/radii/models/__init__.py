@@ -23,13 +23,15 @@ MODELS = {
 }
 """Names and what they are for; wrn-D-W stands for any depth D = 6 n + 4 and width W, and -half may follow."""
 
+MOST_CHANNELS = 1024
+
 
 def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     """The architecture called `name`, with fresh weights, for images of `shape` (channels, height, width)."""
-    wide = re.fullmatch(r"wrn-(\d+)-(\d+)(-half)?", str(name))
+    wide = re.fullmatch(r"wrn-([0-9]{1,3})-([0-9]{1,3})(-half)?", str(name))
     if not wide:
         check_name("model", name, MODELS)
-    if len(shape) != 3 or min(shape) < 1:
+    if len(shape) != 3 or min(shape) < 1 or shape[0] > MOST_CHANNELS:
         raise InputError(f"{name} takes images of shape (channels, height, width); got {tuple(shape)}")
     size = (shape[0], shape[1], shape[2])
     if not wide:

@@ -1,6 +1,5 @@
 """What every noise is: a standard deviation, a way to draw it, and its rules against each norm."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,9 @@ import numpy as np
 from radii.errors import InputError, check_name
 from radii.norms import Ball
 from radii.tradeoffs import TradeOffs
+
+LEAST, MOST = 1e-9, 1e9
+"""Of sigma, where images lie in [0, 1]: beyond, arithmetic overflows."""
 
 
 class Source(Protocol):
@@ -44,13 +46,10 @@ class Noise(ABC):
 
     def __post_init__(self) -> None:
         sigma = self.sigma
-        if (
-            isinstance(sigma, bool)
-            or not isinstance(sigma, (int, float))
-            or not math.isfinite(sigma)
-            or sigma <= 0
-        ):
-            raise InputError(f"sigma must be a finite number above 0, in image units; got {sigma!r}")
+        if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not LEAST <= sigma <= MOST:
+            raise InputError(
+                f"sigma must be a finite number above 0, in image units, {LEAST:g} to {MOST:g}; got {sigma!r}"
+            )
         object.__setattr__(self, "sigma", float(sigma))
 
     @property

@@ -1,10 +1,8 @@
 """What others published, as plain data: NAME.toml in this folder, or a file of one's own in the same form."""
 
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +12,7 @@ from radii.errors import InputError, check_name
 from radii.named import names_in, toml_path
 from radii.noises import NOISES
 from radii.norms import NORMS, UNITS
+from radii.plain import fits, parse_number
 
 HERE = Path(__file__).parent
 NAMES = names_in(HERE)
@@ -55,7 +54,7 @@ def load_published(name: str | Path) -> list[Published]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         rows = list(document.pop("row"))
         data = str(document.pop("data"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} holds no published results: it must be TOML with data and [[row]] ({error})"
         ) from error
@@ -115,7 +114,7 @@ def _check_fields(where: str, given: Mapping[str, Any]) -> None:
 def _sigma(where: str, value: Any) -> float | None:
     if value == "best":
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if not fits(value, float) or value <= 0:
         raise InputError(f'sigma in {where} must be a number above 0, or "best"; got {value!r}')
     return float(value)
 
@@ -123,7 +122,7 @@ def _sigma(where: str, value: Any) -> float | None:
 def _accuracies(where: str, given: Any) -> Mapping[float, float]:
     """Radii such as "0.5" or "2/255", and shares."""
     try:
-        found = sorted((float(Fraction(radius)), share) for radius, share in given.items())
+        found = sorted((parse_number(radius), share) for radius, share in given.items())
         fit = [radius >= 0 and type(share) in (int, float) and 0 <= share <= 1 for radius, share in found]
     except (AttributeError, TypeError, ValueError, ArithmeticError):
         fit = []

@@ -38,7 +38,7 @@ def _read(name: str) -> dict[str, Any]:
         raise InputError(f"the recipe {path} does not exist; there are also {', '.join(NAMES)}")
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of TOML, or of the encoding
+    except (ValueError, RecursionError) as error:  # of TOML, or of the encoding
         raise InputError(f"{path} is no recipe: {error}") from error
     for key in document:
         check_name(f"field in {path.name}", key, [one.name for one in fields(Recipe)])

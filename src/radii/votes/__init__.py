@@ -5,7 +5,7 @@ Votes are stored once; every certificate (any norm, k, alpha) is a function of t
 
 from radii.votes.base import ABSTAIN, Votes, decode_votes, load_votes, software_versions
 from radii.votes.checks import PRECISIONS, check_plan
-from radii.votes.format import FORMAT, law_of, plan_name, plan_of
+from radii.votes.format import FORMAT, LAW, law_of, plan_name, plan_of
 from radii.votes.merging import IDENTITY, check_same_law, merge
 from radii.votes.ranges import join_ranges
 
@@ -13,6 +13,7 @@ __all__ = [
     "ABSTAIN",
     "FORMAT",
     "IDENTITY",
+    "LAW",
     "PRECISIONS",
     "Votes",
     "check_plan",

@@ -160,7 +160,7 @@ def decode_votes(content: bytes, path: object) -> Votes:
     """The votes that `Votes.encode` wrote; errors name `path`."""
     columns, header = parquet.decode(content, path, FORMAT)
     try:
-        return Votes(**fields_of(columns, header))
+        return Votes(**fields_of(columns, header, len(content)))
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} lacks something that votes must have ({error}): vote again") from error
     except InputError as error:

@@ -78,6 +78,9 @@ def check_counts(votes: "Votes", name: str) -> None:
         raise InputError(f"{name} must have the shape (images, classes) = {expected}; got {counts.shape}")
     if counts.min() < 0:
         raise InputError(f"{name} must not be negative")
+    # sums of huge counts wrap around, those of floats do not
+    if counts.sum(axis=1, dtype=float).max() > 2**62:
+        raise InputError(f"{name} add up to more than any plan draws")
     wrong = np.flatnonzero(~np.isin(counts.sum(axis=1), possible))
     if len(wrong):
         row = wrong[0]

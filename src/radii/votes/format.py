@@ -4,7 +4,7 @@ Few classes: lists `counts` and `selection` of one number a class. Many: only cl
 `counts_class` and `counts`, and so for `selection`.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from radii.designs import PLANS, Plan
 from radii.errors import InputError, check_name
 from radii.noises import make_noise
 from radii.parquet import Columns, Lists
+from radii.plain import check_fields
 
 if TYPE_CHECKING:
     from radii.votes.base import Votes
@@ -21,6 +22,26 @@ FORMAT = 2
 PLAIN = ("shape", "seed", "model", "precision", "exact", "data", "classes", "software")
 MANY_CLASSES = 64
 """More are stored as lists of those with votes."""
+MOST_PER_BYTE = 4096
+"""Numbers in tables of votes for each byte of their file; real ones have 2500 at most, a bomb has far more."""
+
+LAW = {
+    "noise": dict[str, Any],
+    "plan": dict[str, Any],
+    "shape": list[int],
+    "seed": int,
+    "model": str,
+    "precision": str,
+    "exact": bool,
+    "data": str,
+    "classes": list[str],
+    "software": dict[str, str],
+    "devices": list[str],
+}
+HEADER = LAW | {"draws": list[list[int]]}
+NOISE = {"name": str, "sigma": float}
+"""The fields of a header and the kinds of their values."""
+COLUMNS = {"index", "label", "counts", "counts_class", "selection", "selection_class", "certified"}
 
 
 def plan_name(plan: Plan) -> str:
@@ -58,18 +79,27 @@ def law_of(votes: Any) -> dict[str, Any]:
 
 def plan_of(document: dict[str, Any]) -> Plan:
     """The plan that `law_of` wrote."""
-    fields = dict(document)
-    return PLANS[check_name("sampling plan", fields.pop("name"), PLANS)](**fields)
+    given = dict(document)
+    kind = PLANS[check_name("sampling plan", given.pop("name", None), PLANS)]
+    check_fields(given, {one.name: one.type for one in fields(kind)})
+    return kind(**given)
 
 
-def fields_of(columns: Columns, header: dict[str, Any]) -> dict[str, Any]:
-    """What a file says of votes, by the names of their fields."""
+def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
+    """What a file of `size` bytes says of votes, by the names of their fields."""
+    check_fields(header, HEADER, optional=("devices",))
+    if unknown := columns.keys() - COLUMNS:
+        raise InputError(f"there are columns that votes do not have: {', '.join(sorted(unknown))}")
     columns, header = dict(columns), dict(header)
     noise = header.pop("noise")
+    check_fields(noise, NOISE)
     header["classes"] = tuple(header["classes"])
     header["devices"] = tuple(header.get("devices", ()))
     for name in ("counts", "selection"):
-        columns[name] = _dense(name, columns, len(header["classes"]))
+        columns[name] = _dense(name, columns, len(header["classes"]), MOST_PER_BYTE * size)
+    for name, column in columns.items():
+        if isinstance(column, Lists):
+            raise InputError(f"{name} must be one number an image")
     return {
         "labels": columns.pop("label"),
         "noise": make_noise(noise["name"], noise["sigma"]),
@@ -87,13 +117,17 @@ def _table(name: str, counts: np.ndarray) -> Columns:
     return {f"{name}_class": Lists(lengths, classes), name: Lists(lengths, counts[rows, classes])}
 
 
-def _dense(name: str, columns: Columns, classes: int) -> Any:
+def _dense(name: str, columns: Columns, classes: int, most: int) -> Any:
     """Counts `(images, classes)`, whichever way they are stored."""
     where, values = columns.pop(f"{name}_class", None), columns[name]
-    if where is None:
+    if where is None and not isinstance(values, Lists):
         return values
     if not isinstance(where, Lists) or not isinstance(values, Lists):
         raise InputError(f"{name} and its classes must be lists, as long for each image")
+    if len(where.lengths) * classes > most:
+        raise InputError(
+            f"{name} would be {len(where.lengths)} x {classes} numbers, far more than votes have"
+        )
     rows = np.repeat(np.arange(len(where.lengths)), where.lengths)
     place = rows * classes + where.values
     fits = np.array_equal(where.lengths, values.lengths) and (np.diff(place) > 0).all()
