@@ -48,14 +48,13 @@ def asked(command: str, run: str, monkeypatch: pytest.MonkeyPatch) -> SimpleName
     def train(recipe, data, folder, progress):
         found.__dict__.update(recipe=recipe, folder=folder)
 
-    def vote(smoothed, images, *, plan, seed, seconds, progress):
-        assert seconds is None
-        found.__dict__.update(smoothed=smoothed, images=images, plan=plan, seed=seed)
-        raise SystemExit(0)
+    def draw(source, loaded, plan, seed, *_):
+        smoothed, examples = loaded
+        found.__dict__.update(smoothed=smoothed, examples=examples, plan=plan, seed=seed)
 
     monkeypatch.setattr("radii.data.load_data", blank)
     monkeypatch.setattr("radii.training.train", train)
-    monkeypatch.setattr("radii.sampling.Smoothed.vote", vote)
+    monkeypatch.setattr("radii.cli.votes.draw", draw)
     monkeypatch.setattr(sys, "argv", ["radii", *shlex.split(line)])
     with pytest.raises(SystemExit) as end:
         main()
@@ -86,8 +85,8 @@ def test_the_commands_of_the_readme_made_the_run(run, tmp_path, monkeypatch) -> 
     assert found.smoothed.compile == ("compiler" in votes.software)
     assert found.smoothed.exact == votes.exact
     assert (found.plan, found.seed) == (votes.plan, votes.seed) and votes.complete
-    assert found.images.description == votes.data
-    assert np.array_equal(found.images.index, votes.index)
+    assert found.examples.data == votes.data
+    assert np.array_equal(found.examples.index, votes.index)
 
 
 @each_run
