@@ -36,7 +36,13 @@ def danger_of(call: ast.Call) -> list[str]:
         "torch.load": named.get("weights_only") == "True",
         "np.load": named.get("allow_pickle", "False") == "False",
     }
-    wrong = last in METHODS or not safe.get(whole, True) or named.get("shell", "False") != "False"
+    # this filter keeps an archive within its folder, and refuses devices and links that lead out
+    kept_in = last in ("extract", "extractall") and named.get("filter") == "'data'"
+    wrong = (
+        (last in METHODS and not kept_in)
+        or not safe.get(whole, True)
+        or named.get("shell", "False") != "False"
+    )
     return [whole] if wrong else []
 
 
