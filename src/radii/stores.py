@@ -194,7 +194,9 @@ def with_suffix(where: Where, suffix: str) -> str:
 
 def _path_and_query(where: Where) -> tuple[Path, str]:
     base, mark, query = str(where).partition("?") if ADDRESS.fullmatch(str(where)) else (str(where), "", "")
-    return Path(base), mark + query
+    if not (path := Path(base)).name:
+        raise InputError(f"{str(where)!r} is the name of no file")
+    return path, mark + query
 
 
 def read_file(where: Where) -> bytes:
