@@ -180,6 +180,23 @@ def test_errors_end_in_one_sentence(capsys, error, status, words):
     assert end.value.code == status and capsys.readouterr().err.startswith(words)
 
 
+def test_memory_that_is_full_is_said_and_no_other_runtime_error(capsys):
+    with pytest.raises(SystemExit), console.one_sentence():
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+    assert capsys.readouterr().err.startswith("radii: out of memory")
+    with pytest.raises(RuntimeError), console.one_sentence():
+        raise RuntimeError("shapes do not fit")
+
+
+def test_a_terminal_is_given_no_commands(terminal, capsys):
+    said = terminal(80)
+    console.say("a\x1b[2J\x07 name\u202e\ud800 é, l∞")
+    assert said.getvalue() == "a�[2J� name�� é, l∞\n"
+    with pytest.raises(SystemExit), console.one_sentence():
+        raise InputError("no file \x1b]0;x\x07")
+    assert capsys.readouterr().err == "radii: no file �]0;x�\n"
+
+
 def test_bugs_keep_their_traceback():
     with pytest.raises(ZeroDivisionError), console.one_sentence():
         raise ZeroDivisionError

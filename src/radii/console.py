@@ -10,6 +10,7 @@ from datetime import timedelta
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NoReturn
+from unicodedata import category
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -30,6 +31,8 @@ REPEATABLE = "finished files are whole, and the same command starts the rest aga
 FIRST_LINE, RAREST_LINE = 5.0, 600.0
 """Seconds until the first line of progress where there is no terminal, and most seconds between two."""
 UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+UNSEEN = ("Cc", "Cf", "Cs")
+"""Categories of Unicode: commands of terminals, marks that turn the order of letters round, halves of letters."""
 SIZES = ("bytes", "KB", "MB", "GB", "TB")
 
 Move = Callable[..., None]
@@ -153,7 +156,14 @@ def size_text(size: float) -> str:
 
 def say(sentence: str) -> None:
     """Print a sentence as it is: a path is never broken."""
-    console.print(sentence, soft_wrap=True)
+    console.print(harmless(sentence), soft_wrap=True)
+
+
+def harmless(text: str) -> str:
+    """What a terminal shows and does not obey: words of files and paths may hold its commands."""
+    return "".join(
+        one if one == "\n" or category(one) not in UNSEEN else "\N{REPLACEMENT CHARACTER}" for one in text
+    )
 
 
 def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float] = ()) -> Table:
@@ -220,7 +230,7 @@ def show_notices() -> None:
         text = str(message)
         if issubclass(category, Notice) and text not in shown:
             shown.add(text)
-            print(f"radii: note: {' '.join(text.split())}", file=sys.stderr)
+            print(f"radii: note: {harmless(' '.join(text.split()))}", file=sys.stderr)
 
     warnings.simplefilter("always", Notice)
     warnings.showwarning = show
@@ -248,5 +258,5 @@ def one_sentence() -> Iterator[None]:
 
 def fail(sentence: str, status: int) -> NoReturn:
     """Print `radii: sentence` to standard error and leave."""
-    print(f"radii: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"radii: {harmless(' '.join(sentence.split()))}", file=sys.stderr)
     raise SystemExit(status)
