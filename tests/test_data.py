@@ -211,8 +211,11 @@ def test_archive_that_reaches_outside_is_refused(tmp_path, name):
     assert not (tmp_path / "evil").exists()
 
 
-def test_broken_archive(tmp_path):
-    (tmp_path / "a.tar.gz").write_bytes(b"no archive")
+@pytest.mark.parametrize("size", [None, 60, 3000])
+def test_broken_archive(tmp_path, size):
+    pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": os.urandom(5000)})
+    whole = (tmp_path / "a.tar.gz").read_bytes()
+    (tmp_path / "a.tar.gz").write_bytes(b"no archive" if size is None else whole[:size])
     with pytest.raises(InputError, match="delete it and try again"):
         cifar10.extract(tmp_path / "a.tar.gz", tmp_path)
 

@@ -2,6 +2,7 @@
 
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def _inside(data_dir: Path) -> Path:
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:
-    names = tuple(_read(path).decode("utf-8", errors="replace").split())
+    _check(path)
+    names = tuple(path.read_bytes().decode("utf-8", errors="replace").split())
     if len(names) != 10:
         raise InputError(f"{path} must name 10 classes; found {len(names)}")
     return names
@@ -50,12 +52,10 @@ def _read_classes(path: Path) -> tuple[str, ...]:
 
 def _read_batch(path: Path) -> np.ndarray:
     """Records `(10000, 3073)`: a label, then the red, green and blue planes."""
-    content = np.frombuffer(_read(path), dtype=np.uint8)
-    if len(content) != RECORDS * RECORD:
-        raise InputError(
-            f"{path} must have {RECORDS} x {RECORD} = {RECORDS * RECORD} bytes; it has {len(content)}"
-        )
-    records = content.reshape(RECORDS, RECORD)
+    _check(path)
+    if (size := path.stat().st_size) != RECORDS * RECORD:
+        raise InputError(f"{path} must have {RECORDS} x {RECORD} = {RECORDS * RECORD} bytes; it has {size}")
+    records = np.fromfile(path, dtype=np.uint8).reshape(RECORDS, RECORD)
     wrong = np.flatnonzero(records[:, 0] > 9)
     if len(wrong):
         raise InputError(
@@ -64,10 +64,9 @@ def _read_batch(path: Path) -> np.ndarray:
     return records
 
 
-def _read(path: Path) -> bytes:
+def _check(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"CIFAR-10 is not complete: {path} is missing")
-    return path.read_bytes()
 
 
 def _download() -> Path:
@@ -94,5 +93,5 @@ def extract(archive: Path, folder: Path) -> None:
             with tarfile.open(archive) as tar:
                 tar.extractall(part, filter="data")
             (Path(part) / FOLDER).rename(folder / FOLDER)
-        except (tarfile.TarError, OSError) as error:
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise InputError(f"{archive} cannot be unpacked ({error}): delete it and try again") from error
