@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import radii.checkpoints
@@ -160,6 +161,19 @@ def test_damaged_checkpoints(tmp_path):
         train(RECIPE, digits(), tmp_path, device=CPU)
     path.write_bytes(whole)
     save_file(load_file(path), path)
+    with pytest.raises(InputError, match="is no checkpoint that this radii wrote"):
+        train(RECIPE, digits(), tmp_path, device=CPU)
+
+
+@pytest.mark.parametrize(
+    "change", [{"rows": "[1]"}, {"rows": '[{"epoch": 1}]'}, {"training": "[]"}, {"rows": "[" * 10**5}]
+)
+def test_checkpoints_with_other_words(tmp_path, change):
+    train_until(RECIPE, tmp_path, 500)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path), path, metadata | change)
     with pytest.raises(InputError, match="is no checkpoint that this radii wrote"):
         train(RECIPE, digits(), tmp_path, device=CPU)
 

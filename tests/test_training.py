@@ -253,6 +253,12 @@ def edit_config(folder, **changes):
         ({"recipe": {"colour": 1}}, "does not describe a run"),
         ({"format": 2}, "newer radii"),
         ({"format": "x"}, "does not describe a run"),
+        ({"format": True}, "no number of its format"),
+        ({"classes": "ab"}, "classes must be a list"),
+        ({"classes": [0, 1]}, "classes must be a list"),
+        ({"shape": [1, 0, 8]}, "shape must be the sizes"),
+        ({"software": []}, "software must be names with values"),
+        ({"surprise": 1}, "no field 'surprise'"),
     ],
 )
 def test_edited_configuration(copy, changes, message):
@@ -271,6 +277,29 @@ def test_weights_of_another_network(copy):
         load_run(copy)
     save_file(weights, path)
     with pytest.raises(InputError, match="holds no weights that this radii wrote"):
+        load_run(copy)
+
+
+@pytest.mark.parametrize("change", [{"classes": "["}, {"shape": "[" * 10**5}, {"model": "NaN"}])
+def test_words_beside_the_weights_that_are_none(copy, change):
+    path = copy / "model.safetensors"
+    known = {"radii": "1", "model": '"small-cnn"', "shape": "[1, 8, 8]", "classes": '["dark", "bright"]'}
+    save_file(load_file(path), path, known | change)
+    with pytest.raises(InputError, match="holds no weights that this radii wrote"):
+        load_run(copy)
+
+
+def test_a_model_is_not_made_before_its_weights_are_seen(copy, monkeypatch):
+    path, huge = copy / "model.safetensors", {"shape": [1, 20000, 20000]}
+    known = {
+        "radii": "1",
+        "model": '"small-cnn"',
+        "shape": "[1, 20000, 20000]",
+        "classes": '["dark", "bright"]',
+    }
+    save_file(load_file(path), path, known)
+    edit_config(copy, **huge)
+    with pytest.raises(InputError, match="do not fit small-cnn"):
         load_run(copy)
 
 

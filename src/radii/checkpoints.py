@@ -45,13 +45,14 @@ def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, di
     if not path.exists():
         return None
     metadata, tensors = read_tensors(path, "remove it to start again")
+    foreign = f"{path} is no checkpoint that this radii wrote: remove it to start again"
     try:
         there, rows = parse_json(metadata["training"]), parse_json(metadata["rows"])
     except (KeyError, ValueError):
         there, rows = {}, []
     whole = fits(there, dict) and fits(rows, list[dict[str, float]]) and all(map(METRICS.issubset, rows))
-    if not (rows and whole and len(rows) <= config.recipe.epochs) or metadata.get("radii") != FORMAT:
-        raise InputError(f"{path} is no checkpoint that this radii wrote: remove it to start again")
+    if not rows or not whole or metadata.get("radii") != FORMAT:
+        raise InputError(foreign)
     here = json.loads(json.dumps(_identity(config, device)))
     for name in {**here, **there}:
         if there.get(name) != here.get(name):
@@ -59,6 +60,8 @@ def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, di
                 f"{folder} holds an unfinished training with {name} {there.get(name)}, not {here.get(name)}: "
                 f"choose another folder, or remove {CHECKPOINT} to start again"
             )
+    if len(rows) > config.recipe.epochs:
+        raise InputError(foreign)
     return rows, tensors
 
 

@@ -13,7 +13,7 @@ from radii.errors import InputError
 WORDS: dict[Any, str] = {
     str: "text",
     int: "a whole number",
-    float: "a number",
+    float: "a finite number",
     bool: "true or false",
     dict: "names with values",
     NoneType: "nothing",

@@ -23,7 +23,8 @@ from radii.streams import check_seed
 from radii.votes import PRECISIONS, software_versions
 
 FORMAT = 1
-MOST = 10**9
+MOST, MOST_FLOAT = 10**9, 1e30
+"""Of whole and other numbers in a recipe: beyond, torch has no such numbers."""
 FIELDS = {
     "recipe": dict[str, Any],
     "shape": list[int],
@@ -73,9 +74,9 @@ class Recipe:
         for name in ("epochs", "batch"):
             if not 1 <= getattr(self, name) <= MOST:
                 raise InputError(f"{name} must be at least 1, at most {MOST}; got {getattr(self, name)}")
-        if not 0 < self.lr <= MOST or not 0 <= self.weight_decay <= MOST:
+        if not 0 < self.lr <= MOST_FLOAT or not 0 <= self.weight_decay <= MOST_FLOAT:
             raise InputError(
-                f"lr must be above 0 and weight_decay not below, both at most {MOST}; "
+                f"lr must be above 0 and weight_decay not below, both at most {MOST_FLOAT:g}; "
                 f"got {self.lr}, {self.weight_decay}"
             )
         if not 0 <= self.average < 1:
