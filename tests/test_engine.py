@@ -212,6 +212,43 @@ def test_a_law_that_is_none(content, tmp_path) -> None:
         run(here(), parts_in(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "change,words",
+    [
+        ({"index": "abcdefghijkl"}, "index must be a list"),
+        ({"index": [0] * IMAGES}, "index must be positions of images, each once"),
+        ({"labels": [1]}, "12 images and 1 labels"),
+        ({"block": True}, "block must be a whole number"),
+        ({"block": float("nan")}, "NaN is no number"),
+        ({"block": 0}, "at least one noisy copy"),
+        ({"votes": []}, "votes must be names with values"),
+        ({"format": True}, "no number of its format"),
+        ({"more": 1}, "no field 'more'"),
+    ],
+)
+def test_a_law_of_no_run(change, words, tmp_path, parts_of_a_run) -> None:
+    law = json.loads(parts_of_a_run) | change
+    (tmp_path / LAW).write_text(json.dumps(law))
+    with pytest.raises(
+        InputError, match=rf"law\.json describes? .*{words}|law\.json does not describe .*{words}"
+    ):
+        Parts(LocalFolder(tmp_path)).stored()
+
+
+@pytest.mark.parametrize("n", [10**12, 10**400])
+def test_a_law_of_very_much_work(n, tmp_path, parts_of_a_run) -> None:
+    law = json.loads(parts_of_a_run)
+    law["votes"]["plan"]["n"] = n
+    (tmp_path / LAW).write_text(json.dumps(law))
+    with pytest.raises(InputError, match=r"cut this work into too many units|n must be at most"):
+        Parts(LocalFolder(tmp_path)).stored()
+
+
+@pytest.fixture(scope="module")
+def parts_of_a_run() -> bytes:
+    return replace(here().law(), block=BLOCK).encode()
+
+
 def test_a_law_of_the_future_or_none_at_all(tmp_path) -> None:
     run(here(), parts_in(tmp_path), block=BLOCK)
     law = json.loads((tmp_path / LAW).read_bytes())

@@ -114,7 +114,9 @@ def test_two_event_bound_beats_the_simultaneous_one() -> None:
     [
         ({"k": 0}, "at least 1"),
         ({"k": 3}, "smaller than the number of classes"),
+        ({"k": 10**9}, "k must be at most"),
         ({"alpha": 0.0}, "between 0 and 1"),
+        ({"alpha": 1e-320}, "between 0 and 1"),
         ({"alpha": 1.0}, "between 0 and 1"),
         ({"method": "two-events"}, "did you mean 'two-event'"),
     ],
@@ -122,6 +124,14 @@ def test_two_event_bound_beats_the_simultaneous_one() -> None:
 def test_refuses(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         bounds(np.array([[5, 3, 2]]), np.array([0]), **arguments)
+
+
+def test_so_many_rivals_that_an_error_has_no_part_left_for_each() -> None:
+    counts = np.zeros((1, 2500), dtype=int)
+    counts[0, 0] = 1000
+    lower, rivals = bounds(counts, np.array([0]), k=2000)
+    assert lower[0] > 0.99 and rivals.shape == (1, 2000) and np.all(np.diff(rivals[0]) >= 0)
+    np.testing.assert_array_equal(rivals[0], np.arange(1, 2001) / 2000 * (1 - lower[0]))
 
 
 @pytest.mark.parametrize("counts", [[[1.5, 2.0]], [[-1, 3]], [1, 2], [[0, 0]]])

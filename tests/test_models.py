@@ -46,7 +46,9 @@ def test_listed_models_exist():
         make_model(name, (3, 32, 32), 10)
 
 
-@pytest.mark.parametrize("name", ["small-cn", "resnet", "wrn-40", "wrn-40-2-1", 3])
+@pytest.mark.parametrize(
+    "name", ["small-cn", "resnet", "wrn-40", "wrn-40-2-1", "wrn-999994-1", "wrn-16-9999", "wrn-٤٠-2", 3]
+)
 def test_unknown_models(name):
     with pytest.raises(UnknownName, match="unknown model"):
         make_model(name, (3, 32, 32), 10)

@@ -124,6 +124,16 @@ def test_a_damaged_memory_is_no_memory(content, monkeypatch):
     assert "float32" in memory_file().read_text()
 
 
+@pytest.mark.parametrize("kept", ['["bfloat16", 64]', '["float32", true]'])
+def test_a_memory_of_something_that_was_not_asked_is_none(kept, monkeypatch):
+    model = nn.Linear(400, 400)
+    monkeypatch.setattr(trial, "try_all", lambda *_: ("float32", 32))
+    fastest(model, None, (400,), "float32", False)
+    (key,) = json.loads(memory_file().read_text())
+    memory_file().write_text(f"{{{json.dumps(key)}: {kept}}}")
+    assert fastest(model, None, (400,), "float32", False) == ("float32", 32)
+
+
 def test_a_place_that_cannot_be_written_is_none(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RADII_CACHE_DIR", str(tmp_path / "file"))

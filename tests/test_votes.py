@@ -1,12 +1,15 @@
 """Votes: what they refuse, how they add, and the file they are kept in."""
 
 import contextlib
+import io
 import json
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +18,7 @@ from radii import parquet
 from radii.designs import fixed
 from radii.errors import InputError
 from radii.noises import Gaussian, Laplace
+from radii.unpacked import numbers_in
 from radii.votes import FORMAT, Votes, decode_votes, join_ranges, load_votes, merge
 
 CLASSES = 4
@@ -271,14 +275,43 @@ def test_edited_noise_or_counts(tmp_path):
         load_votes(tmp_path / "v")
 
 
+LEVELS = {"levels": [0.5], "alpha": 0.01, "n_max": 100, "batch": 1, "selection": 7}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"draws": [[0, 39]]}, "counts of image 3 add up to 40, but there were 39 draws"),
         ({"noise": {"name": "laplac", "sigma": 1.0}}, "did you mean 'laplace'"),
-        ({"noise": 3}, "lacks something"),
-        ({"unknown": 3}, "lacks something"),
-        ({"plan": {"name": "fixed"}}, "lacks something"),
+        ({"noise": 3}, "noise must be names with values; got 3"),
+        ({"unknown": 3}, "no field 'unknown'"),
+        ({"plan": {"name": "fixed"}}, "the field n is missing"),
+        ({"plan": [[1, 2]]}, "plan must be names with values"),
+        ({"plan": {"name": "fixed", "n": 10**400, "selection": 7}}, "n must be at most"),
+        (
+            {"plan": {"name": "anytime", "alpha": 0.01, "n_max": 100, "selection": 2**62}},
+            "selection must be at most",
+        ),
+        (
+            {"plan": {"name": "sequential", **LEVELS, "levels": ["x"]}},
+            "levels must be a list, each of it a finite",
+        ),
+        (
+            {"plan": {"name": "sequential", **LEVELS, "levels": [(i + 1) / 99 for i in range(98)]}},
+            "at most 64 levels",
+        ),
+        ({"plan": {"name": "sequential", **LEVELS, "batch": 2**63}}, "batch must be at most"),
+        ({"draws": [[1, 2, 3]]}, "draws must be ranges"),
+        ({"draws": [[0.5, 40.7]]}, "draws must be a list"),
+        ({"noise": {"name": "laplace", "sigma": 10**400}}, "sigma must be a finite number"),
+        ({"noise": {"name": "laplace", "sigma": 1e-300}}, "sigma must be a finite number above 0"),
+        ({"shape": [2**31, 2**31]}, "shape must be the sizes"),
+        ({"shape": ["3", "4"]}, "shape must be a list"),
+        ({"exact": "no"}, "exact must be true or false"),
+        ({"classes": "abcd"}, "classes must be a list"),
+        ({"software": {"radii": None}}, "software must be names with values"),
+        ({"sigma": float("nan")}, "its header cannot be read"),
+        ({"data": "\ud800"}, "its header cannot be read"),
     ],
 )
 def test_a_wrong_header_with_a_right_digest(tmp_path, change, message):
@@ -287,6 +320,131 @@ def test_a_wrong_header_with_a_right_digest(tmp_path, change, message):
     (tmp_path / "v").write_bytes(parquet.encode(columns, header | change, 1))
     with pytest.raises(InputError, match=message):
         load_votes(tmp_path / "v")
+
+
+def with_columns(**changes) -> bytes:
+    """A file whose digest is right, with other columns."""
+    columns, header = parquet.decode(random_votes().encode(), "v", 1)
+    return parquet.encode(columns | changes, header, 1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"labels": np.array([0, 1, 2])}, "columns that votes do not have: labels"),
+        ({"noise": np.array([0, 1, 2])}, "columns that votes do not have: noise"),
+        (
+            {"index": parquet.Lists(np.array([1, 1, 1]), np.array([3, 5, 9]))},
+            "index must be one number an image",
+        ),
+        (
+            {"counts": parquet.Lists(np.array([4, 3, 5]), np.full(12, 10))},
+            "counts and its classes must be lists",
+        ),
+        ({"counts": None}, "counts must be whole numbers"),
+    ],
+)
+def test_wrong_columns_with_a_right_digest(columns, message):
+    with pytest.raises(InputError, match=message):
+        decode_votes(with_columns(**columns), "v")
+
+
+def test_counts_whose_sum_wraps_around_are_refused():
+    counts = np.array(random_votes().counts)
+    counts[0] = [2**62, 2**62, 2**62, 2**62]
+    counts[0, 0] += 40  # 2**64 more than 40, which 64 bits cannot tell from it
+    assert counts[0].sum() == 40
+    with pytest.raises(InputError, match="counts add up to more than any plan draws"):
+        decode_votes(with_columns(counts=counts), "v")
+
+
+def test_tables_that_only_look_like_those_of_radii():
+    table = pq.read_table(pa.BufferReader(random_votes().encode()))
+    counts = table.column("counts").combine_chunks()
+    uneven = pa.ListArray.from_arrays(pa.array([0, 3, 8, 12], pa.int32()), counts.flatten())
+    twice = table.append_column("label", table.column("label"))
+    for other in (
+        table.set_column(2, "counts", uneven),
+        twice,
+        table.set_column(1, "label", table.column("label").cast("float64")),
+        table.set_column(1, "label", pa.array([0, None, 1], pa.int64())),
+    ):
+        file = io.BytesIO()
+        pq.write_table(other, file)
+        with pytest.raises(InputError, match="its columns are not whole numbers in rows"):
+            decode_votes(file.getvalue(), "v")
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 10**5, b'{"format":1,"format":2}', b'{"format":true}', b'{"format":0}', b"[1]"]
+)
+def test_headers_that_are_none(text):
+    table = pq.read_table(pa.BufferReader(random_votes().encode()))
+    file = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({b"radii": text}), file)
+    with pytest.raises(InputError, match="its header cannot be read"):
+        decode_votes(file.getvalue(), "v")
+
+
+# bombs --------------------------------------------------------------------------------------------
+
+
+def bomb(numbers: int, said: int) -> bytes:
+    """A list of so many zeros in a few hundred bytes, of which the footer says that it has `said`."""
+    lists = pa.ListArray.from_arrays(
+        pa.array([0, numbers], pa.int32()), pa.array(np.zeros(numbers, np.int64))
+    )
+    file = io.BytesIO()
+    pq.write_table(pa.table({"counts": lists}), file, compression="zstd", data_page_size=10**9)
+    content = file.getvalue()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    footer, true = content[start:], varint(numbers)
+    assert true in footer
+    return content[:start] + footer.replace(true, varint(said, len(true)))
+
+
+def varint(number: int, size: int = 0) -> bytes:
+    """A number as Thrift has it, in so many bytes at least."""
+    bits, found = 2 * number, []
+    while bits or not found or len(found) < size:
+        found.append(bits & 127 | 128)
+        bits >>= 7
+    return bytes([*found[:-1], found[-1] & 127])
+
+
+@pytest.mark.parametrize("said", [3_000_000, 60])
+def test_a_file_that_would_unpack_to_far_too_much_is_not_unpacked(said, monkeypatch):
+    content = bomb(3_000_000, said)
+    assert len(content) < 2000 and numbers_in(content) >= 3_000_000
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("unpacked"))
+    with pytest.raises(InputError, match="would unpack to far more than votes hold"):
+        decode_votes(content, "v")
+
+
+def test_what_a_file_unpacks_to_is_seen_from_its_pages():
+    for votes in (random_votes(), many_classes()):
+        content = votes.encode()
+        table = pq.read_table(pa.BufferReader(content))
+        held = sum(
+            pc.list_flatten(c).length() if pa.types.is_nested(c.type) else len(c) for c in table.columns
+        )
+        assert held <= numbers_in(content) <= 4 * held + 100
+
+
+def test_few_images_of_very_many_classes_are_not_spread_out():
+    columns, header = parquet.decode(many_classes(images=1).encode(), "v", FORMAT)
+    many = 10**5
+    one = parquet.Lists(np.ones(many, int), np.zeros(many, int))
+    columns |= {
+        "index": np.arange(many),
+        "counts_class": one,
+        "counts": one,
+        "selection": one,
+        "selection_class": one,
+    }
+    header["classes"] = [""] * many
+    with pytest.raises(InputError, match="would be 100000 x 100000 numbers, far more than votes have"):
+        decode_votes(parquet.encode(columns, header, FORMAT), "v")
 
 
 def test_votes_can_be_read_without_torch_and_imported_without_pyarrow():

@@ -83,13 +83,13 @@ def _open(content: bytes, path: object) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        if numbers_in(content) > MOST_PER_BYTE * len(content):
-            raise _damaged(path, "it would unpack to far more than votes hold")
-        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-    except InputError:
-        raise
+        small = numbers_in(content) <= MOST_PER_BYTE * len(content)
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False) if small else None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, "it is not a whole Parquet file") from error
+    if table is None:
+        raise _damaged(path, "it would unpack to far more than votes hold")
+    return table
 
 
 def _document(path: object, metadata: dict[bytes, bytes]) -> dict[str, Any]:
