@@ -131,6 +131,7 @@ def changed(document: Any, changes: list[tuple[str, int, Any]]) -> Any:
         if not places:
             break
         holder, key = places[number % len(places)]
+        value = deepcopy(value)
         if kind == "replace":
             holder[key] = value
         elif kind == "remove":
