@@ -84,6 +84,7 @@ def test_what_a_task_refuses_is_one_sentence(nodes, tmp_path) -> None:
         run(executor, Parts(LocalFolder(tmp_path)), block=BLOCK)
 
 
+@pytest.mark.slow
 def test_a_task_whose_process_dies_every_time_is_given_up(nodes, tmp_path, monkeypatch) -> None:
     from radii.engine import cluster
 

@@ -1,4 +1,4 @@
-"""Every command on docs/scaling.md is run, and gives the same votes."""
+"""Every command on docs/scaling.md is run, and gives the same votes; by `make test-slow`, as each starts afresh."""
 
 import os
 import re
@@ -14,6 +14,8 @@ from test_cli import call
 from test_object_store import server
 
 __all__ = ["server"]
+
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
 BLOCKS = {
