@@ -469,7 +469,7 @@ LINES = (
     "data digits",
     "demo --images 2 --n 20 --data digits --out new",
 )
-LEFT_OUT = {"--workers", "--compile", "--no-compile", "--data-dir", "--help", "--examples"}
+LEFT_OUT = {"--workers", "--executor", "--compile", "--no-compile", "--data-dir", "--help", "--examples"}
 """Options that start processes, take minutes or the network, or end a line early."""
 
 
