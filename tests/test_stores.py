@@ -3,6 +3,7 @@
 import pytest
 
 from radii.errors import InputError
+from radii.files import check_writable, replacing
 from radii.stores import LocalFolder, exists, open_folder, read_file, split, write_file
 
 
@@ -38,6 +39,19 @@ def test_a_file_is_written_read_listed_and_removed(tmp_path):
             folder.remove(name)
         folder.close()
         assert not folder.path.exists()
+
+
+def test_two_that_write_one_file_at_once_do_not_meet(tmp_path):
+    """In containers that share a folder, processes may have the same number."""
+    path = tmp_path / "votes"
+    with replacing(path) as one:
+        one.write(b"one")
+        with replacing(path) as two:
+            two.write(b"second")
+            check_writable(path)
+        assert path.read_bytes() == b"second"
+        one.write(b", the first")
+    assert path.read_bytes() == b"one, the first" and list(tmp_path.iterdir()) == [path]
 
 
 def test_one_file_at_an_address(tmp_path):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 
@@ -17,7 +18,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _temporary(path)
     try:
         with open(part, "wb") as file:
             yield file
@@ -40,13 +41,18 @@ def check_writable(path: str | Path) -> None:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _temporary(path)
     try:
         part.touch()
     except OSError as error:
         error.filename = str(path)
         raise
     part.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    """A name of its own: in containers that share a folder, all processes may have the same number."""
+    return path.with_name(f".{path.name}.{token_hex(8)}.part")
 
 
 def _sync_folder(folder: Path) -> None:
