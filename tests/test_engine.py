@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import time
+import warnings
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -15,7 +16,7 @@ import pytest
 import radii
 from job_factory import IMAGES, PLANS, Trouble, job, load, numbered
 from radii.engine import Here, Job, Parts, Shard, Workers, gather, run
-from radii.engine.parts import LAW
+from radii.engine.parts import LAW, Gone
 from radii.errors import InputError, Notice
 from radii.stores import LocalFolder
 from radii.votes import decode_votes
@@ -315,6 +316,86 @@ def test_a_run_that_another_process_finished_and_cleared_is_over(tmp_path) -> No
     assert not (tmp_path / "run").exists()
     assert run(here(), parts_in(tmp_path / "new"), block=BLOCK, finished=lambda: True) is None
     assert not list((tmp_path / "new").glob("part-*"))
+
+
+class Watched(LocalFolder):
+    """A folder to which something happens before each call."""
+
+    def __init__(self, path, before):
+        super().__init__(path)
+        self.before = before
+
+    def names(self):
+        self.before("names")
+        return super().names()
+
+    def read(self, name):
+        self.before("read")
+        return super().read(name)
+
+    def write(self, name, content):
+        self.before("write")
+        super().write(name, content)
+
+    def remove(self, name):
+        self.before("remove")
+        super().remove(name)
+
+    def close(self):
+        self.before("close")
+        super().close()
+
+
+@pytest.mark.parametrize("moment", range(40))
+def test_another_process_may_clear_the_folder_at_any_moment(moment, tmp_path) -> None:
+    """What a second process does when it has finished the run, at each call of the first one in turn."""
+    path, calls = tmp_path / "run", []
+
+    def finish(_) -> None:
+        calls.append(_)
+        if len(calls) == moment + 1 and path.exists():
+            other = parts_in(path)
+            other.law = replace(here().law(), block=BLOCK)
+            other.clear()
+
+    run(here(), parts_in(path), shard=Shard(1, 2), block=BLOCK)
+    parts = Parts(Watched(path, finish))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        votes = run(here(), parts, block=BLOCK, finished=lambda: len(calls) > moment)
+    assert votes is None or len(calls) <= moment
+    parts.clear()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_part_may_be_kept_at_any_moment_while_the_folder_is_cleared(moment, tmp_path) -> None:
+    path, calls, kept = tmp_path / "run", [], []
+    run(here(), parts_in(path), shard=Shard(1, 2), block=BLOCK)
+    other = parts_in(path)
+    other.law = other.stored()
+    unit, content = other.law.units()[3], (path / other.law.units()[2].name).read_bytes()
+
+    def keep(_) -> None:
+        calls.append(_)
+        if len(calls) == moment + 1:
+            try:
+                kept.append(other.save(unit, content))
+            except Gone:
+                kept.append(Gone)
+
+    parts = Parts(Watched(path, keep))
+    parts.law = other.law
+    parts.clear()
+    assert kept and not path.exists()
+
+
+def test_what_killed_writers_left_goes_with_the_folder(tmp_path) -> None:
+    parts = parts_in(tmp_path / "run")
+    run(here(), parts, block=BLOCK)
+    (tmp_path / "run" / ".part-00001.parquet.0123.part").write_bytes(b"half")
+    parts.clear()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_another_run_takes_over_is_not_written_to(tmp_path) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
+UNFINISHED = ".*.part"
+"""What the names of temporary files are like."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:

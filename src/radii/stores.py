@@ -4,6 +4,7 @@ Addresses are paths, `file://` or what pyarrow's file systems know, for example
 `s3://bucket/folder?region=eu-west-1` with `endpoint_override=HOST:PORT` for other stores than Amazon's.
 """
 
+import os
 import re
 import time
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 from radii import files
 from radii.errors import InputError
-from radii.files import replacing
+from radii.files import UNFINISHED, replacing
 
 Where = str | Path
 
@@ -49,7 +50,10 @@ class Folder(ABC):
 
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:
-        """Make or replace a file. Guarantee: at any moment it holds what it held before, or all of this."""
+        """Make or replace a file; `Missing` if the folder is taken away meanwhile.
+
+        Guarantee: at any moment it holds what it held before, or all of this.
+        """
 
     @abstractmethod
     def remove(self, name: str) -> None:
@@ -57,7 +61,7 @@ class Folder(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Take the folder itself away, if nothing is left in it."""
+        """Take the folder itself away, if nothing is left in it but what writers that were killed left unfinished."""
 
 
 class LocalFolder(Folder):
@@ -70,9 +74,10 @@ class LocalFolder(Folder):
         return str(self.path / name)
 
     def names(self) -> list[str]:
-        if not self.path.is_dir():
+        try:
+            return sorted(name for name in os.listdir(self.path) if not name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(one.name for one in self.path.iterdir() if not one.name.startswith("."))
 
     def read(self, name: str) -> bytes:
         path = self.path / name
@@ -86,14 +91,21 @@ class LocalFolder(Folder):
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
     def write(self, name: str, content: bytes) -> None:
-        with replacing(self.path / name) as file:
-            file.write(content)
+        try:
+            with replacing(self.path / name) as file:
+                file.write(content)
+        except FileNotFoundError as error:
+            raise Missing(f"{self.path} was taken away while {name} was written") from error
 
     def remove(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        if self.path.is_dir() and not any(self.path.iterdir()):
+        if not self.names():
+            for unfinished in self.path.glob(UNFINISHED):
+                unfinished.unlink(missing_ok=True)
+        # another process may take it away, or begin to write, at the same moment
+        with suppress(OSError):
             self.path.rmdir()
 
 

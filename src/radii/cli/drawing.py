@@ -117,13 +117,16 @@ def draw(
         votes = run(
             executor, parts, shard=share, block=team.block, finished=lambda: exists(path), progress=move
         )
-    if share is not None:
+    if share is not None and not exists(path):
         say(
             f"Shard {share.number} of {share.count} is drawn: {folder}\nNext, when all are: radii merge {folder}"
         )
         return None
     if votes is None:
-        return load_votes(path)
+        # another process has finished, perhaps just before this one began the run anew
+        votes = load_votes(path)
+        parts.clear()
+        return votes
     write_file(path, votes.encode())
     parts.clear()
     return votes

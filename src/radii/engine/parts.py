@@ -6,6 +6,7 @@ Parts are votes files, written whole or not at all, each with its own digest. Wh
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -90,8 +91,7 @@ class Parts:
 
     def stored(self) -> Law | None:
         """The law of the run in this folder, if there is one."""
-        names = self.folder.names()
-        if LAW in names:
+        with suppress(Missing):
             return decode_law(self.folder.read(LAW), self.folder.address(LAW))
         if self._any():
             raise InputError(
@@ -103,32 +103,52 @@ class Parts:
         return any(name.startswith("part-") for name in self.folder.names())
 
     def begin(self, law: Law) -> None:
-        """Start the run, or go on with it; a folder with parts of another run is refused, and nothing is touched."""
-        found = self.stored()
+        """Start the run, or go on with it; a folder with parts of another run is refused, and nothing is touched.
+
+        `Gone` if another process finishes this very run at this moment.
+        """
+        found, self.law = self.stored(), law
         if found is None or (found.difference(law) and not self._any()):
             self.folder.write(LAW, law.encode())
             found = self.stored()
-        if found is None or (difference := found.difference(law)):
+        if found is None:
+            raise Gone
+        if difference := found.difference(law):
             raise InputError(
                 f"{self.folder.address(LAW)} is of another run, with {difference}: "
                 "give the options it was started with, choose another --out, or remove it"
             )
-        self.law = law
 
     def has(self, unit: Unit) -> bool:
         """Whether there is a file for this unit."""
         return unit.name in self.folder.names()
 
     def save(self, unit: Unit, content: bytes) -> None:
-        """Keep the votes of a unit; `Gone` if the run is over, an error if another run has taken the folder."""
+        """Keep the votes of a unit; `Gone` if the run is over, an error if another run has taken the folder.
+
+        Guarantee: nothing is left of a run that is over, whenever its end comes.
+        """
+        self._check_goes_on()
+        try:
+            self.folder.write(unit.name, content)
+        except Missing:
+            raise Gone from None
+        try:
+            self._check_goes_on()
+        except Gone:
+            self._tidy_up()
+            raise
+
+    def _check_goes_on(self) -> None:
         assert self.law is not None
-        if LAW not in self.folder.names():
-            raise Gone
-        if self.folder.read(LAW) != self.law.encode():
+        try:
+            stored = self.folder.read(LAW)
+        except Missing:
+            raise Gone from None
+        if stored != self.law.encode():
             raise InputError(
                 f"another run was started in {self.folder.address(LAW)}: choose another --out for it"
             )
-        self.folder.write(unit.name, content)
 
     def held(self, units: Sequence[Unit]) -> dict[int, Votes]:
         """The votes of those of the units that are done, by their numbers.
@@ -162,11 +182,20 @@ class Parts:
             raise InputError(f"{path} does not belong to this run, it has {difference}: take it away")
 
     def clear(self) -> None:
-        """Take away all parts, and the law last."""
+        """Take away all parts and the law; several processes may do so at once."""
+        # parts without a law would belong to nobody if this were interrupted
+        self._remove_all()
+        self.folder.remove(LAW)
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """Take away what was written while the law was: who writes a part looks at the law afterwards, too."""
+        self._remove_all()
+        self.folder.close()
+
+    def _remove_all(self) -> None:
         assert self.law is not None
         names = set(self.folder.names())
         for unit in self.law.units():
             if unit.name in names:
                 self.folder.remove(unit.name)
-        self.folder.remove(LAW)
-        self.folder.close()

@@ -83,22 +83,22 @@ def run(
         block = usual_block(plan_of(law.votes["plan"]), len(law.index), shard.count if shard else 1)
     law = replace(law, block=block)
     units = law.units()
-    parts.begin(law)
     mine = units if shard is None else shard.of(units)
-    for again in range(ROUNDS):
-        held = parts.held(mine)
-        if held and not again:
-            warnings.warn(Notice(f"{len(held)} of {len(mine)} parts were drawn before"), stacklevel=2)
-        missing = [unit for unit in mine if unit.number not in held]
-        if not missing:
-            return merge(list(held.values())) if shard is None else None
-        track = Track(missing, progress)
-        try:
+    try:
+        parts.begin(law)
+        for again in range(ROUNDS):
+            held = parts.held(mine)
+            if held and not again:
+                warnings.warn(Notice(f"{len(held)} of {len(mine)} parts were drawn before"), stacklevel=2)
+            missing = [unit for unit in mine if unit.number not in held]
+            if not missing:
+                return merge(list(held.values())) if shard is None else None
+            track = Track(missing, progress)
             for unit, content in executor.draw(_to_draw(missing, parts, finished), track.moved):
                 parts.save(unit, content)
                 track.moved(unit, unit.size)
-        except Gone:
-            return None
+    except Gone:
+        return None
     raise InputError(
         f"parts in {parts.folder.address('')} are lost or damaged again and again: check the disk"
     )
