@@ -53,10 +53,10 @@ def fine(*arguments):
     return ended.out
 
 
-def start(*arguments):
+def start(*arguments, **how):
     """A command in a process of its own."""
     command = [sys.executable, "-m", "radii", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
 
 
 def tree(folder):
@@ -666,6 +666,19 @@ def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, 
     assert [path.name for path in tmp_path.iterdir()] == ["votes.parquet"]
     fine(*line, "--out", tmp_path / "whole")
     assert votes.read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_ctrl_c_is_for_the_command_alone_even_while_workers_start(work, tmp_path):
+    """A terminal tells all processes of a command, those that only begin to load Python, too."""
+    for moment in (0.05, 0.2, 0.5):
+        out = tmp_path / f"{moment}" / "votes.parquet"
+        line = ("vote", work.run, "--first", 12, "--n", 900, "--workers", 2, "--out", out)
+        process = start(*line, start_new_session=True)
+        wait_for((out.parent / "votes.parts" / "law.json").exists)
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130 and err.startswith("radii: interrupted") and err.count("\n") == 1
 
 
 def test_an_interrupted_training_can_be_given_again(tmp_path):

@@ -7,8 +7,9 @@ import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -99,7 +100,8 @@ class Workers(Executor):
         mine, theirs = context.Pipe()
         number = next(one for one in range(self.count) if one not in numbers)
         process = context.Process(target=work, args=(theirs, self._job_of(number)), daemon=True)
-        process.start()
+        with _sheltered():
+            process.start()
         theirs.close()
         worker = Worker(number, process, mine, unit)
         self._send(worker, unit)
@@ -163,6 +165,21 @@ class Workers(Executor):
             )
         warnings.warn(Notice(f"a worker {why}; another one draws its part again"), stacklevel=2)
         return unit
+
+
+@contextmanager
+def _sheltered() -> Iterator[None]:
+    """Processes that are started here do not hear of Ctrl-C, not even before their first line of Python."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # multiprocessing starts this one along with the first process, and ends the shelter
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(worker: Worker) -> None:
