@@ -1,5 +1,6 @@
 """Asking a model: within memory, and only if its answers about images are independent."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -60,6 +61,30 @@ def test_a_batch_that_does_not_fit_is_halved_and_votes_stay(error: Exception) ->
     np.testing.assert_array_equal(votes.counts, usual.counts)
     np.testing.assert_array_equal(votes.selection, usual.selection)
     assert (usual.counts > 0).sum() > 6 and model.seen[3:6] == [64, 32, 16] and set(model.seen[6:]) == {16}
+
+
+def test_noise_that_finds_no_memory_beside_the_model_is_drawn_when_the_model_is_done(monkeypatch) -> None:
+    images = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    how = {"plan": radii.fixed(300, 10), "seed": 5}
+    usual = radii.Smoothed(network(), radii.Gaussian(0.5), batch=64).vote(images, **how)
+    draw, calls = radii.Gaussian.draw, []
+
+    def short(noise, stream, shape):
+        calls.append(threading.current_thread())
+        if len(calls) in (2, 5, 6) and calls[-1] is not threading.main_thread():
+            raise MemoryError
+        return draw(noise, stream, shape)
+
+    monkeypatch.setattr(radii.Gaussian, "draw", short)
+    votes = radii.Smoothed(network(), radii.Gaussian(0.5), batch=64).vote(images, **how)
+    assert votes.encode() == usual.encode() and threading.main_thread() in calls
+
+    def none(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(radii.Gaussian, "draw", none)
+    with pytest.raises(MemoryError):
+        radii.Smoothed(network(), radii.Gaussian(0.5), batch=64).vote(images, **how)
 
 
 def test_other_errors_are_no_lack_of_memory() -> None:

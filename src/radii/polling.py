@@ -165,7 +165,11 @@ def noisy_batches(
             if not waiting:
                 return
             copies, buffer, filled = waiting.popleft()
-            filled.result()
+            try:
+                filled.result()
+            except MemoryError:
+                # the model, which is at rest now, had taken all of it
+                _fill(buffer, examples, law, copies)
             yield copies, buffer
             free.append(buffer)
 
