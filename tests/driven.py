@@ -37,6 +37,7 @@ class Command:
                 env=os.environ | environment,
                 preexec_fn=prepare,
             )
+        self._gone = False
 
     @property
     def alive(self) -> bool:
@@ -58,10 +59,13 @@ class Command:
         return bool(caught) and bool(int(caught[0], 16) >> (signal.SIGTERM - 1) & 1)
 
     def end(self) -> None:
-        """Kill all of its processes at once."""
-        for pid in self.members():
-            kill(pid)
-        self.process.wait()
+        """Kill all of its processes at once; what has ended is left alone, since its number may be another's by now."""
+        while not self._gone:
+            members = self.members()
+            for pid in members:
+                kill(pid)
+            self.process.wait()
+            self._gone = not members
 
     def said(self) -> str:
         """What it printed to standard error so far."""

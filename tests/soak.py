@@ -143,7 +143,10 @@ class Trial:
 
     def finish(self, *more: object, damaged: bool = False, **how) -> str:
         """Let the command go on to its end; what it said."""
-        said = "" if self.out.exists() else fine(self.vote(*more, **how), damaged=damaged).err
+        said = ""
+        if not self.out.exists():
+            said = fine(self.vote(*more, **how), damaged=damaged).err
+            expect(not self.parts.exists(), "parts are left although the votes are there")
         expect(self.out.exists(), "no votes file")
         expect(self.out.read_bytes() == self.soak.whole, "another votes file")
         return said
@@ -158,7 +161,7 @@ def killed(trial: Trial) -> None:
         workers = ("--workers", 2) if trial.rng.random() < 0.2 else ()
         command = trial.vote(*workers)
         trial.moment(command, left)
-        if trial.soak.over or not command.alive:
+        if trial.soak.over or not command.alive or trial.out.exists():
             break
         command.end()
         trial.faults["SIGKILL"] += 1
@@ -313,14 +316,17 @@ HARMS: dict[str, Callable[[random.Random, Path, bytes], object]] = {
 def filled_up(trial: Trial) -> None:
     """A disk with room for some of the parts, or for all of them but not for the votes."""
     trial.folder.mkdir()
-    with small_disk(trial.folder, trial.rng.randrange(40, 2600)) as (words, how, make_room):
+    with small_disk(trial.folder) as (words, how, fill):
+        room = trial.rng.choice([0, trial.rng.randrange(4, 1000)])
+        if room == 0:
+            trial.stocked(1.0)
+        make_room = fill(room)
         ended = trial.vote(**how).wait()
-        if ended.status == 0:
-            return
         trial.faults[words] += 1
-        lines = ended.err.splitlines()
         full = ("radii: No space left on device: ", "radii: File too large: ")
-        expect(ended.status == 2 and len(lines) == 1 and lines[0].startswith(full), ended.err)
+        last = (ended.err.splitlines() or [""])[-1]
+        expect(ended.status == 2 and last.startswith(full), f"exit status {ended.status}: {ended.err}")
+        expect(ended.err.count("\n") == 1 + ("drawn before" in ended.err), ended.err)
         expect(not list(trial.folder.rglob(".*.part")), "temporary files take the room that is left")
         make_room()
         trial.finish()
@@ -328,22 +334,27 @@ def filled_up(trial: Trial) -> None:
     shutil.copy(trial.soak.folder / "from-small-disk", trial.out)
 
 
+Fill = Callable[[int], Callable[[], object]]
+"""Leaves so many KB of a disk, and gives what makes room again."""
+
+
 @contextmanager
-def small_disk(folder: Path, kilobytes: int) -> Iterator[tuple[str, dict, Callable[[], object]]]:
-    """A file system of so many KB mounted at a folder; where that is not allowed, commands with a largest file."""
-    mount = ["mount", "-t", "tmpfs", "-o"]
-    made = subprocess.run([*mount, f"size={kilobytes}k", "radii-soak", folder], capture_output=True)
-    if made.returncode:
-        limit = kilobytes + 1000
-        shorten = {"prepare": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))}
-        yield "file size limit (no mount allowed)", shorten, lambda: None
+def small_disk(folder: Path) -> Iterator[tuple[str, dict, Fill]]:
+    """A file system of its own in a folder; where none may be mounted, commands that may not write large files."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "radii-soak", folder]
+    if subprocess.run(mount, capture_output=True).returncode:
+        # law.json is the smallest file of a run
+        shorten = {"prepare": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))}
+        yield "file size limit (no mount allowed)", shorten, lambda room: lambda: None
         return
+    ballast = folder / "ballast"
+
+    def fill(room: int) -> Callable[[], object]:
+        ballast.write_bytes(bytes(shutil.disk_usage(folder).free - 1024 * room))
+        return ballast.unlink
+
     try:
-        yield (
-            "full disk (tmpfs)",
-            {},
-            lambda: subprocess.run([*mount, "remount,size=64m", "radii-soak", folder], check=True),
-        )
+        yield "full disk (tmpfs)", {}, fill
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
 
@@ -354,8 +365,8 @@ def starved(trial: Trial) -> None:
     batch, room = trial.rng.choice([2048, 4096, 8192]), trial.rng.randrange(30, 60)
     code = f"import soak; soak.vote_within({str(trial.soak.run)!r}, {str(trial.out)!r}, {batch}, {room})"
     ended = trial.soak.python("-c", code, PYTHONPATH=python_path(Path(__file__).parent)).wait()
-    expect(ended.status == 0, ended.err)
     trial.faults["out of memory"] += ended.err.count("out of memory: going on with")
+    expect(ended.status == 0, ended.err)
     trial.finish()
 
 
@@ -381,7 +392,9 @@ def vote_within(run: str, out: str, batch: int, room: int) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + room * 2**20, resource.RLIM_INFINITY))
     voter = radii.Smoothed(model, noise, batch=batch).ready(examples.shape)
-    voter.vote(examples, plan, 0, (0, DRAWS)).save(out)
+    votes = voter.vote(examples, plan, 0, (0, DRAWS))
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    votes.save(out)
 
 
 def out_of_time(trial: Trial) -> None:
@@ -482,6 +495,8 @@ def attack(soak: Soak, number: int, how: Callable[[Trial], None], ledger: Ledger
         complaint = f"not survived: it hangs ({error.timeout:g} s)"
     for command in soak.commands:
         command.end()
+    if complaint and not trial.faults:
+        trial.faults[how.__name__] += 1
     ledger.enter(trial, complaint)
     faults = ", ".join(f"{count} {words}" for words, count in trial.faults.items())
     print(

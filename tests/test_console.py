@@ -2,6 +2,8 @@
 
 import io
 import re
+import signal
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -195,6 +197,30 @@ def test_a_terminal_is_given_no_commands(terminal, capsys):
     with pytest.raises(SystemExit), console.one_sentence():
         raise InputError("no file \x1b]0;x\x07")
     assert capsys.readouterr().err == "radii: no file �]0;x�\n"
+
+
+@pytest.mark.parametrize(
+    "sign,error", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, console.Stopped)]
+)
+def test_being_asked_to_end_is_not_forgotten_where_a_library_drops_it(terminal, sign, error):
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        console.end_when_asked()
+        with console.progress("vote") as move:
+            move(1, 3)
+            with suppress(BaseException):
+                signal.raise_signal(sign)
+            with pytest.raises(error):
+                move(2, 3)
+        console.end_when_asked()
+        with console.progress("vote") as move:
+            move(1, 3)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        console.end_when_asked()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def test_bugs_keep_their_traceback():

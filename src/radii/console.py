@@ -47,13 +47,35 @@ class Stopped(BaseException):
         self.status, self.kept = status, kept
 
 
+_asked: list[BaseException] = []
+
+
 def end_when_asked() -> None:
     """Let SIGTERM, which clusters send when the time is over, end a command as Ctrl-C does."""
+    _asked.clear()
 
-    def end(*_: Any) -> None:
-        raise Stopped(TERMINATED)
+    def end(number: int, _: Any) -> None:
+        _asked.append(KeyboardInterrupt() if number == signal.SIGINT else Stopped(TERMINATED))
+        raise _asked[-1]
 
     signal.signal(signal.SIGTERM, end)
+    # a command in the background may have been started without Ctrl-C
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, end)
+
+
+def unless_asked_to_end(move: Move) -> Move:
+    """The same after a look whether the command was asked to end.
+
+    pyarrow, for one, drops whatever is raised while it imports pandas on its own: the command would go on for hours.
+    """
+
+    def moved(*state: Any) -> None:
+        if _asked:
+            raise _asked[-1]
+        move(*state)
+
+    return moved
 
 
 @contextmanager
@@ -86,7 +108,7 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Move]:
     Yields what is to be called with `(done, total)`. A `passing` bar leaves nothing behind.
     """
     if not console.is_terminal:
-        yield lines(words, passing)
+        yield unless_asked_to_end(lines(words, passing))
         return
     columns = (
         TextColumn("{task.description}"),
@@ -102,7 +124,7 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Move]:
             moved = (bar.tasks[0].elapsed or 0.0) if done else 0.0
             bar.update(task, completed=done, total=total, note=note(metrics), moved=moved)
 
-        yield move
+        yield unless_asked_to_end(move)
 
 
 def lines(words: str, passing: bool) -> Move:
