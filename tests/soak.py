@@ -170,15 +170,16 @@ def killed(trial: Trial) -> None:
 
 def killed_at_the_end(trial: Trial) -> None:
     """SIGKILL while parts are put together, the votes are written, and the parts are taken away."""
-    trial.stocked(1.0)
-    while not trial.out.exists() and trial.faults.total() < 4:
-        command = trial.vote()
+    for _ in range(4):
+        shutil.rmtree(trial.folder, ignore_errors=True)
+        command = trial.stocked(1.0).vote()
         wait_until(lambda command=command: "drawn before" in command.said() or not command.alive)
-        trial.pause(0.3)
+        trial.pause(0.2)
         if command.alive:
             command.end()
             trial.faults["SIGKILL at the end"] += 1
-    trial.finish()
+        expect(trial.out.exists() or not trial.missing(), "parts were taken away before the votes were there")
+        trial.finish()
 
 
 def workers_killed(trial: Trial) -> None:
@@ -216,6 +217,7 @@ def asked_to_end(trial: Trial) -> None:
         command = trial.vote(*(("--workers", 2) if everyone else ()))
         # before that the command has not begun, and Python itself answers
         wait_until(lambda command=command: command.listens() or not command.alive)
+        expect(command.alive, f"it ended before it could be asked to: {command.said()}")
         trial.moment(command, 8)
         if not command.alive or trial.out.exists():
             break
@@ -512,27 +514,34 @@ def main() -> int:
     parser.add_argument("--only", choices=[one.__name__ for one in ATTACKS], help="one kind of trial")
     asked = parser.parse_args()
     print(f"python tests/soak.py --minutes {asked.minutes:g} --seed {asked.seed}", flush=True)
+    attacks = [one for one in ATTACKS if asked.only in (None, one.__name__)]
     ledger = Ledger()
     with TemporaryDirectory(prefix="radii-soak-") as folder:
         soak = Soak(Path(folder), random.Random(asked.seed), time.monotonic() + 60 * asked.minutes)
         os.environ["RADII_CACHE_DIR"] = str(soak.folder / "caches")
         try:
             soak.prepare()
-            queue = [one for one in ATTACKS if asked.only in (None, one.__name__)]
-            first, number = len(queue), 0
-            while not soak.over:
-                if not queue:
-                    queue = [one for one in ATTACKS if asked.only in (None, one.__name__)]
-                    soak.rng.shuffle(queue)
-                attack(soak, number, queue.pop(0), ledger)
-                number += 1
+            trials = attack_until_over(soak, attacks, ledger)
+        except NotSurvived as error:
+            print(f"votes without any fault: {error}")
+            return 1
         finally:
             for command in soak.commands:
                 command.end()
     print(f"\n{ledger.table()}")
-    if number < first:
-        print(f"the time was over before {first - number} kinds of trials: give more --minutes")
-    return int(ledger.complaints > 0 or number < first)
+    if trials < len(attacks):
+        print(f"the time was over before {len(attacks) - trials} kinds of trials: give more --minutes")
+    return int(ledger.complaints > 0 or trials < len(attacks))
+
+
+def attack_until_over(soak: Soak, attacks: list[Callable[[Trial], None]], ledger: Ledger) -> int:
+    """All kinds of trials in their order, and then in a random one, until the time is over; how many there were."""
+    queue, trials = list(attacks), 0
+    while not soak.over:
+        queue = queue or soak.rng.sample(attacks, len(attacks))
+        attack(soak, trials, queue.pop(0), ledger)
+        trials += 1
+    return trials
 
 
 if __name__ == "__main__":
