@@ -503,3 +503,13 @@ def test_what_a_worker_refuses_is_an_error_at_once(tmp_path) -> None:
 def test_workers_that_cannot_be(how, words) -> None:
     with pytest.raises(InputError, match=words):
         Workers(partial(numbered), **({"count": 1} | how))
+
+
+def test_votes_of_another_run_are_not_taken_for_those_of_this_one(tmp_path, whole) -> None:
+    parts = parts_in(tmp_path / "run")
+    assert run(here(seed=4), parts, block=BLOCK, finished=lambda: True) is None
+    with pytest.raises(InputError, match="written meanwhile by another run, with seed 3, not 4"):
+        parts.check_result(decode_votes(whole["fixed"], "votes"), "votes.parquet")
+    own = parts_in(tmp_path / "own")
+    assert run(here(), own, block=BLOCK, finished=lambda: True) is None
+    own.check_result(decode_votes(whole["fixed"], "votes"), "votes.parquet")

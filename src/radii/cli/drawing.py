@@ -125,6 +125,7 @@ def draw(
     if votes is None:
         # another process has finished, perhaps just before this one began the run anew
         votes = load_votes(path)
+        parts.check_result(votes, path)
         parts.clear()
         return votes
     write_file(path, votes.encode())

@@ -181,6 +181,15 @@ class Parts:
         if difference:
             raise InputError(f"{path} does not belong to this run, it has {difference}: take it away")
 
+    def check_result(self, votes: Votes, path: object) -> None:
+        """Refuse votes that another process wrote, unless they are what this run would have given."""
+        assert self.law is not None
+        result = law_about(votes, votes.index, votes.labels, self.law.block)
+        if difference := result.difference(self.law):
+            raise InputError(
+                f"{path} was written meanwhile by another run, with {difference}: choose another --out for this one"
+            )
+
     def clear(self) -> None:
         """Take away all parts and the law; several processes may do so at once."""
         # parts without a law would belong to nobody if this were interrupted
