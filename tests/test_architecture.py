@@ -162,9 +162,11 @@ def test_arithmetic_works_with_nothing_optional() -> None:
 import sys
 sys.modules.update({{name: None for name in {absent}}})
 import numpy as np, radii
-for noise in radii.NOISES.values():
-    for norm in radii.NORMS:
-        radii.certified_radius(noise(0.5), norm, np.array([0.6, 0.99]), shape=(3, 8, 8))
+from radii.noises import example_name
+for kind in radii.NOISES.values():
+    noise = radii.make_noise(example_name(kind))
+    for norm in noise.rules:
+        radii.certified_radius(noise, norm, np.array([0.6, 0.99]), shape=(3, 8, 8))
 votes = radii.Votes(np.array([[99, 1]]), np.array([[10, 0]]), np.array([0]), np.array([0]), radii.Laplace(0.5),
                     (3, 8, 8), radii.fixed(100, 10), ((0, 100),), 0, "none")
 print(radii.certify(votes, "linf").radius[0] > 0)

@@ -459,8 +459,8 @@ MISTAKES = {
     "train --data digits --model wrn-17-2 --out {new}": "depth 6 n + 4",
     "train --sigma 0 --out {new}": "sigma must be a finite number above 0",
     "train --sigma -0.5 --out {new}": "sigma must be a finite number above 0",
-    "train --sigma nan --out {new}": "sigma must be a finite number; got nan",
-    "train --sigma inf --out {new}": "sigma must be a finite number; got inf",
+    "train --sigma nan --out {new}": "sigma must be a number from 1e-09 to 1e+09; got nan",
+    "train --sigma inf --out {new}": "sigma must be a number from 1e-09 to 1e+09; got inf",
     "train --epochs 0 --out {new}": "epochs must be at least 1",
     "train --lr -1 --out {new}": "lr must be above 0",
     "train --seed -1 --out {new}": "seed must be",
@@ -561,7 +561,7 @@ MISTAKES = {
     "plan --images 9 --passes-per-second 3 --price 0": "price must be a finite number above 0; got 0",
     "plan --images 9 --pilot {votes}": "say with --radii what to certify",
     "plan --images 9 --pilot {votes} --classes 9 --radii 1": "the pilot has 10 classes, not 9",
-    "plan --images 9 --pilot {votes} --radii 0.1": "plan with --noise laplace --sigma 0.4 --shape 1,8,8",
+    "plan --images 9 --pilot {votes} --radii 0.1": "plan with --noise laplace:sigma=0.4 --shape 1,8,8",
     "plan --images 9 --pilot {new} --radii 0.1": "there is no file {new}",
     "plan --radii 0.25 --p 1.1": "p is a probability, from 0 to 1",
     "plan --radii 0.25 --sigma 0.1 --n-max 100": "take at least",
@@ -651,7 +651,7 @@ def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, 
     votes, parts = tmp_path / "votes.parquet", tmp_path / "votes.parts"
     line = ("vote", work.run, "--first", 12, "--n", 900, "--selection", 0, "--block", 900)
     process = start(*line, "--out", votes, *workers)
-    wait_for(lambda: len(list(parts.glob("part-*"))) >= 2)
+    wait_for(lambda: len(list(parts.glob("part-*.parquet"))) >= 2)
     process.send_signal(sign)
     out, err = process.communicate(timeout=60)
     assert process.returncode == status and "Traceback" not in out + err and not votes.exists()

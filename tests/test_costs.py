@@ -58,10 +58,10 @@ def test_the_mean_is_found_from_a_pilot_as_often_as_its_error_says() -> None:
 BAD_PILOTS = {
     "as many draws of every image": lambda votes: replace(votes, plan=radii.anytime(n_max=50), draws=()),
     "must know the true labels": lambda votes: replace(votes, labels=None),
-    "plan with --noise laplace --sigma 0.25 --shape 3,32,32": lambda votes: replace(
+    "plan with --noise laplace:sigma=0.25 --shape 3,32,32": lambda votes: replace(
         votes, noise=radii.Laplace(0.25)
     ),
-    "plan with --noise laplace --sigma 0.5 --shape 1,8,8": lambda votes: replace(votes, shape=(1, 8, 8)),
+    "plan with --noise laplace:sigma=0.5 --shape 1,8,8": lambda votes: replace(votes, shape=(1, 8, 8)),
     "at least 2 images; this one has 1": lambda votes: votes[:1],
 }
 

@@ -9,9 +9,8 @@ import radii
 import radii.demo
 from radii.cli import main
 from radii.data import load_data
-from radii.demo import KS, Demo, run_demo
+from radii.demo import COMPARED, KS, Demo, run_demo
 from radii.errors import InputError
-from radii.noises import NOISES
 from radii.sampling import Smoothed
 
 TINY = Demo(data="digits", sigma=0.4, images=30, n=50, epochs=1)
@@ -82,7 +81,7 @@ def test_its_page_shows_all_of_it(done):
     assert all(name in text for name in ("Laplace", "Gaussian", "Uniform", "data:image/png"))
     figures = {path.name for path in (page.parent / "figures").iterdir()}
     assert {f"accuracy-{norm}.png" for norm in radii.NORMS} <= figures
-    assert {f"topk-{norm}-{noise}.png" for norm in radii.NORMS for noise in NOISES} <= figures
+    assert {f"topk-{norm}-{noise}.png" for norm in radii.NORMS for noise in COMPARED} <= figures
     assert "#0072b2" in text and "#d55e00" in text and "#009e73" in text, "each noise has its colour"
 
 

@@ -12,8 +12,10 @@ import radii
 from radii.errors import InputError
 from radii.evidence import ideal_bounds
 from radii.lattice import BITS, PARTS, RELATIVE, _levels, check_range, distance, draw_levels, levels_of
-from radii.noises import NOISES, make_noise
+from radii.noises import NOISES, Independent, make_noise
 from radii.streams import Stream
+
+INDEPENDENT = [name for name, kind in NOISES.items() if issubclass(kind, Independent)]
 
 LAWS = {
     "laplace": lambda noise: scipy.stats.laplace(scale=255 * noise.scale),
@@ -36,7 +38,7 @@ def sample(noise, rows=400, features=512):
     return draw_levels(noise, Stream(3).at([0] * rows, range(rows)), (rows, features))
 
 
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", INDEPENDENT)
 def test_quantiles_are_far_better_than_the_proof_needs(name):
     with mpmath.workdps(60):
         whole = np.unique(np.random.default_rng(0).integers(0, 2**BITS, 400))
@@ -50,7 +52,7 @@ def test_quantiles_are_far_better_than_the_proof_needs(name):
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.5])
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", INDEPENDENT)
 def test_the_lattice_law_is_the_rounded_law(name, sigma):
     noise = make_noise(name, sigma)
     steps = sample(noise).ravel().astype(float) * PARTS
@@ -66,7 +68,7 @@ def test_the_lattice_law_is_the_rounded_law(name, sigma):
     assert scipy.stats.chisquare(found, wrong / wrong.sum() * steps.size).pvalue < 1e-6
 
 
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", INDEPENDENT)
 def test_image_plus_noise_is_exact(name):
     noise = make_noise(name, 0.5)
     levels = np.random.default_rng(1).integers(0, 256, (400, 512)).astype(np.uint8)
@@ -109,7 +111,7 @@ def test_the_distance_grows_with_all_that_can_go_wrong():
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.5, 3.0])
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", INDEPENDENT)
 def test_the_distance_covers_the_error_of_every_boundary(name, sigma):
     """The closed form against the sum that it bounds (docs/math/exact.md), boundary by boundary."""
     noise = make_noise(name, sigma)
@@ -125,7 +127,7 @@ def test_the_distance_covers_the_error_of_every_boundary(name, sigma):
     assert discrete + computed <= distance(noise, 1) <= 1.02 * discrete + 1.02 * computed + 4 * RELATIVE
 
 
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", INDEPENDENT)
 def test_single_random_numbers_give_the_noise_of_their_bits(name):
     noise = make_noise(name, 0.5)
     for number in (0, 1, 2, 3, 2**52 - 1, 2**52, 2**52 + 1, 2**53 - 2, 2**53 - 1, 123456789012345):

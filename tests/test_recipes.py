@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import radii
 from radii.cli.options import parse_options
 from radii.data import DATASETS, SPLITS
 from radii.errors import InputError
@@ -36,10 +37,10 @@ def test_named_recipes():
     assert NAMES == ["cifar10-cpu", "cifar10-wrn-40-2", "digits", "mnist5k"]
     for name in NAMES:
         recipe = read_recipe(name)
-        assert recipe.data in DATASETS and recipe.noise == "laplace" and recipe.sigma == 0.5
+        assert recipe.data in DATASETS and recipe.law() == radii.Laplace(0.5)
         make_model(recipe.model, (3, 32, 32), 10)
     for name in ("digits", "mnist5k"):
-        assert read_recipe(name) == make_recipe(name, noise="laplace")
+        assert read_recipe(name) == make_recipe(name, noise="laplace", sigma=0.5)
     assert SPLITS and set(RECIPES) == {read_recipe(name).data for name in NAMES}
 
 

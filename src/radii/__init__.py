@@ -10,12 +10,23 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from radii.certificates import Certificates, certify, reachable_radius
-from radii.designs import Anytime, Fixed, Sequential, TopK, TwoStage, fixed
+from radii.designs import Anytime, Exhaustive, Fixed, Sequential, TopK, TwoStage, fixed
 from radii.errors import InputError, MissingExtra, UnknownName
 from radii.intervals import bounds
-from radii.noises import NOISES, Gaussian, Laplace, Noise, Uniform, make_noise
+from radii.noises import (
+    NOISES,
+    Ablation,
+    Flips,
+    Gaussian,
+    IndependentSplitting,
+    Laplace,
+    Noise,
+    Splitting,
+    Uniform,
+    make_noise,
+)
 from radii.norms import NORMS
-from radii.planning import Question, anytime, sequential, sequential_top_k, two_stage
+from radii.planning import Question, anytime, exhaustive, sequential, sequential_top_k, two_stage
 from radii.radius import certified_radius, tradeoff
 from radii.votes import ABSTAIN, Votes, load_votes
 
@@ -27,10 +38,14 @@ __all__ = [
     "ABSTAIN",
     "NOISES",
     "NORMS",
+    "Ablation",
     "Anytime",
     "Certificates",
+    "Exhaustive",
     "Fixed",
+    "Flips",
     "Gaussian",
+    "IndependentSplitting",
     "InputError",
     "Laplace",
     "MissingExtra",
@@ -38,6 +53,7 @@ __all__ = [
     "Question",
     "Sequential",
     "Smoothed",
+    "Splitting",
     "TopK",
     "TwoStage",
     "Uniform",
@@ -47,6 +63,7 @@ __all__ = [
     "bounds",
     "certified_radius",
     "certify",
+    "exhaustive",
     "fixed",
     "load_votes",
     "make_noise",

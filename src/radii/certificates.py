@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from radii.designs import Anytime, Fixed
+from radii.designs import Anytime, Exhaustive, Fixed
 from radii.errors import InputError, check_name, missing_extra
-from radii.evidence import BY_PILOT, ideal_bounds, radius_at_looks, settled
+from radii.evidence import BY_PILOT, EXACT, ideal_bounds, radius_at_looks, settled
 from radii.intervals import bounds, check_alpha, check_k
 from radii.noises import Noise
 from radii.norms import inner_radius
@@ -104,8 +104,9 @@ def certify(
     `radii.bounds`, by default "two-event", or after a pilot the one that it promises more from; `unit` and `images`
     refine l0 as in `radii.certified_radius`.
 
-    The looks of a sequential plan have settled labels, `alpha` and method, and those of `radii.TopK` settle `k`:
-    anything else is an error.
+    Votes on all outcomes of a noise are exact: `alpha` is 0 then, whatever is given, and "predicted" labels are those
+    of these very votes. The looks of a sequential plan have settled labels, `alpha` and method, and those of
+    `radii.TopK` settle `k`: anything else is an error.
 
     Guarantee: that of `Certificates`, for each image by itself. Images outside the chosen label's reach come back
     abstained with radius 0.
@@ -120,7 +121,9 @@ def certify(
     members = chosen.reshape(len(votes), -1)
     # every member of a set must keep its place at once: their errors add
     each = alpha / members.shape[1]
-    if votes.certified is None and not isinstance(votes.plan, Anytime):
+    if method == EXACT:
+        alpha = 0.0
+    elif votes.certified is None and not isinstance(votes.plan, Anytime):
         check_reach(votes.n, k, each, "label" if method == BY_PILOT else method, len(votes.classes))
     radius, lower, abstained = [], [], []
     for member in members.T:
@@ -187,11 +190,13 @@ def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.nd
                 "these votes carry no true labels: certify the predicted ones (labels='predicted')"
             )
         return votes.labels, labels
-    if not votes.plan.selection:
+    # exact votes leave no room for a lucky choice
+    exact = isinstance(votes.plan, Exhaustive)
+    if not votes.plan.selection and not exact:
         raise InputError(
             "no selection draws were taken, so that no label can be predicted: vote with selection > 0"
         )
-    order = np.argsort(-votes.selection, axis=1, kind="stable")
+    order = np.argsort(-(votes.counts if exact else votes.selection), axis=1, kind="stable")
     return (order[:, 0] if labels == "predicted" else order[:, :k]), labels
 
 

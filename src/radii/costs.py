@@ -9,7 +9,7 @@ import numpy as np
 from radii.designs import Fixed, Sequential
 from radii.designs.fixed import check_whole
 from radii.errors import InputError
-from radii.noises import Noise
+from radii.noises import Noise, full_name
 from radii.votes import Votes
 
 FEWEST_PILOTS = 2
@@ -117,7 +117,7 @@ def pilot_shares(votes: Votes, noise: Noise, shape: tuple[int, ...]) -> np.ndarr
     if votes.labels is None:
         raise InputError("a pilot must know the true labels, whose votes are counted; this one has none")
     if (votes.noise, votes.shape) != (noise, shape):
-        of = f"--noise {votes.noise.name} --sigma {votes.noise.sigma:g} --shape {','.join(map(str, votes.shape))}"
+        of = f"--noise {full_name(votes.noise)} --shape {','.join(map(str, votes.shape))}"
         raise InputError(
             f"the pilot was run under other noise, or on images of another shape: plan with {of}"
         )

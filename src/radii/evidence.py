@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from radii.designs import Anytime, Sequential, TopK, TwoStage
+from radii.designs import Anytime, Exhaustive, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
 from radii.intervals import METHODS, bounds
 from radii.lattice import distance
-from radii.noises import Noise
+from radii.noises import Independent, Noise
 from radii.norms import inner_radius
 from radii.radius import certified_radius
 from radii.votes import Votes
@@ -19,9 +19,17 @@ BY_PILOT = " or ".join(BY_PILOT_METHODS)
 """The method of two-stage plans: for each image the one from which its pilot promises the larger radius."""
 
 
+EXACT = "exact"
+"""The method of plans that leave nothing to chance."""
+
+
 def settled(votes: Votes, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
     """The method by which these votes are certified; refuses what a sequential plan has settled otherwise."""
     plan = votes.plan
+    if isinstance(plan, Exhaustive):
+        if method not in (None, EXACT):
+            raise InputError(f"votes of all outcomes are exact: method 'exact', not {method!r}")
+        return EXACT
     if isinstance(plan, Anytime):
         if method not in (None, "label"):
             raise InputError(f"a plan for any moment bounds the label alone: method 'label', not {method!r}")
@@ -58,6 +66,8 @@ def ideal_bounds(
         lower, rivals = np.where(n > 0, bound, 0.0), None
     elif isinstance(votes.plan, TopK):
         lower, rivals = votes.plan.bounds(votes.counts, label)
+    elif method == EXACT:
+        lower, rivals = exact_shares(votes, label, k)
     elif method == BY_PILOT:
         alone, both = (bounds_of_draws(votes, votes.counts, label, k, alpha, one) for one in BY_PILOT_METHODS)
         simple = pilot_prefers_label(votes, label, k, alpha)
@@ -67,6 +77,16 @@ def ideal_bounds(
     if votes.exact:
         lower, rivals = ideal(votes.noise, votes.shape, lower, rivals)
     return lower, np.arange(1, k + 1) / k * (1 - lower)[:, None] if rivals is None else rivals
+
+
+def exact_shares(votes: Votes, label: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities themselves, in the form of bounds; 1 is a float below it, as certificates ask for."""
+    counts, rows = votes.counts.copy(), np.arange(len(votes))
+    mine = counts[rows, label]
+    counts[rows, label] = 0
+    largest = np.sort(counts, axis=1)[:, ::-1][:, :k]
+    rivals = np.cumsum(largest[:, ::-1], axis=1) / votes.n
+    return np.minimum(mine / votes.n, np.nextafter(1, 0)), rivals
 
 
 def bounds_of_draws(
@@ -110,6 +130,7 @@ def ideal(
     noise: Noise, shape: tuple[int, ...], lower: np.ndarray, rivals: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Bounds under the ideal law of the noise, from bounds under lattice noise: it is near, and that is paid for."""
+    assert isinstance(noise, Independent)
     slack = distance(noise, math.prod(shape))
     return np.maximum(lower - slack, 0), None if rivals is None else np.minimum(rivals + slack, 1)
 

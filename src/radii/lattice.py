@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from radii.errors import InputError
-from radii.noises import Noise
+from radii.noises import Independent, Noise
 from radii.streams import Stream
 
 GREY_LEVELS = 255
@@ -22,7 +22,7 @@ RELATIVE = 2.0**-46
 """More than the relative error of any quantile computed here (tests/test_lattice.py compares with 60 digits)."""
 
 
-def draw_levels(noise: Noise, stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
+def draw_levels(noise: Independent, stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
     """Noise in grey levels, rounded to the lattice: float32 of `shape`, whole multiples of `1 / PARTS`."""
     noisy = np.empty(shape, dtype=np.float32)
     # one row at a time stays in the processor's cache, which is twice as fast
@@ -31,7 +31,7 @@ def draw_levels(noise: Noise, stream: Stream, shape: tuple[int, ...]) -> np.ndar
     return noisy
 
 
-def _levels(noise: Noise, number: np.ndarray) -> np.ndarray:
+def _levels(noise: Independent, number: np.ndarray) -> np.ndarray:
     """Noise in grey levels from random multiples of `2**-53` in [0, 1), which are overwritten."""
     number *= 2.0**BITS
     whole = np.floor(number)
@@ -45,14 +45,19 @@ def _levels(noise: Noise, number: np.ndarray) -> np.ndarray:
 
 
 def check_range(noise: Noise) -> None:
-    """Refuse noise so wide that an image plus noise does not fit the 24 bits of float32."""
+    """Refuse noise that is no independent law of each feature, or so wide that an image plus noise does not fit the 24
+    bits of float32."""
+    if not isinstance(noise, Independent):
+        raise InputError(
+            f"exact arithmetic is for noise that is added to each feature by itself, which {noise.name} is not"
+        )
     if GREY_LEVELS * PARTS + _farthest(noise) >= 2**24:
         raise InputError(
             f"sigma {noise.sigma:g} is too large for exact arithmetic: image plus noise must fit the 24 bits of float32"
         )
 
 
-def distance(noise: Noise, features: int) -> float:
+def distance(noise: Independent, features: int) -> float:
     """How far the law of the noise drawn on so many features can be from the rounded law of `noise` at most.
 
     In total variation: no set of noises has probabilities under the two that differ by more. Rounded up.
@@ -74,11 +79,11 @@ def levels_of(images: np.ndarray) -> np.ndarray:
     return levels
 
 
-def _steps(noise: Noise) -> float:
+def _steps(noise: Independent) -> float:
     """Steps of the lattice in one scale of the noise."""
     return noise.scale * GREY_LEVELS * PARTS
 
 
-def _farthest(noise: Noise) -> float:
+def _farthest(noise: Independent) -> float:
     """The largest number of steps that can be drawn."""
     return math.ceil(float(noise.tail_quantile(np.array([2.0 ** -(BITS + 1)]))[0]) * _steps(noise)) + 1

@@ -1,4 +1,4 @@
-"""Training methods, one function each: clean images and a way to draw noise in, a loss and noisy logits out.
+"""Training methods, one function each: clean images and a way to make noisy copies in, a loss and noisy logits out.
 
 What a method can be told are its keyword arguments; a recipe gives them as plain data.
 """
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from radii.errors import InputError, check_name
-from radii.noises import Noise, Source
+from radii.noises import Additive, Noise, Source
 
 Model = Callable[[Tensor], Tensor]
 
@@ -25,13 +25,14 @@ TEMPERATURE = 16
 
 @dataclass(frozen=True)
 class Draw:
-    """Fresh noise of a shape."""
+    """Fresh noise, and where it comes from."""
 
     noise: Noise
     source: Source
 
-    def __call__(self, shape: tuple[int, ...]) -> Tensor:
-        return self.noise.draw(self.source, shape)
+    def __call__(self, images: Tensor) -> Tensor:
+        """One noisy copy of each image."""
+        return self.noise.perturb(images, self.source)
 
 
 Loss = Callable[..., tuple[Tensor, Tensor]]
@@ -58,6 +59,10 @@ def stability(
     Stability training (Zheng et al. 2016; for smoothing Li, Chen, Wang & Carin 2019, section 4.2). Both go
     through the network as one batch.
     """
+    if draw.noise.seen(tuple(images.shape[1:])) != tuple(images.shape[1:]):
+        raise InputError(
+            f"stability asks about images without noise, but {draw.noise.name} changes their shape"
+        )
     logits = ask(model, torch.cat([images, noisy(images, draw, 1)]), 2)
     clean, moved = logits
     drift = -(clean.softmax(1) * moved.log_softmax(1)).sum(1).mean()
@@ -104,7 +109,9 @@ def smoothadv(
     prediction over `m` draws, within the l2 ball `epsilon` and [0, 1], the network in evaluation mode; the same
     draws are used for training. The warm-up of epsilon in the authors' code is left out.
     """
-    noise = draw((m * len(images), *images.shape[1:]))
+    if not isinstance(draw.noise, Additive):
+        raise InputError(f"smoothadv needs noise that is added to images, which {draw.noise.name} is not")
+    noise = draw.noise.draw(draw.source, (m * len(images), *images.shape[1:]))
     with evaluating(model):
         moved = attack(model, images, labels, noise, (m, steps, epsilon))
     logits = ask(model, copies(moved, m) + noise, m)
@@ -228,7 +235,7 @@ def copies(images: Tensor, m: int) -> Tensor:
 
 def noisy(images: Tensor, draw: Draw, m: int) -> Tensor:
     """m noisy copies of each image, `(m * batch, *shape)`."""
-    return copies(images, m) + draw((m * len(images), *images.shape[1:]))
+    return draw(copies(images, m))
 
 
 def ask(model: Model, inputs: Tensor, m: int) -> Tensor:

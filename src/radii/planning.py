@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from radii.certificates import reachable_radius
-from radii.designs import PLANS, Anytime, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.designs import PLANS, Anytime, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS, least_draws, most_failures
 from radii.errors import InputError, check_name
@@ -54,7 +54,7 @@ class Question:
         low, high = np.full(len(at), 1 / (self.k + 1)), np.full(len(at), np.nextafter(1, 0))
         if not (certain := self.reach(high) >= at).all():
             raise InputError(
-                f"{self.noise.name} noise of sigma {self.noise.sigma:g} certifies no {self.norm} radius of "
+                f"{self.noise.name} noise of {self.noise.level_words} certifies no {self.norm} radius of "
                 f"{at[~certain][0]:g}, however sure the label: ask for a smaller one"
             )
         for _ in range(60):
@@ -183,6 +183,8 @@ def choose(
     """
     check_name("sampling plan", name, PLANS)
     most = {"alpha": alpha, "n_max": n_max}
+    if name == "exhaustive":
+        return exhaustive(noise)
     if name == "fixed":
         return Fixed(n_max, selection)
     if name == "two-stage":
@@ -199,6 +201,13 @@ def choose(
     if len(questions) > 1:
         raise InputError(f"the plan top-k certifies radii in one norm; got {', '.join(radii)}")
     return sequential_top_k(questions[0], **most, selection=selection)  # type: ignore[arg-type]
+
+
+def exhaustive(noise: Noise) -> Exhaustive:
+    """The plan of noise whose noisy copies can all be listed: each of them once, and no error probability."""
+    if noise.outcomes is None:
+        raise InputError(f"the outcomes of {noise.name} noise cannot be listed: sample it, by another plan")
+    return Exhaustive(noise.outcomes)
 
 
 def anytime(*, alpha: float = 1e-3, n_max: int = 100_000, selection: int = 0) -> Anytime:

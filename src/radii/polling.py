@@ -18,7 +18,7 @@ from radii.data.base import DataSet
 from radii.devices import check_compiler
 from radii.errors import InputError
 from radii.lattice import GREY_LEVELS, draw_levels
-from radii.noises import Noise
+from radii.noises import Independent, Noise
 from radii.streams import Stream
 
 WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
@@ -154,7 +154,8 @@ def noisy_batches(
 
     The answers to one must be on the agenda before the next is asked for.
     """
-    free = deque(np.zeros((rows, *examples.shape), dtype=np.float32) for _ in range(WORKERS + 1))
+    shape = (rows, *law.noise.seen(examples.shape))
+    free = deque(np.zeros(shape, dtype=np.float32) for _ in range(WORKERS + 1))
     waiting: deque[tuple[Copies, np.ndarray, Future]] = deque()
     with ThreadPoolExecutor(WORKERS) as pool:
         while True:
@@ -177,28 +178,22 @@ def noisy_batches(
 def _fill(buffer: np.ndarray, examples: Examples, law: Law, copies: Copies) -> None:
     """Noisy copies into the first rows of the buffer."""
     noisy = buffer[: len(copies)]
-    images = examples.images[copies.rows] if law.exact else examples.clean(copies.rows)
-    np.add(images, _noise(examples, law, copies), out=noisy)
-    if law.exact:
-        np.divide(noisy, np.float32(GREY_LEVELS), out=noisy)
+    for purpose, mine in {"select": copies.selects, law.purpose: ~copies.selects}.items():
+        if mine.any():
+            noisy[mine] = _perturbed(examples, law, purpose, copies.rows[mine], copies.draws[mine])
 
 
-def _noise(examples: Examples, law: Law, copies: Copies) -> np.ndarray:
-    """The noise of each copy, `(copies, *shape)`, in grey levels on the lattice if it is exact."""
-
-    def drawn(purpose: str, mine: np.ndarray) -> np.ndarray:
-        pairs = examples.index[copies.rows[mine]].tolist(), copies.draws[mine].tolist()
-        stream, shape = Stream(law.seed, purpose).at(*pairs), (len(pairs[0]), *examples.shape)
-        return draw_levels(law.noise, stream, shape) if law.exact else law.noise.draw(stream, shape)
-
-    parts = {"select": copies.selects, law.purpose: ~copies.selects}
-    for purpose, mine in parts.items():
-        if mine.all():
-            return drawn(purpose, mine)
-    noise = np.empty((len(copies), *examples.shape), dtype=np.float32)
-    for purpose, mine in parts.items():
-        noise[mine] = drawn(purpose, mine)
-    return noise
+def _perturbed(examples: Examples, law: Law, purpose: str, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Noisy copies `(copies, *seen)` of the images in `rows`, by draws number `draws`."""
+    stream = Stream(law.seed, purpose).at(examples.index[rows].tolist(), draws.tolist())
+    if law.noise.outcomes is not None:
+        return law.noise.outcome(examples.clean(rows), draws)
+    if not law.exact:
+        return law.noise.perturb(examples.clean(rows), stream)
+    assert isinstance(law.noise, Independent)
+    levels = draw_levels(law.noise, stream, (len(rows), *examples.shape))
+    np.add(examples.images[rows], levels, out=levels)
+    return np.divide(levels, np.float32(GREY_LEVELS), out=levels)
 
 
 def _not_finite(image: int) -> InputError:

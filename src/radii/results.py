@@ -5,7 +5,7 @@ Every statement here counts *all* images: one that is wrong or abstained certifi
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -122,7 +122,7 @@ def tabulate(
 ) -> AccuracyTable:
     """Certified accuracy of named certificates at `radii`, or at round radii chosen from the data.
 
-    A row follows for each noise that comes with several sigmas: the best of them at each radius, as published
+    A row follows for each noise that comes with several levels: the best of them at each radius, as published
     tables have it. Then come the `published` rows of this norm and k, and their radii join those chosen here.
     """
     norm, unit, k = same_question(certificates.values())
@@ -168,19 +168,20 @@ def _numbered(table: AccuracyTable) -> dict[str, int]:
 def _best_sigmas(
     certificates: Mapping[str, Certificates], radii: Sequence[float]
 ) -> dict[str, tuple[np.ndarray, str, str, str]]:
-    """For each noise with several sigmas, the best certified accuracy at each radius, and a note that says so."""
+    """For each noise with several levels, the best certified accuracy at each radius, and a note that says so."""
     rows = {}
     for noise in dict.fromkeys(one.noise.name for one in certificates.values()):
         several = [one for one in certificates.values() if one.noise.name == noise]
-        sigmas = sorted({one.noise.sigma for one in several})
-        if len(sigmas) > 1:
+        levels = sorted({one.noise.level for one in several})
+        if len(levels) > 1:
+            name = several[0].noise.level_name
             shares = np.max([one.accuracy(radii) for one in several], axis=0)
-            listed = ", ".join(f"{sigma:g}" for sigma in sigmas)
+            listed = ", ".join(f"{level:g}" for level in levels)
             note = (
-                f"the best of σ = {listed} at each radius, chosen after looking at the results:"
+                f"the best of {name} = {listed} at each radius, chosen after looking at the results:"
                 " no one classifier has them all, and no certificate covers the choice"
             )
-            rows[f"{noise.capitalize()}, best σ"] = (shares, "best", noise, note)
+            rows[f"{noise.capitalize()}, best {name}"] = (shares, "best", noise, note)
     return rows
 
 
@@ -206,8 +207,8 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
         return _round_counts(last, most)
     steps = _LINF_STEPS if norm == "linf" else _STEPS
     reached = Fraction(last)
-    sigmas = [one.noise.sigma for one in several]
-    if max(sigmas) >= 3 * min(sigmas):
+    levels = [one.noise.level for one in several]
+    if max(levels) >= 3 * min(levels):
         return [0.0, *(float(step) for step in [step for step in steps if step <= reached][-most:])]
     step = next((step for step in steps if reached <= most * step), steps[-1])
     return [float(step * multiple) for multiple in range(reached // step + 1)]
@@ -260,7 +261,7 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
     """Draws an image: `1,000`, or where a plan stops early `up to 100,000 (1,021 copies on average)`."""
     several = list(certificates)
     most = _ends([one.n for one in several])
-    early = [math.ceil(one.passes) for one in several if one.plan != "fixed"]
+    early = [math.ceil(one.passes) for one in several if one.plan not in ("fixed", "exhaustive")]
     return f"up to {most} ({_ends(early)} copies on average)" if early else most
 
 
@@ -275,10 +276,10 @@ def guarantee(certificates: Certificates) -> str:
     top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
     label = "any of the certified labels" if certificates.labels == "set" else "the certified label"
     unit = unit_text(certificates.norm, certificates.unit)
+    odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise draws"
     return (
-        f"For each image, with probability at least {1 - certificates.alpha:.10g} over the noise draws, no"
-        f" perturbation whose {certificates.norm} norm is at most the radius (in {unit}) pushes {label}"
-        f" out of {top} of the smoothed classifier."
+        f"For each image{odds if certificates.alpha else ''}, no perturbation whose {certificates.norm} norm is at"
+        f" most the radius (in {unit}) pushes {label} out of {top} of the smoothed classifier."
     )
 
 
@@ -287,7 +288,7 @@ def identity(certificates: Certificates) -> dict[str, Any]:
     one = certificates
     return {
         "noise": one.noise.name,
-        "sigma": one.noise.sigma,
+        **asdict(one.noise),
         "scale": one.noise.scale,
         "norm": one.norm,
         "unit": one.unit,

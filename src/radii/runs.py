@@ -39,7 +39,9 @@ WEIGHTS, CONFIG, METRICS = "model.safetensors", "config.json", "metrics.csv"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train, on what, under which noise, and how; `sigma` in image units.
+    """What to train, on what, under which noise, and how.
+
+    `noise`: a name that `radii.make_noise` takes; `sigma`: in image units, 0.5 unless the noise says it or has none.
 
     `average`: decay of the moving average of the weights that is kept instead of the last ones; 0 for none.
     `compile`: let torch.compile fuse the layers, which takes a C++ compiler and half a minute at the start.
@@ -50,7 +52,7 @@ class Recipe:
     data: str
     model: str
     noise: str = "gaussian"
-    sigma: float = 0.5
+    sigma: float | None = None
     loss: str = "noise-augmentation"
     epochs: int = 10
     batch: int = 128
@@ -157,7 +159,7 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
     for name, value in expected.items():
         if header.get(name) != value:
             raise InputError(f"{folder}: {CONFIG} says {name} {value}, {WEIGHTS} says {header.get(name)}")
-    made_for = config.recipe.model, config.shape, len(config.classes)
+    made_for = config.recipe.model, config.recipe.law().seen(config.shape), len(config.classes)
     # nothing is allocated for a model whose weights are not there
     with torch.device("meta"):
         empty = make_model(*made_for).state_dict()

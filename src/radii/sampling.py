@@ -25,7 +25,7 @@ from radii.votes import ABSTAIN, PRECISIONS, Votes, check_plan
 from radii.voting import Progress, Voter, prepare_voter, watched_labels
 
 AUTO = "auto"
-CERTIFYING = ("sequential", "top-k", "two-stage", "fixed")
+CERTIFYING = ("sequential", "top-k", "two-stage", "fixed", "exhaustive")
 SELECTION = 100
 """Separate noisy copies that predict a label, unless another number is asked for."""
 
@@ -124,8 +124,9 @@ class Smoothed:
 
         Is each of `radii` certified? "sequential" asks the votes of the label alone, "top-k" those of its rivals
         too. Without radii: how large are they? "two-stage". `method="fixed"` polls every image `n_max` times, as
-        papers do; `radii` are then only to be read off. Labels are the true ones, if given, else what at most 100
-        separate copies predict. `images`, `index` and `seed` are those of `vote`; `unit` refines l0.
+        papers do, and "exhaustive", the only one for noise whose outcomes can be listed, takes them all; `radii` are
+        then only to be read off. Labels are the true ones, if given, else what at most 100 separate copies predict.
+        `images`, `index` and `seed` are those of `vote`; `unit` refines l0.
 
         Guarantee: that of `Certificates`, whichever the method, for one call: who asks again about images that
         failed needs a share of `alpha` for it.
@@ -133,7 +134,8 @@ class Smoothed:
         examples = examples_in(images, labels, index)
         Ball(norm, examples.shape, unit)
         predict = examples.labels is None
-        name = check_name("method", method or ("two-stage" if radii is None else "sequential"), CERTIFYING)
+        usual = "exhaustive" if self.noise.outcomes else "two-stage" if radii is None else "sequential"
+        name = check_name("method", method or usual, CERTIFYING)
         if name == "two-stage" and radii is not None:
             raise InputError("two-stage asks how large radii are: leave out radii, or choose another method")
         asked = {} if radii is None else {norm: tuple(radii)}
@@ -165,15 +167,19 @@ class Smoothed:
     ) -> np.ndarray:
         """Labels `(images,)` of the smoothed classifier, or `radii.ABSTAIN` where `n` draws leave them open.
 
+        Noise whose outcomes can be listed takes them all, whatever `n`; it abstains where two labels tie.
+
         Guarantee: for each image, with probability at least `1 - alpha` over the draws, the label is the one
         that is most probable under noise, or ABSTAIN (Cohen et al. 2019, Predict and Proposition 2).
         """
         check_alpha(alpha)
         examples = examples_in(images, None, index)
         voter = self.ready(examples.shape)
-        agenda = Agenda(AllAtOnce(0, 0, Fixed(n).n), len(examples), voter.classes, None)
+        agenda = Agenda(
+            AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n), len(examples), voter.classes, None
+        )
         voter.follow(agenda, examples, seed, "predict", progress)
-        return decide(agenda.counts, alpha)
+        return clear_winner(agenda.counts) if self.noise.outcomes else decide(agenda.counts, alpha)
 
     def ready(self, shape: tuple[int, ...]) -> Voter:
         """The model as it will be polled about images of `shape`: settings tried out, answers checked."""
@@ -221,6 +227,12 @@ def decide(counts: np.ndarray, alpha: float) -> np.ndarray:
         1, 2 * betainc(best, second + 1, 0.5)
     )  # P(Binomial(best + second, 1/2) >= best), twice
     return np.where(chance <= alpha, label, ABSTAIN)
+
+
+def clear_winner(counts: np.ndarray) -> np.ndarray:
+    """The most frequent class of each row of `counts` `(images, classes)`, or ABSTAIN where it is not alone."""
+    alone = (counts == counts.max(1, keepdims=True)).sum(1) == 1
+    return np.where(alone, counts.argmax(1), ABSTAIN)
 
 
 def examples_in(

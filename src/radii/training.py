@@ -106,7 +106,7 @@ class Loop:
         self.fast = has_bfloat16(device)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
-            model = make_model(recipe.model, data.shape, len(data.classes)).to(device)
+            model = make_model(recipe.model, recipe.law().seen(data.shape), len(data.classes)).to(device)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.compiled = self.compile() if recipe.compile else self.model
         self.optimizer = torch.optim.SGD(
@@ -203,8 +203,7 @@ class Loop:
         """Noisy training images, in batches as the training sees them."""
         order = torch.randperm(len(self.labels), generator=self.source.generator, device=self.labels.device)
         for rows in order.split(self.recipe.batch)[:STATISTICS]:
-            images = self.images(self.pixels[rows])
-            yield images + self.draw(tuple(images.shape))
+            yield self.draw(self.images(self.pixels[rows]))
 
     def images(self, pixels: Tensor) -> Tensor:
         """Images in [0, 1], moved and mirrored if the recipe says so."""

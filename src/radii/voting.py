@@ -20,7 +20,7 @@ from radii.noises import Noise
 from radii.polling import Examples, Law, poll, prepare
 from radii.stopping import stopping
 from radii.trial import fastest
-from radii.votes import Votes, software_versions
+from radii.votes import Votes, check_outcomes, software_versions
 
 Progress = Callable[[int, int], object]
 """Called as `progress(done, total)`: in noisy copies if their number is known before, else in images."""
@@ -71,6 +71,7 @@ class Voter:
 
     def check(self, examples: Examples, plan: Plan, k: int) -> None:
         """Refuse labels that are no classes of the model, and so few classes that the top `k` would be all of them."""
+        check_outcomes(plan, self.noise)
         examples.check_classes(self.classes)
         check_k(getattr(plan, "k", k), max(self.classes, 2))
 
@@ -100,7 +101,7 @@ class Voter:
         seconds: float | None = None,
     ) -> None:
         """Poll for one purpose to the end of the agenda, or until so many seconds are over."""
-        if self.exact:
+        if self.exact or self.noise.of_bytes:
             examples = replace(examples, images=levels_of(examples.images))
         done, end = 0, math.inf if seconds is None else time.monotonic() + seconds
 
@@ -130,16 +131,18 @@ def prepare_voter(
     Later changes of a module's weights do not show: it is copied.
     """
 
+    seen = noise.seen(shape)
+
     def ready(precision: str) -> Ask:
-        return prepare(model, precision, shape, fuse)
+        return prepare(model, precision, seen, fuse)
 
     with fitting_threads(model):
         if rows is None or precision == "auto":
-            precision, tried = fastest(model, ready, shape, precision, fuse)
+            precision, tried = fastest(model, ready, seen, precision, fuse)
             rows = rows or tried
         rows = max(rows, LEAST_ROWS)
         ask = WithinMemory(ready(precision))
-        classes = check_independent(ask, shape, rows, precision)
+        classes = check_independent(ask, seen, rows, precision)
     identity = digest(model), kind_of(model)
     return Voter(model, ask, noise, shape, classes, precision, rows, fuse, exact, *identity)
 

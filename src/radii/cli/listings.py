@@ -51,21 +51,23 @@ def noises(
     """
     import numpy as np
 
-    from radii.noises import NOISES
+    from radii.noises import NOISES, example, example_name
     from radii.radius import certified_radius
     from radii.results import radius_text
 
     sizes = parse_shape(shape)
-    kinds = [make(sigma) for make in NOISES.values()]
+    kinds = [example(kind, sigma) for kind in NOISES.values()]
     norms = [check_name("norm", which, NORMS) for which in norm]
     if not 0 < p < 1:
         raise InputError(f"p is a probability, above 0 and below 1; got {p:g}")
     table = Table("noise", "norm", f"radius at p = {p:g}", "tightness", "source", box=SIMPLE_HEAD)
     for noise in kinds:
-        for which in norms:
+        for which in [which for which in norms if which in noise.rules]:
             rule = noise.rules[which]
             radius = certified_radius(noise, which, np.array([p]), shape=sizes)[0]
-            table.add_row(noise.name, which, radius_text(radius, which), rule.tightness, rule.source)
+            table.add_row(
+                example_name(type(noise)), which, radius_text(radius, which), rule.tightness, rule.source
+            )
     console.print(table)
     pixel = f"; a pixel is {sizes[0]} of them" if len(sizes) == 3 and sizes[0] > 1 else ""
     say(f"sigma = {sigma:g}, shape = {sizes}; l0 counts features{pixel}.")

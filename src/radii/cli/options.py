@@ -17,6 +17,15 @@ DataDir = Annotated[
 Sigma = Annotated[
     float, typer.Option(help="Standard deviation of the noise on one feature; images lie in [0, 1].")
 ]
+OwnSigma = Annotated[
+    float | None,
+    typer.Option(
+        help="Standard deviation of the noise on one feature; images lie in [0, 1].  [default: 0.5]"
+    ),
+]
+NoiseName = Annotated[
+    str, typer.Option(metavar="NAME[:PARAMETER=NUMBER,...]", help="The noise; radii noises lists them.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result on one machine.")]
 Files = Annotated[list[Path], typer.Argument(metavar="VOTES", help="Files that radii vote wrote.")]
 Norms = Annotated[
@@ -71,15 +80,15 @@ def parse_radii(given: Sequence[str], norm: str | None) -> dict[str, tuple[float
 
 
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
-    """Votes by the shortest names that differ: the noise, with sigma, with the folder, with the whole path."""
+    """Votes by the shortest names that differ: the noise, with its level, with the folder, with the whole path."""
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a votes file is given twice")
     loaded = [load_votes(path) for path in paths]
     short = [one.noise.name.capitalize() for one in loaded]
-    sigma = [f"{name} {one.noise.sigma:g}" for name, one in zip(short, loaded, strict=True)]
-    inner = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(sigma, paths, strict=True)]
-    whole = [f"{name} {path.resolve()}" for name, path in zip(sigma, paths, strict=True)]
-    names = next(names for names in (short, sigma, inner, whole) if len(set(names)) == len(names))
+    level = [f"{name} {one.noise.level:g}" for name, one in zip(short, loaded, strict=True)]
+    inner = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(level, paths, strict=True)]
+    whole = [f"{name} {path.resolve()}" for name, path in zip(level, paths, strict=True)]
+    names = next(names for names in (short, level, inner, whole) if len(set(names)) == len(names))
     return dict(zip(names, loaded, strict=True))
 
 

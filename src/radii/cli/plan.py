@@ -9,7 +9,7 @@ from rich.table import Table
 
 from radii.cli import costs
 from radii.cli.listings import parse_shape
-from radii.cli.options import Alpha, Radii, Sigma, Unit, parse_radii
+from radii.cli.options import Alpha, NoiseName, OwnSigma, Radii, Unit, parse_radii
 from radii.console import console, say
 from radii.designs import Sequential, fixed_boundaries
 from radii.errors import InputError
@@ -27,8 +27,8 @@ def plan(
             "--p", metavar="P", help="Probability of the label under noise; may be given several times."
         ),
     ] = [0.6, 0.9, 0.99, 0.999],  # noqa: B006
-    noise: Annotated[str, typer.Option(help="laplace, gaussian or uniform.")] = "gaussian",
-    sigma: Sigma = 0.5,
+    noise: NoiseName = "gaussian",
+    sigma: OwnSigma = None,
     norm: Annotated[str, typer.Option(help="l0, l1, l2 or linf.")] = "l2",
     k: Annotated[int, typer.Option(help="Certify the top K.")] = 1,
     alpha: Alpha = 1e-3,
@@ -98,5 +98,5 @@ def assumptions(question: Question, plan: Sequential) -> str:
     reach = radius_text(question.farthest(plan.n_max, plan.alpha), norm)
     return (
         f"{norm} radii within which {top} is certain, in {unit_text(norm, question.unit)}, under {noise.name} noise, "
-        f"sigma {noise.sigma:g}, alpha {plan.alpha:g}.\nThe largest that {plan.n_max} copies can certify: {reach}"
+        f"{noise.level_words}, alpha {plan.alpha:g}.\nThe largest that {plan.n_max} copies can certify: {reach}"
     )

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from radii.designs import PLANS, Anytime, Fixed, Plan, TopK
+from radii.designs import PLANS, Anytime, Exhaustive, Fixed, Plan, TopK
 from radii.errors import InputError, check_name
 from radii.noises import Noise
-from radii.norms import NORMS, unit_of
+from radii.norms import unit_of
 
 
 def choose_plan(
@@ -20,12 +20,13 @@ def choose_plan(
     """The plan that these options mean; options that it has no use for are refused."""
     from radii.planning import choose
 
-    name = check_name("sampling plan", name or ("sequential" if radii else "fixed"), PLANS)
+    usual = "exhaustive" if noise.outcomes else "sequential" if radii else "fixed"
+    name = check_name("sampling plan", name or usual, PLANS)
     for option, given, fits in (
         ("n", n is not None, name == "fixed"),
-        ("n-max", n_max is not None, name != "fixed"),
+        ("n-max", n_max is not None, name not in ("fixed", "exhaustive")),
         ("radii", bool(radii), name in ("sequential", "top-k")),
-        ("selection", selection is not None, name != "two-stage"),
+        ("selection", selection is not None, name not in ("two-stage", "exhaustive")),
     ):
         if given and not fits:
             raise InputError(
@@ -43,6 +44,8 @@ def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shap
     from radii.certificates import check_reach, reachable_radius
     from radii.results import radius_text
 
+    if isinstance(plan, Exhaustive):
+        return f"All {plan.n} noisy copies of each image: exact, no error probability"
     method, last = "label", alpha
     if isinstance(plan, Fixed | TopK):
         method = "two-event"
@@ -53,6 +56,8 @@ def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shap
     n = plan.n if isinstance(plan, Fixed) else plan.n_max
     check_reach(n, k, last, method, classes)
     known: dict[str, Any] = {"k": k, "alpha": last, "method": method, "classes": classes, "shape": shape}
-    reach = {norm: reachable_radius(noise, norm, n, unit=unit_of(norm, "pixel"), **known) for norm in NORMS}
+    reach = {
+        norm: reachable_radius(noise, norm, n, unit=unit_of(norm, "pixel"), **known) for norm in noise.rules
+    }
     farthest = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
     return f"The largest radii that {n} draws can certify at alpha {alpha:g}: {farthest}"

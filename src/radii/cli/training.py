@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from radii.cli.options import DataDir, Sigma, parse_options
+from radii.cli.options import DataDir, OwnSigma, Sigma, parse_options
 from radii.console import accuracy_table, console, progress, say
 from radii.norms import NORMS
 
@@ -49,14 +49,13 @@ def train(
         str | None, typer.Option(help="Data set; radii data lists them.  [default: mnist5k]")
     ] = None,
     noise: Annotated[
-        str | None, typer.Option(help="laplace, gaussian or uniform.  [default: laplace]")
-    ] = None,
-    sigma: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Standard deviation of the noise on one feature; images lie in [0, 1].  [default: 0.5]"
+            metavar="NAME[:PARAMETER=NUMBER,...]",
+            help="The noise; radii noises lists them.  [default: laplace]",
         ),
     ] = None,
+    sigma: OwnSigma = None,
     model: Annotated[
         str | None, typer.Option(help="small-cnn, or wrn-D-W: wide ResNet of depth D = 6 n + 4, width W.")
     ] = None,
@@ -88,7 +87,7 @@ def train(
     ] = None,
     data_dir: DataDir = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder.  [default: runs/DATA-NOISE-SIGMA, or RECIPE-NOISE-SIGMA]")
+        Path | None, typer.Option(help="Run folder.  [default: runs/DATA-NOISE-LEVEL, or RECIPE-NOISE-LEVEL]")
     ] = None,
 ) -> None:
     """Train a classifier under noise.
@@ -123,7 +122,8 @@ def train(
     else:
         chosen = read_recipe(recipe, data=data, **changes)
     name = chosen.data if recipe is None else Path(recipe).stem
-    folder = out or Path("runs") / f"{name}-{chosen.noise}-{chosen.sigma:g}"
+    law = chosen.law()
+    folder = out or Path("runs") / f"{name}-{law.name}-{law.level:g}"
     images = load_data(chosen.data, "train", data_dir)
     if not is_first():
         fit(chosen, images, folder)
@@ -131,6 +131,6 @@ def train(
     with progress(f"train {chosen.model}") as move:
         fit(chosen, images, folder, progress=move)
     say(
-        f"Trained {chosen.model} under {chosen.noise} noise, sigma {chosen.sigma:g}: {folder}\n"
+        f"Trained {chosen.model} under {law.name} noise, {law.level_words}: {folder}\n"
         f"Next: radii vote {folder}"
     )

@@ -27,7 +27,8 @@ def vote(
     plan: Annotated[
         str | None,
         typer.Option(
-            help="fixed, sequential, top-k, two-stage or anytime.  [default: sequential with radii, else fixed]"
+            help="fixed, sequential, top-k, two-stage or anytime; exhaustive for splitting noise.  "
+            "[default: sequential with radii, else fixed]"
         ),
     ] = None,
     n_max: Annotated[

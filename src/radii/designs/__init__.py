@@ -5,6 +5,7 @@ Plans know counts and probabilities alone; `radii.planning` makes them for radii
 
 from radii.designs.anytime import Anytime
 from radii.designs.boundaries import Boundaries, Operating, fixed_boundaries
+from radii.designs.exhaustive import Exhaustive
 from radii.designs.fixed import Fixed, fixed
 from radii.designs.sequential import Sequential
 from radii.designs.top_k import TopK
@@ -13,13 +14,21 @@ from radii.designs.two_stage import TwoStage
 Plan = Fixed | Sequential | TopK | TwoStage | Anytime
 """Plans by which models are polled."""
 
-PLANS = {"fixed": Fixed, "sequential": Sequential, "top-k": TopK, "two-stage": TwoStage, "anytime": Anytime}
+PLANS: dict[str, type[Plan]] = {
+    "exhaustive": Exhaustive,
+    "fixed": Fixed,
+    "sequential": Sequential,
+    "top-k": TopK,
+    "two-stage": TwoStage,
+    "anytime": Anytime,
+}
 """Their names in files."""
 
 __all__ = [
     "PLANS",
     "Anytime",
     "Boundaries",
+    "Exhaustive",
     "Fixed",
     "Operating",
     "Plan",

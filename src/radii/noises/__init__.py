@@ -1,17 +1,30 @@
-"""The noises, one a file: parameters, how to draw it, and its rules (noise, norm) -> trade-off functions."""
+"""The noises, one a file: parameters, how to make noisy copies, and its rules (noise, norm) -> trade-off functions."""
 
-from radii.errors import check_name
-from radii.noises.base import Noise, Rule, Source
+from radii.noises.ablation import Ablation
+from radii.noises.base import Additive, Independent, Noise, Rule, Source
+from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
 from radii.noises.laplace import Laplace
+from radii.noises.naming import NOISES, example, example_name, full_name, make_noise
+from radii.noises.splitting import IndependentSplitting, Splitting
 from radii.noises.uniform import Uniform
 
-NOISES: dict[str, type[Noise]] = {noise.name: noise for noise in (Laplace, Gaussian, Uniform)}
-
-
-def make_noise(name: str, sigma: float) -> Noise:
-    """The noise called `name` with standard deviation `sigma`, for example `make_noise("laplace", 0.5)`."""
-    return NOISES[check_name("noise", name, NOISES)](sigma)
-
-
-__all__ = ["NOISES", "Gaussian", "Laplace", "Noise", "Rule", "Source", "Uniform", "make_noise"]
+__all__ = [
+    "NOISES",
+    "Ablation",
+    "Additive",
+    "Flips",
+    "Gaussian",
+    "Independent",
+    "IndependentSplitting",
+    "Laplace",
+    "Noise",
+    "Rule",
+    "Source",
+    "Splitting",
+    "Uniform",
+    "example",
+    "example_name",
+    "full_name",
+    "make_noise",
+]

@@ -7,28 +7,28 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from radii.noises.base import Noise, Rule, Source
+from radii.noises.base import Independent, Rule, Source
 from radii.norms import Ball, largest_sums
 from radii.tradeoffs import Map, Translation
 
 
-def translation(noise: Noise, distance: Map, start: float) -> Translation:
+def translation(noise: Independent, distance: Map, start: float) -> Translation:
     """The likelihood ratio of a moved normal law depends on the l2 distance alone, here `distance(r)`."""
     return Translation(ndtri, ndtr, lambda r: distance(r) / noise.sigma, start)
 
 
-def l2(noise: Noise, ball: Ball) -> Translation:
+def l2(noise: Independent, ball: Ball) -> Translation:
     """The farthest move within l2 or l1 radius r has l2 distance r."""
     return translation(noise, lambda r: r, noise.sigma)
 
 
-def linf(noise: Noise, ball: Ball) -> Translation:
+def linf(noise: Independent, ball: Ball) -> Translation:
     """The farthest move within linf radius r is r on every feature."""
     root = math.sqrt(ball.features)
     return translation(noise, lambda r: r * root, noise.sigma / root)
 
 
-def l0(noise: Noise, ball: Ball) -> Translation:
+def l0(noise: Independent, ball: Ball) -> Translation:
     """The farthest move within s units takes them across the whole range: 1, or the image's own box."""
     if ball.images is None:
         return translation(noise, lambda s: np.sqrt(s * ball.unit_features), 1)
@@ -37,7 +37,7 @@ def l0(noise: Noise, ball: Ball) -> Translation:
 
 
 @dataclass(frozen=True)
-class Gaussian(Noise):
+class Gaussian(Independent):
     """Normal noise on every feature."""
 
     name: ClassVar[str] = "gaussian"
@@ -48,10 +48,6 @@ class Gaussian(Noise):
         "l2": Rule(l2, "exact", "Cohen, Rosenfeld & Kolter 2019, Theorem 1"),
         "linf": Rule(linf, "exact", "as l2, with r sqrt(d)"),
     }
-
-    @property
-    def scale(self) -> float:
-        return self.sigma
 
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
         return source.normal(shape) * self.scale

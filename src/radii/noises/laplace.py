@@ -8,7 +8,7 @@ import numpy as np
 
 from radii import dimension_free
 from radii.composed import ComposedShift, ComposedUnits
-from radii.noises.base import Noise, Rule, Source
+from radii.noises.base import Independent, Rule, Source
 from radii.norms import Ball
 from radii.tradeoffs import Map, Tightest, TradeOffs, Translation
 
@@ -28,17 +28,17 @@ def cdf(z: np.ndarray) -> np.ndarray:
     return np.where(z < 0, tail, 1 - tail)
 
 
-def one_feature(noise: Noise, distance: Map, start: float) -> Translation:
+def one_feature(noise: Independent, distance: Map, start: float) -> Translation:
     """A move by `distance(r)` on a single feature."""
     return Translation(quantile, cdf, lambda r: distance(r) / noise.scale, start)
 
 
-def l1(noise: Noise, ball: Ball) -> Translation:
+def l1(noise: Independent, ball: Ball) -> Translation:
     """The worst move within l1 radius r is r on one feature."""
     return one_feature(noise, lambda r: r, noise.scale)
 
 
-def l2(noise: Noise, ball: Ball) -> TradeOffs:
+def l2(noise: Independent, ball: Ball) -> TradeOffs:
     """The dimension-free bound, or that of the l1 ball of radius `r sqrt(d)`, which can be better for few features."""
     free = Translation(dimension_free.quantile, dimension_free.cdf, lambda r: r / noise.scale, noise.scale)
     if ball.features > FEW:
@@ -47,18 +47,18 @@ def l2(noise: Noise, ball: Ball) -> TradeOffs:
     return Tightest((free, one_feature(noise, lambda r: r * root, noise.scale)), noise.scale)
 
 
-def linf(noise: Noise, ball: Ball) -> TradeOffs:
+def linf(noise: Independent, ball: Ball) -> TradeOffs:
     """The worst move within linf radius r is r on every feature."""
     return ComposedShift(ball.features, noise.scale)
 
 
-def l0(noise: Noise, ball: Ball) -> TradeOffs:
+def l0(noise: Independent, ball: Ball) -> TradeOffs:
     """The worst move within s units takes them across the whole range: 1, or the image's own box."""
     return ComposedUnits(ball.unit_features, noise.scale, None if ball.images is None else ball.unit_moves())
 
 
 @dataclass(frozen=True)
-class Laplace(Noise):
+class Laplace(Independent):
     """Noise with density `exp(-|x| / b) / 2b` on every feature, `b = sigma / sqrt(2)`."""
 
     name: ClassVar[str] = "laplace"

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from radii.noises.base import Noise, Rule, Source
+from radii.noises.base import Independent, Rule, Source
 from radii.norms import Ball, largest_sums
 from radii.tradeoffs import Map, TotalVariation
 
@@ -21,18 +21,18 @@ def log_left(share: np.ndarray) -> np.ndarray:
     return np.log1p(-np.minimum(share, 1 - 1e-300), where=share < 1, out=np.full(np.shape(share), -np.inf))
 
 
-def l1(noise: Noise, ball: Ball) -> TotalVariation:
+def l1(noise: Independent, ball: Ball) -> TotalVariation:
     """The worst move within l1 radius r is r on one feature."""
     return moved_cube(lambda r: log_left(r / (2 * noise.scale)), noise.scale)
 
 
-def linf(noise: Noise, ball: Ball) -> TotalVariation:
+def linf(noise: Independent, ball: Ball) -> TotalVariation:
     """The worst move within linf radius r is r on every feature."""
     d = ball.features
     return moved_cube(lambda r: d * log_left(r / (2 * noise.scale)), noise.scale / d)
 
 
-def l2(noise: Noise, ball: Ball) -> TotalVariation:
+def l2(noise: Independent, ball: Ball) -> TotalVariation:
     """The worst move within l2 radius r: equal on all features, or all but one (docs/math/rules.md)."""
     d = ball.features
     return moved_cube(lambda r: log_overlap_l2(r / (2 * noise.scale), d), noise.scale / math.sqrt(d))
@@ -55,7 +55,7 @@ def log_overlap_l2(u: np.ndarray, d: int) -> np.ndarray:
     return least
 
 
-def l0(noise: Noise, ball: Ball) -> TotalVariation:
+def l0(noise: Independent, ball: Ball) -> TotalVariation:
     """The worst move within s units takes them across the whole range: 1, or the image's own box."""
     width = 2 * noise.scale
     if ball.images is None:
@@ -66,7 +66,7 @@ def l0(noise: Noise, ball: Ball) -> TotalVariation:
 
 
 @dataclass(frozen=True)
-class Uniform(Noise):
+class Uniform(Independent):
     """Noise uniform on `[-a, a]` for every feature, `a = sigma * sqrt(3)`."""
 
     name: ClassVar[str] = "uniform"

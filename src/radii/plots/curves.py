@@ -53,7 +53,7 @@ def accuracy_by_k(
     """
     ranked = sorted(certificates, key=lambda one: one.k)
     noise, norm = _one_noise(ranked), ranked[0].norm
-    what = _short(name) if name else f"{noise.name.capitalize()} noise, σ = {noise.sigma:g}"
+    what = _short(name) if name else f"{noise.name.capitalize()} noise, {noise.level_text}"
     title = f"Certified top-k accuracy, {NORM_NAMES[norm]}, {what}"
     unit, colours = ranked[0].unit, shades(noise_colour(noise.name), len(ranked))
     shade = dict(zip((one.k for one in ranked), colours, strict=True))

@@ -65,10 +65,10 @@ def _mix(colour: str, other: str, share: float) -> str:
 
 
 def run_colours(certificates: Iterable[Certificates]) -> list[str]:
-    """A colour for each: that of its noise, in shades by sigma where a noise comes more than once."""
+    """A colour for each: that of its noise, in shades by level where a noise comes more than once."""
     several = list(certificates)
     family: dict[str, list[int]] = {}
-    for place in sorted(range(len(several)), key=lambda place: several[place].noise.sigma):
+    for place in sorted(range(len(several)), key=lambda place: several[place].noise.level):
         family.setdefault(several[place].noise.name, []).append(place)
     colours = [""] * len(several)
     for name, places in family.items():
@@ -121,11 +121,19 @@ def caption_text(certificates: Iterable[Certificates]) -> str:
     facts = [
         f"n = {draws_text(several)} draws an image",
         f"α = {_spread((one.alpha for one in several), '{:g}'.format)}",
-        f"σ = {_spread((one.noise.sigma for one in several), '{:g}'.format)}",
+        *_levels(several),
         f"{_spread((len(one) for one in several), '{:,}'.format)} images",
         " / ".join(dict.fromkeys(one.data for one in several)),
     ]
     return " · ".join(fact for fact in facts if fact)
+
+
+def _levels(certificates: Iterable[Certificates]) -> list[str]:
+    """The levels of the noises, by what they are called."""
+    named: dict[str, list[float]] = {}
+    for one in certificates:
+        named.setdefault(one.noise.level_name, []).append(one.noise.level)
+    return [f"{name} = {_spread(values, '{:g}'.format)}" for name, values in named.items()]
 
 
 def _spread(values: Iterable[Any], text: Callable[[Any], str]) -> str:

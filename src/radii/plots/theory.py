@@ -31,16 +31,17 @@ def radius_by_probability(
     alpha: float | None = None,
     points: int = 121,
 ) -> Figure:
-    """Certified top-1 radius of each noise, all of one sigma, by the lower bound on the label's probability.
+    """Certified top-1 radius of each noise, all of one level, by the lower bound on the label's probability.
 
     The axis is stretched towards 1 (log odds). With `n` and `alpha`, a line marks the largest bound that so
     many draws can give, `alpha ** (1 / n)`: what lies beyond it needs more draws.
     """
-    sigmas = {noise.sigma for noise in noises}
-    if len(sigmas) != 1:
-        raise InputError(f"noises are compared at one sigma; got {sorted(sigmas)}")
-    title = f"Certified {NORM_NAMES[norm]} radius by noise, σ = {noises[0].sigma:g}"
-    caption = _caption(sigmas.pop(), norm, check_shape(shape), n, alpha)
+    levels = {noise.level_text for noise in noises}
+    if len(levels) != 1:
+        raise InputError(f"noises are compared at one sigma; got {', '.join(sorted(levels))}")
+    level = levels.pop()
+    title = f"Certified {NORM_NAMES[norm]} radius by noise, {level}"
+    caption = _caption(level, norm, check_shape(shape), n, alpha)
     figure, axes = frame(title, radius_label(norm, unit), _PROBABILITY, caption)
     lower = 1 / (1 + np.exp(-np.linspace(0, math.log(9999), points)))
     curves = [_curve(noise, norm, lower, check_shape(shape), unit) for noise in noises]
@@ -95,9 +96,9 @@ def _mark_reach(axes: Axes, n: int, alpha: float) -> None:
     )
 
 
-def _caption(sigma: float, norm: str, shape: tuple[int, ...], n: int | None, alpha: float | None) -> str:
+def _caption(level: str, norm: str, shape: tuple[int, ...], n: int | None, alpha: float | None) -> str:
     """The setting: noise level, input, and the draws where they are named."""
     draws = [f"n = {n:,} draws an image", f"α = {alpha:g}"] if n and alpha else []
     size = " × ".join(map(str, shape))
-    setting = [f"σ = {sigma:g}", f"inputs {size} in [0, 1]", "k = 1, from the label's bound alone"]
+    setting = [level, f"inputs {size} in [0, 1]", "k = 1, from the label's bound alone"]
     return " · ".join([*draws, *setting, "theory, no test images"])

@@ -177,8 +177,7 @@ def laws(runs: Sequence[Run]) -> list[dict[str, str]]:
         {
             "name": run.name,
             "law": (type(run.noise).__doc__ or run.noise.name).strip().splitlines()[0],
-            "sigma": f"{run.noise.sigma:g}",
-            "scale": f"{run.noise.scale:.4g}",
+            "parameters": f"{run.noise.level_text}, scale {run.noise.scale:.4g}",
         }
         for run in runs
     ]

@@ -75,11 +75,11 @@ def rank_pictures(
 
 
 def equal_noises(runs: Sequence[Run], norm: str) -> list[Noise]:
-    """One noise of each kind that has a rule for `norm`, all at the sigma that most runs use."""
-    counts = Counter(run.noise.sigma for run in runs)
-    sigma = max(counts, key=lambda sigma: (counts[sigma], sigma))
-    kinds = dict.fromkeys(type(run.noise) for run in runs if norm in run.noise.rules)
-    return [kind(sigma) for kind in kinds]
+    """One noise of each kind that has a rule for `norm`, all at the level that most runs use."""
+    counts = Counter((run.noise.level_name, run.noise.level) for run in runs if norm in run.noise.rules)
+    name, level = max(counts, key=lambda one: (counts[one], one))
+    fitting = (run.noise for run in runs if norm in run.noise.rules and run.noise.level_name == name)
+    return list(dict.fromkeys(noise.at_level(level) for noise in fitting))
 
 
 def keep_strips(runs: Sequence[Run], norms: Sequence[str], examples: Examples, folder: Path) -> list[str]:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.designs import Anytime, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
-from radii.noises import Noise
+from radii.noises import Independent, Noise
 
 if TYPE_CHECKING:
     from radii.votes.base import Votes
@@ -21,7 +21,10 @@ def check_identity(votes: "Votes") -> None:
             f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {votes.noise!r}"
         )
     check_plan(votes.plan)
+    check_outcomes(votes.plan, votes.noise)
     check_name("precision", votes.precision, PRECISIONS)
+    if votes.exact and not isinstance(votes.noise, Independent):
+        raise InputError(f"there is no exact arithmetic of {votes.noise.name} noise")
     if not isinstance(votes.plan, Fixed):
         if votes.draws:
             raise InputError(
@@ -35,6 +38,15 @@ def check_plan(plan: object) -> None:
     """Refuse what no model can be polled by."""
     if not isinstance(plan, Plan):
         raise InputError(f"plan must be a sampling plan, for example radii.fixed(1000); got {plan!r}")
+
+
+def check_outcomes(plan: Plan, noise: Noise) -> None:
+    """Refuse to sample noise whose outcomes are listed, and to list those of other noise."""
+    if (plan.n if isinstance(plan, Exhaustive) else None) != noise.outcomes:
+        way = (
+            "sampled" if noise.outcomes is None else f"listed, all {noise.outcomes}: radii.exhaustive(noise)"
+        )
+        raise InputError(f"outcomes of {noise.name} noise are {way}; got the plan {plan}")
 
 
 def check_images(votes: "Votes") -> None:

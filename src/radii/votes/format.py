@@ -11,7 +11,7 @@ import numpy as np
 
 from radii.designs import PLANS, Plan
 from radii.errors import InputError, check_name
-from radii.noises import make_noise
+from radii.noises import NOISES, Noise
 from radii.parquet import Columns, Lists
 from radii.plain import check_fields
 
@@ -39,14 +39,13 @@ LAW = {
     "devices": list[str],
 }
 HEADER = LAW | {"draws": list[list[int]]}
-NOISE = {"name": str, "sigma": float}
 """The fields of a header and the kinds of their values."""
 COLUMNS = {"index", "label", "counts", "counts_class", "selection", "selection_class", "certified"}
 
 
 def plan_name(plan: Plan) -> str:
     """The name of a plan in files."""
-    return next(name for name, kind in PLANS.items() if isinstance(plan, kind))
+    return next(name for name, kind in PLANS.items() if type(plan) is kind)
 
 
 def format_of(votes: "Votes") -> int:
@@ -70,7 +69,7 @@ def header_of(votes: "Votes") -> dict[str, Any]:
 def law_of(votes: Any) -> dict[str, Any]:
     """The law of votes, or of what has the same attributes, as plain values: all but which images and draws."""
     law = {
-        "noise": {"name": votes.noise.name, "sigma": votes.noise.sigma},
+        "noise": {"name": votes.noise.name, **asdict(votes.noise)},
         "plan": {"name": plan_name(votes.plan), **asdict(votes.plan)},
         **{name: getattr(votes, name) for name in PLAIN},
     }
@@ -85,14 +84,20 @@ def plan_of(document: dict[str, Any]) -> Plan:
     return kind(**given)
 
 
+def noise_of(document: dict[str, Any]) -> Noise:
+    """The noise that `law_of` wrote."""
+    given = dict(document)
+    kind = NOISES[check_name("noise", given.pop("name", None), NOISES)]
+    check_fields(given, {one.name: one.type for one in fields(kind)})
+    return kind(**given)
+
+
 def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
     """What a file of `size` bytes says of votes, by the names of their fields."""
     check_fields(header, HEADER, optional=("devices",))
     if unknown := columns.keys() - COLUMNS:
         raise InputError(f"there are columns that votes do not have: {', '.join(sorted(unknown))}")
     columns, header = dict(columns), dict(header)
-    noise = header.pop("noise")
-    check_fields(noise, NOISE)
     header["classes"] = tuple(header["classes"])
     header["devices"] = tuple(header.get("devices", ()))
     for name in ("counts", "selection"):
@@ -102,7 +107,7 @@ def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, 
             raise InputError(f"{name} must be one number an image")
     return {
         "labels": columns.pop("label"),
-        "noise": make_noise(noise["name"], noise["sigma"]),
+        "noise": noise_of(header.pop("noise")),
         "plan": plan_of(header.pop("plan")),
         **columns,
         **header,
