@@ -281,7 +281,7 @@ def test_certify_is_vote_and_certify(method, labels):
 @pytest.mark.parametrize(
     "how,words",
     [
-        ({"unit": "pixel"}, "unit and images refine l0 only"),
+        ({"unit": "pixel"}, "unit refines l0 only"),
         ({"norm": "l9"}, "unknown norm"),
         ({"k": 3}, "k must be smaller than the number of classes, 3; got 3"),
         ({"k": 3, "method": "top-k"}, "k must be smaller than the number of classes, 3; got 3"),

@@ -42,7 +42,7 @@ FLOORS = {
         "events",
         "named",
     ],
-    2: ["lattice", "votes", "radius", "losses"],
+    2: ["lattice", "votes", "radius", "losses", "falsifier"],
     3: [
         "evidence",
         "certificates",

@@ -25,8 +25,8 @@ class Ball:
 
     l1, l2 and linf are measured in image units (images lie in [0, 1]). l0 counts changed units: single
     features, or pixels (all channels of one position; the first axis of `shape` is the channel axis). With
-    `images`, `(n, *shape)` in [0, 1], each l0 ball is cut by the box of its own image: feature `x` moves by at
-    most `max(x, 1 - x)` instead of 1.
+    `images`, `(n, *shape)` in [0, 1], each ball of l0 or l1 is cut by the box of its own image: feature `x` moves by
+    at most `max(x, 1 - x)`.
     """
 
     norm: str
@@ -38,8 +38,10 @@ class Ball:
         check_name("norm", self.norm, NORMS)
         check_name("unit", self.unit, UNITS)
         object.__setattr__(self, "shape", check_shape(self.shape))
-        if self.norm != "l0" and (self.unit != "feature" or self.images is not None):
-            raise InputError(f"unit and images refine l0 only; for {self.norm} leave them out")
+        if self.norm != "l0" and self.unit != "feature":
+            raise InputError(f"unit refines l0 only; for {self.norm} leave it out")
+        if self.norm not in ("l0", "l1") and self.images is not None:
+            raise InputError(f"images cut the balls of l0 and l1 only; for {self.norm} leave them out")
         if self.unit == "pixel" and len(self.shape) != 3:
             raise InputError(f"unit 'pixel' needs a shape (channels, height, width); got {self.shape}")
         if self.images is not None:
@@ -61,7 +63,7 @@ class Ball:
         return self.features // self.unit_features
 
     def unit_moves(self) -> np.ndarray:
-        """Farthest move of every feature within the box, `(n, units, unit_features)`, needs `images`."""
+        """Farthest move of every feature within the box of its image, `(n, units, unit_features)`."""
         assert self.images is not None
         farthest = np.maximum(self.images, 1 - self.images).reshape(len(self.images), -1)
         if self.unit == "feature":
@@ -120,5 +122,30 @@ def largest_sums(costs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     def look_up(s: np.ndarray) -> np.ndarray:
         s = np.asarray(s).astype(np.int64)
         return np.take_along_axis(sums, s.reshape(len(sums), -1), axis=1).reshape(s.shape)
+
+    return look_up
+
+
+def farthest_sums(
+    moves: np.ndarray, cost: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The cost of the l1 length `r`, spent on the farthest `moves`, `(images, features)`, of each image in turn.
+
+    The largest sum of a convex `cost`, 0 at 0, over all moves of that length within the box (docs/math/rules.md), and
+    infinite beyond the longest. As a function of `r`, `(images, ...)`.
+    """
+    falling = np.sort(moves, axis=1)[:, ::-1]
+    start = np.zeros((len(moves), 1))
+    ends = np.concatenate([start, np.cumsum(falling, axis=1)], axis=1)
+    costs = np.concatenate([start, np.cumsum(cost(falling), axis=1)], axis=1)
+
+    def look_up(r: np.ndarray) -> np.ndarray:
+        flat = np.broadcast_to(r, (len(moves), *np.shape(r)[1:])).reshape(len(moves), -1)
+        full = np.array(
+            [np.searchsorted(end, one, side="right") - 1 for end, one in zip(ends, flat, strict=True)]
+        )
+        left = flat - np.take_along_axis(ends, full, axis=1)
+        spent = np.take_along_axis(costs, full, axis=1) + cost(left)
+        return np.where((full == moves.shape[1]) & (left > 0), np.inf, spent).reshape(np.shape(r))
 
     return look_up

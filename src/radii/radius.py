@@ -8,7 +8,7 @@ from radii.errors import InputError
 from radii.intervals import check_k
 from radii.noises import Noise
 from radii.norms import Ball
-from radii.search import largest, largest_whole
+from radii.search import Margin, largest, largest_whole
 from radii.tradeoffs import TradeOffs
 
 # More than the relative rounding of any trade-off function or probability bound: see `TradeOffs`.
@@ -30,9 +30,10 @@ def certified_radius(
 
     `lower`: `(n,)`, lower bounds on the label's probability, below 1. `rivals`: `(n, k)`; column `t - 1` bounds from
     above the sum of the t smallest of the k largest other probabilities, by default `(t / k) (1 - lower)`. `shape` is
-    that of one input, for example (3, 32, 32). For l0, `unit` is "feature" or "pixel" (all channels of one position),
-    and `images`, `(n, *shape)` in [0, 1], cut each ball by the box of its own image. Returns `(n,)` float64: in image
-    units, or whole numbers of changed units for l0; 0.0 where nothing is certified.
+    that of one input, for example (3, 32, 32). For l0, `unit` is "feature" or "pixel" (all channels of one position).
+    `images`, `(n, *shape)` in [0, 1], cut each ball of l0 or l1 by the box of its own image. Returns `(n,)` float64: in
+    image units, or whole numbers of changed units for l0; 0.0 where nothing is certified. A radius that would hold
+    whatever the move within a box is the length of the longest.
 
     Guarantee: if the bounds hold, the label is among the k most probable labels of the smoothed classifier after every
     perturbation of norm at most the radius (Jia, Cao, Wang & Gong 2020, Theorem 1, here for any noise and norm).
@@ -44,10 +45,11 @@ def certified_radius(
     family = noise.trade_offs(ball)
     radius = np.zeros(len(lower))
     rows = np.flatnonzero(confirmed(lower, rivals))
+    test = margins(family, lower, rivals, ball)
     if norm == "l0":
-        radius[rows] = whole_radii(family, lower, rivals, rows, ball)
+        radius[rows] = largest_whole(lambda s, at: test(s, at) > 0, rows, ball.units)
     else:
-        radius[rows] = largest(lambda r, at: margin(family, lower[at], rivals[at], r), rows, family.start)
+        radius[rows] = largest(test, rows, family.start)
     return radius
 
 
@@ -84,19 +86,17 @@ def tradeoff(
     return t
 
 
-def whole_radii(
-    family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, rows: np.ndarray, ball: Ball
-) -> np.ndarray:
-    """l0 radii of `rows`; a ball cut by the boxes of the images is always asked for all of them, in their order."""
+def margins(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, ball: Ball) -> Margin:
+    """`margin` for some of the images; a ball that their boxes cut is always asked about all, in their order."""
 
-    def holds(s: np.ndarray, at: np.ndarray) -> np.ndarray:
+    def test(radius: np.ndarray, at: np.ndarray) -> np.ndarray:
         if ball.images is None:
-            return margin(family, lower[at], rivals[at], s) > 0
-        everywhere = np.zeros(len(lower), dtype=np.int64)
-        everywhere[at] = s
-        return margin(family, lower, rivals, everywhere)[at] > 0
+            return margin(family, lower[at], rivals[at], radius)
+        everywhere = np.zeros(len(lower), dtype=radius.dtype)
+        everywhere[at] = radius
+        return margin(family, lower, rivals, everywhere)[at]
 
-    return largest_whole(holds, rows, ball.units)
+    return test
 
 
 def check_bounds(lower: object, rivals: object, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import typer
 
 from radii import __version__
 from radii.cli.certificates import certify, report
+from radii.cli.falsifying import falsify
 from radii.cli.listings import data, noises
 from radii.cli.plan import plan
 from radii.cli.training import demo, train
@@ -52,6 +53,7 @@ for command, example in (
     (report, "radii report runs/*/votes.parquet --out report"),
     (plan, "radii plan --p 0.9 --p 0.99 --noise gaussian --sigma 0.25 --norm l2 --radii 0.25 --radii 0.5"),
     (data, "radii data cifar10 --data-dir ~/data"),
+    (falsify, "radii falsify laplace linf --p 0.9 --overclaim 1.05"),
     (noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
 ):
     app.command(epilog=f"Example: {example}")(command)

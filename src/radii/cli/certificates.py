@@ -20,7 +20,7 @@ from radii.cli.options import (
     settings,
 )
 from radii.console import accuracy_table, console, progress, say, unlabelled_table
-from radii.errors import InputError
+from radii.errors import InputError, check_name
 from radii.norms import NORMS
 from radii.results import draws_text
 from radii.votes import Votes
@@ -31,7 +31,7 @@ Found = dict[str, dict[tuple[str, int], Any]]
 
 def certify(
     votes: Files,
-    norm: Norms = list(NORMS),  # noqa: B006 (typer copies it)
+    norm: Norms = [],  # noqa: B006 (typer copies it)
     k: Ks = [1],  # noqa: B006
     radius: Annotated[
         list[str],
@@ -57,7 +57,7 @@ def certify(
     ] = None,
     unit: Unit = "pixel",
     box: Annotated[
-        bool, typer.Option("--box", help="Use each image's own box for l0; loads the data set.")
+        bool, typer.Option("--box", help="Use each image's own box for l0 and l1; loads the data set.")
     ] = False,
     data_dir: DataDir = None,
     out: Annotated[
@@ -75,9 +75,13 @@ def certify(
     from radii.exports import csv_text, json_text, slug, summary, write_whole
 
     shown = parse_radii(radius, norm[0] if len(norm) == 1 else None)
-    norm = list(shown) or norm
     files = load_named(votes)
-    boxes = {name: images_of(one, data_dir) for name, one in files.items()} if box and "l0" in norm else {}
+    norm = list(shown) or norm or ruled(files)
+    boxes = (
+        {name: images_of(one, data_dir) for name, one in files.items()}
+        if box and {"l0", "l1"} & set(norm)
+        else {}
+    )
     found = certify_all(files, norm, k, unit, boxes, alpha=alpha, labels=labels, method=method)
     if out is not None:
         for name, certificates in found.items():
@@ -86,18 +90,21 @@ def certify(
                 write_whole(out / f"{stem}.csv", csv_text(one))
                 write_whole(out / f"{stem}.json", json_text(summary(one)))
     known = all(one.labels is not None for one in files.values())
-    for which, rank in next(iter(found.values())):
-        named = {name: certificates[which, rank] for name, certificates in found.items()}
+    for asked in dict.fromkeys(asked for certificates in found.values() for asked in certificates):
+        which = asked[0]
+        named = {name: certificates[asked] for name, certificates in found.items() if asked in certificates}
         console.print(accuracy_table(named, shown.get(which, ())) if known else unlabelled_table(named))
-    n = draws_text(next(iter(one.values())) for one in found.values())
-    say(f"Each radius holds with probability {1 - alpha:.10g} for its image; n = {n} draws an image.")
+    firsts = [next(iter(one.values())) for one in found.values()]
+    wrong = max(one.alpha for one in firsts)
+    holds = f"with probability {1 - wrong:.10g} for its image" if wrong else "without any error probability"
+    say(f"Each radius holds {holds}; n = {draws_text(firsts)} draws an image.")
     if out is not None:
         say(f"One CSV and one JSON file for each norm and k: {out}")
 
 
 def report(
     votes: Files,
-    norm: Norms = list(NORMS),  # noqa: B006
+    norm: Norms = [],  # noqa: B006
     k: Ks = [1, 2, 3],  # noqa: B006
     alpha: Alpha = 1e-3,
     unit: Unit = "pixel",
@@ -125,7 +132,7 @@ def report(
     check_one_data({name: one.data for name, one in files.items()})
     for one in files.values():
         check_same_data(others, one.data)
-    found = certify_all(files, norm, k, unit, {}, alpha=alpha)
+    found = certify_all(files, norm or ruled(files), k, unit, {}, alpha=alpha)
     runs = [Run(name, certificates) for name, certificates in found.items()]
     shown = choose(list(files.values()), runs[0].certificates, data_dir) if examples else None
     with progress("report") as move:
@@ -150,10 +157,25 @@ def certify_all(
     with progress("certify", passing=True) as move:
         for done, (norm, k) in enumerate(asked):
             move(done, len(asked))
-            for name, one in files.items():
+            for name, one in with_rule(files, norm):
                 own = {**how, **settings(norm, unit, boxes.get(name))}
                 found[name][norm, k] = certify(one, norm, k=k, labels=labels or one.watched or "true", **own)
         move(len(asked), len(asked))
+    return found
+
+
+def ruled(files: dict[str, Votes]) -> list[str]:
+    """The norms for which the noise of any votes has a rule."""
+    return [norm for norm in NORMS if any(norm in one.noise.rules for one in files.values())]
+
+
+def with_rule(files: dict[str, Votes], norm: str) -> list[tuple[str, Votes]]:
+    """The votes whose noise has a rule for the norm, with their names."""
+    check_name("norm", norm, NORMS)
+    found = [(name, one) for name, one in files.items() if norm in one.noise.rules]
+    if not found:
+        noises = ", ".join(dict.fromkeys(one.noise.name for one in files.values()))
+        raise InputError(f"no rule certifies {norm} under {noises} noise: ask for {', '.join(ruled(files))}")
     return found
 
 

@@ -1,15 +1,23 @@
 """The commands that say what there is: data sets; noises and their rules."""
 
-from typing import Annotated
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from radii.cli.options import DataDir, Norms, Sigma
-from radii.console import console, say
+from radii.console import console, progress, say
 from radii.errors import InputError, check_name
 from radii.norms import NORMS, check_shape
+
+if TYPE_CHECKING:
+    from radii.noises import Noise
+
+MOST_ATTACKED = 256
+"""Features of an input, where a hundred thousand copies of it are drawn."""
 
 
 def data(
@@ -43,11 +51,19 @@ def noises(
     sigma: Sigma = 0.5,
     p: Annotated[float, typer.Option(help="Probability of the label under noise.")] = 0.99,
     shape: Annotated[str, typer.Option(help="Shape of one image.")] = "3,32,32",
+    tightness: Annotated[
+        bool,
+        typer.Option(
+            "--tightness",
+            help="Measure how tight: the least radius at which an attack on real draws succeeds. Takes minutes, and "
+            "wants a small --shape, for example 1,4,4.",
+        ),
+    ] = False,
 ) -> None:
     """List the noises and their rules.
 
     For each noise and norm: the top-1 radius that its rule gives to a label of probability p, how tight that is, and
-    who proved it. l0 counts single features.
+    who proved it. l0 counts single features. Noises with parameters of their own stand with an example.
     """
     import numpy as np
 
@@ -60,6 +76,9 @@ def noises(
     norms = [check_name("norm", which, NORMS) for which in norm]
     if not 0 < p < 1:
         raise InputError(f"p is a probability, above 0 and below 1; got {p:g}")
+    if tightness:
+        show_tightness(kinds, norms, p, sizes)
+        return
     table = Table("noise", "norm", f"radius at p = {p:g}", "tightness", "source", box=SIMPLE_HEAD)
     for noise in kinds:
         for which in [which for which in norms if which in noise.rules]:
@@ -71,6 +90,36 @@ def noises(
     console.print(table)
     pixel = f"; a pixel is {sizes[0]} of them" if len(sizes) == 3 and sizes[0] > 1 else ""
     say(f"sigma = {sigma:g}, shape = {sizes}; l0 counts features{pixel}.")
+
+
+def show_tightness(kinds: "Sequence[Noise]", norms: Sequence[str], p: float, shape: tuple[int, ...]) -> None:
+    """A table of certified radii beside those of the best attack found."""
+    import numpy as np
+
+    from radii.falsifier import attack_radius
+    from radii.noises import example_name
+    from radii.radius import certified_radius
+    from radii.results import radius_text
+
+    if math.prod(shape) > MOST_ATTACKED:
+        raise InputError(
+            f"attacks draw a hundred thousand copies: give a shape of at most {MOST_ATTACKED} numbers, as --shape 1,4,4"
+        )
+    pairs = [(noise, norm) for noise in kinds for norm in norms if norm in noise.rules and norm != "l0"]
+    table = Table("noise", "norm", "certified", "attack", "certified / attack", box=SIMPLE_HEAD)
+    with progress("attack") as move:
+        for number, (noise, norm) in enumerate(pairs):
+            certified = float(certified_radius(noise, norm, np.array([p]), shape=shape)[0])
+            attack = attack_radius(noise, norm, p, shape)
+            shown = (
+                [radius_text(attack, norm), f"{certified / attack:.2f}"] if attack < np.inf else ["none", ""]
+            )
+            table.add_row(example_name(type(noise)), norm, radius_text(certified, norm), *shown)
+            move(number + 1, len(pairs))
+    console.print(table)
+    say(
+        f"p = {p:g}, shape = {shape}; attacks are estimates, to about 1 %, of the least radius that suffices."
+    )
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

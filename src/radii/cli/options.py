@@ -30,7 +30,9 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same result on 
 Files = Annotated[list[Path], typer.Argument(metavar="VOTES", help="Files that radii vote wrote.")]
 Norms = Annotated[
     list[str],
-    typer.Option("--norm", metavar="NORM", help="l0, l1, l2 or linf; may be given several times."),
+    typer.Option(
+        "--norm", metavar="NORM", help="l0, l1, l2 or linf; may be given several times.  [default: all]"
+    ),
 ]
 Ks = Annotated[
     list[int], typer.Option("--k", metavar="K", help="Certify the top K; may be given several times.")
@@ -93,8 +95,8 @@ def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
 
 
 def settings(norm: str, unit: str, images: np.ndarray | None = None) -> dict[str, Any]:
-    """What refines the certificates of one norm: unit and images are for l0 alone."""
-    return {"unit": unit, "images": images} if norm == "l0" else {}
+    """What refines the certificates of one norm: unit is for l0 alone, images for l0 and l1."""
+    return ({"unit": unit} if norm == "l0" else {}) | ({"images": images} if norm in ("l0", "l1") else {})
 
 
 def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:

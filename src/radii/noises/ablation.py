@@ -56,6 +56,12 @@ class Ablation(Noise):
             raise InputError(f"kept must be below the {pixels} pixels of an image; got {self.kept}")
         return 2 * shape[0], *shape[1:]
 
+    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
+        both = np.concatenate([image, 1 - image]).astype(np.float32)
+        shown = copies.reshape(len(copies), 2, *image.shape).sum(axis=(1, 2), keepdims=True) > 0
+        fits = ~shown | (copies.reshape(len(copies), 2, *image.shape) == both.reshape(2, *image.shape))
+        return np.where(fits.reshape(len(copies), -1).all(axis=1), 0.0, -np.inf)
+
     def perturb(self, images: Any, source: Source) -> Any:
         count, _, *size = images.shape
         shape = (count, math.prod(size))

@@ -63,6 +63,10 @@ class Noise(ABC):
     def perturb(self, images: Any, source: Source) -> Any:
         """One noisy copy of each image, `(images, *shape)` in [0, 1] to `(images, *seen(shape))`, of numpy or torch."""
 
+    @abstractmethod
+    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """How likely copies `(n, *seen)` are to come of an image, `(n,)`, up to one constant; -inf: impossible."""
+
     def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a noisy copy of one image, which is what the model sees."""
         return shape
@@ -136,6 +140,13 @@ class Independent(Additive):
 
     mean_magnitude: ClassVar[float]
     """Mean absolute value of one feature at scale 1."""
+
+    @abstractmethod
+    def log_density(self, z: np.ndarray) -> np.ndarray:
+        """Logarithm of the density of one feature at scale 1, up to a constant."""
+
+    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
+        return self.log_density((copies - image) / self.scale).reshape(len(copies), -1).sum(axis=1)
 
     @abstractmethod
     def tail_quantile(self, tail: np.ndarray) -> np.ndarray:

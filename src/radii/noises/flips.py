@@ -107,6 +107,11 @@ class Flips(Noise):
             )
         object.__setattr__(self, "keep", keep)
 
+    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
+        level = (image * (self.values - 1) + 0.5) // 1
+        kept = (np.rint(copies * (self.values - 1)) == level).reshape(len(copies), -1).sum(axis=1)
+        return kept * np.log(self.keep * (self.values - 1) / (1 - self.keep))
+
     def perturb(self, images: Any, source: Source) -> Any:
         shape, most = tuple(images.shape), self.values - 1
         level = (images * most + 0.5) // 1

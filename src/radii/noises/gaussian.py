@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from radii.noises.base import Independent, Rule, Source
-from radii.norms import Ball, largest_sums
+from radii.norms import Ball, farthest_sums, largest_sums
 from radii.tradeoffs import Map, Translation
 
 
@@ -18,8 +18,16 @@ def translation(noise: Independent, distance: Map, start: float) -> Translation:
 
 
 def l2(noise: Independent, ball: Ball) -> Translation:
-    """The farthest move within l2 or l1 radius r has l2 distance r."""
+    """The farthest move within l2 radius r has l2 distance r."""
     return translation(noise, lambda r: r, noise.sigma)
+
+
+def l1(noise: Independent, ball: Ball) -> Translation:
+    """The farthest move within l1 radius r is r on one feature, or in a box on as few as it takes."""
+    if ball.images is None:
+        return translation(noise, lambda r: r, noise.sigma)
+    squares = farthest_sums(ball.unit_moves()[:, :, 0], np.square)
+    return translation(noise, lambda r: np.sqrt(squares(r)), noise.sigma)
 
 
 def linf(noise: Independent, ball: Ball) -> Translation:
@@ -44,13 +52,16 @@ class Gaussian(Independent):
     mean_magnitude: ClassVar[float] = math.sqrt(2 / math.pi)
     rules: ClassVar[dict[str, Rule]] = {
         "l0": Rule(l0, "exact", "as l2, with the range of s features"),
-        "l1": Rule(l2, "exact", "as l2: the farthest move within l1 radius r is r on one feature"),
+        "l1": Rule(l1, "exact", "as l2: the farthest move within l1 radius r is r on one feature"),
         "l2": Rule(l2, "exact", "Cohen, Rosenfeld & Kolter 2019, Theorem 1"),
         "linf": Rule(linf, "exact", "as l2, with r sqrt(d)"),
     }
 
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
         return source.normal(shape) * self.scale
+
+    def log_density(self, z: np.ndarray) -> np.ndarray:
+        return -(z**2) / 2
 
     def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
         return -ndtri(tail / 2)

@@ -79,5 +79,8 @@ class Laplace(Independent):
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
         return (source.exponential(shape) - source.exponential(shape)) * self.scale
 
+    def log_density(self, z: np.ndarray) -> np.ndarray:
+        return -np.abs(z)
+
     def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
         return -np.log(tail)

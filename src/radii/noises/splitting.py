@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from radii.errors import InputError
+from radii.noises import uniform
 from radii.noises.base import LEAST, MOST, Noise, Rule, Source, check_number, like
 from radii.norms import Ball, largest_sums
 from radii.tradeoffs import Map, TotalVariation
@@ -34,12 +35,13 @@ def longest_move(ball: Ball) -> Map:
 
 def crossing(noise: "Cells", ball: Ball) -> TotalVariation:
     """A move is seen only if some feature crosses a wall: with probability at most its l1 length over `2 lambda`."""
-    length, each = longest_move(ball), noise.wall
-    return TotalVariation(lambda r: np.minimum(length(r) * each, 1), 1 if ball.norm == "l0" else noise.scale)
+    length, width = longest_move(ball), noise.width
+    return TotalVariation(lambda r: np.minimum(length(r) / width, 1), 1 if ball.norm == "l0" else noise.scale)
 
 
 UNION = "sound: as if no two features crossed walls together"
 SOURCE = "Levine & Feizi 2021"
+ALIKE = "as uniform noise: each feature crosses walls by itself"
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,6 @@ class Cells(Noise):
 
     sigma: float
     of_bytes: ClassVar[bool] = True
-    rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(crossing, UNION, SOURCE),
-        "l1": Rule(crossing, "exact", SOURCE),
-        "l2": Rule(crossing, UNION, SOURCE),
-        "linf": Rule(crossing, UNION, SOURCE),
-    }
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigma", check_number("sigma", self.sigma, LEAST, MOST))
@@ -74,9 +70,9 @@ class Cells(Noise):
         return self.shifts / (2 * LEVELS)
 
     @property
-    def wall(self) -> float:
-        """The largest probability of a wall between neighbouring grey levels, for each unit of their distance."""
-        return LEVELS / self.shifts
+    def width(self) -> float:
+        """`2 lambda`: a move of one feature by t crosses a wall with probability at most `t / width`."""
+        return self.shifts / LEVELS
 
     def _drawn(self, source: Source, shape: tuple[int, ...]) -> Any:
         """Random shifts, in whole grey levels."""
@@ -101,6 +97,12 @@ class Splitting(Cells):
 
     offsets: int = 0
     name: ClassVar[str] = "splitting"
+    rules: ClassVar[dict[str, Rule]] = {
+        "l0": Rule(crossing, UNION, SOURCE),
+        "l1": Rule(crossing, "exact", SOURCE),
+        "l2": Rule(crossing, UNION, SOURCE),
+        "linf": Rule(crossing, UNION, SOURCE),
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,6 +113,11 @@ class Splitting(Cells):
     @property
     def outcomes(self) -> int | None:
         return self.shifts
+
+    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
+        every = np.repeat(image[None].astype(np.float32), self.shifts, axis=0)
+        known = {one.tobytes() for one in self.outcome(every, np.arange(self.shifts))}
+        return np.array([0.0 if one.tobytes() in known else -np.inf for one in copies])
 
     def perturb(self, images: Any, source: Source) -> Any:
         return self._shifted(images, self._drawn(source, (len(images),)))
@@ -132,10 +139,24 @@ class IndependentSplitting(Cells):
     """
 
     name: ClassVar[str] = "independent-splitting"
+    rules: ClassVar[dict[str, Rule]] = {
+        "l0": Rule(uniform.l0, "exact", ALIKE),
+        "l1": Rule(uniform.l1, "exact", SOURCE),
+        "l2": Rule(uniform.l2, "exact", ALIKE),
+        "linf": Rule(uniform.linf, "exact", ALIKE),
+    }
 
     @property
-    def wall(self) -> float:
-        return LEVELS * (1 / self.shifts + UNEVEN)
+    def width(self) -> float:
+        """A little less than `2 lambda`, since float32 numbers give shifts uneven shares."""
+        return 1 / (LEVELS * (1 / self.shifts + UNEVEN))
+
+    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
+        every = np.arange(self.shifts, dtype=np.float32).reshape(-1, *[1] * image.ndim)
+        known = self._middles(image.astype(np.float32), every).reshape(self.shifts, -1)
+        seen = copies.reshape(len(copies), -1)
+        fits = [np.isin(seen[:, feature], known[:, feature]) for feature in range(seen.shape[1])]
+        return np.where(np.all(fits, axis=0), 0.0, -np.inf)
 
     def perturb(self, images: Any, source: Source) -> Any:
         return self._middles(images, self._drawn(source, tuple(images.shape)))

@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from radii.noises.base import Independent, Rule, Source
-from radii.norms import Ball, largest_sums
+from radii.norms import Ball, farthest_sums, largest_sums
 from radii.tradeoffs import Map, TotalVariation
 
 
@@ -21,21 +21,32 @@ def log_left(share: np.ndarray) -> np.ndarray:
     return np.log1p(-np.minimum(share, 1 - 1e-300), where=share < 1, out=np.full(np.shape(share), -np.inf))
 
 
-def l1(noise: Independent, ball: Ball) -> TotalVariation:
-    """The worst move within l1 radius r is r on one feature."""
-    return moved_cube(lambda r: log_left(r / (2 * noise.scale)), noise.scale)
+class Cube(Protocol):
+    """Noise that a move of one feature by `t` makes known with probability `t / width`, each feature by itself."""
+
+    @property
+    def width(self) -> float: ...
 
 
-def linf(noise: Independent, ball: Ball) -> TotalVariation:
+def l1(noise: Cube, ball: Ball) -> TotalVariation:
+    """The worst move within l1 radius r is r on one feature, or in a box on as few as it takes."""
+    width = noise.width
+    if ball.images is None:
+        return moved_cube(lambda r: log_left(r / width), width / 2)
+    losses = farthest_sums(ball.unit_moves()[:, :, 0], lambda move: -log_left(move / width))
+    return moved_cube(lambda r: -losses(r), width / 2)
+
+
+def linf(noise: Cube, ball: Ball) -> TotalVariation:
     """The worst move within linf radius r is r on every feature."""
-    d = ball.features
-    return moved_cube(lambda r: d * log_left(r / (2 * noise.scale)), noise.scale / d)
+    d, width = ball.features, noise.width
+    return moved_cube(lambda r: d * log_left(r / width), width / (2 * d))
 
 
-def l2(noise: Independent, ball: Ball) -> TotalVariation:
+def l2(noise: Cube, ball: Ball) -> TotalVariation:
     """The worst move within l2 radius r: equal on all features, or all but one (docs/math/rules.md)."""
-    d = ball.features
-    return moved_cube(lambda r: log_overlap_l2(r / (2 * noise.scale), d), noise.scale / math.sqrt(d))
+    d, width = ball.features, noise.width
+    return moved_cube(lambda r: log_overlap_l2(r / width, d), width / (2 * math.sqrt(d)))
 
 
 def log_overlap_l2(u: np.ndarray, d: int) -> np.ndarray:
@@ -55,13 +66,12 @@ def log_overlap_l2(u: np.ndarray, d: int) -> np.ndarray:
     return least
 
 
-def l0(noise: Independent, ball: Ball) -> TotalVariation:
+def l0(noise: Cube, ball: Ball) -> TotalVariation:
     """The worst move within s units takes them across the whole range: 1, or the image's own box."""
-    width = 2 * noise.scale
     if ball.images is None:
-        each = float(log_left(np.array(1 / width))) * ball.unit_features
+        each = float(log_left(np.array(1 / noise.width))) * ball.unit_features
         return moved_cube(lambda s: np.where(s > 0, s, 1) * np.where(s > 0, each, 0.0), 1)
-    losses = largest_sums(-log_left(ball.unit_moves() / width).sum(axis=2))
+    losses = largest_sums(-log_left(ball.unit_moves() / noise.width).sum(axis=2))
     return moved_cube(lambda s: -losses(s), 1)
 
 
@@ -82,8 +92,16 @@ class Uniform(Independent):
     def scale(self) -> float:
         return self.sigma * math.sqrt(3)
 
+    @property
+    def width(self) -> float:
+        """`2 a`: the side of the cube."""
+        return 2 * self.scale
+
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
         return (source.uniform(shape) * 2 - 1) * self.scale
+
+    def log_density(self, z: np.ndarray) -> np.ndarray:
+        return np.where(np.abs(z) <= 1, 0.0, -np.inf)
 
     def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
         return 1 - tail
