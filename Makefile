@@ -14,7 +14,7 @@ demo: .venv/ready
 
 # lint, types, and every test but the slow ones
 test: .venv/ready lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -181,7 +181,7 @@ def _best_sigmas(
                 f"the best of {name} = {listed} at each radius, chosen after looking at the results:"
                 " no one classifier has them all, and no certificate covers the choice"
             )
-            rows[f"{noise.capitalize()}, best {name}"] = (shares, "best", noise, note)
+            rows[f"{several[0].noise.title}, best {name}"] = (shares, "best", noise, note)
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,11 +60,18 @@ def noises(
             "wants a small --shape, for example 1,4,4.",
         ),
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a figure of radius against probability, FILE.png, for each norm: FILE-NORM.png."
+        ),
+    ] = None,
 ) -> None:
     """List the noises and their rules.
 
-    For each noise and norm: the top-1 radius that its rule gives to a label of probability p, how tight that is, and
-    who proved it. l0 counts single features. Noises with parameters of their own stand with an example.
+    For each norm, the noises by the top-1 radius that their rule gives to a label of probability p at equal sigma, how
+    tight that is, and who proved it. l0 counts single features. Noises with parameters of their own stand with an
+    example.
     """
     import numpy as np
 
@@ -79,17 +87,38 @@ def noises(
     if tightness:
         show_tightness(kinds, norms, p, sizes)
         return
-    table = Table("noise", "norm", f"radius at p = {p:g}", "tightness", "source", box=SIMPLE_HEAD)
-    for noise in kinds:
-        for which in [which for which in norms if which in noise.rules]:
-            rule = noise.rules[which]
-            radius = certified_radius(noise, which, np.array([p]), shape=sizes)[0]
-            table.add_row(
-                example_name(type(noise)), which, radius_text(radius, which), rule.tightness, rule.source
-            )
+    table = Table("norm", "noise", f"radius at p = {p:g}", "tightness", "source", box=SIMPLE_HEAD)
+    for which in norms:
+        ruled = [noise for noise in kinds if which in noise.rules]
+        radii = [certified_radius(noise, which, np.array([p]), shape=sizes)[0] for noise in ruled]
+        for place in np.argsort(radii)[::-1]:
+            rule = ruled[place].rules[which]
+            name = example_name(type(ruled[place]))
+            table.add_row(which, name, radius_text(radii[place], which), rule.tightness, rule.source)
+    figures = [] if plot is None else draw_rules(kinds, norms, sizes, plot)
     console.print(table)
     pixel = f"; a pixel is {sizes[0]} of them" if len(sizes) == 3 and sizes[0] > 1 else ""
     say(f"sigma = {sigma:g}, shape = {sizes}; l0 counts features{pixel}.")
+    if figures:
+        say(f"Radius against probability: {', '.join(figures)}")
+
+
+def draw_rules(
+    kinds: "Sequence[Noise]", norms: Sequence[str], shape: tuple[int, ...], path: Path
+) -> list[str]:
+    """Figures of all noises that have a sigma, one for each norm; their files."""
+    from radii.exports import write_whole
+    from radii.plots import png_bytes, radius_by_probability
+
+    if path.suffix != ".png":
+        raise InputError(f"a figure is written as FILE.png; got {path}")
+    written = []
+    for norm in norms:
+        ruled = [noise for noise in kinds if norm in noise.rules and noise.level_name == "σ"]
+        file = path if len(norms) == 1 else path.with_stem(f"{path.stem}-{norm}")
+        write_whole(file, png_bytes(radius_by_probability(ruled, norm, shape)))
+        written.append(str(file))
+    return written
 
 
 def show_tightness(kinds: "Sequence[Noise]", norms: Sequence[str], p: float, shape: tuple[int, ...]) -> None:

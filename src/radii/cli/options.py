@@ -86,7 +86,7 @@ def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a votes file is given twice")
     loaded = [load_votes(path) for path in paths]
-    short = [one.noise.name.capitalize() for one in loaded]
+    short = [one.noise.title for one in loaded]
     level = [f"{name} {one.noise.level:g}" for name, one in zip(short, loaded, strict=True)]
     inner = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(level, paths, strict=True)]
     whole = [f"{name} {path.resolve()}" for name, path in zip(level, paths, strict=True)]

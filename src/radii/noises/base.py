@@ -72,6 +72,11 @@ class Noise(ABC):
         return shape
 
     @property
+    def title(self) -> str:
+        """The name as a heading: `Independent splitting`."""
+        return self.name.replace("-", " ").capitalize()
+
+    @property
     def outcomes(self) -> int | None:
         """The number of its equally likely outcomes, where all of them can be listed by `outcome`."""
         return None

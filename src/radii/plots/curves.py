@@ -30,7 +30,7 @@ def accuracy_by_noise(
     `published` rows of the same norm and k are drawn as points at the radii that were published.
     """
     norm, unit, k = same_question(certificates.values())
-    kinds = {one.noise.name.capitalize() for one in certificates.values()}
+    kinds = {one.noise.title for one in certificates.values()}
     alone = f", {kinds.pop()} noise" if len(kinds) == 1 else ""
     title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}{alone}"
     rows, caption = of_question(published, norm, k, unit), caption_text(certificates.values())
@@ -53,7 +53,7 @@ def accuracy_by_k(
     """
     ranked = sorted(certificates, key=lambda one: one.k)
     noise, norm = _one_noise(ranked), ranked[0].norm
-    what = _short(name) if name else f"{noise.name.capitalize()} noise, {noise.level_text}"
+    what = _short(name) if name else f"{noise.title} noise, {noise.level_text}"
     title = f"Certified top-k accuracy, {NORM_NAMES[norm]}, {what}"
     unit, colours = ranked[0].unit, shades(noise_colour(noise.name), len(ranked))
     shade = dict(zip((one.k for one in ranked), colours, strict=True))

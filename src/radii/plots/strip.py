@@ -35,7 +35,7 @@ def image_strip(
     height = 0.52 + _TILE + (2 + len(rows)) * _LINE + 0.4
     figure = Figure(figsize=(width, height), facecolor=PAPER)
     FigureCanvasAgg(figure)
-    title = f"Examples, {first.noise.name.capitalize()} noise, top {first.k}"
+    title = f"Examples, {first.noise.title} noise, top {first.k}"
     _write(figure, 0.09, height - 0.24, title, size=TEXT + 1.2, weight="bold")
     for column, image in enumerate(images):
         left = _NAMES + column * (_TILE + _GAP)

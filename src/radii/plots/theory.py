@@ -55,7 +55,7 @@ def radius_by_probability(
 def _curve(noise: Noise, norm: str, lower: np.ndarray, shape: tuple[int, ...], unit: str) -> Curve:
     """Radii of one noise; l0 radii are whole numbers, so their steps are drawn as steps."""
     radii = certified_radius(noise, norm, lower, shape=shape, unit=unit) * axis_scale(norm)
-    name, colour = noise.name.capitalize(), noise_colour(noise.name)
+    name, colour = noise.title, noise_colour(noise.name)
     if norm == "l0":
         return Curve(name, colour, np.repeat(lower, 2)[1:], np.repeat(radii, 2)[:-1])
     return Curve(name, colour, lower, radii)
