@@ -304,7 +304,7 @@ LEVELS = {"levels": [0.5], "alpha": 0.01, "n_max": 100, "batch": 1, "selection":
         ({"draws": [[1, 2, 3]]}, "draws must be ranges"),
         ({"draws": [[0.5, 40.7]]}, "draws must be a list"),
         ({"noise": {"name": "laplace", "sigma": 10**400}}, "sigma must be a finite number"),
-        ({"noise": {"name": "laplace", "sigma": 1e-300}}, "sigma must be a finite number above 0"),
+        ({"noise": {"name": "laplace", "sigma": 1e-300}}, "sigma must be a number from 1e-09"),
         ({"shape": [2**31, 2**31]}, "shape must be the sizes"),
         ({"shape": ["3", "4"]}, "shape must be a list"),
         ({"exact": "no"}, "exact must be true or false"),

@@ -14,7 +14,6 @@ from radii.intervals import lower_bound, upper_bound
 from radii.noises import Noise
 from radii.norms import Ball
 from radii.radius import certified_radius
-from radii.streams import Stream
 
 LEVEL = 1e-9
 """Probability that a sound rule is called wrong, over all that is tried in one call."""
@@ -118,8 +117,24 @@ def moves(
 
 def copies_of(noise: Noise, image: np.ndarray, draws: int, seed: int, part: int) -> np.ndarray:
     """Independent noisy copies of one image, `(draws, *seen)`; other ones for each part."""
-    stream = Stream(seed).at([part] * draws, range(draws))
-    return noise.perturb(np.repeat(image[None].astype(np.float32), draws, axis=0), stream)
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, part])))
+    return noise.perturb(np.repeat(image[None].astype(np.float32), draws, axis=0), Fresh(rng))
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A source of random numbers that are not counted: a hundred times faster for small inputs."""
+
+    rng: np.random.Generator
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        return self.rng.standard_normal(shape, dtype=np.float32)
+
+    def exponential(self, shape: tuple[int, ...]) -> np.ndarray:
+        return self.rng.standard_exponential(shape, dtype=np.float32)
+
+    def uniform(self, shape: tuple[int, ...]) -> np.ndarray:
+        return self.rng.random(shape, dtype=np.float32)
 
 
 def regions(noise: Noise, image: np.ndarray, moved: np.ndarray) -> dict[str, Score]:
