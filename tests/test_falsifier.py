@@ -20,6 +20,7 @@ L0 = {
     "gaussian": radii.Gaussian(2.72),
     "laplace": radii.Laplace(3.7),
     "uniform": radii.Uniform(9.8),
+    "generalized-normal": radii.GeneralizedNormal(3.2, 4),
     "splitting": radii.Splitting(12.9),
     "independent-splitting": radii.IndependentSplitting(9.8),
     "ablation": radii.Ablation(2),

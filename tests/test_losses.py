@@ -11,11 +11,12 @@ from radii.devices import TensorSource, fitting_threads
 from radii.errors import InputError, UnknownName
 from radii.losses import LOSSES, QUANTILES, Draw, attack, check_options, options_of
 from radii.models import make_model
-from radii.noises import NOISES, Independent, make_noise
+from radii.noises import NOISES, Independent, example_name, make_noise
 from radii.runs import Recipe
 from radii.training import Loop
 
-INDEPENDENT = [name for name, kind in NOISES.items() if issubclass(kind, Independent)]
+INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, Independent)]
+TRAINED = [(loss, noise) for loss in LOSSES for noise in INDEPENDENT if loss != "macer" or noise in QUANTILES]
 
 CPU = torch.device("cpu")
 LAWS = {
@@ -126,8 +127,7 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("noise", INDEPENDENT)
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss,noise", TRAINED)
 def test_loss_is_its_formula(batch, loss, noise):
     model, images, labels = batch
     options = SETTINGS[loss]
@@ -140,7 +140,7 @@ def test_loss_is_its_formula(batch, loss, noise):
     assert logits.shape == (5, 4)
 
 
-@pytest.mark.parametrize("noise", INDEPENDENT)
+@pytest.mark.parametrize("noise", QUANTILES)
 def test_quantiles(noise):
     p = torch.tensor([0.01, 0.3, 0.5, 0.9, 0.999], dtype=torch.float64)
     assert torch.allclose(QUANTILES[noise](p), torch.tensor(LAWS[noise].ppf(p.numpy())), atol=1e-9)
@@ -168,7 +168,7 @@ def test_attack_leaves_statistics_alone():
     assert all(weight.grad is None for weight in model.parameters())
 
 
-@pytest.mark.parametrize("noise", INDEPENDENT)
+@pytest.mark.parametrize("noise", QUANTILES)
 def test_macer_has_finite_slopes_where_predictions_are_sure(noise):
     logits = torch.tensor([[60.0, 0, 0], [0, 60, 0], [2, 1.99, 0]], requires_grad=True)
     value, _ = LOSSES["macer"](
@@ -182,8 +182,7 @@ def test_macer_has_finite_slopes_where_predictions_are_sure(noise):
     assert torch.isfinite(value) and torch.isfinite(logits.grad).all() and logits.grad[2].abs().max() > 0
 
 
-@pytest.mark.parametrize("noise", INDEPENDENT)
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss,noise", TRAINED)
 def test_each_method_learns_digits(loss, noise):
     options = {"m": 4} if loss == "macer" else {}
     recipe = Recipe("digits", "small-cnn", noise, 0.25, loss, epochs=5, batch=50, options=options)

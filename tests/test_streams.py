@@ -5,10 +5,10 @@ import pytest
 import scipy.stats
 
 from radii.errors import InputError
-from radii.noises import NOISES, Independent
+from radii.noises import NOISES, Independent, example_name, make_noise
 from radii.streams import PURPOSES, Stream
 
-INDEPENDENT = [name for name, kind in NOISES.items() if issubclass(kind, Independent)]
+INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, Independent)]
 
 SHAPE = (3, 8, 8)
 KINDS = ("normal", "exponential", "uniform")
@@ -51,19 +51,20 @@ LAWS = {
     "laplace": lambda noise: scipy.stats.laplace(scale=noise.scale),
     "gaussian": lambda noise: scipy.stats.norm(scale=noise.scale),
     "uniform": lambda noise: scipy.stats.uniform(-noise.scale, 2 * noise.scale),
+    "generalized-normal:exponent=4": lambda noise: scipy.stats.gennorm(4, scale=noise.scale),
 }
 
 
 def sample(name: str, sigma: float = 0.5) -> np.ndarray:
     """Noise gathered across many draws, so that a link between neighbouring draws shows too."""
-    noise, stream = NOISES[name](sigma), Stream(11)
+    noise, stream = make_noise(name, sigma), Stream(11)
     images, draws = np.repeat(range(4), 250).tolist(), list(range(250)) * 4
     return noise.draw(stream.at(images, draws), (1000, 48))
 
 
 @pytest.mark.parametrize("name", INDEPENDENT)
 def test_noise_has_its_law(name):
-    draws, noise = sample(name), NOISES[name](0.5)
+    draws, noise = sample(name), make_noise(name, 0.5)
     assert scipy.stats.kstest(draws.ravel().astype(float), LAWS[name](noise).cdf).pvalue > 1e-3
     assert abs(draws.std() - 0.5) < 0.01
     assert abs(np.corrcoef(draws[:-1].ravel(), draws[1:].ravel())[0, 1]) < 0.02
@@ -73,5 +74,5 @@ def test_noise_has_its_law(name):
 @pytest.mark.parametrize("factor", [1 / 1.1, 1.1])
 @pytest.mark.parametrize("name", INDEPENDENT)
 def test_a_wrong_scale_would_be_noticed(name, factor):
-    draws, noise = sample(name), NOISES[name](0.5 * factor)
+    draws, noise = sample(name), make_noise(name, 0.5 * factor)
     assert scipy.stats.kstest(draws.ravel().astype(float), LAWS[name](noise).cdf).pvalue < 1e-6

@@ -1,8 +1,10 @@
-"""Trade-off functions of Laplace noise when many features move: every feature alike (linf), or a few fully (l0)."""
+"""Trade-off functions of a product noise when many features move: all alike (linf), or a few fully (l0)."""
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -10,11 +12,63 @@ from radii.composition import HockeyStick, hockey_stick, lowest
 from radii.tradeoffs import TradeOffs
 
 # Grid constants of the tables; docs/math/composition.md derives what each costs in accuracy.
-ROW_STEP = 0.002  # rows at radii (ROW_STEP * i)^2, in units of b / sqrt(features)
+ROW_STEP = 0.002  # rows at radii (ROW_STEP * i)^2, in units of scale / sqrt(features * information)
 POINT_STEP = 0.006  # losses at most this far apart, in units of the radius
 LAST_POINT = 7.5
-CELLS = 120  # CELLS * sqrt(t) grid cells for a feature that moves by t scales
+BACK = 0.5  # how far back in y a curve is looked at to bound its slope
+CELLS = 120  # CELLS * sqrt(t) grid cells for a feature of Laplace noise that moves by t scales
 LEVELS = 64  # l0 in the image's box: moves are rounded up to 1/64 of the full range
+
+
+class LossLaw(Hashable, Protocol):
+    """The privacy losses of one density, and how they compose; moves in units of its scale."""
+
+    @property
+    def information(self) -> float:
+        """Fisher information of a shift, the mean of the squared score."""
+
+    def grid(self, features: int) -> tuple[float, int]:
+        """Spacing and number of the points y at which curves of `features` features are kept, losses `radius y`."""
+
+    def alike(self, move: float, features: int, step: float, points: int) -> np.ndarray:
+        """The curve at losses `0, step, 2 step, ...`, `(points,)`, when all features move by `move`."""
+
+    def apart(self, move: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+        """The curve when `times[i]` features move by `move * levels[i] / LEVELS`."""
+
+
+@dataclass(frozen=True)
+class LaplaceLoss:
+    """Laplace noise, whose losses have two atoms that stay on the grid, and a closed characteristic function."""
+
+    @property
+    def information(self) -> float:
+        return 1.0
+
+    def atoms(self, features: int) -> float:
+        """Spacing of y in units of the spacing of the atoms: a whole number or the inverse of one."""
+        wanted = POINT_STEP * math.sqrt(features)
+        return float(math.floor(wanted)) if wanted >= 1 else 1 / math.ceil(1 / wanted)
+
+    def grid(self, features: int) -> tuple[float, int]:
+        spacing = self.atoms(features) / math.sqrt(features)
+        return spacing, math.floor(min(math.sqrt(features), LAST_POINT) / spacing + 1e-9) + 1
+
+    def alike(self, move: float, features: int, step: float, points: int) -> np.ndarray:
+        atoms = self.atoms(features)
+        parts = max(1, round(1 / atoms))
+        cells = parts * math.ceil(max(CELLS * math.sqrt(move), 2) / parts)
+        curve = hockey_stick(
+            move / cells, np.array([cells]), np.array([features]), round(cells * atoms), points
+        )
+        return curve.divergence
+
+    def apart(self, move: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+        per_level = max(1, math.ceil(CELLS * math.sqrt(move) / LEVELS))
+        return hockey_stick(move / (LEVELS * per_level), np.array(levels) * per_level, np.array(times))
+
+
+LAPLACE = LaplaceLoss()
 
 
 @dataclass(eq=False)
@@ -22,41 +76,30 @@ class ShiftTable:
     """Hockey-stick curves of `features` features that all move by the same distance, on a grid of distances.
 
     Row i holds `D(c)` for the radius `r = (ROW_STEP i)^2` at `c = r y`, y on one common grid; radii in units of
-    `b / sqrt(features)`. Rows are composed when first needed.
+    `scale / sqrt(features * information)`. Rows are composed when first needed.
     """
 
     features: int
+    law: LossLaw = LAPLACE
+    spacing: float = field(init=False)
+    points: int = field(init=False)
     rows: np.ndarray = field(init=False)
     known: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
+        self.spacing, self.points = self.law.grid(self.features)
         # row 0 is zero but for what rounding may do
         self.rows, self.known = np.full((1, self.points), 1e-14), np.array([True])
 
     @property
-    def atoms(self) -> float:
-        """Spacing of y in units of the spacing of the atoms: a whole number or the inverse of one, so that atoms
-        stay on the grid."""
-        wanted = POINT_STEP * math.sqrt(self.features)
-        return float(math.floor(wanted)) if wanted >= 1 else 1 / math.ceil(1 / wanted)
-
-    @property
-    def spacing(self) -> float:
-        return self.atoms / math.sqrt(self.features)
-
-    @property
-    def points(self) -> int:
-        last = min(math.sqrt(self.features), LAST_POINT)
-        return math.floor(last / self.spacing + 1e-9) + 1
+    def unit(self) -> float:
+        """Scales in one unit of the radius."""
+        return 1 / math.sqrt(self.features * self.law.information)
 
     def row(self, i: int) -> np.ndarray:
         """The curve at the i-th radius, `(points,)`."""
-        move = (ROW_STEP * i) ** 2 / math.sqrt(self.features)
-        parts = max(1, round(1 / self.atoms))
-        cells = parts * math.ceil(max(CELLS * math.sqrt(move), 2) / parts)
-        stride = round(cells * self.atoms)
-        curve = hockey_stick(move / cells, np.array([cells]), np.array([self.features]), stride, self.points)
-        return curve.divergence
+        radius = (ROW_STEP * i) ** 2
+        return self.law.alike(radius * self.unit, self.features, radius * self.spacing, self.points)
 
     def curves(self, wanted: np.ndarray) -> np.ndarray:
         """An array `(rows, points)` in which the `wanted` rows are filled."""
@@ -72,28 +115,29 @@ class ShiftTable:
 
 
 @lru_cache(maxsize=8)
-def shift_table(features: int) -> ShiftTable:
+def shift_table(features: int, law: LossLaw) -> ShiftTable:
     """The table for inputs of `features` features, kept for the next call."""
-    return ShiftTable(features)
+    return ShiftTable(features, law)
 
 
 @dataclass(frozen=True, eq=False)
 class ComposedShift(TradeOffs):
-    """All `features` features of Laplace noise of scale `b` move by r: the worst case of an linf ball.
+    """All `features` features of a product noise move by r: the worst case of an linf ball.
 
     Between two rows of the table the curve is bounded by its chord and the most that a curve can rise above it
     (docs/math/composition.md, 'Between two radii').
 
     Guarantee: sound; for probabilities up to .99999 the radii that follow are at most 1e-4 smaller than the exact
-    ones, relatively.
+    ones, relatively, and 1e-3 for noise near Laplace's, whose losses have peaks off the grid, or near uniform.
     """
 
     features: int
-    b: float
+    scale: float
+    law: LossLaw = LAPLACE
 
     @property
     def start(self) -> float:  # type: ignore[override]
-        return self.b / math.sqrt(self.features)
+        return self.scale / math.sqrt(self.features * self.law.information)
 
     def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
         p, r = np.broadcast_arrays(p, r)
@@ -105,46 +149,47 @@ class ComposedShift(TradeOffs):
 
     def smallest(self, p: np.ndarray, complement: np.ndarray, r: np.ndarray) -> np.ndarray:
         """`lower(p, r)` with `complement = 1 - p`; arrays of one shape."""
-        table = shift_table(self.features)
-        radius = r * (math.sqrt(self.features) / self.b)
+        table = shift_table(self.features, self.law)
+        radius = r / self.start
         row = np.floor(np.sqrt(radius) / ROW_STEP).astype(np.int64)
         left, right = (ROW_STEP * row) ** 2, (ROW_STEP * (row + 1)) ** 2
         part = np.clip((radius - left) / (right - left), 0, 1)
         curves = table.curves(np.concatenate([row.ravel(), row.ravel() + 1]))
         above_chord = part * (1 - part) * (right - left) ** 2 / 2
-        move = left / math.sqrt(self.features)
-        log_affinity = self.features * (np.log1p(move / 2) - move / 2)
+        back = math.ceil(BACK / table.spacing)
 
         def curve(j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            y = j * table.spacing
+            y, earlier = j * table.spacing, np.maximum(j - back, 0)
             chord = (1 - part) * curves[row, j] + part * curves[row + 1, j]
-            bend = 1 + y**2 * np.exp(log_affinity + y * (right - left / 2) - y**2 / 2)
+            # P above c, times exp(c): at most 1, and no more than the curve a little before c allows
+            apart = y * left - earlier * table.spacing * right
+            mass = curves[row + 1, earlier] / -np.expm1(-np.maximum(apart, 1e-9))
+            bend = 1 + y**2 * np.exp(y * (right - left)) * np.minimum(mass, 1)
             return np.minimum(chord + above_chord * bend, 1), y * radius
 
         return lowest(curve, table.points, p, complement)
 
 
 @lru_cache(maxsize=4096)
-def full_moves(t: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
-    """`times[i]` features of Laplace noise move by `t * levels[i] / LEVELS` scales each."""
-    per_level = max(1, math.ceil(CELLS * math.sqrt(t) / LEVELS))
-    h = t / (LEVELS * per_level)
-    return hockey_stick(h, np.array(levels) * per_level, np.array(times))
+def full_moves(law: LossLaw, t: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+    """`times[i]` features move by `t * levels[i] / LEVELS` scales each."""
+    return law.apart(t, levels, times)
 
 
 @dataclass(frozen=True, eq=False)
 class ComposedUnits(TradeOffs):
-    """s units of Laplace noise of scale `b` move: the worst case of an l0 ball.
+    """s units of a product noise move: the worst case of an l0 ball.
 
     `moves`: `(images, units, unit_features)`, how far each feature can move within the box of its image, or None
     for the whole range, 1. Moves are rounded up to 1/64 of the range, and each channel takes its s farthest.
 
-    Guarantee: sound, and at 1/64 exact for moves of the whole range, to 1e-4 in the move.
+    Guarantee: sound, and at 1/64 exact for moves of the whole range, to 1e-4 in the move (1e-3 as in `ComposedShift`).
     """
 
     unit_features: int
-    b: float
+    scale: float
     moves: np.ndarray | None = None
+    law: LossLaw = LAPLACE
     start: float = 1.0
 
     def __post_init__(self) -> None:
@@ -162,18 +207,18 @@ class ComposedUnits(TradeOffs):
         """`lower(p, s)` with `complement = 1 - p`, images on the first axis; `s` is one number an image."""
         result = np.array(p, dtype=float)
         units = np.broadcast_to(np.reshape(s, -1).astype(np.int64), len(result))
-        for law, rows in self.laws(units).items():
-            result[rows] = full_moves(1 / self.b, *law).lower(result[rows], complement[rows])
+        for moves, rows in self.groups(units).items():
+            result[rows] = full_moves(self.law, 1 / self.scale, *moves).lower(result[rows], complement[rows])
         return result
 
-    def laws(self, units: np.ndarray) -> dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]]:
+    def groups(self, units: np.ndarray) -> dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]]:
         """The different moves `(levels, times)` among the images, and the images of each."""
-        laws: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+        found: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
         for row in np.flatnonzero(units):
             if self.moves is None:
-                law = (LEVELS,), (int(units[row]) * self.unit_features,)
+                moves = (LEVELS,), (int(units[row]) * self.unit_features,)
             else:
                 levels, times = np.unique(self.moves[row, : units[row]], return_counts=True)
-                law = tuple(levels.tolist()), tuple(times.tolist())
-            laws.setdefault(law, []).append(int(row))
-        return laws
+                moves = tuple(levels.tolist()), tuple(times.tolist())
+            found.setdefault(moves, []).append(int(row))
+        return found

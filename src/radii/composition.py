@@ -103,7 +103,7 @@ def log_characteristic(cells: int, h: float, size: int) -> tuple[np.ndarray, np.
 def loss_masses(h: float, cells: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Masses under Q of the composed loss at `0, h, 2h, ...`, where `times[i]` features move `cells[i] * h` scales.
 
-    The window of the transform holds all but `OUTSIDE` of the mass; what wraps around only adds to the masses.
+    The window of the transform holds all but `OUTSIDE` of the mass.
     """
     deviation = np.sqrt(np.sum(times * cells.astype(float) ** 2))
     mean = np.sum(times * mean_loss(cells, h)) / h
@@ -115,6 +115,14 @@ def loss_masses(h: float, cells: np.ndarray, times: np.ndarray) -> np.ndarray:
     for each, t in zip(cells, times, strict=True):
         one = log_characteristic(int(each), h, size)
         log_modulus, angle = log_modulus + t * one[0], angle + t * one[1]
+    return masses_of(log_modulus, angle, size, high)
+
+
+def masses_of(log_modulus: np.ndarray, angle: np.ndarray, size: int, high: int) -> np.ndarray:
+    """Masses at the grid points 0 to `high` from a characteristic function, by a transform of length `size`.
+
+    What lies outside the window that ends at `high` wraps into it, which only adds to the masses.
+    """
     masses = np.fft.irfft(np.exp(log_modulus) * np.exp(-1j * angle), size)
     return np.maximum(masses[np.arange(high + 1) % size], 0)
 
@@ -125,16 +133,12 @@ def fast_size(n: int) -> int:
     return min(size for size in (power, power // 4 * 3, power // 8 * 5) if size >= n)
 
 
-def hockey_stick(
-    h: float, cells: np.ndarray, times: np.ndarray, stride: int = 1, points: int | None = None
-) -> HockeyStick:
-    """Compose losses: `times[i]` features move by `cells[i] * h` scales each.
+def summed(masses: np.ndarray, h: float, slack: float, stride: int, points: int | None) -> HockeyStick:
+    """The curve of a loss with `masses` under Q at `0, h, 2h, ...`, raised by `slack` for all that is not in them.
 
-    The curve is kept at every `stride`-th grid point, up to `points` of them: beyond the largest loss only the
-    rounding is left of it, beyond `LARGEST` it is bounded by 1. The rounding allowed for is that of the transform and
-    of a power `sum(times)` of the spectrum.
+    It is kept at every `stride`-th grid point, up to `points` of them: beyond the largest loss only the slack is
+    left of it, beyond `LARGEST` it is bounded by 1.
     """
-    masses = loss_masses(h, cells, times)
     loss = np.arange(len(masses))
     # reversed sums: mass above c under Q, and the same under P
     above = np.cumsum(masses[::-1])[::-1]
@@ -144,5 +148,15 @@ def hockey_stick(
     if points is not None:
         beyond = 0.0 if at[-1] + stride > loss[-1] else 1.0
         divergence = np.concatenate([divergence, np.full(points - len(divergence), beyond)])
+    return HockeyStick(stride * h, np.minimum(divergence + slack, 1))
+
+
+def hockey_stick(
+    h: float, cells: np.ndarray, times: np.ndarray, stride: int = 1, points: int | None = None
+) -> HockeyStick:
+    """Compose Laplace losses: `times[i]` features move by `cells[i] * h` scales each.
+
+    The rounding allowed for is that of the transform and of a power `sum(times)` of the spectrum.
+    """
     rounding = EPS * (128 + 64 * float(np.sqrt(np.sum(times))))
-    return HockeyStick(stride * h, np.minimum(divergence + OUTSIDE + rounding, 1))
+    return summed(loss_masses(h, cells, times), h, OUTSIDE + rounding, stride, points)

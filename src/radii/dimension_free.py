@@ -8,12 +8,20 @@ whose mean under S is at most that under a normal law (Eaton 1970; Pinelis 1994)
 """
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
 import numpy as np
 from scipy.special import ndtr
+
+Map = Callable[[np.ndarray], np.ndarray]
+
+
+def normal_cubes(t: np.ndarray) -> np.ndarray:
+    """`E(Z - t)_+^3` under a standard normal law."""
+    return (t**2 + 2) * np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi) - (t**3 + 3 * t) * ndtr(-t)
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,11 @@ class Majorant:
     knots: tuple[float, ...]
     c: tuple[float, ...]
 
-    def mean(self) -> float:
-        """`H(tau)`: half the mean of the majorant under a standard normal law, at least `E(S - tau)_+`."""
-        t = np.array(self.knots)
-        cubes = (t**2 + 2) * np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi) - (t**3 + 3 * t) * ndtr(-t)
-        # up to t = 6.5 the difference above loses five digits: what remains is rounded up
-        return float(self.a + self.b + 2 * np.sum(np.array(self.c) * cubes)) / 2 * (1 + 1e-9)
+    def mean(self, cubes: Map = normal_cubes) -> float:
+        """`H(tau)`: half the mean of the majorant under a law of variance 1, `cubes(t) = E(Z - t)_+^3`."""
+        third = np.array(self.c) * cubes(np.array(self.knots))
+        # up to t = 6.5 the cubes lose five digits: what remains is rounded up
+        return float(self.a + self.b + 2 * np.sum(third)) / 2 * (1 + 1e-9)
 
     def excess(self, s: np.ndarray) -> np.ndarray:
         """Majorant minus `(|s| - tau)_+` at `s >= 0`."""
@@ -88,6 +95,16 @@ class Rate:
         height, slope, edge = self.height[line], self.slope[line], self.edges[line]
         return np.maximum(edge + (height / slope + edge) * np.expm1(-slope * (z - self.depth[line])), 0)
 
+    def quantile(self, p: np.ndarray) -> np.ndarray:
+        """`F(p)`, the integral of `1 / G` from 1/2 to p."""
+        half = self.integral(np.minimum(p, 1 - p))
+        return np.where(p < 0.5, -half, half)
+
+    def cdf(self, z: np.ndarray) -> np.ndarray:
+        """The inverse of F: 0 and 1 beyond its ends."""
+        tail = self.inverse(np.abs(z))
+        return np.where(z < 0, tail, 1 - tail)
+
 
 def line_integral(height: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Integral of `1 / (height + slope u)` from low to high."""
@@ -96,11 +113,16 @@ def line_integral(height: np.ndarray, slope: np.ndarray, low: np.ndarray, high: 
 
 @lru_cache(maxsize=1)
 def rate() -> Rate:
-    """The lower envelope of all lines `H(tau) + tau u`, from u = 1/2 down."""
+    """`G` for Laplace noise: the shipped majorants under the normal law."""
+    return lower_envelope((majorant.tau, majorant.mean()) for majorant in load_majorants())
+
+
+def lower_envelope(lines: Iterable[tuple[float, float]]) -> Rate:
+    """The lower envelope of lines `(slope, height)` of rising slope, from u = 1/2 down."""
     kept: list[tuple[float, float, float]] = []  # slope, height, and the u below which the line is the lowest
-    for majorant in load_majorants():
+    for tau, height in lines:
         # a level line is raised to a tiny slope, so that all have the same formulas
-        slope, height, edge = max(majorant.tau, 1e-9), majorant.mean(), 0.5
+        slope, edge = max(tau, 1e-9), 0.5
         while kept:
             edge = (kept[-1][1] - height) / (slope - kept[-1][0])
             if edge < kept[-1][2]:
@@ -116,12 +138,10 @@ def rate() -> Rate:
 
 
 def quantile(p: np.ndarray) -> np.ndarray:
-    """`F(p)`, in units of b."""
-    half = rate().integral(np.minimum(p, 1 - p))
-    return np.where(p < 0.5, -half, half)
+    """`F(p)` for Laplace noise, in units of b."""
+    return rate().quantile(p)
 
 
 def cdf(z: np.ndarray) -> np.ndarray:
-    """The inverse of `F`: 0 and 1 beyond its ends."""
-    tail = rate().inverse(np.abs(z))
-    return np.where(z < 0, tail, 1 - tail)
+    """The inverse of `quantile`: 0 and 1 beyond its ends."""
+    return rate().cdf(z)

@@ -4,6 +4,7 @@ from radii.noises.ablation import Ablation
 from radii.noises.base import Additive, Independent, Noise, Rule, Source
 from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
+from radii.noises.generalized_normal import GeneralizedNormal
 from radii.noises.laplace import Laplace
 from radii.noises.naming import NOISES, example, example_name, full_name, make_noise
 from radii.noises.splitting import IndependentSplitting, Splitting
@@ -15,6 +16,7 @@ __all__ = [
     "Additive",
     "Flips",
     "Gaussian",
+    "GeneralizedNormal",
     "Independent",
     "IndependentSplitting",
     "Laplace",

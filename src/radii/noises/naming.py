@@ -7,6 +7,7 @@ from radii.noises.ablation import Ablation
 from radii.noises.base import Noise
 from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
+from radii.noises.generalized_normal import GeneralizedNormal
 from radii.noises.laplace import Laplace
 from radii.noises.splitting import IndependentSplitting, Splitting
 from radii.noises.uniform import Uniform
@@ -16,6 +17,7 @@ KINDS: tuple[type[Noise], ...] = (
     Laplace,
     Gaussian,
     Uniform,
+    GeneralizedNormal,
     Splitting,
     IndependentSplitting,
     Ablation,

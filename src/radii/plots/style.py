@@ -17,8 +17,11 @@ from radii.noises import NOISES
 from radii.results import draws_text
 
 INK, SOFT, GRID, PAPER = "#20242a", "#68707a", "#e4e7eb", "#ffffff"
-# Okabe & Ito 2008: told apart with every kind of colour vision. The order is that of the list of noises.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f")
+# Okabe & Ito 2008, then Tol 2021 (muted): told apart with every kind of colour vision. The order is that of the noises.
+PALETTE = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f"),
+    *("#882255", "#332288", "#999933", "#44aa99", "#661100", "#aa4499", "#117733"),
+)
 TEXT, SMALL = 9.5, 7.8
 NO_BREAK = "\N{NO-BREAK SPACE}"
 _FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
