@@ -18,6 +18,8 @@ FLOORS = {
         "plain",
         "norms",
         "tradeoffs",
+        "rates",
+        "cycloids",
         "composition",
         "composed",
         "densities",

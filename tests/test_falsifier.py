@@ -25,6 +25,11 @@ L0 = {
     "independent-splitting": radii.IndependentSplitting(9.8),
     "ablation": radii.Ablation(2),
     "flips": radii.Flips(0.59),
+    "ball": radii.UniformBall(3.6),
+    "exponential-l2": radii.ExponentialL2(2.72),
+    "exponential-linf": radii.ExponentialLinf(11),
+    "power-l2": radii.PowerL2(4.2),
+    "power-linf": radii.PowerLinf(18),
 }
 """Noise so strong, or that shows so little, that about 20 features of 64 are certified: steps of 1 are 5 % then."""
 

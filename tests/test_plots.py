@@ -1,5 +1,6 @@
 """Figures: what is drawn is what was found, and every figure says what was measured."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +97,20 @@ def test_curves_keep_the_colour_of_their_noise():
         "uniform"
     )
     assert len({noise_colour(name) for name in NOISES}) == len(NOISES)
+
+
+def oklab(colour: str) -> np.ndarray:
+    """The colour in coordinates in which equal distances look equally large (Ottosson 2020)."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    cones = [[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]]
+    mixed = [[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]]
+    return np.array(mixed) @ np.cbrt(np.array(cones) @ linear)
+
+
+def test_colours_of_noises_are_told_apart():
+    found = [oklab(noise_colour(name)) for name in NOISES]
+    apart = [np.linalg.norm(one - other) for one, other in itertools.combinations(found, 2)]
+    assert min(apart) > 0.1
 
 
 def test_one_noise_at_several_levels_is_drawn_in_shades():

@@ -8,13 +8,15 @@ whose mean under S is at most that under a normal law (Eaton 1970; Pinelis 1994)
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
 import numpy as np
 from scipy.special import ndtr
+
+from radii.rates import Rate, lowest_lines
 
 Map = Callable[[np.ndarray], np.ndarray]
 
@@ -71,70 +73,10 @@ def load_majorants() -> list[Majorant]:
     return [Majorant(**{**row, "knots": tuple(row["knots"]), "c": tuple(row["c"])}) for row in rows]
 
 
-@dataclass(frozen=True, eq=False)
-class Rate:
-    """`G(u)` on (0, 1/2]: the lower envelope of lines `height + slope u`, and the integral of `1 / G` over it.
-
-    Line i is the lowest from `edges[i + 1]` to `edges[i]`, edges falling from 1/2 to 0; `depth[i]` is the integral
-    of `1 / G` from `edges[i]` to 1/2. Arrays of one entry a line, `edges` and `depth` one more.
-    """
-
-    height: np.ndarray
-    slope: np.ndarray
-    edges: np.ndarray
-    depth: np.ndarray
-
-    def integral(self, u: np.ndarray) -> np.ndarray:
-        """Integral of `1 / G` from u to 1/2, for u in (0, 1/2]."""
-        line = np.clip(np.searchsorted(-self.edges, -u, side="left"), 1, len(self.height)) - 1
-        return self.depth[line] + line_integral(self.height[line], self.slope[line], u, self.edges[line])
-
-    def inverse(self, z: np.ndarray) -> np.ndarray:
-        """The u at which the integral is z, 0 beyond its end; for z of at least 0."""
-        line = np.minimum(np.searchsorted(self.depth, z, side="right"), len(self.height)) - 1
-        height, slope, edge = self.height[line], self.slope[line], self.edges[line]
-        return np.maximum(edge + (height / slope + edge) * np.expm1(-slope * (z - self.depth[line])), 0)
-
-    def quantile(self, p: np.ndarray) -> np.ndarray:
-        """`F(p)`, the integral of `1 / G` from 1/2 to p."""
-        half = self.integral(np.minimum(p, 1 - p))
-        return np.where(p < 0.5, -half, half)
-
-    def cdf(self, z: np.ndarray) -> np.ndarray:
-        """The inverse of F: 0 and 1 beyond its ends."""
-        tail = self.inverse(np.abs(z))
-        return np.where(z < 0, tail, 1 - tail)
-
-
-def line_integral(height: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Integral of `1 / (height + slope u)` from low to high."""
-    return np.log1p(slope * (high - low) / (height + slope * low)) / slope
-
-
 @lru_cache(maxsize=1)
 def rate() -> Rate:
-    """`G` for Laplace noise: the shipped majorants under the normal law."""
-    return lower_envelope((majorant.tau, majorant.mean()) for majorant in load_majorants())
-
-
-def lower_envelope(lines: Iterable[tuple[float, float]]) -> Rate:
-    """The lower envelope of lines `(slope, height)` of rising slope, from u = 1/2 down."""
-    kept: list[tuple[float, float, float]] = []  # slope, height, and the u below which the line is the lowest
-    for tau, height in lines:
-        # a level line is raised to a tiny slope, so that all have the same formulas
-        slope, edge = max(tau, 1e-9), 0.5
-        while kept:
-            edge = (kept[-1][1] - height) / (slope - kept[-1][0])
-            if edge < kept[-1][2]:
-                break
-            kept.pop()
-            edge = 0.5
-        if edge > 0:
-            kept.append((slope, height, edge))
-    slopes, heights, edges = np.array(kept).T
-    edges = np.append(edges, 0.0)
-    pieces = line_integral(heights, slopes, edges[1:], edges[:-1])
-    return Rate(heights, slopes, edges, np.concatenate([[0.0], np.cumsum(pieces)]))
+    """The lower envelope of all lines `H(tau) + tau u`, from u = 1/2 down."""
+    return lowest_lines((majorant.tau, majorant.mean()) for majorant in load_majorants())
 
 
 def quantile(p: np.ndarray) -> np.ndarray:
@@ -143,5 +85,5 @@ def quantile(p: np.ndarray) -> np.ndarray:
 
 
 def cdf(z: np.ndarray) -> np.ndarray:
-    """The inverse of `quantile`: 0 and 1 beyond its ends."""
+    """The inverse of `F`: 0 and 1 beyond its ends."""
     return rate().cdf(z)

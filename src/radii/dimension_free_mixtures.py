@@ -15,7 +15,8 @@ import numpy as np
 from scipy.special import gammaincc, ndtr
 
 from radii.densities import GeneralizedNormalDensity
-from radii.dimension_free import Map, Rate, load_majorants, lower_envelope, rate
+from radii.dimension_free import Map, load_majorants, rate
+from radii.rates import Rate, lowest_lines
 
 TURN = 0.61
 """Below this tau the normal law is the worst of all mixtures of normal laws of the same variance."""
@@ -40,7 +41,7 @@ def mixture_rate(exponent: float) -> Rate:
     least: dict[float, float] = {}
     for tau, height in heights + any_mixture():
         least[tau] = min(height, least.get(tau, np.inf))
-    return lower_envelope(sorted(least.items()))
+    return lowest_lines(sorted(least.items()))
 
 
 def any_mixture() -> list[tuple[float, float]]:

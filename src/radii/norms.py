@@ -126,6 +126,25 @@ def largest_sums(costs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return look_up
 
 
+def longest_l2(ball: Ball) -> Callable[[np.ndarray], np.ndarray]:
+    """The l2 length of the longest move within radius `r`, `(images, ...)`: infinite beyond all moves of a box."""
+    if ball.norm == "l0":
+        if ball.images is None:
+            return lambda s: np.sqrt(s * ball.unit_features)
+        squares = largest_sums((ball.unit_moves() ** 2).sum(axis=2))
+    elif ball.images is not None:
+        squares = farthest_sums(ball.unit_moves()[:, :, 0], np.square)
+    else:
+        root = math.sqrt(ball.features) if ball.norm == "linf" else 1.0
+        return lambda r: r * root
+    return lambda r: np.sqrt(squares(r))
+
+
+def usual_radius(ball: Ball, sigma: float) -> float:
+    """A radius of the usual size for noise of `sigma` that is decided by l2 lengths, to start a search from."""
+    return {"l0": 1.0, "linf": sigma / math.sqrt(ball.features)}.get(ball.norm, sigma)
+
+
 def farthest_sums(
     moves: np.ndarray, cost: Callable[[np.ndarray], np.ndarray]
 ) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,12 +1,16 @@
 """The noises, one a file: parameters, how to make noisy copies, and its rules (noise, norm) -> trade-off functions."""
 
 from radii.noises.ablation import Ablation
+from radii.noises.ball import UniformBall
 from radii.noises.base import Additive, Independent, Noise, Rule, Source
+from radii.noises.cubic import ExponentialLinf, PowerLinf
 from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
 from radii.noises.generalized_normal import GeneralizedNormal
 from radii.noises.laplace import Laplace
 from radii.noises.naming import NOISES, example, example_name, full_name, make_noise
+from radii.noises.pareto import Pareto
+from radii.noises.spherical import ExponentialL2, PowerL2
 from radii.noises.splitting import IndependentSplitting, Splitting
 from radii.noises.uniform import Uniform
 
@@ -14,6 +18,8 @@ __all__ = [
     "NOISES",
     "Ablation",
     "Additive",
+    "ExponentialL2",
+    "ExponentialLinf",
     "Flips",
     "Gaussian",
     "GeneralizedNormal",
@@ -21,10 +27,14 @@ __all__ = [
     "IndependentSplitting",
     "Laplace",
     "Noise",
+    "Pareto",
+    "PowerL2",
+    "PowerLinf",
     "Rule",
     "Source",
     "Splitting",
     "Uniform",
+    "UniformBall",
     "example",
     "example_name",
     "full_name",

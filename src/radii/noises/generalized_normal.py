@@ -34,7 +34,7 @@ def l1(noise: "GeneralizedNormal", ball: Ball) -> Translation:
 def l2(noise: "GeneralizedNormal", ball: Ball) -> TradeOffs:
     """The dimension-free bound, or that of the l1 ball of radius `r sqrt(d)`, which can be better for few features."""
     if noise.exponent == 2:
-        return gaussian.l2(noise, ball)
+        return gaussian.moved(noise, ball)
     unit = noise.scale / math.sqrt(noise.density.information)
     rate = mixture_rate(noise.exponent)
     free = Translation(rate.quantile, rate.cdf, lambda r: r / unit, unit)

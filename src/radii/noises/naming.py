@@ -4,11 +4,15 @@ from dataclasses import MISSING, asdict, fields
 
 from radii.errors import InputError, check_name
 from radii.noises.ablation import Ablation
+from radii.noises.ball import UniformBall
 from radii.noises.base import Noise
+from radii.noises.cubic import ExponentialLinf, PowerLinf
 from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
 from radii.noises.generalized_normal import GeneralizedNormal
 from radii.noises.laplace import Laplace
+from radii.noises.pareto import Pareto
+from radii.noises.spherical import ExponentialL2, PowerL2
 from radii.noises.splitting import IndependentSplitting, Splitting
 from radii.noises.uniform import Uniform
 from radii.plain import parse_number
@@ -22,6 +26,12 @@ KINDS: tuple[type[Noise], ...] = (
     IndependentSplitting,
     Ablation,
     Flips,
+    UniformBall,
+    ExponentialL2,
+    ExponentialLinf,
+    PowerL2,
+    PowerLinf,
+    Pareto,
 )
 NOISES: dict[str, type[Noise]] = {noise.name: noise for noise in KINDS}
 

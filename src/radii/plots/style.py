@@ -17,10 +17,11 @@ from radii.noises import NOISES
 from radii.results import draws_text
 
 INK, SOFT, GRID, PAPER = "#20242a", "#68707a", "#e4e7eb", "#ffffff"
-# Okabe & Ito 2008, then Tol 2021 (muted): told apart with every kind of colour vision. The order is that of the noises.
+# Okabe & Ito 2008, told apart with every kind of colour vision; then others that no eye for colours takes for one of
+# them. The order is that of the list of noises.
 PALETTE = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f"),
-    *("#882255", "#332288", "#999933", "#44aa99", "#661100", "#aa4499", "#117733"),
+    *("#882255", "#332288", "#7fbc41", "#c51b7d", "#ddcc77", "#117733", "#661100"),
 )
 TEXT, SMALL = 9.5, 7.8
 NO_BREAK = "\N{NO-BREAK SPACE}"

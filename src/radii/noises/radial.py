@@ -1,0 +1,79 @@
+"""Noise whose density depends on one length of it alone, l2 or linf (docs/math/ball-noises.md)."""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import betaincinv
+
+from radii.errors import InputError
+from radii.noises.base import Additive, Source
+from radii.norms import Ball, longest_l2, usual_radius
+from radii.tradeoffs import Map
+
+MOST_TAIL = 1000
+"""Of the exponent of a power law, for which as many numbers are drawn for each copy; it is an exponential by then."""
+
+CELLS, FARTHEST = 500, 45
+"""Points of the law of lengths, and the logarithm of the odds of the farthest: what lies beyond is bounded."""
+
+
+@dataclass(frozen=True)
+class Radial(Additive):
+    """Noise with a density in one length of `x / scale`, whose scale depends on the number of features."""
+
+    order: ClassVar[float]
+    """Of the length: 2 or infinity."""
+
+    @abstractmethod
+    def scale_for(self, features: int) -> float:
+        """The scale at which one feature out of so many has the standard deviation `sigma`."""
+
+    @abstractmethod
+    def log_density(self, length: np.ndarray, features: int) -> np.ndarray:
+        """Logarithm of the density at scale 1, up to a constant, at this length."""
+
+    @abstractmethod
+    def standard(self, source: Source, shape: tuple[int, int]) -> Any:
+        """Noise at scale 1, `(images, features)`."""
+
+    def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
+        features = math.prod(shape[1:])
+        return (self.standard(source, (shape[0], features)) * self.scale_for(features)).reshape(shape)
+
+    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
+        flat = (copies - image).reshape(len(copies), -1).astype(np.float64)
+        features = flat.shape[1]
+        return self.log_density(np.linalg.norm(flat, self.order, axis=1) / self.scale_for(features), features)
+
+
+def moved_length(noise: Radial, ball: Ball) -> tuple[Map, float]:
+    """The l2 length, in scales, of the longest move within radius r, and a radius of the usual size."""
+    length, scale = longest_l2(ball), noise.scale_for(ball.features)
+    return lambda r: length(r) / scale, usual_radius(ball, noise.sigma)
+
+
+def check_tail(tail: object) -> None:
+    """Refuse an exponent of a power law that leaves no variance, or is no whole number."""
+    if isinstance(tail, bool) or not isinstance(tail, int) or not 3 <= tail <= MOST_TAIL:
+        raise InputError(f"tail must be a whole number from 3 to {MOST_TAIL}; got {tail!r}")
+
+
+def on_sphere(source: Source, shape: tuple[int, int]) -> Any:
+    """Random directions of l2 length 1, `(images, features)`: normal numbers, scaled."""
+    z = source.normal(shape)
+    return z / (z**2).sum(1).reshape(-1, 1) ** 0.5
+
+
+def gamma(source: Source, images: int, shape: int) -> Any:
+    """Gamma numbers of a whole `shape`, `(images, 1)`: sums of exponential ones."""
+    return source.exponential((images, shape)).sum(1).reshape(-1, 1)
+
+
+def quantiles(d: int, tail: int) -> np.ndarray:
+    """Points of the law Beta(tail, d), which is that of `1 / (1 + length)` under a power law, far into both tails."""
+    log_odds = FARTHEST * np.sinh(np.linspace(-4, 4, CELLS)) / math.sinh(4)
+    found = betaincinv(tail, d, 1 / (1 + np.exp(-log_odds)))
+    return np.unique(found[(found > 0) & (found < 1 - 1e-9)])

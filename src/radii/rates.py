@@ -1,0 +1,72 @@
+"""Translations that follow from a rate: how fast the probability of a region can change (docs/math/ball-noises.md).
+
+Where a region of probability u changes at a rate of at most `G(u)`, the integral of `1 / G` is a translation. A concave
+`G` is the least of its tangents `H(tau) + tau u`, and so lies below any finite number of lines that are no lower.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 1e-9
+"""A level line is raised to this slope, so that all have the same formulas."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rate:
+    """`G(u)` on (0, top]: the lower envelope of lines `height + slope u`, and the integral of `1 / G` over it.
+
+    Line i is the lowest from `edges[i + 1]` to `edges[i]`, edges falling from the top to 0; `depth[i]` is the integral
+    of `1 / G` from `edges[i]` to the top. Arrays of one entry a line, `edges` and `depth` one more.
+    """
+
+    height: np.ndarray
+    slope: np.ndarray
+    edges: np.ndarray
+    depth: np.ndarray
+
+    def integral(self, u: np.ndarray) -> np.ndarray:
+        """Integral of `1 / G` from u to the top, for u in (0, top]."""
+        line = np.clip(np.searchsorted(-self.edges, -u, side="left"), 1, len(self.height)) - 1
+        return self.depth[line] + line_integral(self.height[line], self.slope[line], u, self.edges[line])
+
+    def inverse(self, z: np.ndarray) -> np.ndarray:
+        """The u at which the integral is z, 0 beyond its end; for z of at least 0."""
+        line = np.minimum(np.searchsorted(self.depth, z, side="right"), len(self.height)) - 1
+        height, slope, edge = self.height[line], self.slope[line], self.edges[line]
+        return np.maximum(edge + (height / slope + edge) * np.expm1(-slope * (z - self.depth[line])), 0)
+
+    def quantile(self, p: np.ndarray) -> np.ndarray:
+        """The translation F(p) of a rate with `G(1 - u) = G(u)`, given up to 1/2."""
+        half = self.integral(np.minimum(p, 1 - p))
+        return np.where(p < 0.5, -half, half)
+
+    def cdf(self, z: np.ndarray) -> np.ndarray:
+        """The inverse of F: 0 and 1 beyond its ends."""
+        tail = self.inverse(np.abs(z))
+        return np.where(z < 0, tail, 1 - tail)
+
+
+def line_integral(height: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Integral of `1 / (height + slope u)` from low to high."""
+    return np.log1p(slope * (high - low) / (height + slope * low)) / slope
+
+
+def lowest_lines(lines: Iterable[tuple[float, float]], top: float = 0.5) -> Rate:
+    """The rate that is the least of all `lines`, `(slope, height)` by rising slope, heights above 0."""
+    kept: list[tuple[float, float, float]] = []  # slope, height, and the u below which the line is the lowest
+    for given, height in lines:
+        slope, edge = max(given, LEVEL), top
+        while kept:
+            edge = (kept[-1][1] - height) / (slope - kept[-1][0])
+            if edge < kept[-1][2]:
+                break
+            kept.pop()
+            edge = top
+        if edge > 0:
+            kept.append((slope, height, edge))
+    slopes, heights, edges = np.array(kept).T
+    edges = np.append(edges, 0.0)
+    pieces = line_integral(heights, slopes, edges[1:], edges[:-1])
+    return Rate(heights, slopes, edges, np.concatenate([[0.0], np.cumsum(pieces)]))
