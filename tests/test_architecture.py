@@ -26,6 +26,7 @@ FLOORS = {
         "density_loss",
         "dimension_free",
         "dimension_free_mixtures",
+        "directions",
         "intervals",
         "designs",
     ],

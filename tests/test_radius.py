@@ -88,7 +88,10 @@ def test_trade_offs_obey_their_laws(noise: radii.Noise, norm: str) -> None:
     for r in radius:
         upper, lower = family.upper(p, r), family.lower(p, r)
         np.testing.assert_allclose(lower, 1 - family.upper(1 - p, r), atol=1e-12)
-        assert np.all(np.diff(upper) >= -1e-12) and np.all(np.diff(upper, 2) <= 1e-7), "rising and concave"
+        assert np.all(np.diff(upper) >= -1e-12), "rising"
+        if (noise.name, norm) != ("laplace", "l2"):
+            # there the worst direction changes with p, and the largest of concave functions need not be one
+            assert np.all(np.diff(upper, 2) <= 1e-7), "concave"
         assert np.all(upper >= previous - 1e-12) and np.all((upper <= 1) & (lower >= 0))
         previous = upper
     np.testing.assert_allclose(family.upper(p, np.zeros(200)), p, atol=1e-9)
