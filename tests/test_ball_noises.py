@@ -350,7 +350,7 @@ def straight_time(v: np.ndarray, u: float) -> float:
 @pytest.mark.parametrize("d", [1, 4, 64, 1000])
 @pytest.mark.parametrize("u", [1e-4, 0.01, 0.05, 0.3])
 def test_no_straight_move_is_faster_than_the_cycloid(d: int, u: float) -> None:
-    least = FastestMoves(d, 1.0).least_time(np.array([u]), 0.5)[0]
+    least = FastestMoves(d, 1.0).least_time(np.array([u]), np.array([0.5]))[0]
     rng, found = np.random.default_rng(0), []
     moves = [np.arange(d) < count for count in {1, 2, d // 2, d} - {0}]
     moves += [np.sort(rng.random(d) ** power)[::-1] for power in (0.3, 1, 3)]

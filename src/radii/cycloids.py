@@ -13,8 +13,8 @@ import numpy as np
 
 from radii.tradeoffs import TradeOffs
 
-STEPS = 48
-"""Halvings of the interval of angles."""
+ANGLES, STEPS = 2048, 28
+"""Angles that bracket any, and halvings of a bracket."""
 
 LEAST = 1e-300
 """Below all probabilities that can be told from 0."""
@@ -28,16 +28,25 @@ def growth_and_time(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pace * (arc + np.sin(arc)), pace * arc * np.sqrt(budget)
 
 
-def around(
-    reached: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Angles just before and just after something that rises with them is `reached`; pi / 2 if it never is."""
-    low, high = np.full(shape, 1e-12), np.full(shape, np.pi / 2)
+def around(rising: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Angles just before and just after something that rises with them is as large as `wanted`; pi / 2 if never."""
+    grid = np.linspace(0, np.pi / 2, ANGLES)
+    grid[0] = 1e-12
+    after = np.clip(np.searchsorted(rising(grid), wanted), 1, ANGLES - 1)
+    low, high = grid[after - 1], grid[after]
     for _ in range(STEPS):
         middle = (low + high) / 2
-        there = reached(middle)
+        there = rising(middle) >= wanted
         low, high = np.where(there, low, middle), np.where(there, middle, high)
     return low, high
+
+
+def where_needed(mask: np.ndarray, function: Callable[..., np.ndarray], *arguments: np.ndarray) -> np.ndarray:
+    """`function` of the elements that `mask` picks, 0 elsewhere."""
+    found = np.zeros(mask.shape)
+    if mask.any():
+        found[mask] = function(*(one[mask] for one in arguments))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,38 +63,53 @@ class FastestMoves(TradeOffs):
     def upper(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
         p, time = np.broadcast_arrays(p, r / self.scale)
         tail = np.maximum(np.minimum(p, 1 - p), LEAST)
-        half = self.least_time(tail, 0.5)
-        past = 1 - self.fallen(np.full(p.shape, 0.5), np.maximum(time - half, 0))
+        before, risen, past = self.crossing(p <= 0.5, tail, time)
         return np.where(
-            p > 0.5, 1 - self.fallen(tail, time), np.where(time < half, self.risen(tail, time), past)
+            p > 0.5,
+            1 - where_needed(p > 0.5, self.fallen, tail, time),
+            np.where(before, risen, 1 - past),
         )
 
     def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
         p, time = np.broadcast_arrays(p, r / self.scale)
         tail = np.maximum(np.minimum(p, 1 - p), LEAST)
-        half = self.least_time(tail, 0.5)
-        past = self.fallen(np.full(p.shape, 0.5), np.maximum(time - half, 0))
+        before, risen, past = self.crossing(p > 0.5, tail, time)
         return np.where(
-            p > 0.5, np.where(time < half, 1 - self.risen(tail, time), past), self.fallen(tail, time)
+            p > 0.5,
+            np.where(before, 1 - risen, past),
+            where_needed(p <= 0.5, self.fallen, tail, time),
         )
+
+    def crossing(
+        self, mask: np.ndarray, tail: np.ndarray, time: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where `tail` is still below 1/2 after `time`, how far it rises there, and what is left of 1 beyond."""
+        half = where_needed(mask, self.least_time, tail, np.full(tail.shape, 0.5))
+        before = time < half
+        risen = where_needed(mask & before, self.risen, tail, time)
+        past = where_needed(mask & ~before, self.fallen, np.full(tail.shape, 0.5), time - half)
+        return before, risen, past
 
     @property
     def one(self) -> float:
         """The probability that the noise sees a given feature from a given side: below it a rate is at most `u`."""
         return 1 / (2 * self.features)
 
-    def least_time(self, u: np.ndarray, v: float | np.ndarray) -> np.ndarray:
+    def least_time(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         """The least time in which a probability `u` can rise to `v`, `u <= v <= 1/2`, rounded down."""
         start = np.maximum(u, np.minimum(self.one, v))
-        fastest = [self._cycloid_time(u, v), np.log(start / u) + self._cycloid_time(start, v)]
-        return np.maximum(*fastest)
+        whole = where_needed(start > u, self._cycloid_time, u, v)
+        return np.maximum(whole, np.log(start / u) + self._cycloid_time(start, v))
 
     def risen(self, u: np.ndarray, time: np.ndarray) -> np.ndarray:
         """The largest probability, at most 1/2, to which `u` can rise in `time`, rounded up."""
         start = np.minimum(np.maximum(u, self.one), u * np.exp(np.minimum(time, 700)))
         left = np.maximum(time - np.log(start / u), 0)
-        by_both = np.where(start < self.one, start, self._cycloid_rise(start, left))
-        return np.minimum(np.minimum(self._cycloid_rise(u, time), by_both), 0.5)
+        by_both = np.where(
+            start < self.one, start, where_needed(start >= self.one, self._cycloid_rise, start, left)
+        )
+        whole = np.where(u < self.one, where_needed(u < self.one, self._cycloid_rise, u, time), 0.5)
+        return np.minimum(np.minimum(whole, by_both), 0.5)
 
     def fallen(self, u: np.ndarray, time: np.ndarray) -> np.ndarray:
         """The smallest probability to which `u` of at most 1/2 can fall in `time`, rounded down."""
@@ -94,22 +118,22 @@ class FastestMoves(TradeOffs):
         by_both = np.where(left > 0, end * np.exp(-np.maximum(left, 0)), 0)
         return np.maximum(self._cycloid_fall(u, time), by_both)
 
-    def _cycloid_time(self, u: np.ndarray, v: float | np.ndarray) -> np.ndarray:
+    def _cycloid_time(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         growth = (v - u) / u
-        low, _ = around(lambda h: growth_and_time(h)[0] >= growth, np.shape(growth))
+        low, _ = around(lambda h: growth_and_time(h)[0], growth)
         return np.where(growth > 0, np.sqrt(2 * self.features * u) * growth_and_time(low)[1], 0)
 
     def _cycloid_rise(self, u: np.ndarray, time: np.ndarray) -> np.ndarray:
         wanted = time / np.sqrt(2 * self.features * u)
-        _, high = around(lambda h: growth_and_time(h)[1] >= wanted, np.shape(wanted))
+        _, high = around(lambda h: growth_and_time(h)[1], wanted)
         return np.where(high < np.pi / 2, u * (1 + growth_and_time(high)[0]), 0.5)
 
     def _cycloid_fall(self, u: np.ndarray, time: np.ndarray) -> np.ndarray:
         wanted = time / np.sqrt(2 * self.features * u)
 
-        def reached(h: np.ndarray) -> np.ndarray:
+        def rising(h: np.ndarray) -> np.ndarray:
             growth, taken = growth_and_time(h)
-            return taken / np.sqrt(1 + growth) >= wanted
+            return taken / np.sqrt(1 + growth)
 
-        _, high = around(reached, np.shape(wanted))
+        _, high = around(rising, wanted)
         return np.where(high < np.pi / 2, u / (1 + growth_and_time(high)[0]), 0)
