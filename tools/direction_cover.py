@@ -84,8 +84,8 @@ def spreads(tail: float) -> tuple[np.ndarray, np.ndarray]:
 def normal_move(box: Box, tail: float) -> float:
     """Length of a move of standard normal noise that is at least as easy to see as the box's other weights."""
     caps, sigmas = spreads(tail)
-    norm = math.sqrt(box.rest) / UNIT
-    return norm * float(sigmas[np.searchsorted(caps, min(box.cap / UNIT / norm, 1) * (1 - 1e-12))])
+    norm = math.sqrt(max(box.rest, 1)) / UNIT
+    return norm * float(sigmas[np.searchsorted(caps, min(box.cap / UNIT / norm, 1))])
 
 
 def loss_weights(move: float, h: float) -> np.ndarray:
