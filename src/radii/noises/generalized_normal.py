@@ -11,7 +11,7 @@ from radii.densities import FARTHEST, LARGEST_EXPONENT, GeneralizedNormalDensity
 from radii.density_loss import DensityLoss
 from radii.dimension_free_mixtures import mixture_rate
 from radii.errors import InputError
-from radii.noises import gaussian
+from radii.noises import gaussian, laplace
 from radii.noises.base import Independent, Rule, Source
 from radii.norms import Ball
 from radii.tradeoffs import Map, Tightest, TradeOffs, Translation
@@ -33,6 +33,8 @@ def l1(noise: "GeneralizedNormal", ball: Ball) -> Translation:
 
 def l2(noise: "GeneralizedNormal", ball: Ball) -> TradeOffs:
     """The dimension-free bound, or that of the l1 ball of radius `r sqrt(d)`, which can be better for few features."""
+    if noise.exponent == 1:
+        return laplace.l2(noise, ball)
     if noise.exponent == 2:
         return gaussian.moved(noise, ball)
     unit = noise.scale / math.sqrt(noise.density.information)
