@@ -9,7 +9,8 @@ import torch
 import radii
 from radii.devices import TensorSource
 from radii.errors import InputError
-from radii.noises.splitting import LEVELS, UNEVEN, fixed_offsets
+from radii.noises import GREY_LEVELS as LEVELS
+from radii.noises.splitting import UNEVEN, fixed_offsets
 from radii.streams import Stream
 
 SHAPE = (1, 2, 2)
@@ -34,6 +35,12 @@ def by_every_bit(noisy: torch.Tensor) -> torch.Tensor:
     words = (noisy.flatten(1) * 1020).round().long()
     keys = (words * torch.tensor([1, 1021, 1021**2, 1021**3])).sum(1)
     return torch.nn.functional.one_hot(keys * 2654435761 % 1000003 % 4, 4).float()
+
+
+def by_one_wall(noisy: torch.Tensor) -> torch.Tensor:
+    """Logits of two classes: whether the first feature's cell lies below level 120."""
+    below = noisy.flatten(1)[:, 0] * 1020 < 2 * 2 * 120
+    return torch.stack([below, ~below], 1).float()
 
 
 def shares(images: np.ndarray, noise: radii.Splitting, model) -> np.ndarray:
@@ -135,20 +142,15 @@ def test_no_move_beats_a_certificate(norm: str, k: int) -> None:
 
 def test_l1_radius_is_met_by_a_classifier_that_knows_the_walls() -> None:
     """One feature; the class is whether a wall lies below level 120: each level up takes one more shift away."""
-    noise = radii.Splitting(0.02)
-
-    def model(noisy: torch.Tensor) -> torch.Tensor:
-        below = noisy.flatten(1)[:, 0] * 1020 < 2 * 2 * 120
-        return torch.stack([below, ~below], 1).float()
-
     levels = np.arange(112, 129)
-    images = np.repeat(levels, 4).reshape(-1, *SHAPE).astype(np.uint8) / np.float32(LEVELS)
-    votes = radii.Smoothed(model, noise).vote(images, plan=radii.exhaustive(noise))
+    votes = radii.Smoothed(by_one_wall, NOISE).vote(
+        images_of(np.repeat(levels, 4)), plan=radii.exhaustive(NOISE)
+    )
     label = votes.counts.argmax(1)
     radius = radii.certify(votes, "l1", labels="predicted").radius
     for place, level in enumerate(levels):
         other = np.abs(levels[label != label[place]] - level).min() / LEVELS
-        ties = np.abs(levels[votes.counts[:, 0] * 2 == noise.shifts] - level)
+        ties = np.abs(levels[votes.counts[:, 0] * 2 == NOISE.shifts] - level)
         nearest = min(other, ties.min() / LEVELS) if ties.size else other
         assert radius[place] < nearest <= radius[place] + 1.001 / LEVELS or nearest == 0 == radius[place]
 
@@ -196,19 +198,12 @@ def test_parts_of_the_outcomes_add_up(tmp_path) -> None:
 
 
 def test_prediction_takes_all_outcomes_and_abstains_at_ties() -> None:
-    noise = radii.Splitting(0.02)
-
-    def half(noisy: torch.Tensor) -> torch.Tensor:
-        below = noisy.flatten(1)[:, 0] * 1020 < 2 * 2 * 120
-        return torch.stack([below, ~below], 1).float()
-
-    levels = np.arange(110, 132)
-    images = np.repeat(levels, 4).reshape(-1, *SHAPE).astype(np.uint8) / np.float32(LEVELS)
-    counts = radii.Smoothed(half, noise).vote(images, plan=radii.exhaustive(noise)).counts
+    images = images_of(np.repeat(np.arange(110, 132), 4))
+    counts = radii.Smoothed(by_one_wall, NOISE).vote(images, plan=radii.exhaustive(NOISE)).counts
     tied = counts[:, 0] == counts[:, 1]
     expected = np.where(tied, radii.ABSTAIN, counts.argmax(1))
     assert tied.any()
-    np.testing.assert_array_equal(radii.Smoothed(half, noise).predict(images), expected)
+    np.testing.assert_array_equal(radii.Smoothed(by_one_wall, NOISE).predict(images), expected)
 
 
 @pytest.mark.parametrize(

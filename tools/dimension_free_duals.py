@@ -9,20 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linprog, minimize_scalar
-from scipy.special import ndtr
 
 from radii import dimension_free
-from radii.dimension_free import Majorant
+from radii.dimension_free import Majorant, normal_cubes
 
 TAUS = np.concatenate([np.arange(0, 5, 0.01), np.arange(5, 6.51, 0.05)])
 KNOTS = np.arange(0, 3.01, 0.02)
 LAST_PROGRAMME = 1.8  # from here on one cube alone is as good
-
-
-def normal_cube(t: np.ndarray) -> np.ndarray:
-    """`E (Z - t)_+^3` for a standard normal Z."""
-    density = np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
-    return (t**2 + 2) * density - (t**3 + 3 * t) * ndtr(-t)
 
 
 def programme(tau: float) -> Majorant:
@@ -31,7 +24,7 @@ def programme(tau: float) -> Majorant:
     By cutting planes: solved on some points s, then also where its solution failed.
     """
     points = np.arange(0, 12, 0.2)
-    cost = np.concatenate([[1, 1], 2 * normal_cube(KNOTS)])
+    cost = np.concatenate([[1, 1], 2 * normal_cubes(KNOTS)])
     limits = [(None, None), (None, None)] + [(0, None)] * len(KNOTS)
     for _ in range(12):
         cubes = np.maximum(points[:, None] - KNOTS, 0) ** 3
@@ -50,7 +43,9 @@ def programme(tau: float) -> Majorant:
 def single_cube(tau: float) -> Majorant:
     """The best majorant of one cube: tangent to `s - tau` at `tau + w`, `c = 1 / 27 w^2`, `t = tau - 2 w`."""
     best = minimize_scalar(
-        lambda w: normal_cube(np.array(tau - 2 * w)) / (27 * w**2), bounds=(0.02, 1.5 * tau), method="bounded"
+        lambda w: normal_cubes(np.array(tau - 2 * w)) / (27 * w**2),
+        bounds=(0.02, 1.5 * tau),
+        method="bounded",
     )
     w = float(best.x)
     return raised(Majorant(tau, 0.0, 0.0, (tau - 2 * w,), (1 / (27 * w**2),)))

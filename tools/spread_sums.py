@@ -12,6 +12,8 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.special import ndtr, ndtri
 
+from radii.dimension_free import normal_cubes
+
 HERE = Path(__file__).parent
 CAPS = (1, 0.9, 0.8, 0.71, 0.63, 0.56, 0.5, 0.45, 0.4, 0.36, 0.32, 0.285, 0.25, 0.2)
 TAUS = (
@@ -52,7 +54,7 @@ class Majorant:
         f, d = np.array(self.frequencies), np.array(self.d)
         low, high = cosine_means(f, cap)
         cosines = np.sum(np.where(d > 0, d * high, d * low))
-        cubes = np.sum(np.array(self.c) * 2 * normal_cube(np.array(self.knots)))
+        cubes = np.sum(np.array(self.c) * 2 * normal_cubes(np.array(self.knots)))
         scale = abs(self.a) + abs(self.b) + np.abs(d).sum() + cubes
         return float(self.a + self.b + cubes + cosines + 1e-14 * scale) / 2
 
@@ -89,12 +91,6 @@ class Majorant:
         return least
 
 
-def normal_cube(t: np.ndarray) -> np.ndarray:
-    """`E (Z - t)_+^3` for a standard normal Z."""
-    density = np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
-    return (t**2 + 2) * density - (t**3 + 3 * t) * ndtr(-t)
-
-
 def cosine_means(f: np.ndarray, cap: float) -> tuple[np.ndarray, np.ndarray]:
     """Bounds on `E cos(f S)` over all unit sums S of signed weights of at most `cap`; `f cap < pi`."""
     normal = np.exp(-(f**2) / 2)
@@ -113,7 +109,7 @@ def programme(cap: float, tau: float) -> Majorant | None:
     # what `least_excess` will give away for the third derivative is part of the price
     lost = (CELL / 2) ** 3 / 6 * f**3
     knots = np.union1d(np.arange(0, tau, 0.4), np.round(np.maximum(tau + np.arange(-1.5, 0.41, 0.1), 0), 4))
-    cost = np.concatenate([[1, 1], 2 * normal_cube(knots) + (CELL / 2) ** 3, high + lost, lost - low])
+    cost = np.concatenate([[1, 1], 2 * normal_cubes(knots) + (CELL / 2) ** 3, high + lost, lost - low])
     limits = [(None, None)] * 2 + [(0, None)] * (len(knots) + 2 * len(f))
     points = np.union1d(np.arange(0, LAST, 0.024 if cap < 0.3 else 0.048), [tau])
     found = None

@@ -7,7 +7,7 @@ import numpy as np
 
 from radii.designs import Anytime, Exhaustive, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
-from radii.intervals import METHODS, bounds
+from radii.intervals import METHODS, bounds, strongest_rivals
 from radii.lattice import distance
 from radii.noises import Independent, Noise
 from radii.norms import inner_radius
@@ -81,12 +81,9 @@ def ideal_bounds(
 
 def exact_shares(votes: Votes, label: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The probabilities themselves, in the form of bounds; 1 is a float below it, as certificates ask for."""
-    counts, rows = votes.counts.copy(), np.arange(len(votes))
-    mine = counts[rows, label]
-    counts[rows, label] = 0
-    largest = np.sort(counts, axis=1)[:, ::-1][:, :k]
-    rivals = np.cumsum(largest[:, ::-1], axis=1) / votes.n
-    return np.minimum(mine / votes.n, np.nextafter(1, 0)), rivals
+    mine = votes.counts[np.arange(len(votes)), label]
+    rivals = np.cumsum(strongest_rivals(votes.counts, label, k), axis=1)
+    return np.minimum(mine / votes.n, np.nextafter(1, 0)), rivals / votes.n
 
 
 def bounds_of_draws(

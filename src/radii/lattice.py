@@ -8,10 +8,9 @@ import math
 import numpy as np
 
 from radii.errors import InputError
-from radii.noises import Independent, Noise
+from radii.noises import GREY_LEVELS, Independent, Noise
 from radii.streams import Stream
 
-GREY_LEVELS = 255
 PARTS = 16
 """Steps of the lattice in one grey level."""
 

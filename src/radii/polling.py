@@ -17,8 +17,8 @@ from radii.asking import Ask
 from radii.data.base import DataSet
 from radii.devices import check_compiler
 from radii.errors import InputError
-from radii.lattice import GREY_LEVELS, draw_levels
-from radii.noises import Independent, Noise
+from radii.lattice import draw_levels
+from radii.noises import GREY_LEVELS, Independent, Listed, Noise
 from radii.streams import Stream
 
 WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
@@ -186,7 +186,7 @@ def _fill(buffer: np.ndarray, examples: Examples, law: Law, copies: Copies) -> N
 def _perturbed(examples: Examples, law: Law, purpose: str, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Noisy copies `(copies, *seen)` of the images in `rows`, by draws number `draws`."""
     stream = Stream(law.seed, purpose).at(examples.index[rows].tolist(), draws.tolist())
-    if law.noise.outcomes is not None:
+    if isinstance(law.noise, Listed):
         return law.noise.outcome(examples.clean(rows), draws)
     if not law.exact:
         return law.noise.perturb(examples.clean(rows), stream)

@@ -2,7 +2,7 @@
 
 from radii.noises.ablation import Ablation
 from radii.noises.ball import UniformBall
-from radii.noises.base import Additive, Independent, Noise, Rule, Source
+from radii.noises.base import GREY_LEVELS, Additive, Independent, Listed, Noise, Rule, Source
 from radii.noises.cubic import ExponentialLinf, PowerLinf
 from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
@@ -15,6 +15,7 @@ from radii.noises.splitting import IndependentSplitting, Splitting
 from radii.noises.uniform import Uniform
 
 __all__ = [
+    "GREY_LEVELS",
     "NOISES",
     "Ablation",
     "Additive",
@@ -26,6 +27,7 @@ __all__ = [
     "Independent",
     "IndependentSplitting",
     "Laplace",
+    "Listed",
     "Noise",
     "Pareto",
     "PowerL2",

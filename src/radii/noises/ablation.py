@@ -7,12 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from radii.errors import InputError
-from radii.noises.base import Noise, Rule, Source, like
+from radii.noises.base import FINE, Noise, Rule, Source, fine_uniform, like
 from radii.norms import Ball
 from radii.tradeoffs import TotalVariation
-
-FINE = np.float64(2.0**-24)
-"""Random float32 numbers are multiples of it. By its type, arrays of numpy become float64; tensors stay as they are."""
 
 
 def l0(noise: "Ablation", ball: Ball) -> TotalVariation:
@@ -66,7 +63,7 @@ class Ablation(Noise):
         count, _, *size = images.shape
         shape = (count, math.prod(size))
         # the order of numbers without ties is uniform among all orders
-        order = (source.uniform(shape) * np.float64(1) + source.uniform(shape) * FINE).argsort(1).argsort(1)
+        order = fine_uniform(source, shape).argsort(1).argsort(1)
         shown = (order < self.kept).reshape(count, 1, *size)
         both = images[:, None] * like(images, np.array([1, -1]).reshape(2, 1, 1, 1))
         both = both + like(images, np.array([0, 1]).reshape(2, 1, 1, 1))

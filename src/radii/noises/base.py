@@ -15,6 +15,13 @@ LEAST, MOST = 1e-9, 1e9
 """Of sigma, where images lie in [0, 1]: beyond, arithmetic overflows."""
 
 
+GREY_LEVELS = 255
+"""Steps of the grid of 8-bit images."""
+
+FINE = np.float64(2.0**-24)
+"""Random float32 numbers are multiples of it. By its type, arrays of numpy become float64; tensors stay as they are."""
+
+
 class Source(Protocol):
     """Independent standard random numbers, as arrays of numpy or torch: the noise only scales them."""
 
@@ -23,6 +30,11 @@ class Source(Protocol):
     def exponential(self, shape: tuple[int, ...]) -> Any: ...
 
     def uniform(self, shape: tuple[int, ...]) -> Any: ...
+
+
+def fine_uniform(source: Source, shape: tuple[int, ...]) -> Any:
+    """Uniform on the multiples of `2**-48` in [0, 1) as arrays of numpy; tensors are as fine as float32."""
+    return source.uniform(shape) * np.float64(1) + source.uniform(shape) * FINE
 
 
 def like(images: Any, values: np.ndarray) -> Any:
@@ -78,12 +90,8 @@ class Noise(ABC):
 
     @property
     def outcomes(self) -> int | None:
-        """The number of its equally likely outcomes, where all of them can be listed by `outcome`."""
+        """The number of its equally likely outcomes, if it is `Listed`."""
         return None
-
-    def outcome(self, images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """The noisy copy of each image, `(images, *shape)`, under outcome `numbers`, `(images,)`, of all `outcomes`."""
-        raise NotImplementedError(f"the outcomes of {self.name} noise cannot be listed")
 
     @property
     def level(self) -> float:
@@ -120,6 +128,19 @@ class Noise(ABC):
         return self.rules[check_name(f"norm for {self.name} noise", ball.norm, self.rules)].trade_offs(
             self, ball
         )
+
+
+@dataclass(frozen=True)
+class Listed(Noise):
+    """A noise with so few equally likely outcomes that all of them can be listed."""
+
+    @property
+    @abstractmethod
+    def outcomes(self) -> int: ...
+
+    @abstractmethod
+    def outcome(self, images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """The noisy copy of each image, `(images, *shape)`, under outcome `numbers`, `(images,)`, of all `outcomes`."""
 
 
 @dataclass(frozen=True)

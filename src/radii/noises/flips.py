@@ -8,8 +8,7 @@ import numpy as np
 
 from radii.composition import EPS, HockeyStick
 from radii.errors import InputError
-from radii.noises.ablation import FINE
-from radii.noises.base import Noise, Rule, Source, check_number
+from radii.noises.base import Noise, Rule, Source, check_number, fine_uniform
 from radii.norms import Ball
 from radii.tradeoffs import TradeOffs
 
@@ -116,7 +115,6 @@ class Flips(Noise):
         shape, most = tuple(images.shape), self.values - 1
         level = (images * most + 0.5) // 1
         kept = source.uniform(shape) < self.keep
-        fine = source.uniform(shape) * np.float64(1) + source.uniform(shape) * FINE
-        other = (level + 1 + (fine * most // 1).clip(0, most - 1)) % self.values
+        other = (level + 1 + (fine_uniform(source, shape) * most // 1).clip(0, most - 1)) % self.values
         noisy = level * kept + other * ~kept
         return (noisy.astype(np.float32) if isinstance(noisy, np.ndarray) else noisy) / most

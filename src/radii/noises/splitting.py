@@ -9,12 +9,9 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.noises import uniform
-from radii.noises.base import LEAST, MOST, Noise, Rule, Source, check_number, like
+from radii.noises.base import GREY_LEVELS, LEAST, MOST, Listed, Noise, Rule, Source, check_number, like
 from radii.norms import Ball, largest_sums
 from radii.tradeoffs import Map, TotalVariation
-
-LEVELS = 255
-"""Steps of the grid of 8-bit images."""
 
 MOST_SHIFTS = 2**16
 """Up to which float32 holds every number here exactly."""
@@ -54,7 +51,7 @@ class Cells(Noise):
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigma", check_number("sigma", self.sigma, LEAST, MOST))
         if not 1 <= self.shifts <= MOST_SHIFTS:
-            least, most = (shifts / (2 * math.sqrt(3) * LEVELS) for shifts in (1, MOST_SHIFTS))
+            least, most = (shifts / (2 * math.sqrt(3) * GREY_LEVELS) for shifts in (1, MOST_SHIFTS))
             raise InputError(
                 f"sigma of {self.name} must be from {least:.4f} to {most:.4g}; got {self.sigma:g}"
             )
@@ -62,17 +59,17 @@ class Cells(Noise):
     @property
     def shifts(self) -> int:
         """Different shifts of the grid, one grey level apart: the width of a cell in grey levels."""
-        return round(2 * math.sqrt(3) * self.sigma * LEVELS)
+        return round(2 * math.sqrt(3) * self.sigma * GREY_LEVELS)
 
     @property
     def scale(self) -> float:
         """`lambda`."""
-        return self.shifts / (2 * LEVELS)
+        return self.shifts / (2 * GREY_LEVELS)
 
     @property
     def width(self) -> float:
         """`2 lambda`: a move of one feature by t crosses a wall with probability at most `t / width`."""
-        return self.shifts / LEVELS
+        return self.shifts / GREY_LEVELS
 
     def _drawn(self, source: Source, shape: tuple[int, ...]) -> Any:
         """Random shifts, in whole grey levels."""
@@ -81,13 +78,13 @@ class Cells(Noise):
     def _middles(self, images: Any, shifts: Any) -> Any:
         """Images as the model sees them: all but the last division is of whole numbers, exact in float32."""
         width, shift = 2 * self.shifts, 2 * shifts + 1
-        level = (images * LEVELS + 0.5) // 1
+        level = (images * GREY_LEVELS + 0.5) // 1
         wall = (2 * level - shift) // width * width + shift
-        return (wall.clip(0, 2 * LEVELS) + (wall + width).clip(0, 2 * LEVELS)) / (4 * LEVELS)
+        return (wall.clip(0, 2 * GREY_LEVELS) + (wall + width).clip(0, 2 * GREY_LEVELS)) / (4 * GREY_LEVELS)
 
 
 @dataclass(frozen=True)
-class Splitting(Cells):
+class Splitting(Cells, Listed):
     """Splitting noise: a feature becomes the middle of its cell, of width `2 lambda`, in a shifted grid of cells.
 
     All features share one random shift, to which each adds a fixed offset of its own, so that there are
@@ -111,7 +108,7 @@ class Splitting(Cells):
             raise InputError(f"offsets must be a seed, a whole number from 0 to 2**64 - 1; got {seed!r}")
 
     @property
-    def outcomes(self) -> int | None:
+    def outcomes(self) -> int:
         return self.shifts
 
     def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -149,7 +146,7 @@ class IndependentSplitting(Cells):
     @property
     def width(self) -> float:
         """A little less than `2 lambda`, since float32 numbers give shifts uneven shares."""
-        return 1 / (LEVELS * (1 / self.shifts + UNEVEN))
+        return 1 / (GREY_LEVELS * (1 / self.shifts + UNEVEN))
 
     def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
         every = np.arange(self.shifts, dtype=np.float32).reshape(-1, *[1] * image.ndim)

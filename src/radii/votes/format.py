@@ -4,6 +4,7 @@ Few classes: lists `counts` and `selection` of one number a class. Many: only cl
 `counts_class` and `counts`, and so for `selection`.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -78,18 +79,12 @@ def law_of(votes: Any) -> dict[str, Any]:
 
 def plan_of(document: dict[str, Any]) -> Plan:
     """The plan that `law_of` wrote."""
-    given = dict(document)
-    kind = PLANS[check_name("sampling plan", given.pop("name", None), PLANS)]
-    check_fields(given, {one.name: one.type for one in fields(kind)})
-    return kind(**given)
+    return _made("sampling plan", document, PLANS)
 
 
 def noise_of(document: dict[str, Any]) -> Noise:
     """The noise that `law_of` wrote."""
-    given = dict(document)
-    kind = NOISES[check_name("noise", given.pop("name", None), NOISES)]
-    check_fields(given, {one.name: one.type for one in fields(kind)})
-    return kind(**given)
+    return _made("noise", document, NOISES)
 
 
 def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
@@ -112,6 +107,14 @@ def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, 
         **columns,
         **header,
     }
+
+
+def _made(what: str, document: dict[str, Any], kinds: Mapping[str, Any]) -> Any:
+    """One of `kinds` by its name, with the other fields of the document as its own."""
+    given = dict(document)
+    kind = kinds[check_name(what, given.pop("name", None), kinds)]
+    check_fields(given, {one.name: one.type for one in fields(kind)})
+    return kind(**given)
 
 
 def _table(name: str, counts: np.ndarray) -> Columns:
