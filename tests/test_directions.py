@@ -290,6 +290,20 @@ def test_bounds_are_monotone_and_never_worse_than_the_translation() -> None:
     assert np.all(upper <= dimension_free.cdf(dimension_free.quantile(p) + r[:, None]) + 1e-15)
 
 
+def test_between_two_radii_the_translation_carries_on_from_the_lower_one() -> None:
+    """Step 8, from the rows of the table alone: explicit moves are too far below to show what a gap would lose."""
+    table, rng = load_table(), np.random.default_rng(0)
+    grid = table.start + table.step * np.arange(table.risen.shape[1])
+    x = rng.uniform(grid[0], grid[-1], 50)
+    for row in range(len(table.radii) - 1):
+        low, high = (np.interp(x, grid, table.risen[one]) for one in (row, row + 1))
+        for share in (0.01, 0.5, 0.99):
+            gone = share * (table.radii[row + 1] - table.radii[row])
+            r = np.full(50, table.radii[row] + gone)
+            expected = np.minimum(x + r, np.minimum(low + gone, high))
+            np.testing.assert_allclose(table.risen_to(x, r), expected, rtol=0, atol=1e-12)
+
+
 def test_no_explicit_move_beats_the_bounds() -> None:
     family = WorstDirection(1.0)
     p = np.array([0.02, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9, 0.97, 0.995])
