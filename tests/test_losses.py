@@ -1,6 +1,7 @@
 """Training methods: each against a slow formula, for every noise, and each of them learns."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,15 +9,20 @@ from scipy import stats
 
 from radii.data import load_data
 from radii.devices import TensorSource, fitting_threads
-from radii.errors import InputError, UnknownName
+from radii.errors import InputError
 from radii.losses import LOSSES, QUANTILES, Draw, attack, check_options, options_of
 from radii.models import make_model
 from radii.noises import NOISES, Independent, example_name, make_noise
 from radii.runs import Recipe
-from radii.training import Loop
+from radii.training import Loop, train
 
 INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, Independent)]
-TRAINED = [(loss, noise) for loss in LOSSES for noise in INDEPENDENT if loss != "macer" or noise in QUANTILES]
+TRAINED = [
+    (loss, noise)
+    for loss in LOSSES
+    for noise in INDEPENDENT
+    if loss != "denoising" and (loss != "macer" or noise in QUANTILES)
+]
 
 CPU = torch.device("cpu")
 LAWS = {
@@ -30,6 +36,8 @@ SETTINGS = {
     "consistency": {"m": 3, "weight": 4.0, "entropy": 0.5},
     "smoothadv": {"m": 2, "epsilon": 0.4, "steps": 3},
     "macer": {"m": 4, "weight": 3.0, "margin": 2.0},
+    "ordinary": {"smoothing": 0.1},
+    "denoising": {"fidelity": 3.0, "weight": 0.7},
 }
 
 
@@ -118,12 +126,17 @@ def slow_macer(model, images, labels, noise, law, *, m, weight, margin):
     return total / len(labels)
 
 
+def slow_ordinary(model, images, labels, noise, law, *, smoothing):
+    return augmented(model, images, labels, torch.zeros_like(noise), smoothing)
+
+
 SLOW = {
     "noise-augmentation": slow_noise_augmentation,
     "stability": slow_stability,
     "consistency": slow_consistency,
     "smoothadv": slow_smoothadv,
     "macer": slow_macer,
+    "ordinary": slow_ordinary,
 }
 
 
@@ -137,6 +150,24 @@ def test_loss_is_its_formula(batch, loss, noise):
     drawn = law.draw(TensorSource(3, CPU), (m * 5, 1, 2, 3)).unflatten(0, (m, 5))
     expected = SLOW[loss](model, images, labels, drawn, law, **options)
     assert float(value) == pytest.approx(float(expected), rel=1e-5)
+    assert logits.shape == (5, 4)
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "uniform"])
+def test_denoising_is_its_formula(batch, noise):
+    model, images, labels = batch
+    parts = SimpleNamespace(denoiser=lambda inputs: inputs * 0.8 + 0.1, classifier=model)
+    # labels are not looked at
+    value, logits = LOSSES["denoising"](
+        parts, images, labels.flip(0), drawing(noise), **SETTINGS["denoising"]
+    )
+    drawn = make_noise(noise, 0.5).draw(TensorSource(3, CPU), (5, 1, 2, 3))
+    left = drift = 0.0
+    for image, one in zip(images, drawn, strict=True):
+        restored = (image + one) * 0.8 + 0.1
+        left += float((restored - image).square().mean()) / 5
+        drift -= float(model(restored[None]).log_softmax(1)[0, model(image[None]).argmax()])
+    assert float(value) == pytest.approx(3.0 * left + 0.7 * drift / 5, rel=1e-5)
     assert logits.shape == (5, 4)
 
 
@@ -202,7 +233,7 @@ def test_each_method_learns_digits(loss, noise):
 
 def test_options_have_usual_values():
     assert options_of("consistency") == {"m": 2, "weight": 10.0, "entropy": 0.5}
-    assert set(SETTINGS) == set(LOSSES) == set(SLOW)
+    assert set(SETTINGS) == set(LOSSES) == {*SLOW, "denoising"}
     for loss, settings in SETTINGS.items():
         assert set(settings) == set(options_of(loss))
         check_options(loss, settings)
@@ -230,9 +261,18 @@ def test_wrong_options(loss, options, message):
         Recipe("digits", "small-cnn", loss=loss, options=options)
 
 
-def test_a_noise_without_a_quantile_is_refused_by_macer(monkeypatch):
-    monkeypatch.delitem(QUANTILES, "uniform")
-    with pytest.raises(UnknownName, match="noise with a quantile for macer"):
-        LOSSES["macer"](
-            lambda inputs: inputs.flatten(1), torch.rand(2, 1, 1, 3), torch.tensor([0, 1]), drawing("uniform")
-        )
+@pytest.mark.parametrize(
+    ("loss", "noise", "message"),
+    [
+        ("macer", "splitting", "unknown noise with a quantile for macer 'splitting'"),
+        ("smoothadv", "splitting", "smoothadv needs noise that is added to images, which splitting is not"),
+        ("stability", "ablation:kept=9", "stability asks about images without noise, but ablation changes"),
+        ("ordinary", "ablation:kept=9", "ordinary asks about images without noise, but ablation changes"),
+    ],
+)
+def test_a_noise_that_a_method_cannot_do_with_is_told_before_anything_is_written(
+    loss, noise, message, tmp_path
+):
+    with pytest.raises(InputError, match=message):
+        train(Recipe("digits", "small-cnn", noise, loss=loss), load_data("digits", "train"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from radii.errors import InputError, UnknownName
-from radii.models import MODELS, Normalize, WideResNet, digest, make_model
+from radii.models import MODELS, Denoised, Normalize, WideResNet, digest, make_model
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,16 @@ from radii.models import MODELS, Normalize, WideResNet, digest, make_model
 def test_models_turn_images_into_logits(name, shape, classes):
     model = make_model(name, shape, classes).eval()
     assert model(torch.rand(2, *shape)).shape == (2, classes)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 9, 12)])
+def test_denoisers_turn_images_into_images_and_begin_by_changing_nothing(shape):
+    model = make_model("denoiser-4-8", shape, 10).eval()
+    images = torch.randn(2, *shape)
+    assert torch.equal(model(images), images)
+    torch.nn.init.ones_(model.layers[-1].weight)
+    moved = model(images)
+    assert moved.shape == images.shape and (moved - images).abs().min() > 0
 
 
 def test_half_networks_work_at_half_the_resolution():
@@ -47,10 +57,27 @@ def test_listed_models_exist():
 
 
 @pytest.mark.parametrize(
-    "name", ["small-cn", "resnet", "wrn-40", "wrn-40-2-1", "wrn-999994-1", "wrn-16-9999", "wrn-٤٠-2", 3]
+    "name",
+    [
+        "small-cn",
+        "resnet",
+        "denoiser-8",
+        "wrn-40",
+        "wrn-40-2-1",
+        "wrn-999994-1",
+        "wrn-16-9999",
+        "wrn-٤٠-2",
+        3,
+    ],
 )
 def test_unknown_models(name):
     with pytest.raises(UnknownName, match="unknown model"):
+        make_model(name, (3, 32, 32), 10)
+
+
+@pytest.mark.parametrize("name", ["denoiser-1-8", "denoiser-4-0"])
+def test_impossible_denoisers(name):
+    with pytest.raises(InputError, match="depth >= 2 and width >= 1"):
         make_model(name, (3, 32, 32), 10)
 
 
@@ -103,4 +130,6 @@ def test_callables_without_weights_say_so():
 
     assert digest(guess).startswith("unknown:")
     assert digest(guess).endswith("guess")
+    behind = Denoised(make_model("denoiser-2-4", (1, 8, 8), 3), nn.Flatten())
+    assert digest(behind) == digest(nn.Flatten())
     assert digest(nn.Flatten()) == "unknown:torch.nn.modules.flatten.Flatten"

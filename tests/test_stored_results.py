@@ -45,7 +45,7 @@ def asked(command: str, run: str, monkeypatch: pytest.MonkeyPatch) -> SimpleName
     (line,) = re.findall(rf"^radii ({command} .*results/cifar10/{re.escape(run)}(?: .*)?)$", README, re.M)
     found = SimpleNamespace()
 
-    def train(recipe, data, folder, progress):
+    def train(recipe, data, folder, progress, classifier):
         found.__dict__.update(recipe=recipe, folder=folder)
 
     def draw(source, loaded, plan, seed, *_):

@@ -8,13 +8,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from radii.errors import InputError, check_name
+from radii.models import Denoised
 from radii.noises import Additive, Noise, Source
 
 Model = Callable[[Tensor], Tensor]
@@ -36,8 +37,8 @@ class Draw:
 
 
 Loss = Callable[..., tuple[Tensor, Tensor]]
-"""`(model, images, labels, draw, **options) -> (loss, logits)`, with `(batch, classes)` logits of one noisy copy of
-each image."""
+"""`(model, images, labels, draw, **options) -> (loss, logits)`, with `(batch, classes)` logits of each image as the
+method sees it: of one noisy copy, but for `ordinary`."""
 
 
 def noise_augmentation(
@@ -59,10 +60,6 @@ def stability(
     Stability training (Zheng et al. 2016; for smoothing Li, Chen, Wang & Carin 2019, section 4.2). Both go
     through the network as one batch.
     """
-    if draw.noise.seen(tuple(images.shape[1:])) != tuple(images.shape[1:]):
-        raise InputError(
-            f"stability asks about images without noise, but {draw.noise.name} changes their shape"
-        )
     logits = ask(model, torch.cat([images, noisy(images, draw, 1)]), 2)
     clean, moved = logits
     drift = -(clean.softmax(1) * moved.log_softmax(1)).sum(1).mean()
@@ -109,9 +106,7 @@ def smoothadv(
     prediction over `m` draws, within the l2 ball `epsilon` and [0, 1], the network in evaluation mode; the same
     draws are used for training. The warm-up of epsilon in the authors' code is left out.
     """
-    if not isinstance(draw.noise, Additive):
-        raise InputError(f"smoothadv needs noise that is added to images, which {draw.noise.name} is not")
-    noise = draw.noise.draw(draw.source, (m * len(images), *images.shape[1:]))
+    noise = cast(Additive, draw.noise).draw(draw.source, (m * len(images), *images.shape[1:]))
     with evaluating(model):
         moved = attack(model, images, labels, noise, (m, steps, epsilon))
     logits = ask(model, copies(moved, m) + noise, m)
@@ -158,7 +153,7 @@ def macer(
     for Gaussian noise, as published. With the quantiles of Laplace and uniform noise it is that of their exact
     l1 rule (Teng et al. 2019; Yang et al. 2020). That use is ours; the margin is in units of the noise's scale.
     """
-    quantile = QUANTILES[check_name("noise with a quantile for macer", draw.noise.name, QUANTILES)]
+    quantile = QUANTILES[draw.noise.name]
     logits = ask(model, noisy(images, draw, m), m)
     missed = F.nll_loss(log_mean_prediction(logits), labels)
     top = (TEMPERATURE * logits).softmax(2).mean(0).topk(2)
@@ -169,6 +164,38 @@ def macer(
     first, second = top.values[counted].unbind(1)
     lost = (margin - (quantile(first) - quantile(second))).sum() * draw.noise.scale / 2
     return missed + weight * lost / len(images), logits[0]
+
+
+def ordinary(
+    model: Model, images: Tensor, labels: Tensor, draw: Draw, *, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy on images without noise: a model as most models are, for a denoiser to stand in front of."""
+    logits = ask(model, images, 1)
+    return cross_entropy(logits, labels, smoothing), logits[0]
+
+
+def denoising(
+    model: Denoised,
+    images: Tensor,
+    labels: Tensor,
+    draw: Draw,
+    *,
+    fidelity: float = 10.0,
+    weight: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """A denoiser in front of a classifier that stays as it is (Salman, Sun, Yang, Kapoor & Kolter 2020).
+
+    `fidelity` times the mean squared error of restored images, plus `weight` times the cross-entropy of their
+    classification against the class of the image without noise: their objectives MSE and Stab, which they also
+    combine. Labels are not looked at.
+    """
+    copies = noisy(images, draw, 1)
+    with torch.no_grad():
+        classes = model.classifier(images).argmax(1)
+    restored = model.denoiser(copies).float()
+    error = (restored - images).square().mean()
+    logits = ask(model.classifier, restored, 1)
+    return fidelity * error + weight * cross_entropy(logits, classes), logits[0]
 
 
 def laplace_quantile(p: Tensor) -> Tensor:
@@ -190,10 +217,18 @@ LOSSES: dict[str, Loss] = {
     "consistency": consistency,
     "smoothadv": smoothadv,
     "macer": macer,
+    "ordinary": ordinary,
+    "denoising": denoising,
 }
 
 SEE_CLEAN_IMAGES = {"stability"}
 """Methods that mix other than noisy images into the statistics of batch normalisation."""
+
+ASK_ABOUT_IMAGES = {"stability", "ordinary", "denoising"}
+"""Methods that also show the model images without noise."""
+
+WITHOUT_NOISE = {"ordinary"}
+"""Methods whose models are for images without noise."""
 
 LEAST = {"m": 1, "steps": 1}
 """Whole-number options and the least they may be; all others are numbers of at least 0."""
@@ -220,6 +255,16 @@ def check_options(loss: str, given: Mapping[str, Any]) -> None:
             raise InputError(f"{name} of {loss} must be a {kind} of at least {least}; got {value!r}")
         if name == "smoothing" and value >= 1:
             raise InputError(f"smoothing of {loss} must be below 1; got {value!r}")
+
+
+def check_noise(loss: str, noise: Noise, shape: tuple[int, ...]) -> None:
+    """Fail with one sentence where a method cannot do with this noise on images of `shape`."""
+    if loss in ASK_ABOUT_IMAGES and noise.seen(shape) != shape:
+        raise InputError(f"{loss} asks about images without noise, but {noise.name} changes their shape")
+    if loss == "macer":
+        check_name("noise with a quantile for macer", noise.name, QUANTILES)
+    if loss == "smoothadv" and not isinstance(noise, Additive):
+        raise InputError(f"smoothadv needs noise that is added to images, which {noise.name} is not")
 
 
 # parts --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch import nn
 from radii.errors import InputError, check_name
 from radii.files import replacing
 from radii.losses import LOSSES, check_options
-from radii.models import make_model
+from radii.models import Denoised, is_denoiser, make_model
 from radii.noises import Noise, make_noise
 from radii.norms import check_shape
 from radii.plain import WORDS, fits, parse_json, read_document
@@ -47,6 +47,7 @@ class Recipe:
     `compile`: let torch.compile fuse the layers, which takes a C++ compiler and half a minute at the start.
     `storage`: the precision of the weights that are kept, "float32" or "bfloat16".
     `options`: what the method of training is told, by name (`radii.losses.options_of`).
+    `classifier`: for a denoiser, the digest of the model that it was trained in front of; `train` fills it in.
     """
 
     data: str
@@ -65,11 +66,16 @@ class Recipe:
     compile: bool = False
     storage: str = "float32"
     options: dict[str, float] = field(default_factory=dict)
+    classifier: str = ""
 
     def __post_init__(self) -> None:
         self._check_types()
         check_name("loss", self.loss, LOSSES)
         check_options(self.loss, self.options)
+        if is_denoiser(self.model) != (self.loss == "denoising"):
+            raise InputError(
+                f"the loss denoising is for denoisers, and they for it; got {self.loss} for {self.model}"
+            )
         check_name("schedule", self.schedule, SCHEDULES)
         check_name("storage", self.storage, PRECISIONS)
         self.law()
@@ -168,6 +174,27 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
     model = make_model(*made_for)
     model.load_state_dict(weights)
     return model.eval(), config
+
+
+def load_classifier(folder: str | Path, behind: str | Path | None = None) -> tuple[nn.Module, Config]:
+    """A model that gives logits, in evaluation mode, and the configuration of its run.
+
+    If `folder` holds a denoiser, it stands in front of the model in `behind`, trained on images of the same shape
+    and classes.
+    """
+    model, config = load_run(folder)
+    if not is_denoiser(config.recipe.model):
+        if behind is not None:
+            raise InputError(f"{folder} holds no denoiser: leave the classifier {behind} out")
+        return model, config
+    if behind is None:
+        raise InputError(f"{folder} holds a denoiser: say which classifier it stands in front of")
+    classifier, other = load_run(behind)
+    if is_denoiser(other.recipe.model) or (other.shape, other.classes) != (config.shape, config.classes):
+        raise InputError(
+            f"{behind} holds no classifier for {config.recipe.data}, on which {folder} was trained"
+        )
+    return Denoised(model, classifier).eval(), config
 
 
 def _kinds(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[Any, bool]]:

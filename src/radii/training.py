@@ -1,8 +1,10 @@
 """The training loop: fresh noise at every step, SGD with a schedule, averaged weights."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from radii.devices import TensorSource, best_device, check_compiler, fitting_thr
 from radii.errors import InputError
 from radii.events import events
 from radii.files import check_writable
-from radii.losses import LOSSES, SEE_CLEAN_IMAGES, Draw
-from radii.models import make_model
+from radii.losses import LOSSES, SEE_CLEAN_IMAGES, WITHOUT_NOISE, Draw, check_noise
+from radii.models import Denoised, digest, is_denoiser, make_model
 from radii.processes import Processes, together
 from radii.runs import WEIGHTS, Config, Recipe, save_config, save_metrics, save_model
 from radii.schedules import SCHEDULES
@@ -38,6 +40,7 @@ def train(
     folder: str | Path,
     progress: Progress | None = None,
     device: torch.device | None = None,
+    classifier: nn.Module | None = None,
 ) -> nn.Module:
     """Train a model by its recipe and write the run folder: config.json, metrics.csv, model.safetensors.
 
@@ -46,6 +49,8 @@ def train(
     all is kept in a checkpoint, from which the same call continues. The weights are written last, and the checkpoint
     is removed: a folder that has weights is complete. Returns the model in evaluation mode.
 
+    `classifier`: for a denoiser, what it stands in front of; it stays as it is, and the run names it by its digest.
+
     Guarantee: the same recipe gives the same weights on the same device with the same number of threads, however
     often the training was killed and started again. Processes that torchrun started share every batch; their number
     counts as part of the device.
@@ -53,8 +58,15 @@ def train(
     folder, place = Path(folder), device or best_device()
     if (folder / WEIGHTS).exists():
         raise InputError(f"{folder} already holds a trained model: choose another folder or remove it")
+    if is_denoiser(recipe.model) != (classifier is not None):
+        raise InputError(
+            f"a denoiser, and nothing else, is trained in front of a classifier; got {recipe.model} "
+            f"{'with' if classifier else 'without'} one"
+        )
+    if classifier is not None:
+        recipe = replace(recipe, classifier=digest(classifier))
     with together(place) as processes:
-        return _train(Loop(recipe, data, place, processes), data, folder, progress)
+        return _train(Loop(recipe, data, place, processes, classifier), data, folder, progress)
 
 
 def _train(loop: "Loop", data: DataSet, folder: Path, progress: Progress | None) -> nn.Module:
@@ -94,8 +106,14 @@ class Loop:
     """A training under way: the model, its optimizer, and the random numbers still to come."""
 
     def __init__(
-        self, recipe: Recipe, data: DataSet, device: torch.device, processes: Processes = ALONE
+        self,
+        recipe: Recipe,
+        data: DataSet,
+        device: torch.device,
+        processes: Processes = ALONE,
+        classifier: nn.Module | None = None,
     ) -> None:
+        check_noise(recipe.loss, recipe.law(), data.shape)
         self.recipe = recipe
         self.loss = partial(LOSSES[recipe.loss], **recipe.options)
         self.pixels, self.labels = data.pixels.to(device), data.labels.to(device)
@@ -108,7 +126,11 @@ class Loop:
             torch.manual_seed(recipe.seed)
             model = make_model(recipe.model, recipe.law().seen(data.shape), len(data.classes)).to(device)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.compiled = self.compile() if recipe.compile else self.model
+        self.asked = self.model
+        if classifier is not None:
+            behind = copy.deepcopy(classifier).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.asked = Denoised(self.model, behind.eval().requires_grad_(False))
+        self.compiled = self.compile() if recipe.compile else self.asked
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
         )
@@ -121,7 +143,7 @@ class Loop:
     def compile(self) -> nn.Module:
         """The model with fused layers, of the same weights, for batches of one size."""
         check_compiler(self.labels.device)
-        return torch.compile(self.model, dynamic=False)  # type: ignore[return-value]
+        return torch.compile(self.asked, dynamic=False)  # type: ignore[return-value]
 
     def state(self) -> dict[str, Tensor]:
         """All that the rest of the training depends on, besides the recipe and the number of epochs done."""
@@ -193,17 +215,18 @@ class Loop:
             self.average.copy_to(self.model)
         if self.average or self.recipe.loss in SEE_CLEAN_IMAGES:
             with self.autocast():
-                estimate_statistics(self.model, self.noisy_batches())
+                estimate_statistics(self.model, self.batches())
         for value in self.model.state_dict().values():
             self.processes.same(value)
         # what is returned is what is stored
         return self.model.to(getattr(torch, self.recipe.storage)).float().eval()
 
-    def noisy_batches(self) -> Iterator[Tensor]:
-        """Noisy training images, in batches as the training sees them."""
+    def batches(self) -> Iterator[Tensor]:
+        """Training images, in batches as the model is to see them: noisy, unless it is for images without noise."""
         order = torch.randperm(len(self.labels), generator=self.source.generator, device=self.labels.device)
         for rows in order.split(self.recipe.batch)[:STATISTICS]:
-            yield self.draw(self.images(self.pixels[rows]))
+            images = self.images(self.pixels[rows])
+            yield images if self.recipe.loss in WITHOUT_NOISE else self.draw(images)
 
     def images(self, pixels: Tensor) -> Tensor:
         """Images in [0, 1], moved and mirrored if the recipe says so."""
@@ -221,7 +244,7 @@ class Loop:
             group["lr"] = self.recipe.lr * self.rate(self.steps, self.recipe.epochs * self.steps_per_epoch)
         images = self.images(pixels)
         # the last batch of an epoch may be smaller: not worth compiling for
-        model = self.compiled if len(images) == self.share else self.model
+        model = self.compiled if len(images) == self.share else self.asked
         with self.autocast():
             loss, logits = self.loss(model, images, labels, self.draw)
         self.optimizer.zero_grad()

@@ -28,6 +28,7 @@ class Source:
     """Where the model and the images are, for any process that takes part."""
 
     run: Path
+    classifier: Path | None
     precision: str
     batch: int | None
     compile: bool
@@ -43,10 +44,10 @@ class Source:
         from radii.data import load_data
         from radii.devices import device_of
         from radii.polling import examples_of
-        from radii.runs import load_run
+        from radii.runs import load_classifier
         from radii.sampling import Smoothed
 
-        model, config = load_run(self.run)
+        model, config = load_classifier(self.run, self.classifier)
         law = config.recipe.law()
         smoothed = Smoothed(
             model.to(device_of(number)), law, self.precision, self.batch, self.compile, self.exact

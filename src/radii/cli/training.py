@@ -7,6 +7,7 @@ import typer
 
 from radii.cli.options import DataDir, OwnSigma, Sigma, parse_options
 from radii.console import accuracy_table, console, progress, say
+from radii.errors import InputError
 from radii.norms import NORMS
 
 
@@ -62,7 +63,8 @@ def train(
     loss: Annotated[
         str | None,
         typer.Option(
-            help="noise-augmentation, stability, consistency, smoothadv or macer.  [default: noise-augmentation]"
+            help="noise-augmentation, stability, consistency, smoothadv, macer, or ordinary: without noise.  "
+            "[default: noise-augmentation]"
         ),
     ] = None,
     option: Annotated[
@@ -85,6 +87,12 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same result on one machine.  [default: 0]")
     ] = None,
+    denoise: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Train a denoiser, to stand in front of the classifier of this run."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     out: Annotated[
         Path | None, typer.Option(help="Run folder.  [default: runs/DATA-NOISE-LEVEL, or RECIPE-NOISE-LEVEL]")
@@ -98,10 +106,16 @@ def train(
     at any moment, the same command continues from the last pass.
     """
     from radii.data import load_data
+    from radii.models import DENOISER
     from radii.processes import is_first
     from radii.recipes import read_recipe
-    from radii.runs import make_recipe
+    from radii.runs import load_classifier, make_recipe
     from radii.training import train as fit
+
+    behind = None
+    if denoise is not None:
+        behind, known = load_classifier(denoise)
+        model, loss, data = model or DENOISER, loss or "denoising", data or known.recipe.data
 
     changes: dict[str, Any] = {
         "noise": noise,
@@ -123,14 +137,21 @@ def train(
         chosen = read_recipe(recipe, data=data, **changes)
     name = chosen.data if recipe is None else Path(recipe).stem
     law = chosen.law()
+    name += "-denoiser" if denoise else "-ordinary" if chosen.loss == "ordinary" else ""
     folder = out or Path("runs") / f"{name}-{law.name}-{law.level:g}"
     images = load_data(chosen.data, "train", data_dir)
+    if denoise is not None and (known.shape, known.classes) != (images.shape, images.classes):
+        raise InputError(
+            f"{denoise} was trained on images of the shape {known.shape} with the classes of {known.recipe.data}, "
+            f"which those of {chosen.data} are not"
+        )
     if not is_first():
-        fit(chosen, images, folder)
+        fit(chosen, images, folder, classifier=behind)
         return
     with progress(f"train {chosen.model}") as move:
-        fit(chosen, images, folder, progress=move)
+        fit(chosen, images, folder, progress=move, classifier=behind)
+    under = "without noise" if chosen.loss == "ordinary" else f"under {law.name} noise, {law.level_words}"
     say(
-        f"Trained {chosen.model} under {law.name} noise, {law.level_words}: {folder}\n"
-        f"Next: radii vote {folder}"
+        f"Trained {chosen.model} {under}: {folder}\n"
+        f"Next: radii vote {folder}{f' --classifier {denoise}' if denoise else ''}"
     )

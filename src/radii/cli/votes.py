@@ -48,6 +48,10 @@ def vote(
     alpha: Annotated[
         float, typer.Option(help="Probability that a certificate is wrong, for each image, with radii.")
     ] = 1e-3,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="If RUN holds a denoiser: the run of the classifier behind it."),
+    ] = None,
     split: Annotated[str, typer.Option(help="test or train images.")] = "test",
     every: Annotated[int, typer.Option(help="Take the first image, and then every so many.")] = 1,
     leave_out: Annotated[
@@ -128,7 +132,8 @@ def vote(
     if exists(path):
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
     source = Source(
-        *(run, precision, batch, compile, exact), *(split, every, tuple(leave_out or ()), first, data_dir)
+        *(run, classifier, precision, batch, compile, exact),
+        *(split, every, tuple(leave_out or ()), first, data_dir),
     )
     smoothed, images = source.load()
     classes, shape = len(images.classes), images.shape

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from radii.errors import InputError, check_name
+from radii.models.denoiser import Denoised, Denoiser
 from radii.models.normalize import Normalize
 from radii.models.small_cnn import SmallCNN
 from radii.models.wide_resnet import WideResNet
@@ -20,8 +21,13 @@ MODELS = {
     "wrn-40-2": "wide ResNet, 2.2 million weights: the usual one for CIFAR-10",
     "wrn-22-3-half": "wide ResNet, 2.4 million weights, at half the resolution: as fast as wrn-16-2",
     "wrn-28-10": "wide ResNet, 36.5 million weights: for a GPU",
+    "denoiser-8-32": "turns noisy images into images, in front of any classifier",
 }
-"""Names and what they are for; wrn-D-W stands for any depth D = 6 n + 4 and width W, and -half may follow."""
+"""Names and what they are for; wrn-D-W stands for any depth D = 6 n + 4 and width W, and -half may follow;
+denoiser-D-W for D convolutions, W channels wide."""
+
+DENOISER = "denoiser-8-32"
+"""The usual one."""
 
 MOST_CHANNELS = 1024
 
@@ -29,14 +35,26 @@ MOST_CHANNELS = 1024
 def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     """The architecture called `name`, with fresh weights, for images of `shape` (channels, height, width)."""
     wide = re.fullmatch(r"wrn-([0-9]{1,3})-([0-9]{1,3})(-half)?", str(name))
-    if not wide:
+    restoring = _denoiser(name)
+    if not wide and not restoring:
         check_name("model", name, MODELS)
     if len(shape) != 3 or min(shape) < 1 or shape[0] > MOST_CHANNELS:
         raise InputError(f"{name} takes images of shape (channels, height, width); got {tuple(shape)}")
     size = (shape[0], shape[1], shape[2])
+    if restoring:
+        return Denoiser(int(restoring[1]), int(restoring[2]), size)
     if not wide:
         return SmallCNN(size, classes)
     return WideResNet(int(wide[1]), int(wide[2]), size, classes, half=bool(wide[3]))
+
+
+def is_denoiser(name: str) -> bool:
+    """Whether the architecture called `name` gives images, not logits."""
+    return _denoiser(name) is not None
+
+
+def _denoiser(name: str) -> re.Match[str] | None:
+    return re.fullmatch(r"denoiser-([0-9]{1,3})-([0-9]{1,3})", str(name))
 
 
 def digest(model: Callable[..., Any]) -> str:
@@ -44,8 +62,10 @@ def digest(model: Callable[..., Any]) -> str:
 
     Architectures that share every weight differ only in code, which the digest cannot see. A callable that
     shows no weights is named, not identified, and its digest says so: `unknown:` and the name of its type or
-    function.
+    function. So does that of a denoiser in front of such a callable.
     """
+    if isinstance(model, Denoised) and (behind := digest(model.classifier)).startswith("unknown:"):
+        return behind
     weights = model.state_dict() if hasattr(model, "state_dict") else {}
     if not weights:
         kind = model if hasattr(model, "__qualname__") else type(model)
@@ -59,4 +79,15 @@ def digest(model: Callable[..., Any]) -> str:
     return total.hexdigest()
 
 
-__all__ = ["MODELS", "Normalize", "SmallCNN", "WideResNet", "digest", "make_model"]
+__all__ = [
+    "DENOISER",
+    "MODELS",
+    "Denoised",
+    "Denoiser",
+    "Normalize",
+    "SmallCNN",
+    "WideResNet",
+    "digest",
+    "is_denoiser",
+    "make_model",
+]
