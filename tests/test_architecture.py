@@ -66,7 +66,7 @@ FLOORS = {
         "agenda",
         "trial",
     ],
-    4: ["engine", "published", "results", "exports", "plots", "report"],
+    4: ["attacks", "engine", "published", "results", "exports", "plots", "report"],
     5: ["demo", "console", "cli", "__main__"],
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
@@ -78,6 +78,7 @@ WITH_TORCH = {
     "data",
     "devices",
     "losses",
+    "attacks",
     "engine",
     "asking",
     "polling",

@@ -408,7 +408,18 @@ def test_plan_learns_from_a_pilot(work):
 def test_help_is_worth_reading():
     top = fine()
     assert top == fine("--help") and fine("--version") == f"radii {radii.__version__}\n"
-    for command in ("demo", "train", "vote", "merge", "certify", "report", "plan", "data", "noises"):
+    for command in (
+        "demo",
+        "train",
+        "vote",
+        "merge",
+        "certify",
+        "report",
+        "attack",
+        "plan",
+        "data",
+        "noises",
+    ):
         page = fine(command, "--help")
         assert f"  {command} " in top and "..." not in top.split("Commands:")[1]
         assert (f"Example: radii {command} " in page and "default:" in page) or command == "data"

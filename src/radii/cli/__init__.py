@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from radii import __version__
+from radii.cli.attacking import attack
 from radii.cli.certificates import certify, report
 from radii.cli.falsifying import falsify
 from radii.cli.listings import data, noises
@@ -51,6 +52,7 @@ for command, example in (
     (merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
     (certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report, "radii report runs/*/votes.parquet --out report"),
+    (attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --every 10"),
     (plan, "radii plan --p 0.9 --p 0.99 --noise gaussian --sigma 0.25 --norm l2 --radii 0.25 --radii 0.5"),
     (data, "radii data cifar10 --data-dir ~/data"),
     (falsify, "radii falsify laplace linf --p 0.9 --overclaim 1.05"),

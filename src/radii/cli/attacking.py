@@ -1,0 +1,130 @@
+"""The command that tries to break certificates."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from radii.cli.options import Alpha, DataDir, Ks, Norms, Seed, Unit, images_of
+from radii.console import console, progress, say, titled
+from radii.errors import InputError
+from radii.results import NORM_NAMES, round_radii, round_text
+from radii.votes import Votes, load_votes
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from radii.attacks import Attacks
+    from radii.sampling import Smoothed
+
+
+def attack(
+    votes: Annotated[Path, typer.Argument(metavar="VOTES", help="File that radii vote wrote.")],
+    norm: Norms = ["l2"],  # noqa: B006 (typer copies it)
+    k: Ks = [1],  # noqa: B006
+    run: Annotated[
+        Path | None, typer.Option(help="Run folder of the model.  [default: the folder of VOTES]")
+    ] = None,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="If the run holds a denoiser: the run of the classifier behind it."),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Attack the first of the images, and then every so many.")] = 1,
+    steps: Annotated[int, typer.Option(help="Steps of the descent.")] = 20,
+    copies: Annotated[int, typer.Option(help="Noisy copies of an image for one step.")] = 16,
+    n: Annotated[int, typer.Option(help="Fresh noisy copies that judge a moved image.")] = 1000,
+    reach: Annotated[float, typer.Option(help="How far to go, in certified radii.")] = 5.0,
+    alpha: Alpha = 1e-3,
+    unit: Unit = "pixel",
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a CSV file of each norm and k, a row an image.")
+    ] = None,
+) -> None:
+    """Try to break certificates.
+
+    Moves each image against the smoothed model, by projected gradient descent through its noise, or in l0 by greedy
+    changes: within the certified radius first, then farther. Prints the accuracy that is certified beside the accuracy
+    that the attacks leave: the truth lies between. Labels that leave the top k within their radius, more often than
+    alpha explains, mean that something is wrong: they are named, and the exit status is 1.
+    """
+    from radii.attacks import Effort
+    from radii.attacks import attack as try_all
+    from radii.certificates import certify
+    from radii.exports import slug, write_whole
+    from radii.norms import unit_of
+
+    drawn = load_votes(votes)
+    if every < 1:
+        raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {every}")
+    part = drawn[::every]
+    smoothed, effort = load_smoothed(drawn, run or votes.parent, classifier), Effort(steps, copies)
+    images, refuted = images_of(part, data_dir), False
+    for which in norm:
+        for rank in k:
+            certificates = certify(part, which, k=rank, alpha=alpha, unit=unit_of(which, unit))
+            with progress(f"attack {which}") as move:
+                found = try_all(
+                    smoothed, images, certificates, effort=effort, n=n, reach=reach, seed=seed, progress=move
+                )
+            console.print(bounds_table(found))
+            say(words(found))
+            refuted |= found.refuted
+            if out is not None:
+                write_whole(out / f"{slug(votes.stem)}-{which}-top{rank}.csv", csv_text(found))
+    if refuted:
+        raise SystemExit(1)
+
+
+def load_smoothed(votes: Votes, run: Path, classifier: Path | None) -> "Smoothed":
+    """The model that gave these votes, polled as it was then."""
+    from radii.devices import best_device
+    from radii.models import digest
+    from radii.runs import load_classifier
+    from radii.sampling import Smoothed
+
+    model, _ = load_classifier(run, classifier)
+    if digest(model) != votes.model:
+        raise InputError(
+            f"{run} holds another model than the one that gave these votes: say which with --run"
+        )
+    return Smoothed(model.to(best_device()), votes.noise, votes.precision, exact=votes.exact)
+
+
+def bounds_table(found: "Attacks") -> "Table":
+    """What is certified, and what attacks leave, at round radii."""
+    one = found.certificates
+    what = "accuracy" if one.k == 1 else f"top-{one.k} accuracy"
+    radii = [0.0, *round_radii([one], most=5)]
+    table = titled(f"{NORM_NAMES[one.norm]}: {what} under any move of at most the radius", one.norm, one.unit)
+    table.add_column("", no_wrap=True)
+    for header in (round_text(radius, one.norm) for radius in radii):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_row("certified, at least", *(f"{share:.1%}" for share in one.accuracy(radii)))
+    table.add_row("attacks leave, at most", *(f"{share:.1%}" for share in found.accuracy(radii)))
+    return table
+
+
+def words(found: "Attacks") -> str:
+    """How many labels were pushed out, and how far beyond their radius."""
+    import numpy as np
+
+    one, pushed = found.certificates, np.isfinite(found.found)
+    said = f"{len(found.rows)} images attacked, {pushed.sum()} labels pushed out of the top {one.k}"
+    if pushed.any():
+        ratio = np.median(found.found[pushed] / found.certified[pushed])
+        said += f", the median of them at {ratio:.2f} certified radii"
+    broken = ", ".join(str(index) for index in one.index[found.rows[found.inside]])
+    if not broken:
+        return f"{said}; none within its radius."
+    allowed = "more than" if found.refuted else "no more than"
+    return f"{said}. Within their radius: images {broken}, {allowed} alpha = {one.alpha:g} explains."
+
+
+def csv_text(found: "Attacks") -> str:
+    """A row an image: index, label, certified radius, rounded down, and the shortest move found, rounded up."""
+    one, lines = found.certificates, ["index,label,certified,found\n"]
+    for row, certified, length in zip(found.rows, found.certified, found.found, strict=True):
+        lines.append(f"{one.index[row]},{one.label[row]},{certified:.9g},{length:.9g}\n")
+    return "".join(lines)
