@@ -69,7 +69,7 @@ def attack(
     *,
     effort: Effort = USUAL,
     n: int = 1000,
-    reach: float = 5.0,
+    reach: float = 8.0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Attacks:

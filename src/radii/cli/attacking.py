@@ -1,5 +1,6 @@
 """The command that tries to break certificates."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ def attack(
     steps: Annotated[int, typer.Option(help="Steps of the descent.")] = 20,
     copies: Annotated[int, typer.Option(help="Noisy copies of an image for one step.")] = 16,
     n: Annotated[int, typer.Option(help="Fresh noisy copies that judge a moved image.")] = 1000,
-    reach: Annotated[float, typer.Option(help="How far to go, in certified radii.")] = 5.0,
+    reach: Annotated[float, typer.Option(help="How far to go, in certified radii.")] = 8.0,
     alpha: Alpha = 1e-3,
     unit: Unit = "pixel",
     seed: Seed = 0,
@@ -93,10 +94,14 @@ def load_smoothed(votes: Votes, run: Path, classifier: Path | None) -> "Smoothed
 
 
 def bounds_table(found: "Attacks") -> "Table":
-    """What is certified, and what attacks leave, at round radii."""
+    """What is certified, and what attacks leave, at round radii as far as either reaches."""
+    import numpy as np
+
     one = found.certificates
     what = "accuracy" if one.k == 1 else f"top-{one.k} accuracy"
-    radii = [0.0, *round_radii([one], most=5)]
+    reached = np.array(one.radius)
+    reached[found.rows] = np.where(np.isfinite(found.found), found.found, found.certified)
+    radii = round_radii([replace(one, radius=reached)])
     table = titled(f"{NORM_NAMES[one.norm]}: {what} under any move of at most the radius", one.norm, one.unit)
     table.add_column("", no_wrap=True)
     for header in (round_text(radius, one.norm) for radius in radii):
