@@ -44,7 +44,7 @@ def by_workers(plan: radii.Fixed, count: int) -> None:
     in_parts(Workers(lambda number: Job(partial(load, number), plan, threads=1), count))
 
 
-def section(copies: int = 60_000, rounds: int = 3) -> str:
+def section(copies: int = 120_000, rounds: int = 3) -> str:
     """All measurements as a section in Markdown."""
     plan = radii.fixed(copies // IMAGES - 100, selection=100)
     here = Here(Job(load, plan))

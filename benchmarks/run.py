@@ -12,6 +12,7 @@ import end_to_end
 import engine
 import memory
 import passes
+import rules
 import sampling
 import scale
 import training
@@ -39,6 +40,7 @@ def main() -> None:
         passes.section,
         lambda: sampling.section("wrn-16-2", 4000, 5),
         arithmetic.section,
+        rules.section,
         memory.section,
         scale.section,
         engine.section,
