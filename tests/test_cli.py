@@ -598,7 +598,7 @@ MISTAKES = {
     "demo --out {new} --n 0": "n must be",
     "demo --out {new} --images 0": "at least one image",
     "demo --out {new} --sigma -1": "sigma must be",
-    "demo --out {new} --data cifra10": "unknown data set 'cifra10'; did you mean 'cifar10'?",
+    "demo --out {new} --data cifra10": "unknown data set 'cifra10'; did you mean 'cifar10' or 'cifar100'?",
 }
 
 

@@ -3,13 +3,16 @@
 import io
 import os
 import tarfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from radii.data import DATASETS, cifar10, load_data, load_described
+from radii.data import DATASETS, LOADERS, cifar10, cifar100, load_data, load_described
 from radii.data.base import read_packaged
+from radii.data.cifar import extract
 from radii.errors import InputError, MissingExtra, UnknownName
 
 
@@ -101,7 +104,7 @@ def test_digits():
 
 
 def test_unknown_names():
-    assert set(DATASETS) == {"mnist5k", "digits", "cifar10"}
+    assert set(DATASETS) == {"mnist5k", "digits", "cifar10", "cifar100"}
     with pytest.raises(UnknownName, match="did you mean 'cifar10'"):
         load_data("cifar-10")
     with pytest.raises(UnknownName, match="split"):
@@ -126,15 +129,21 @@ def test_another_file_in_the_package_is_refused():
 @pytest.fixture
 def cifar(tmp_path, monkeypatch):
     """A folder in the official layout with ten records a file."""
-    monkeypatch.setattr(cifar10, "RECORDS", 10)
-    folder = tmp_path / "cifar-10-batches-bin"
+    return write_records(tmp_path, monkeypatch, "cifar10", cifar10.LAYOUT)
+
+
+def write_records(tmp_path, monkeypatch, name, layout):
+    """A folder in the layout, with ten records a file, of the first ten classes; the loader that expects so many."""
+    files = {split: dict.fromkeys(names, 10) for split, names in layout.files.items()}
+    monkeypatch.setitem(LOADERS, name, replace(layout, files=files).load)
+    folder = tmp_path / layout.folder
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for name in (*cifar10.FILES["train"], *cifar10.FILES["test"]):
-        records = rng.integers(0, 256, (10, 3073), dtype=np.uint8)
-        records[:, 0] = np.arange(10)
-        (folder / name).write_bytes(records.tobytes())
-    (folder / "batches.meta.txt").write_text("\n".join(f"class{label}" for label in range(10)) + "\n\n")
+    for file in (*files["train"], *files["test"]):
+        records = rng.integers(0, 256, (10, layout.label_bytes + 3072), dtype=np.uint8)
+        records[:, layout.label_bytes - 1] = np.arange(10)
+        (folder / file).write_bytes(records.tobytes())
+    (folder / layout.names).write_text("\n".join(f"class{label}" for label in range(layout.classes)) + "\n\n")
     return folder
 
 
@@ -182,6 +191,23 @@ def test_cifar_class_names(cifar):
         load_data("cifar10", "test", cifar)
 
 
+def test_cifar100_has_two_labels_a_record(tmp_path, monkeypatch):
+    folder = write_records(tmp_path, monkeypatch, "cifar100", cifar100.LAYOUT)
+    train, test = load_data("cifar100", "train", folder), load_data("cifar100", "test", folder.parent)
+    assert (len(train), len(test), test.shape, len(test.classes)) == (10, 10, (3, 32, 32), 100)
+    record = (folder / "train.bin").read_bytes()[4 * 3074 : 5 * 3074]
+    assert train.labels.tolist() == list(range(10)) and record[1] == 4
+    channel, y, x = 2, 5, 7
+    assert train.pixels[4, channel, y, x] == record[2 + channel * 1024 + y * 32 + x]
+    raw = bytearray((folder / "test.bin").read_bytes())
+    raw[3074 : 3074 + 2] = 200, 100  # a coarse label is not looked at
+    (folder / "test.bin").write_bytes(raw)
+    with pytest.raises(InputError, match="record 1 has the label 100, not 0 to 99"):
+        load_data("cifar100", "test", folder)
+    with pytest.raises(InputError, match=r"expected cifar-100-binary with train\.bin, test\.bin"):
+        load_data("cifar100", "test", Path(__file__).parent)
+
+
 def pack(path, members: dict[str, bytes]) -> None:
     with tarfile.open(path, "w:gz") as tar:
         for name, content in members.items():
@@ -192,7 +218,7 @@ def pack(path, members: dict[str, bytes]) -> None:
 
 def test_archive_is_unpacked_within_its_folder(tmp_path):
     pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1"})
-    cifar10.extract(tmp_path / "a.tar.gz", tmp_path)
+    extract(tmp_path / "a.tar.gz", tmp_path, cifar10.LAYOUT.folder)
     assert (tmp_path / "cifar-10-batches-bin" / "x").read_bytes() == b"1"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -203,10 +229,10 @@ def test_archive_that_reaches_outside_is_refused(tmp_path, name):
     inner.mkdir()
     pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1", name: b"2"})
     if name.startswith("/"):  # a leading slash is dropped, so it lands inside
-        cifar10.extract(tmp_path / "a.tar.gz", inner)
+        extract(tmp_path / "a.tar.gz", inner, cifar10.LAYOUT.folder)
     else:
         with pytest.raises(InputError, match="cannot be unpacked"):
-            cifar10.extract(tmp_path / "a.tar.gz", inner)
+            extract(tmp_path / "a.tar.gz", inner, cifar10.LAYOUT.folder)
         assert not list(inner.iterdir())
     assert not (tmp_path / "evil").exists()
 
@@ -217,7 +243,7 @@ def test_broken_archive(tmp_path, size):
     whole = (tmp_path / "a.tar.gz").read_bytes()
     (tmp_path / "a.tar.gz").write_bytes(b"no archive" if size is None else whole[:size])
     with pytest.raises(InputError, match="delete it and try again"):
-        cifar10.extract(tmp_path / "a.tar.gz", tmp_path)
+        extract(tmp_path / "a.tar.gz", tmp_path, cifar10.LAYOUT.folder)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ FOLDER = ROOT / "results" / "cifar10"
 RUNS = sorted(path.parent for path in FOLDER.glob("*/votes.parquet"))
 README = (FOLDER / "README.md").read_text()
 MEGABYTE = 2**20
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 each_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 stored = pytest.mark.skipif(not RUNS, reason="there are no stored votes")
 
@@ -37,7 +38,7 @@ def blank(name: str, split: str = "test", data_dir: object = None) -> DataSet:
     """A data set of the size of CIFAR-10 that needs no files."""
     count = 10_000 if split == "test" else 50_000
     pixels = torch.zeros(1, 3, 32, 32, dtype=torch.uint8).expand(count, -1, -1, -1)
-    return DataSet(name, split, pixels, torch.zeros(count).long(), ("",) * 10, torch.arange(count))
+    return DataSet(name, split, pixels, torch.zeros(count).long(), CLASSES, torch.arange(count))
 
 
 def asked(command: str, run: str, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:

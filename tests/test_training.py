@@ -187,7 +187,7 @@ def test_crops_are_moved_and_mirrored_originals():
 
 
 def test_recipes():
-    assert set(RECIPES) == {"mnist5k", "digits", "cifar10"}
+    assert set(RECIPES) == {"mnist5k", "digits", "cifar10", "cifar100"}
     assert make_recipe("cifar10").augment and not make_recipe("mnist5k").augment
     assert make_recipe("mnist5k", epochs=3, lr=None).epochs == 3
     with pytest.raises(UnknownName, match="did you mean 'epochs'"):

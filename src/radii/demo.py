@@ -119,5 +119,5 @@ def report(
     """The page that compares the noises, with images worth looking at."""
     runs = [Run(noise, certificates) for noise, certificates in found.items()]
     rows = choose_examples(runs[0].certificates["l2", 1])
-    examples = Examples(data.pixels[rows].numpy(), data.index[rows].numpy(), data.classes)
+    examples = Examples(data.pictures()[rows], data.index[rows].numpy(), data.classes)
     return write_report(runs, folder, title=title, examples=examples, progress=progress)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from radii.data.base import DataSet
 from radii.errors import InputError, check_name
 from radii.files import replacing
 from radii.losses import LOSSES, check_options
@@ -106,17 +107,29 @@ RECIPES = {
     "mnist5k": {"model": "small-cnn", "epochs": 10},
     "digits": {"model": "small-cnn", "epochs": 20},
     "cifar10": {"model": "wrn-40-2", "epochs": 90, "augment": True},
+    "cifar100": {"model": "wrn-40-2", "epochs": 90, "augment": True},
 }
 """What suits each data set; anything may be changed."""
 
+SMALL = {"model": "small-cnn", "epochs": 20}
+LARGE = {"model": "wrn-16-2", "epochs": 40}
+"""What is usual for images of one's own: grey ones up to 32x32, and others. They may be digits, so none is mirrored."""
 
-def make_recipe(data: str, **changes: Any) -> Recipe:
-    """The usual recipe for a data set, with changes; None leaves a field as it is."""
+
+def usual(data: str, shape: tuple[int, ...] | None = None) -> dict[str, Any]:
+    """Model and epochs for a data set, or for images of one's own of this `shape`."""
+    if data in RECIPES or shape is None:
+        return RECIPES[check_name("data set", data, RECIPES)]
+    return SMALL if shape[0] == 1 and max(shape) <= 32 else LARGE
+
+
+def make_recipe(data: str, shape: tuple[int, ...] | None = None, **changes: Any) -> Recipe:
+    """The usual recipe for a data set, or for images of one's own of this `shape`; None leaves a field as it is."""
     known = [item.name for item in fields(Recipe)]
     for name in changes:
         check_name("field of a recipe", name, known)
     given = {name: value for name, value in changes.items() if value is not None}
-    return Recipe(**{"data": data, **RECIPES[check_name("data set", data, RECIPES)], **given})
+    return Recipe(**{"data": data, **usual(data, shape), **given})
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,25 @@ class Config:
     classes: tuple[str, ...]
     trained_on: str = ""
     software: dict[str, str] = field(default_factory=software_versions)
+
+    def fitting(self, images: DataSet) -> DataSet:
+        """Images that the model can be asked about, with the classes of the model; others are refused.
+
+        Their own classes may be fewer, if they are the first of the model's, so that labels mean the same.
+        """
+        if images.shape != self.shape:
+            raise InputError(
+                f"{images.name} has images of the shape {images.shape}; the model was trained on {self.shape}: "
+                "resize them"
+            )
+        for label, name in enumerate(images.classes):
+            known = self.classes[label] if label < len(self.classes) else None
+            if name != known:
+                raise InputError(
+                    f"class {label} of {images.name} is {name!r}; the model knows "
+                    f"{f'only {label} classes' if known is None else repr(known)}: give images of its classes"
+                )
+        return replace(images, classes=self.classes)
 
 
 def save_config(folder: Path, config: Config) -> None:

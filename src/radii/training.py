@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from radii.averaging import Average, estimate_statistics
 from radii.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
 from radii.data.augment import crop_and_flip
-from radii.data.base import DataSet
+from radii.data.base import DataSet, in_unit
 from radii.devices import TensorSource, best_device, check_compiler, fitting_threads, has_bfloat16, repeatable
 from radii.errors import InputError
 from radii.events import events
@@ -232,7 +232,7 @@ class Loop:
         """Images in [0, 1], moved and mirrored if the recipe says so."""
         if self.recipe.augment:
             pixels = crop_and_flip(pixels, self.source.generator)
-        return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
+        return in_unit(pixels).contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> torch.autocast:
         """Compute in bfloat16 where the device can."""

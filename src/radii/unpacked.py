@@ -1,4 +1,4 @@
-"""How many numbers a Parquet file unpacks to, before anything is unpacked.
+"""How much files may unpack to, and how many numbers a Parquet file unpacks to, before anything is unpacked.
 
 A page of a few bytes can stand for billions of equal numbers, and what the footer says of them need not be true. So
 this walks through the page headers, which pyarrow gives no access to. Structures are Thrift's, in its compact
@@ -15,10 +15,19 @@ VALUES, SIZE, DATA_AT, DICTIONARY_AT = (5, I64), (7, I64), (9, I64), (11, I64)
 PAGE, UNPACKED, PACKED, NUMBER = (1, I32), (2, I32), (3, I32), (1, I32)
 DATA, DICTIONARY, DATA_2 = 0, 2, 3
 HEADERS = {DATA: (5, STRUCT), DICTIONARY: (7, STRUCT), DATA_2: (8, STRUCT)}
+SMALL = 2**26
+"""Bytes to which anything may unpack."""
+MOST_PER_BYTE = 256
+"""Bytes of images to which a byte of a larger file may unpack: real ones take a tenth of that at most."""
 PADDING = 100
 """Bytes that a reader may look beyond the end of a column for pages, as writers of long ago told a wrong size."""
 
 Fields = dict[tuple[int, int], Any]
+
+
+def most_unpacked(stored: int) -> int:
+    """The bytes of images to which files of so many bytes may unpack; what takes more was made to fill the memory."""
+    return max(SMALL, MOST_PER_BYTE * stored)
 
 
 def numbers_in(content: bytes) -> int:

@@ -197,4 +197,4 @@ def choose(votes: list[Votes], certificates: Mapping[tuple[str, int], Any], data
             raise
         say(f"The page goes without example images: {error}")
         return None
-    return Examples(data.pixels.numpy(), data.index.numpy(), data.classes)
+    return Examples(data.pictures(), data.index.numpy(), data.classes)

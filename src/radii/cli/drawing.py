@@ -13,6 +13,7 @@ from radii.stores import exists, open_folder, with_suffix, write_file
 from radii.votes import Votes, load_votes
 
 if TYPE_CHECKING:
+    from radii.data import DataSet
     from radii.engine import Executor, Shard
     from radii.polling import Examples
     from radii.sampling import Smoothed
@@ -38,6 +39,8 @@ class Source:
     leave_out: tuple[int, ...]
     first: int | None
     data_dir: Path | None
+    data: str | None
+    subset: Path | None
 
     def load(self, number: int = 0) -> "Loaded":
         """The model, on the GPU of process `number` if there are any, and the images."""
@@ -52,9 +55,18 @@ class Source:
         smoothed = Smoothed(
             model.to(device_of(number)), law, self.precision, self.batch, self.compile, self.exact
         )
-        images = load_data(config.recipe.data, self.split, self.data_dir).every(self.every)
-        images = images.without(self.leave_out)
-        return smoothed, examples_of(images if self.first is None else images.first(self.first))
+        name = config.recipe.data if self.data is None else self.data
+        images = config.fitting(load_data(name, self.split, self.data_dir))
+        return smoothed, examples_of(self.chosen(images))
+
+    def chosen(self, images: "DataSet") -> "DataSet":
+        """Those of the images to poll: of the subset every so many, of these not some, and of these the first."""
+        from radii.data import read_positions
+
+        if self.subset is not None:
+            images = images.at(read_positions(self.subset))
+        images = images.every(self.every).without(self.leave_out)
+        return images if self.first is None else images.first(self.first)
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,21 @@ MOST_ATTACKED = 256
 
 def data(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Data set to prepare and check; none lists all.")
+        str | None,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="Data set, or images of one's own, to prepare and check; none lists all.",
+        ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """List the data sets, or check one of them.
 
     Without a name: what there is, and how radii train treats it by default. With one: loads it (downloads it, where
-    that is needed), checks its files, and says how many images it has.
+    that is needed), checks its files, and says how many images it has. With the path of images of one's own, also what
+    was found there: a folder of class folders, a .npz or .npy file, Parquet, or a folder of idx files.
     """
-    from radii.data import DATASETS, SPLITS, load_data
+    from radii.data import ALL, DATASETS, load_data, splits_of
     from radii.runs import RECIPES
 
     if name is None:
@@ -42,9 +47,22 @@ def data(
             table.add_row(known, words, f"{recipe['model']}, {recipe['epochs']} epochs")
         console.print(table)
         return
-    for split in SPLITS:
+    splits = splits_of(name, data_dir)
+    if ALL in splits:
+        say(
+            f"{name} tells no splits apart: every fifth image of each class is a test image, the others train"
+        )
+    for split in [ALL] if ALL in splits else splits:
         found = load_data(name, split, data_dir)
         say(f"{name} {split}: {len(found)} images of {found.shape}, {len(found.classes)} classes")
+        if found.digest:
+            kind = "8-bit" if found.pixels.dtype.itemsize == 1 else "real"
+            say(f"  {kind} pixels, sha256:{found.digest}; {short_list(found.classes)}")
+
+
+def short_list(words: Sequence[str], most: int = 10) -> str:
+    """`a, b, c`, with dots where there are more."""
+    return ", ".join(words[:most]) + (", ..." if len(words) > most else "")
 
 
 def noises(

@@ -12,7 +12,10 @@ from radii.plain import parse_number
 from radii.votes import Votes, load_votes
 
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder with the data set (cifar10); without it, it is downloaded.")
+    Path | None,
+    typer.Option(
+        help="Folder with the data set (cifar10, cifar100), which is downloaded without it; or that of one's own path."
+    ),
 ]
 Sigma = Annotated[
     float, typer.Option(help="Standard deviation of the noise on one feature; images lie in [0, 1].")

@@ -52,7 +52,24 @@ def vote(
         Path | None,
         typer.Option(metavar="RUN", help="If RUN holds a denoiser: the run of the classifier behind it."),
     ] = None,
-    split: Annotated[str, typer.Option(help="test or train images.")] = "test",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Other images, of the same shape and classes.  [default: those it was trained on]",
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="test or train images; all, of images of one's own that know no splits.")
+    ] = "test",
+    subset: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take the images at these positions of the split, one a line, or a .npy file. Of these come "
+            "--every, then --leave-out, then --first.",
+        ),
+    ] = None,
     every: Annotated[int, typer.Option(help="Take the first image, and then every so many.")] = 1,
     leave_out: Annotated[
         list[int] | None,
@@ -134,6 +151,7 @@ def vote(
     source = Source(
         *(run, classifier, precision, batch, compile, exact),
         *(split, every, tuple(leave_out or ()), first, data_dir),
+        *(data, subset),
     )
     smoothed, images = source.load()
     classes, shape = len(images.classes), images.shape

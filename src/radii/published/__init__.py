@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from radii.descriptions import data_of
 from radii.errors import InputError, check_name
 from radii.named import names_in, toml_path
 from radii.noises import NOISES
@@ -73,7 +74,7 @@ def of_question(
 def check_same_data(published: Sequence[Published], data: str) -> None:
     """Refuse rows that are about other images than the certificates, whose data set `data` describes."""
     for row in published:
-        if data and data.split(",")[0] != row.data:
+        if data and data_of(data) != row.data:
             raise InputError(f"the row {row.name!r} is about {row.data}, not about {data}: leave it out")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from radii.certificates import Certificates
+from radii.descriptions import data_of
 from radii.errors import InputError
 from radii.exports import slug
 from radii.noises import Noise
@@ -59,7 +60,7 @@ def check_one_data(data: Mapping[str, str]) -> None:
     """Refuse to compare runs on different data sets; `data`: the images in words, by the name of the run."""
     first: dict[str, str] = {}
     for name, words in data.items():
-        first.setdefault(words.partition(",")[0], name)
+        first.setdefault(data_of(words), name)
     first.pop("", None)
     if len(first) > 1:
         said = " and ".join(f"{name} is about {known}" for known, name in first.items())

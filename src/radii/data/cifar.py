@@ -1,0 +1,115 @@
+"""The official binary layout of CIFAR-10 and CIFAR-100 (Krizhevsky 2009): a local folder, or downloaded once."""
+
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from radii.data.base import DataSet, make_data
+from radii.errors import InputError, missing_extra
+
+SHAPE = (3, 32, 32)
+PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one of them keeps what. Files are records of `label_bytes` bytes, the last of them the label, and pixels.
+
+    `files`: for each split its files, and how many records each of them has; `names`: the file of class names.
+    """
+
+    name: str
+    title: str
+    url: str
+    md5: str
+    folder: str
+    files: Mapping[str, Mapping[str, int]]
+    names: str
+    classes: int
+    label_bytes: int = 1
+
+    def load(self, split: str, data_dir: Path | None = None) -> DataSet:
+        """50000 training or 10000 test images, 32x32 in colour.
+
+        `data_dir`: the folder that the official archive unpacks to, or the one that holds it. A local copy is checked
+        for its form, not for official hashes; without `data_dir` the archive is downloaded and its hash checked.
+        """
+        folder = self._download() if data_dir is None else self._inside(data_dir)
+        classes = self._read_classes(folder / self.names)
+        records = np.concatenate(
+            [self._read_records(folder / name, count) for name, count in self.files[split].items()]
+        )
+        labels, pixels = records[:, self.label_bytes - 1], records[:, self.label_bytes :]
+        return make_data(self.name, split, pixels.reshape(-1, *SHAPE), labels, classes)
+
+    def _inside(self, data_dir: Path) -> Path:
+        nested = data_dir / self.folder
+        folder = nested if nested.is_dir() else data_dir
+        names = [name for files in self.files.values() for name in files]
+        if not any((folder / name).is_file() for name in names):
+            raise InputError(
+                f"no {self.title} in {data_dir}: expected {self.folder} with {', '.join(names)} and {self.names} "
+                "(the binary version of the data set)"
+            )
+        return folder
+
+    def _read_classes(self, path: Path) -> tuple[str, ...]:
+        self._check(path)
+        names = tuple(path.read_bytes().decode("utf-8", errors="replace").split())
+        if len(names) != self.classes:
+            raise InputError(f"{path} must name {self.classes} classes; found {len(names)}")
+        return names
+
+    def _read_records(self, path: Path, count: int) -> np.ndarray:
+        """Records `(count, label_bytes + 3072)`: labels, then the red, green and blue planes."""
+        self._check(path)
+        record = self.label_bytes + PIXELS
+        if (size := path.stat().st_size) != count * record:
+            raise InputError(f"{path} must have {count} x {record} = {count * record} bytes; it has {size}")
+        records = np.fromfile(path, dtype=np.uint8).reshape(count, record)
+        labels = records[:, self.label_bytes - 1]
+        wrong = np.flatnonzero(labels >= self.classes)
+        if len(wrong):
+            raise InputError(
+                f"{path}: record {wrong[0]} has the label {labels[wrong[0]]}, not 0 to {self.classes - 1}: "
+                "copy it again"
+            )
+        return records
+
+    def _check(self, path: Path) -> None:
+        if not path.is_file():
+            raise InputError(f"{self.title} is not complete: {path} is missing")
+
+    def _download(self) -> Path:
+        try:
+            import pooch
+        except ImportError as error:
+            raise missing_extra(f"downloading {self.title} (or give --data-dir)", "data", error) from error
+        cache = Path(pooch.os_cache("radii"))
+        if not (cache / self.folder).is_dir():
+            try:
+                archive = pooch.retrieve(
+                    self.url, f"md5:{self.md5}", fname=self.url.rpartition("/")[2], path=cache
+                )
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"{self.title} could not be downloaded ({error}): unpack {self.url} yourself and give --data-dir"
+                ) from error
+            extract(Path(archive), cache, self.folder)
+        return cache / self.folder
+
+
+def extract(archive: Path, folder: Path, inner: str) -> None:
+    """Unpack `inner` from the archive within `folder`, all or nothing; what would land elsewhere is refused."""
+    with tempfile.TemporaryDirectory(dir=folder) as part:
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(part, filter="data")
+            (Path(part) / inner).rename(folder / inner)
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{archive} cannot be unpacked ({error}): delete it and try again") from error
