@@ -10,6 +10,8 @@ from scipy.stats import uniform as uniform_law
 
 import radii
 from radii.errors import InputError
+from radii.noises import NOISES as ALL_NOISES
+from radii.noises import example
 from radii.norms import NORMS, Ball
 from radii.radius import certified_radius, margin, tradeoff
 
@@ -406,3 +408,12 @@ def test_refuses_an_unknown_noise() -> None:
     for radius, words in ((-1.0, "at least 0"), (float("nan"), "finite"), (1.5, "whole number")):
         with pytest.raises(InputError, match=words):
             tradeoff(radii.Gaussian(1.0), "l0", radius, SHAPE)
+
+
+@pytest.mark.parametrize("norm", ["l0", "l1"])
+@pytest.mark.parametrize("name", ALL_NOISES)
+def test_images_without_any_vote_have_no_radius_in_their_box(name, norm):
+    noise, images = example(ALL_NOISES[name]), np.full((2, 1, 8, 8), 0.5)
+    if norm in noise.rules:
+        found = radii.certified_radius(noise, norm, np.array([0.0, 0.9]), shape=(1, 8, 8), images=images)
+        assert found[0] == 0 and found[1] >= 0

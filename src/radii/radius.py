@@ -132,6 +132,8 @@ def margin(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, radius: np.
     It leaves the top k only if k others all reach it, and of any t of these the least probable has at most a t-th
     of the probability of their union, which is one region.
     """
-    least = family.lower(lower, radius)
-    most = (family.upper(rivals, radius[:, None]) / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
+    # quantiles of 0 and 1 are infinite
+    with np.errstate(divide="ignore"):
+        least = family.lower(lower, radius)
+        most = (family.upper(rivals, radius[:, None]) / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
     return least * (1 - ROUNDING) - most * (1 + ROUNDING)
