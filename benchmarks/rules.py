@@ -40,9 +40,10 @@ def section() -> str:
             tight = [ratio(noise, norm, p) for p in PROBABILITIES]
             rows.append([f"{example_name(kind)}, {norm}", rule.tightness, *tight, cost(noise, norm)])
     heads = [f"certified / attack, p = {p:g}" for p in PROBABILITIES]
+    attacked, usual = (" x ".join(map(str, shape)) for shape in (ATTACKED, USUAL))
     words = (
-        f"Attacks: inputs of {' x '.join(map(str, ATTACKED))}, 100,000 real draws, right to about 1 %; of l0 none, since its radii are "
-        f"whole numbers. Time: {COUNT:,} top-1 radii from probabilities, {' x '.join(map(str, USUAL))}, on one core."
+        f"Attacks: inputs of {attacked}, 100,000 real draws, right to about 1 %; of l0 none, since its radii are whole "
+        f"numbers. Time: {COUNT:,} top-1 radii from probabilities, {usual}, on one core."
     )
     return "\n\n".join(
         ["## Every rule", words, table(["noise, norm", "tightness", *heads, "microseconds a radius"], rows)]
