@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := results/cifar10
 VOTES = $(foreach noise,laplace gaussian uniform,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
-.PHONY: demo test lint test-slow soak bench results notebook clean
+.PHONY: demo test lint test-slow soak bench results notebook mnist5k which-noise clean
 .DEFAULT_GOAL := demo
 
 # the whole job on embedded images: train, vote, certify, report in demo/report/index.html
@@ -14,7 +14,7 @@ demo: .venv/ready
 
 # lint, types, and every test but the slow ones
 test: .venv/ready lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -43,6 +43,14 @@ results: .venv/ready
 # from the stored votes: notebooks/results.ipynb
 notebook: .venv/ready
 	$(BIN)/python tools/notebook.py
+
+# votes on mnist5k under every noise, at three levels each: results/mnist5k; half an hour
+mnist5k: .venv/ready
+	$(BIN)/python tools/mnist5k.py
+
+# from the stored votes: the tables of docs/which-noise.md
+which-noise: .venv/ready
+	$(BIN)/python tools/which_noise.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
