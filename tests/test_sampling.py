@@ -282,7 +282,7 @@ def test_what_does_not_fit_is_said_before_most_of_the_polling(changes: dict, wor
     smoothed = radii.Smoothed(model, radii.Gaussian(0.5), batch=8)
     with pytest.raises(InputError, match=words):
         smoothed.vote(np.zeros((2, 1, 4, 4), np.float32), **{"plan": radii.fixed(1000, 10), **changes})
-    assert len(calls) <= 2
+    assert len(calls) <= 3
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself

@@ -38,6 +38,7 @@ from radii.radius import certified_radius, tradeoff
 from radii.votes import ABSTAIN, Votes, load_votes
 
 if TYPE_CHECKING:
+    from radii.models.adapters import load_model
     from radii.sampling import Smoothed
 
 __version__ = version("radii")
@@ -79,6 +80,7 @@ __all__ = [
     "certify",
     "exhaustive",
     "fixed",
+    "load_model",
     "load_votes",
     "make_noise",
     "reachable_radius",
@@ -94,4 +96,8 @@ def __getattr__(name: str) -> Any:
         from radii.sampling import Smoothed
 
         return Smoothed
+    if name == "load_model":
+        from radii.models.adapters import load_model
+
+        return load_model
     raise AttributeError(f"module 'radii' has no attribute {name!r}")

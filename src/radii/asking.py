@@ -80,7 +80,9 @@ def check_independent(ask: Ask, shape: tuple[int, ...], rows: int, precision: st
 
 
 def _logits(ask: Ask, images: Tensor) -> Tensor:
-    logits = ask(images)
+    answer = ask(images)
+    # classifiers of Hugging Face give logits among other things
+    logits = getattr(answer, "logits", answer)
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if (
         not isinstance(logits, Tensor)

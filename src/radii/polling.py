@@ -96,7 +96,10 @@ def examples_from(
     if array.dtype.kind != "f":
         raise InputError(f"images must be real numbers in [0, 1], not {array.dtype}: divide bytes by 255")
     if not (array.min() >= 0 and array.max() <= 1):  # said this way round, NaN fails too
-        raise InputError(f"images must lie in [0, 1]; found {array.min():g} to {array.max():g}: rescale them")
+        raise InputError(
+            f"images must lie in [0, 1]; found {array.min():g} to {array.max():g}: rescale them, and "
+            "declare what the model takes, as input_range, mean and std of radii.load_model"
+        )
     numbers = np.arange(len(array)) if index is None else _plain(index)
     truth = None if labels is None else _plain(labels)
     for name, values in (("index", numbers), ("labels", truth)):
@@ -118,9 +121,11 @@ def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = Fal
     """
     if not isinstance(model, nn.Module):
         return model
-    if any(part.training for part in model.modules()):
+    if learning := [(name, part) for name, part in model.named_modules() if part.training]:
+        name, part = next(filter(_depends, learning), learning[0])
         raise InputError(
-            "the model is in training mode, where answers depend on the rest of the batch: call model.eval()"
+            f"the model is in training mode ({f'{type(part).__name__} {name}'.strip()}), where answers depend on the "
+            "rest of the batch or on luck: call model.eval()"
         )
     first = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(0))
     dtype = getattr(torch, precision)
@@ -130,6 +135,11 @@ def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = Fal
         check_compiler(first.device)
         own = torch.compile(own, dynamic=False, options={"freezing": True})
     return lambda noisy: own(noisy.to(first.device, dtype, memory_format=layout))
+
+
+def _depends(named: tuple[str, nn.Module]) -> bool:
+    """Whether a layer in training mode does more than its parts."""
+    return "Norm" in (kind := type(named[1]).__name__) or "Drop" in kind
 
 
 def poll(

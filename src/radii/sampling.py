@@ -20,6 +20,7 @@ from radii.noises import Noise
 from radii.norms import Ball
 from radii.planning import choose
 from radii.polling import Examples, examples_from, examples_of
+from radii.scales import check_scale
 from radii.stopping import AllAtOnce
 from radii.votes import ABSTAIN, PRECISIONS, Votes, check_plan
 from radii.voting import Progress, Voter, prepare_voter, watched_labels
@@ -39,9 +40,12 @@ class Smoothed:
     """The smoothed classifier: the class that `model` gives most often to an image plus noise.
 
     `model`: any callable from images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`; a
-    torch module must be in evaluation mode. `precision`: "bfloat16" polls a copy of the module in that
-    precision, which makes it another classifier, and votes record it; "auto" takes the faster one on this machine.
-    `batch`: noisy copies in one call of the model; memory holds a few micro-batches, never all copies of an image.
+    torch module must be in evaluation mode; `radii.load_model` makes others of files, names and endpoints, in whatever
+    scale and layout. Where labels are known, a few clean images show whether the scale is right.
+
+    `precision`: "bfloat16" polls a copy of the module in that precision, which makes it another classifier, and votes
+    record it; "auto" takes the faster one on this machine. `batch`: noisy copies in one call of the model; memory holds
+    a few micro-batches, never all copies of an image.
     By default as many as a trial of a second finds fastest, which is remembered for the model and the machine.
     `compile` fuses the layers of a module, about half a minute of work at the start; rounding then differs, so that
     votes record it too. Where a micro-batch does not fit into memory, half of it is asked about at a time.
@@ -198,6 +202,7 @@ class Smoothed:
         k: int = 1,
     ) -> Votes:
         watched_labels(plan, examples.labels)
+        check_scale(self.model, self.noise, examples)
         return self.ready(examples.shape).vote(examples, plan, seed, part, progress, seconds, k)
 
 

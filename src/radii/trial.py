@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from radii.devices import SMALL, has_bfloat16
 from radii.files import replacing
 from radii.models import digest
+from radii.models.identity import Identified
 from radii.plain import fits, parse_json
 
 ROWS = 128
@@ -51,7 +52,7 @@ def fastest(
     """The precision, one of float32 and bfloat16 if `precision` is "auto", and the rows of a micro-batch, to poll with.
 
     Tried once for a model, its device and precision, then remembered, so that votes are the same the next time. Small
-    models, fused ones, and callables that are no modules are not tried.
+    modules, fused ones, and functions are not tried; ONNX files, endpoints and estimators are.
     """
     weights = list(model.parameters()) if isinstance(model, nn.Module) else []
     device = weights[0].device if weights else torch.device("cpu")
@@ -59,7 +60,8 @@ def fastest(
     if precision == "auto":
         # what emulates bfloat16 is slow, and no trial is needed to know it
         precisions = ["float32"] + ["bfloat16"] * (bool(weights) and has_bfloat16(device))
-    if sum(one.numel() for one in weights) <= SMALL:
+    unknown_size = not weights and isinstance(model, Identified)
+    if sum(one.numel() for one in weights) <= SMALL and not unknown_size:
         return precisions[0], ROWS
     if fuse:
         return precisions[-1], ROWS
@@ -94,7 +96,7 @@ def try_rows(
     while rows <= most:
         try:
             pace = measure(ask, torch.zeros(rows, *shape), device)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, MemoryError):
             break
         if pace <= best * WORTH:
             break

@@ -48,7 +48,11 @@ def radii(
 for command, example in (
     (demo, "radii demo --sigma 0.25 --out demo-0.25"),
     (train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
-    (vote, "radii vote runs/first --every 10 --radii linf:2/255 --radii l1:0.5"),
+    (
+        vote,
+        "radii vote runs/first --every 10 --radii linf:2/255 --radii l1:0.5; "
+        "radii vote model.onnx --data cifar10 --noise laplace --sigma 0.5 --input-range -1,1",
+    ),
     (merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
     (certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report, "radii report runs/*/votes.parquet --out report"),

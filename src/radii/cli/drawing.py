@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radii.cli.polled import Polled
 from radii.console import keeping, progress, say
 from radii.designs import Plan
 from radii.errors import InputError, check_name
@@ -28,8 +29,7 @@ EXECUTORS = ("local", "ray")
 class Source:
     """Where the model and the images are, for any process that takes part."""
 
-    run: Path
-    classifier: Path | None
+    model: Polled
     precision: str
     batch: int | None
     compile: bool
@@ -39,7 +39,6 @@ class Source:
     leave_out: tuple[int, ...]
     first: int | None
     data_dir: Path | None
-    data: str | None
     subset: Path | None
 
     def load(self, number: int = 0) -> "Loaded":
@@ -47,16 +46,11 @@ class Source:
         from radii.data import load_data
         from radii.devices import device_of
         from radii.polling import examples_of
-        from radii.runs import load_classifier
         from radii.sampling import Smoothed
 
-        model, config = load_classifier(self.run, self.classifier)
-        law = config.recipe.law()
-        smoothed = Smoothed(
-            model.to(device_of(number)), law, self.precision, self.batch, self.compile, self.exact
-        )
-        name = config.recipe.data if self.data is None else self.data
-        images = config.fitting(load_data(name, self.split, self.data_dir))
+        model = self.model.load(device_of(number))
+        smoothed = Smoothed(model, self.model.law(), self.precision, self.batch, self.compile, self.exact)
+        images = self.model.fitting(load_data(self.model.data(), self.split, self.data_dir))
         return smoothed, examples_of(self.chosen(images))
 
     def chosen(self, images: "DataSet") -> "DataSet":

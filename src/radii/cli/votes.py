@@ -7,6 +7,16 @@ import typer
 
 from radii.cli.drawing import Source, Team, draw, draw_for
 from radii.cli.options import DataDir, Radii, Seed, Unit, parse_radii
+from radii.cli.polled import (
+    Data,
+    GivenNoise,
+    GivenSigma,
+    InputRange,
+    Layout,
+    Mean,
+    Std,
+    polled_by,
+)
 from radii.cli.polling_plans import choose_plan, reachable
 from radii.console import say
 from radii.designs import Anytime, Fixed
@@ -16,7 +26,13 @@ from radii.votes import Votes, plan_name
 
 
 def vote(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that radii train wrote.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|MODEL",
+            help="Run folder that radii train wrote, or a model: MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx, http://...",
+        ),
+    ],
     n: Annotated[
         int | None,
         typer.Option(help="Noisy copies of each image that bound its probabilities.  [default: 1000]"),
@@ -52,13 +68,13 @@ def vote(
         Path | None,
         typer.Option(metavar="RUN", help="If RUN holds a denoiser: the run of the classifier behind it."),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            help="Other images, of the same shape and classes.  [default: those it was trained on]",
-        ),
-    ] = None,
+    data: Data = None,
+    noise: GivenNoise = None,
+    sigma: GivenSigma = None,
+    input_range: InputRange = None,
+    mean: Mean = None,
+    std: Std = None,
+    layout: Layout = None,
     split: Annotated[
         str, typer.Option(help="test or train images; all, of images of one's own that know no splits.")
     ] = "test",
@@ -108,7 +124,10 @@ def vote(
     data_dir: DataDir = None,
     out: Annotated[
         str | None,
-        typer.Option(help="Votes file, or its address in an object store.  [default: votes.parquet in RUN]"),
+        typer.Option(
+            help="Votes file, or its address in an object store.  [default: votes.parquet in RUN; MODEL.votes.parquet "
+            "here, by the last word of its name]"
+        ),
     ] = None,
     shard: Annotated[
         str | None,
@@ -130,8 +149,9 @@ def vote(
         typer.Option(help="Noisy copies in a part of the work.  [default: 16384, or more if there are many]"),
     ] = None,
 ) -> None:
-    """Poll a trained model on noisy images.
+    """Poll a model on noisy images.
 
+    The model is one that radii train made, or any other, of which --data, --noise and what it takes are said.
     This is the expensive step. With --n, every image is polled as often, and every certificate, in any norm, for any
     k and alpha, is computed from the votes later, without the model. With --radii, each image is polled until it is
     clear whether these radii are certified, at most n-max times and mostly ten to a hundred times fewer: "sequential"
@@ -144,15 +164,13 @@ def vote(
     """
     from radii.intervals import check_alpha, check_k
 
-    path = out or str(run / "votes.parquet")
+    polled = polled_by(run, classifier, data, noise, sigma, input_range, mean, std, layout)
+    path = out or polled.votes
     check_alpha(alpha)
     if exists(path):
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
-    source = Source(
-        *(run, classifier, precision, batch, compile, exact),
-        *(split, every, tuple(leave_out or ()), first, data_dir),
-        *(data, subset),
-    )
+    chosen_by = split, every, tuple(leave_out or ()), first, data_dir, subset
+    source = Source(polled, precision, batch, compile, exact, *chosen_by)
     smoothed, images = source.load()
     classes, shape = len(images.classes), images.shape
     asked: dict[str, Any] = {
@@ -165,6 +183,7 @@ def vote(
     }
     chosen = choose_plan(smoothed.noise, plan, parse_radii(radius, norm), n, n_max, selection, **asked)
     check_k(k, classes)
+    polled.check(smoothed, images)
     farthest = reachable(chosen, smoothed.noise, k, alpha, classes, shape)
     if seconds is not None and not isinstance(chosen, Anytime):
         raise InputError(f"--seconds has no meaning for the plan {plan_name(chosen)}: add --plan anytime")

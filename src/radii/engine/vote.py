@@ -12,6 +12,7 @@ from radii.engine.parts import Parts
 from radii.engine.run import Here, Shard, run
 from radii.errors import InputError
 from radii.sampling import Smoothed, examples_in
+from radii.scales import check_scale
 from radii.stores import Where, open_folder
 from radii.votes import Votes
 from radii.voting import Progress
@@ -41,6 +42,8 @@ def vote(
     """
     if isinstance(plan, Anytime):
         raise InputError("the plan anytime draws in one piece: use Smoothed.vote")
-    job = Job(partial(at_hand, smoothed, examples_in(images, labels, index)), plan, seed)
+    examples = examples_in(images, labels, index)
+    check_scale(smoothed.model, smoothed.noise, examples)
+    job = Job(partial(at_hand, smoothed, examples), plan, seed)
     share = None if shard is None else Shard(*shard)
     return run(Here(job), Parts(open_folder(folder)), shard=share, block=block, progress=progress)

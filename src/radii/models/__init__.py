@@ -1,15 +1,12 @@
-"""The architectures by name, and the digest by which votes know a model."""
+"""The architectures by name; the digest by which votes know a model; adapters to models of others."""
 
-import hashlib
 import re
-from collections.abc import Callable
-from typing import Any
 
-import torch
 from torch import nn
 
 from radii.errors import InputError, check_name
 from radii.models.denoiser import Denoised, Denoiser
+from radii.models.identity import digest
 from radii.models.normalize import Normalize
 from radii.models.small_cnn import SmallCNN
 from radii.models.wide_resnet import WideResNet
@@ -55,28 +52,6 @@ def is_denoiser(name: str) -> bool:
 
 def _denoiser(name: str) -> re.Match[str] | None:
     return re.fullmatch(r"denoiser-([0-9]{1,3})-([0-9]{1,3})", str(name))
-
-
-def digest(model: Callable[..., Any]) -> str:
-    """What identifies a model in its votes: SHA-256 over names, types, shapes and bytes of all its weights.
-
-    Architectures that share every weight differ only in code, which the digest cannot see. A callable that
-    shows no weights is named, not identified, and its digest says so: `unknown:` and the name of its type or
-    function. So does that of a denoiser in front of such a callable.
-    """
-    if isinstance(model, Denoised) and (behind := digest(model.classifier)).startswith("unknown:"):
-        return behind
-    weights = model.state_dict() if hasattr(model, "state_dict") else {}
-    if not weights:
-        kind = model if hasattr(model, "__qualname__") else type(model)
-        return f"unknown:{kind.__module__}.{kind.__qualname__}"
-    total = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        if isinstance(value, torch.Tensor):
-            plain = value.detach().cpu().contiguous()
-            total.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
-            total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
 
 
 __all__ = [

@@ -1,0 +1,210 @@
+"""Which model radii vote polls: one that radii train made, or any other, with what is said about it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from radii.errors import InputError
+from radii.noises import Noise, make_noise
+from radii.plain import parse_number
+
+if TYPE_CHECKING:
+    import torch
+
+    from radii.asking import Ask
+    from radii.data import DataSet
+    from radii.polling import Examples
+    from radii.sampling import Smoothed
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="Images to poll, of the shape and classes that the model knows.  [default: those of the training]",
+    ),
+]
+GivenNoise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[:PARAMETER=NUMBER,...]", help="Of a MODEL: the noise; radii noises lists them."
+    ),
+]
+GivenSigma = Annotated[
+    float | None,
+    typer.Option(help="Of a MODEL: standard deviation of the noise; images lie in [0, 1].  [default: 0.5]"),
+]
+InputRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH", help="Of a MODEL: images are mapped from [0, 1] to this.  [default: 0,1]"
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBER,...", help="Of a MODEL: then this is taken off, one number or one a channel."
+    ),
+]
+Std = Annotated[
+    str | None, typer.Option(metavar="NUMBER,...", help="Of a MODEL: and divided by this, likewise.")
+]
+Layout = Annotated[str | None, typer.Option(help="Of a MODEL: nchw, nhwc or flat.  [default: nchw]")]
+
+
+class Polled(ABC):
+    """A model and the noise that it is polled under."""
+
+    @property
+    @abstractmethod
+    def votes(self) -> str:
+        """Where its votes go unless another file is named."""
+
+    @abstractmethod
+    def load(self, device: "torch.device") -> "Ask":
+        """The model, on a device if it is a module."""
+
+    @abstractmethod
+    def law(self) -> Noise:
+        """The noise."""
+
+    @abstractmethod
+    def data(self) -> str:
+        """The name of the data set, or the path of images."""
+
+    @abstractmethod
+    def fitting(self, images: "DataSet") -> "DataSet":
+        """Images that the model can be asked about, with its classes; others are refused."""
+
+    @abstractmethod
+    def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
+        """Refuse a model that does not know these images."""
+
+
+@dataclass(frozen=True)
+class TrainedRun(Polled):
+    """A run folder, which says all that is to be known; behind a denoiser a classifier of another."""
+
+    folder: Path
+    classifier: Path | None
+    other_data: str | None
+
+    @property
+    def votes(self) -> str:
+        return str(self.folder / "votes.parquet")
+
+    def load(self, device: "torch.device") -> "Ask":
+        from radii.runs import load_classifier
+
+        return load_classifier(self.folder, self.classifier)[0].to(device)
+
+    def law(self) -> Noise:
+        from radii.runs import load_config
+
+        return load_config(self.folder).recipe.law()
+
+    def data(self) -> str:
+        from radii.runs import load_config
+
+        return self.other_data or load_config(self.folder).recipe.data
+
+    def fitting(self, images: "DataSet") -> "DataSet":
+        from radii.runs import load_config
+
+        return load_config(self.folder).fitting(images)
+
+    def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
+        """It was trained on such images, by this program."""
+
+
+@dataclass(frozen=True)
+class GivenModel(Polled):
+    """Any other model, by its name; the rest is said by options."""
+
+    spec: str
+    name_of_data: str
+    noise: Noise
+    input_range: tuple[float, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    layout: str
+
+    @property
+    def votes(self) -> str:
+        place = urlsplit(self.spec)
+        name = place.hostname if place.netloc else Path(self.spec.rpartition(":")[2]).stem
+        return f"{name}.votes.parquet"
+
+    def load(self, device: "torch.device") -> "Ask":
+        from torch import nn
+
+        from radii.models.adapters import load_model
+
+        declared = {"input_range": self.input_range, "mean": self.mean, "std": self.std}
+        model = load_model(self.spec, **declared, layout=self.layout)  # type: ignore[arg-type]
+        return model.to(device) if isinstance(model, nn.Module) else model
+
+    def law(self) -> Noise:
+        return self.noise
+
+    def data(self) -> str:
+        return self.name_of_data
+
+    def fitting(self, images: "DataSet") -> "DataSet":
+        """Any: what the model takes is seen when it is asked."""
+        return images
+
+    def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
+        from radii.scales import check_scale
+
+        check_scale(smoothed.model, smoothed.noise, examples)
+
+
+def polled_by(
+    run: str,
+    classifier: Path | None,
+    data: str | None,
+    noise: str | None,
+    sigma: float | None,
+    input_range: str | None,
+    mean: str | None,
+    std: str | None,
+    layout: str | None,
+) -> Polled:
+    """What the options of radii vote mean; those that have no meaning are refused."""
+    from radii.models.adapters import FORMS, is_spec
+
+    own = {"noise": noise, "sigma": sigma, "input-range": input_range}
+    own |= {"mean": mean, "std": std, "layout": layout}
+    if not is_spec(run):
+        if not Path(run).is_dir() and any(value is not None for value in (data, *own.values())):
+            raise InputError(f"there is no run folder {run}; a model is {FORMS}")
+        for name, value in own.items():
+            if value is not None:
+                raise InputError(
+                    f"--{name} is for models that radii train did not make: {run} is a run folder, which says it"
+                )
+        return TrainedRun(Path(run), classifier, data)
+    if classifier is not None:
+        raise InputError(f"--classifier stands behind a denoiser in a run folder; {run} is a model")
+    if data is None or noise is None:
+        missing = " and ".join(
+            f"--{name}" for name, value in (("data", data), ("noise", noise)) if value is None
+        )
+        raise InputError(f"{run} is a model, not a run folder: add {missing}")
+    scale = numbers("input-range", input_range) or (0.0, 1.0)
+    normal = numbers("mean", mean), numbers("std", std)
+    return GivenModel(run, data, make_noise(noise, sigma), scale, *normal, layout or "nchw")
+
+
+def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """`0.5,0.4,0.3` as numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(parse_number(one) for one in text.split(","))
+    except ValueError:
+        raise InputError(f"--{option} is numbers, for example 0.5,0.4,0.3; got {text!r}") from None

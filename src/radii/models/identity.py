@@ -1,0 +1,44 @@
+"""The digest by which votes know a model."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from radii.models.denoiser import Denoised
+
+
+class Identified(ABC):
+    """A model that is known by something else than its weights: the file or the place that it comes from."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """A SHA-256 in hexadecimal, or `unknown:` and a name for what can change unseen."""
+
+
+def digest(model: Callable[..., Any]) -> str:
+    """What identifies a model in its votes: SHA-256 over names, types, shapes and bytes of all its weights.
+
+    Architectures that share every weight differ only in code, which the digest cannot see. A callable that
+    shows no weights is named, not identified, and its digest says so: `unknown:` and the name of its type or
+    function. So does that of a denoiser in front of such a callable. What `radii.load_model` makes of files and
+    endpoints says itself what it is.
+    """
+    if isinstance(model, Identified):
+        return model.identity
+    if isinstance(model, Denoised) and (behind := digest(model.classifier)).startswith("unknown:"):
+        return behind
+    weights = model.state_dict() if hasattr(model, "state_dict") else {}
+    if not weights:
+        kind = model if hasattr(model, "__qualname__") else type(model)
+        return f"unknown:{kind.__module__}.{kind.__qualname__}"
+    total = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        if isinstance(value, torch.Tensor):
+            plain = value.detach().cpu().contiguous()
+            total.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
+            total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
