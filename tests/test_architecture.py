@@ -44,6 +44,7 @@ FLOORS = {
         "data",
         "devices",
         "schedules",
+        "steps",
         "averaging",
         "processes",
         "events",
@@ -73,6 +74,7 @@ FLOORS = {
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
 WITH_TORCH = {
+    "steps",
     "events",
     "processes",
     "averaging",

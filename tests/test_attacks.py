@@ -12,11 +12,11 @@ from torch import nn
 import radii
 from radii.attacks import Effort, attack
 from radii.attacks.descent import Target, descend, greedy, margin
-from radii.attacks.moves import project, steepest
 from radii.attacks.verdict import pushed_out, too_many
 from radii.devices import TensorSource
 from radii.errors import InputError
 from radii.losses import Draw
+from radii.steps import project, steepest
 from test_cli import call, fine
 
 ORDER = {"l1": 1, "l2": 2, "linf": np.inf}

@@ -12,7 +12,7 @@ import numpy as np
 from radii.errors import InputError
 from radii.intervals import lower_bound, upper_bound
 from radii.noises import GREY_LEVELS, Noise
-from radii.norms import Ball
+from radii.norms import ORDERS, Ball
 from radii.radius import certified_radius
 
 LEVEL = 1e-9
@@ -98,7 +98,6 @@ def moves(
         step[: int(radius)] = 1
         yield f"{int(radius)} features", np.zeros(ball.shape), step.reshape(ball.shape)
         return
-    order = {"l1": 1, "l2": 2, "linf": np.inf}[ball.norm]
     counts = sorted({min(2**power, d) for power in range(d.bit_length() + 1)})
     directions = {
         f"{count} feature{'s' * (count > 1)} alike": (np.arange(d) < count).astype(float) for count in counts
@@ -107,7 +106,7 @@ def moves(
         f"random direction {number + 1}": np.abs(rng.normal(size=d)) for number in range(DIRECTIONS)
     }
     for name, direction in directions.items():
-        step = radius * direction / np.linalg.norm(direction, order)
+        step = radius * direction / np.linalg.norm(direction, ORDERS[ball.norm])
         if of_bytes:
             # rounding down keeps the move within the ball
             step = np.floor(np.minimum(step, 1) * GREY_LEVELS + 1e-9) / GREY_LEVELS

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from radii.errors import InputError, check_name
 from radii.models import Denoised
 from radii.noises import Additive, Noise, Source
+from radii.steps import project, steepest
 
 Model = Callable[[Tensor], Tensor]
 
@@ -121,13 +122,12 @@ def attack(
     `noise`: `(m * batch, *shape)`; `effort`: m, steps, epsilon.
     """
     m, steps, epsilon = effort
-    move = torch.zeros_like(images)
+    move, radius = torch.zeros_like(images), images.new_full((len(images),), epsilon)
     for _ in range(steps):
         move.requires_grad_()
         objective = F.nll_loss(log_mean_prediction(ask(model, copies(images + move, m) + noise, m)), labels)
         (slope,) = torch.autograd.grad(objective, move)
-        move = move.detach() + 2 * epsilon / steps * slope / lengths(slope).clamp(min=1e-12)
-        move = move * (epsilon / lengths(move).clamp(min=1e-12)).clamp(max=1)
+        move = project(move.detach() + steepest(slope, "l2", 2 / steps * radius), "l2", radius)
         # back into [0, 1]: each feature only comes nearer to where it was, so the length does not grow
         move = (images + move).clamp(0, 1) - images
     return images + move
@@ -296,11 +296,6 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
 def log_mean_prediction(logits: Tensor) -> Tensor:
     """Logarithm `(batch, classes)` of the mean of the soft predictions."""
     return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
-
-
-def lengths(moves: Tensor) -> Tensor:
-    """l2 norm of each, `(batch, 1, ..., 1)`."""
-    return moves.flatten(1).norm(dim=1).view(-1, *[1] * (moves.dim() - 1))
 
 
 @contextmanager

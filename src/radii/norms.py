@@ -71,8 +71,8 @@ class Ball:
         return farthest.reshape(len(farthest), self.unit_features, self.units).transpose(0, 2, 1)
 
 
-INVERSE_ORDERS = {"l1": 1.0, "l2": 0.5, "linf": 0.0}
-"""1 / p of each norm that is one of the l_p family."""
+ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
+"""p of each norm that is one of the l_p family."""
 
 
 def inner_radius(radius: np.ndarray, outer: str, inner: str, features: int) -> np.ndarray:
@@ -81,8 +81,8 @@ def inner_radius(radius: np.ndarray, outer: str, inner: str, features: int) -> n
     `||x||_q <= d^(1/q - 1/p) ||x||_p` where q is below p, met by x = (1, ..., 1); else the factor is 1, met by one
     feature.
     """
-    orders = [INVERSE_ORDERS[check_name("norm", norm, INVERSE_ORDERS)] for norm in (outer, inner)]
-    exponent = orders[0] - orders[1]
+    p, q = (ORDERS[check_name("norm", norm, ORDERS)] for norm in (outer, inner))
+    exponent = 1 / p - 1 / q
     if exponent <= 0:
         return np.array(radius, dtype=float)
     # more than the rounding of the power and of the division

@@ -14,6 +14,7 @@ from radii.devices import TensorSource
 from radii.errors import InputError
 from radii.losses import Draw
 from radii.noises import GREY_LEVELS
+from radii.norms import ORDERS
 from radii.planning import exhaustive
 from radii.polling import Examples
 from radii.sampling import SELECTION, Smoothed
@@ -150,8 +151,7 @@ class Hunt:
         if self.certificates.norm == "l0":
             channels = images.shape[1] if self.certificates.unit == "pixel" else 1
             return (size.reshape(len(size), channels, -1) > 0).any(axis=1).sum(axis=1).astype(float)
-        order = {"l1": 1, "l2": 2, "linf": np.inf}[self.certificates.norm]
-        return np.linalg.norm(size.reshape(len(size), -1), order, axis=1)
+        return np.linalg.norm(size.reshape(len(size), -1), ORDERS[self.certificates.norm], axis=1)
 
 
 def spread(values: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 
 from radii.errors import check_name
+from radii.norms import ORDERS
 
 KEPT = 0.01
 """The share of features that a step in l1 changes (Tramer and Boneh 2019 try .01 and .02): one alone would be slow."""
-MOVED = ("l1", "l2", "linf")
+LEAST = 1e-12
+"""By which lengths are divided at least: a slope of 0 gives no step."""
 
 
 def steepest(slope: Tensor, norm: str, length: Tensor) -> Tensor:
@@ -16,7 +18,7 @@ def steepest(slope: Tensor, norm: str, length: Tensor) -> Tensor:
     if norm == "linf":
         step = flat.sign()
     elif norm == "l2":
-        step = flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        return (length[:, None] * flat / _lengths(flat)).view_as(slope)
     else:
         count = max(1, round(KEPT * flat.shape[1]))
         least = flat.abs().topk(count, dim=1).values[:, -1:]
@@ -26,15 +28,20 @@ def steepest(slope: Tensor, norm: str, length: Tensor) -> Tensor:
 
 def project(move: Tensor, norm: str, radius: Tensor) -> Tensor:
     """The nearest moves within `radius`, `(batch,)`, in the sense of l2."""
-    check_name("norm", norm, MOVED)
+    check_name("norm", norm, ORDERS)
     flat, most = move.flatten(1), radius[:, None]
     if norm == "linf":
         near = torch.minimum(torch.maximum(flat, -most), most)
     elif norm == "l2":
-        near = flat * (most / flat.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)
+        near = flat * (most / _lengths(flat)).clamp(max=1)
     else:
         near = _onto_l1(flat, most)
     return near.view_as(move)
+
+
+def _lengths(flat: Tensor) -> Tensor:
+    """l2 norms, `(batch, 1)`."""
+    return flat.norm(dim=1, keepdim=True).clamp(min=LEAST)
 
 
 def _onto_l1(flat: Tensor, radius: Tensor) -> Tensor:
