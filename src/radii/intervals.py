@@ -110,6 +110,14 @@ def strongest_rivals(counts: np.ndarray, label: np.ndarray, k: int) -> np.ndarra
     return strongest
 
 
+def sign_test(more: np.ndarray, less: np.ndarray) -> np.ndarray:
+    """`P(Binomial(more + less, 1/2) >= more)`: the one-sided test that the first of two classes is no more probable.
+
+    Whole numbers of votes for each, of one shape; 1 where the first has none.
+    """
+    return np.where(more > 0, betainc(np.maximum(more, 1), less + 1.0, 0.5), 1.0)
+
+
 def check_counts(counts: object, label: object) -> tuple[np.ndarray, np.ndarray]:
     """Counts and labels as int64 arrays that fit each other."""
     counts, label = np.asarray(counts), np.asarray(label)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc
 from torch import Tensor, nn
 
 from radii.agenda import Agenda
@@ -14,7 +13,7 @@ from radii.data.base import DataSet
 from radii.designs import Fixed, Plan
 from radii.designs.fixed import check_whole
 from radii.errors import InputError, check_name
-from radii.intervals import check_alpha
+from radii.intervals import check_alpha, sign_test
 from radii.lattice import check_range
 from radii.noises import Noise
 from radii.norms import Ball
@@ -228,9 +227,7 @@ def decide(counts: np.ndarray, alpha: float) -> np.ndarray:
     rest = counts.copy()
     np.put_along_axis(rest, label[:, None], -1, axis=1)
     second = np.maximum(rest.max(1), 0)
-    chance = np.minimum(
-        1, 2 * betainc(best, second + 1, 0.5)
-    )  # P(Binomial(best + second, 1/2) >= best), twice
+    chance = np.minimum(1, 2 * sign_test(best, second))
     return np.where(chance <= alpha, label, ABSTAIN)
 
 

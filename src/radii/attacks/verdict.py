@@ -1,10 +1,10 @@
 """Whether a label has left the top k, said from votes on fresh noisy copies of a moved image."""
 
 import numpy as np
-from scipy.special import betainc
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from radii.designs import Exhaustive
+from radii.intervals import sign_test
 from radii.votes import Votes
 
 LEVEL = 1e-6
@@ -30,11 +30,9 @@ def pushed_out(votes: Votes, labels: np.ndarray, k: int) -> np.ndarray:
     others[rows, labels] = -1
     rivals = np.argsort(-others, axis=1, kind="stable")[:, :k]
     theirs = np.take_along_axis(votes.counts, rivals, axis=1)
-    # P(Binomial(own + theirs, 1/2) >= theirs), which is 1 where there are none
-    chance = np.where(theirs > 0, betainc(np.maximum(theirs, 1), own[:, None] + 1.0, 0.5), 1.0)
-    return np.asarray((chance <= LEVEL).all(axis=1))
+    return np.asarray((sign_test(theirs, own[:, None]) <= LEVEL).all(axis=1))
 
 
 def too_many(wrong: int, certified: int, alpha: float) -> bool:
     """Whether so many wrong certificates of `certified` ones are more than each having probability `alpha` explains."""
-    return wrong > 0 and bool(binom.sf(wrong - 1, certified, alpha) < CHANCE)
+    return wrong > 0 and bool(bdtrc(wrong - 1, certified, alpha) < CHANCE)
