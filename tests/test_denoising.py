@@ -80,6 +80,12 @@ def test_digests_name_both_parts(runs: tuple[Path, Path]) -> None:
     assert len({digest(one) for one in (model, *others)}) == 3
 
 
+def test_a_classifier_behind_a_denoiser_is_known_by_its_scale(runs: tuple[Path, Path]) -> None:
+    denoiser, plain = load_run(runs[1])[0], load_run(runs[0])[0]
+    scales = [radii.load_model(plain, input_range=scale) for scale in ((0, 1), (-1, 1), (0, 255))]
+    assert len({digest(Denoised(denoiser, one)) for one in scales}) == 3
+
+
 def test_the_commands(runs: tuple[Path, Path], tmp_path: Path) -> None:
     plain, out = tmp_path / "plain", tmp_path / "denoiser"
     said = fine("train", "--data", "digits", "--loss", "ordinary", "--epochs", 1, "--out", plain)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from radii.models.denoiser import Denoised
 
@@ -24,8 +25,8 @@ def digest(model: Callable[..., Any]) -> str:
 
     Architectures that share every weight differ only in code, which the digest cannot see. A callable that
     shows no weights is named, not identified, and its digest says so: `unknown:` and the name of its type or
-    function. So does that of a denoiser in front of such a callable. What `radii.load_model` makes of files and
-    endpoints says itself what it is.
+    function. So does that of a denoiser in front of such a callable. What `radii.load_model` makes of files,
+    endpoints and scales says itself what it is, also as a part of a module.
     """
     if isinstance(model, Identified):
         return model.identity
@@ -41,4 +42,7 @@ def digest(model: Callable[..., Any]) -> str:
             plain = value.detach().cpu().contiguous()
             total.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
             total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    for name, part in model.named_modules() if isinstance(model, nn.Module) else ():
+        if isinstance(part, Identified):
+            total.update(f"{name}\0{part.identity}\0".encode())
     return total.hexdigest()

@@ -2,7 +2,6 @@
 
 import hashlib
 from io import BytesIO
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch.fx.graph import CodeGen
 
 from radii.errors import InputError
 from radii.models.adapters.archive import harmless_archive
+from radii.models.adapters.files import check_takes, read_model
 from radii.models.identity import Identified
 
 EXPORT = "torch.export.export(model.eval(), (images,), dynamic_shapes=({0: torch.export.Dim.AUTO},)) on several images"
@@ -45,14 +45,7 @@ class ExportedModel(nn.Module, Identified):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(batch, classes)` of images `(batch, *shape)`."""
-        shape = tuple(images.shape[1:])
-        fits = len(shape) == len(self._shape) and all(
-            theirs in (None, mine) for mine, theirs in zip(shape, self._shape, strict=True)
-        )
-        if not fits:
-            raise InputError(
-                f"{self._path} takes images of shape {self._shape}; got {shape}: declare its layout, nchw, nhwc or flat"
-            )
+        check_takes(self._path, self._shape, tuple(images.shape[1:]))
         return self.program(images)[0]
 
     @property
@@ -62,9 +55,7 @@ class ExportedModel(nn.Module, Identified):
 
 def load_exported(path: str) -> ExportedModel:
     """The model in a file."""
-    if not Path(path).is_file():
-        raise InputError(f"there is no file {path}")
-    return ExportedModel(Path(path).read_bytes(), path)
+    return ExportedModel(read_model(path), path)
 
 
 def _shape(program: torch.export.ExportedProgram, path: str) -> tuple[int | None, ...]:

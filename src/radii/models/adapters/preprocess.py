@@ -77,13 +77,11 @@ class Preprocess(nn.Module):
         return values.view(-1, *(1,) * (images.ndim - 2))
 
 
-class PreprocessedModule(nn.Module, Identified):
-    """A module behind what it takes."""
+class Preprocessed(Identified):
+    """A model behind what it takes."""
 
-    def __init__(self, preprocess: Preprocess, model: nn.Module) -> None:
-        super().__init__()
-        self.preprocess = preprocess
-        self.model = model
+    preprocess: Preprocess
+    model: Callable[[Tensor], Tensor]
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(batch, classes)` of images in [0, 1] plus noise, `(batch, *shape)`."""
@@ -94,20 +92,23 @@ class PreprocessedModule(nn.Module, Identified):
         return _with_inputs(digest(self.model), self.preprocess.inputs)
 
 
-class PreprocessedCallable(Identified):
+class PreprocessedModule(Preprocessed, nn.Module):
+    """A module behind what it takes."""
+
+    def __init__(self, preprocess: Preprocess, model: nn.Module) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.model = model
+
+
+class PreprocessedCallable(Preprocessed):
     """The same for a model that is no module."""
 
     def __init__(self, preprocess: Preprocess, model: Callable[[Tensor], Tensor]) -> None:
         self.preprocess = preprocess
         self.model = model
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits `(batch, classes)` of images in [0, 1] plus noise, `(batch, *shape)`."""
-        return self.model(self.preprocess(images))
-
-    @property
-    def identity(self) -> str:
-        return _with_inputs(digest(self.model), self.preprocess.inputs)
+    __call__ = Preprocessed.forward
 
 
 def preprocessed(model: Callable[[Tensor], Tensor], inputs: Inputs) -> Callable[[Tensor], Tensor]:
@@ -124,7 +125,7 @@ def preprocessed(model: Callable[[Tensor], Tensor], inputs: Inputs) -> Callable[
 
 def taken_apart(model: Callable[[Tensor], Tensor]) -> tuple[Callable[[Tensor], Tensor], Inputs]:
     """What `preprocessed` was given."""
-    if isinstance(model, PreprocessedModule | PreprocessedCallable):
+    if isinstance(model, Preprocessed):
         return model.model, model.preprocess.inputs
     return model, Inputs()
 
