@@ -283,6 +283,8 @@ def test_the_command(tmp_path) -> None:
     rows = (tmp_path / "votes-l2-top1.csv").read_text().splitlines()
     certificates = radii.certify(radii.load_votes(votes), "l2")
     assert len(rows) == 1 + (certificates.radius > 0).sum()
+    written = [float(row.split(",")[2]) for row in rows[1:]]
+    assert written == certificates.radius[certificates.radius > 0].tolist()
     for line, words in {
         ("--run", tmp_path): "is no run folder",
         ("--every", 0): "every 1st, 2nd, 3rd",

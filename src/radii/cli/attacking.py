@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radii.cli.options import Alpha, DataDir, Ks, Norms, Seed, Unit, images_of
+from radii.cli.options import Alpha, Behind, DataDir, Ks, Norms, Seed, Unit, images_of
 from radii.console import console, progress, say, titled
 from radii.errors import InputError
 from radii.results import NORM_NAMES, round_radii, round_text
@@ -26,10 +26,7 @@ def attack(
     run: Annotated[
         Path | None, typer.Option(help="Run folder of the model.  [default: the folder of VOTES]")
     ] = None,
-    classifier: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="If the run holds a denoiser: the run of the classifier behind it."),
-    ] = None,
+    classifier: Behind = None,
     every: Annotated[int, typer.Option(help="Attack the first of the images, and then every so many.")] = 1,
     steps: Annotated[int, typer.Option(help="Steps of the descent.")] = 20,
     copies: Annotated[int, typer.Option(help="Noisy copies of an image for one step.")] = 16,
@@ -128,8 +125,10 @@ def words(found: "Attacks") -> str:
 
 
 def csv_text(found: "Attacks") -> str:
-    """A row an image: index, label, certified radius, rounded down, and the shortest move found, rounded up."""
+    """A row an image: index, label, certified radius and the shortest move found, with all their digits."""
     one, lines = found.certificates, ["index,label,certified,found\n"]
-    for row, certified, length in zip(found.rows, found.certified, found.found, strict=True):
-        lines.append(f"{one.index[row]},{one.label[row]},{certified:.9g},{length:.9g}\n")
+    numbers = zip(found.rows, found.certified.tolist(), found.found.tolist(), strict=True)
+    lines += [
+        f"{one.index[row]},{one.label[row]},{certified},{length}\n" for row, certified, length in numbers
+    ]
     return "".join(lines)

@@ -30,6 +30,10 @@ NoiseName = Annotated[
     str, typer.Option(metavar="NAME[:PARAMETER=NUMBER,...]", help="The noise; radii noises lists them.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result on one machine.")]
+Behind = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="If the run holds a denoiser: the run of the classifier behind it."),
+]
 Files = Annotated[list[Path], typer.Argument(metavar="VOTES", help="Files that radii vote wrote.")]
 Norms = Annotated[
     list[str],

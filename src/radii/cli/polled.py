@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from radii.asking import Ask
     from radii.data import DataSet
     from radii.polling import Examples
+    from radii.runs import Config
     from radii.sampling import Smoothed
 
 Data = Annotated[
@@ -101,20 +103,21 @@ class TrainedRun(Polled):
 
         return load_classifier(self.folder, self.classifier)[0].to(device)
 
-    def law(self) -> Noise:
+    @cached_property
+    def config(self) -> "Config":
+        """What the folder says of the run."""
         from radii.runs import load_config
 
-        return load_config(self.folder).recipe.law()
+        return load_config(self.folder)
+
+    def law(self) -> Noise:
+        return self.config.recipe.law()
 
     def data(self) -> str:
-        from radii.runs import load_config
-
-        return self.other_data or load_config(self.folder).recipe.data
+        return self.other_data or self.config.recipe.data
 
     def fitting(self, images: "DataSet") -> "DataSet":
-        from radii.runs import load_config
-
-        return load_config(self.folder).fitting(images)
+        return self.config.fitting(images)
 
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
         """It was trained on such images, by this program."""

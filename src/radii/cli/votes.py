@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from radii.cli.drawing import Source, Team, draw, draw_for
-from radii.cli.options import DataDir, Radii, Seed, Unit, parse_radii
+from radii.cli.options import Behind, DataDir, Radii, Seed, Unit, parse_radii
 from radii.cli.polled import (
     Data,
     GivenNoise,
@@ -64,10 +64,7 @@ def vote(
     alpha: Annotated[
         float, typer.Option(help="Probability that a certificate is wrong, for each image, with radii.")
     ] = 1e-3,
-    classifier: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="If RUN holds a denoiser: the run of the classifier behind it."),
-    ] = None,
+    classifier: Behind = None,
     data: Data = None,
     noise: GivenNoise = None,
     sigma: GivenSigma = None,
