@@ -4,10 +4,13 @@ Run: make mnist5k. Networks are trained by the recipe mnist5k, as the demo's are
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from torch import nn
 
 import radii
 from radii.data import load_data
@@ -50,32 +53,44 @@ def usual(noise: str) -> Recipe:
     return replace(read_recipe("mnist5k"), noise=noise, sigma=None)
 
 
-def vote(model: object, noise: radii.Noise) -> radii.Votes:
+def trained(recipe: Recipe, classifier: nn.Module | None = None) -> nn.Module:
+    with TemporaryDirectory() as folder:
+        return train(recipe, load_data("mnist5k", "train"), Path(folder) / "run", classifier=classifier)
+
+
+@cache
+def ordinary() -> nn.Module:
+    """One classifier that never saw noise, alone and behind denoisers."""
+    return trained(replace(usual("gaussian"), loss="ordinary"))
+
+
+def denoised(sigma: float) -> nn.Module:
+    recipe = replace(usual("gaussian"), sigma=sigma, model=DENOISER, loss="denoising")
+    return Denoised(trained(recipe, ordinary()), ordinary()).eval()
+
+
+def networks() -> Iterator[tuple[str, radii.Noise, Callable[[], nn.Module]]]:
+    """The name of each votes file, its noise, and what trains its network."""
+    for name, recipe in (*recipes(), (LONGER, longer())):
+        yield name, recipe.law(), partial(trained, recipe)
+    for sigma in DENOISED_SIGMAS:
+        yield f"{ORDINARY}-gaussian-{sigma:g}", radii.Gaussian(sigma), ordinary
+        yield f"{DENOISED}-gaussian-{sigma:g}", radii.Gaussian(sigma), partial(denoised, sigma)
+
+
+def vote(model: nn.Module, noise: radii.Noise) -> radii.Votes:
     """Of all test images; all noisy copies, where they can be listed."""
     plan = radii.fixed(DRAWS) if noise.outcomes is None else radii.exhaustive(noise)
-    return radii.Smoothed(model, noise, batch=500).vote(load_data("mnist5k", "test"), plan=plan, seed=0)  # type: ignore[arg-type]
+    return radii.Smoothed(model, noise, batch=500).vote(load_data("mnist5k", "test"), plan=plan, seed=0)
 
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    images = load_data("mnist5k", "train")
-    with TemporaryDirectory() as place:
-        for name, recipe in (*recipes(), (LONGER, longer())):
-            path = FOLDER / f"{name}.parquet"
-            if not path.exists():
-                print(path.name, file=sys.stderr)
-                vote(train(recipe, images, Path(place) / name), recipe.law()).save(path)
-        # one classifier that never saw noise, alone and behind denoisers
-        plain = train(replace(usual("gaussian"), loss="ordinary"), images, Path(place) / ORDINARY)
-        for sigma in DENOISED_SIGMAS:
-            noise = radii.Gaussian(sigma)
-            recipe = replace(usual("gaussian"), sigma=sigma, model=DENOISER, loss="denoising")
-            front = train(recipe, images, Path(place) / f"{DENOISED}-{sigma:g}", classifier=plain)
-            for name, model in ((ORDINARY, plain), (DENOISED, Denoised(front, plain).eval())):
-                path = FOLDER / f"{name}-{noise.name}-{sigma:g}.parquet"
-                if not path.exists():
-                    print(path.name, file=sys.stderr)
-                    vote(model, noise).save(path)
+    for name, noise, network in networks():
+        path = FOLDER / f"{name}.parquet"
+        if not path.exists():
+            print(path.name, file=sys.stderr)
+            vote(network(), noise).save(path)
 
 
 if __name__ == "__main__":
