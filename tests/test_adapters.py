@@ -17,6 +17,7 @@ from given_models import NearestMean, digits, function, like_hugging_face, plain
 from radii.data import load_data
 from radii.errors import InputError, UnknownName
 from radii.models import digest, make_model
+from radii.models.adapters.files import check_takes
 from radii.models.adapters.preprocess import Inputs, Preprocess, preprocessed, taken_apart
 
 IMAGES, LABELS = digits(30)
@@ -278,3 +279,10 @@ def test_an_estimator_of_other_images() -> None:
 def test_names_of_layouts_are_names() -> None:
     with pytest.raises(UnknownName):
         Inputs(layout=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(64,), (1, 8, 8, 1), (3, 8, 8)])
+def test_images_of_a_shape_that_a_file_does_not_take(shape) -> None:
+    check_takes("net.onnx", (1, "height", None), (1, 8, 9))
+    with pytest.raises(InputError, match=r"net.onnx takes images of shape \(1, 'height', None\); got"):
+        check_takes("net.onnx", (1, "height", None), shape)

@@ -1,5 +1,6 @@
 """Denoised smoothing: a denoiser in front of a classifier that was trained without noise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import radii
 from radii.data import load_data
 from radii.errors import InputError
 from radii.models import Denoised, digest, make_model
-from radii.runs import Recipe, load_classifier, load_run
-from radii.training import train
+from radii.runs import Recipe, load_classifier, load_run, save_config, save_model
+from radii.training import Loop, train
 from test_cli import call, fine
 
 CPU = torch.device("cpu")
@@ -60,6 +61,19 @@ def test_the_classifier_stays_as_it_is(runs: tuple[Path, Path], tmp_path: Path) 
     assert digest(classifier) == before and not classifier.training
     assert [weight.requires_grad for weight in classifier.parameters()] == flags
     assert load_run(tmp_path)[1].recipe.classifier == before
+    behind = Loop(short, images, CPU, classifier=classifier.train()).asked.classifier
+    assert not any(part.training for part in behind.modules())
+    assert not any(weight.requires_grad for weight in behind.parameters())
+
+
+def test_a_classifier_of_other_images_stands_behind_no_denoiser(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = replace(load_run(runs[0])[1], shape=(1, 9, 9))
+    save_config(tmp_path, other)
+    save_model(tmp_path, make_model("small-cnn", other.shape, 10), other)
+    with pytest.raises(InputError, match="holds no classifier for digits"):
+        load_classifier(runs[1], tmp_path)
 
 
 def test_an_ordinary_model_knows_images_without_noise(tmp_path: Path) -> None:

@@ -33,6 +33,14 @@ def test_denoisers_turn_images_into_images_and_begin_by_changing_nothing(shape):
     torch.nn.init.ones_(model.layers[-1].weight)
     moved = model(images)
     assert moved.shape == images.shape and (moved - images).abs().min() > 0
+    # the four outputs at a position are those of a square of four pixels, of which the first is at the corner
+    torch.nn.init.zeros_(model.layers[-1].weight)
+    with torch.no_grad():
+        model.layers[-1].bias.copy_(torch.arange(4.0).repeat(shape[0]))
+    noise = (images - model(images)) / model.scale
+    torch.testing.assert_close(
+        noise[0, 0, :4, :4], torch.tensor([[0.0, 1], [2, 3]]).repeat(2, 2), atol=1e-4, rtol=0
+    )
 
 
 def test_half_networks_work_at_half_the_resolution():
