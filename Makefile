@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := results/cifar10
 VOTES = $(foreach noise,laplace gaussian uniform,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
-.PHONY: demo test lint test-slow soak bench results notebook mnist5k which-noise clean
+.PHONY: demo test test-browser lint test-slow soak bench results notebook mnist5k which-noise clean
 .DEFAULT_GOAL := demo
 
 # the whole job on embedded images: train, vote, certify, report in demo/report/index.html
@@ -15,6 +15,10 @@ demo: .venv/ready
 # lint, types, and every test but the slow ones
 test: .venv/ready lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# the report in a real browser: Chromium, as the system has it
+test-browser: .venv/browser
+	$(BIN)/python -m pytest -m browser
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -54,20 +58,30 @@ which-noise: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	@# uv does not read pip's settings: hand it the local folders of packages that pip knows, if there are any
-	@if $(BIN)/python -m pip install --quiet uv; then \
-	    links=""; \
-	    for folder in $$($(BIN)/python -m pip config get global.find-links 2>/dev/null); do \
-	        if [ -d "$$folder" ]; then links="$$links --find-links $$folder"; fi; \
-	    done; \
-	    echo "installing into .venv (uv)"; \
-	    $(BIN)/uv pip install --quiet --python $(BIN)/python $$links -c constraints.txt -e '.[dev]' \
-	        || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'; \
-	else \
-	    echo "installing into .venv (pip)"; \
-	    $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'; \
-	fi
-	@touch .venv/ready
+	@$(BIN)/python -m pip install --quiet uv || true
+	@$(call install,dev)
+	@touch $@
+
+.venv/browser: .venv/ready
+	@$(call install,browser)
+	@touch $@
+
+# an extra of this package, with uv if it can be had, else with pip; uv does not read pip's settings: hand it the local
+# folders of packages that pip knows, if there are any
+define install
+if [ -x $(BIN)/uv ]; then \
+    links=""; \
+    for folder in $$($(BIN)/python -m pip config get global.find-links 2>/dev/null); do \
+        if [ -d "$$folder" ]; then links="$$links --find-links $$folder"; fi; \
+    done; \
+    echo "installing $(1) into .venv (uv)"; \
+    $(BIN)/uv pip install --quiet --python $(BIN)/python $$links -c constraints.txt -e '.[$(1)]' \
+        || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(1)]'; \
+else \
+    echo "installing $(1) into .venv (pip)"; \
+    $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(1)]'; \
+fi
+endef
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -69,7 +69,7 @@ FLOORS = {
         "agenda",
         "trial",
     ],
-    4: ["attacks", "engine", "published", "results", "exports", "plots", "report"],
+    4: ["attacks", "engine", "published", "results", "exports", "plots", "report", "gallery"],
     5: ["demo", "console", "cli", "__main__"],
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}

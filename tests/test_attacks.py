@@ -286,7 +286,7 @@ def test_the_command(tmp_path) -> None:
         "--n",
         300,
         "--out",
-        tmp_path,
+        run / "attacks",
     )
     assert "ℓ₂: accuracy under any move of at most the radius" in said
     assert (
@@ -294,11 +294,17 @@ def test_the_command(tmp_path) -> None:
         and "attacks leave, at most" in said
         and "none within its radius" in said
     )
-    rows = (tmp_path / "votes-l2-top1.csv").read_text().splitlines()
+    rows = (run / "attacks" / "votes-l2-top1.csv").read_text().splitlines()
     certificates = radii.certify(radii.load_votes(votes), "l2")
     assert len(rows) == 1 + (certificates.radius > 0).sum()
     written = [float(row.split(",")[2]) for row in rows[1:]]
     assert written == certificates.radius[certificates.radius > 0].tolist()
+    said = fine("report", votes, "--attacks", "--k", 1, "--k", 2, "--out", tmp_path / "page")
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert page.count(": attacks pushed ") == 2 and page.count('"found":[') == 2, "l2 and l0, k = 1"
+    ended = call("report", votes, "--attacks", "--alpha", 0.01, "--out", tmp_path / "none")
+    assert ended.status == 2 and "other certificates than these votes give at alpha = 0.01" in ended.err
+    assert not (tmp_path / "none").exists()
     for line, words in {
         ("--run", tmp_path): "is no run folder",
         ("--every", 0): "every 1st, 2nd, 3rd",

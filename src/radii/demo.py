@@ -1,6 +1,6 @@
 """The whole job on embedded data: train under three noises, vote, certify in every norm and for k = 1, 2, 3, report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,11 @@ from radii.certificates import Certificates, certify, check_reach
 from radii.data import DataSet, load_data
 from radii.designs import fixed
 from radii.errors import InputError
+from radii.gallery import shown_examples
 from radii.intervals import check_alpha
 from radii.models import digest
 from radii.norms import NORMS, unit_of
-from radii.report import Examples, Run, choose_examples, write_report
+from radii.report import Run, choose_examples, write_report
 from radii.runs import WEIGHTS, Recipe, load_run, make_recipe
 from radii.sampling import Smoothed
 from radii.training import train
@@ -63,13 +64,15 @@ def run_demo(demo: Demo, folder: Path, watch: Watch) -> tuple[dict[str, dict], P
     check_alpha(demo.alpha)
     for k in KS:
         check_reach(plan.n, k, demo.alpha, "two-event", len(shown.classes))
-    found = {}
+    drawn = {}
     for recipe in recipes:
         run = folder / recipe.noise
         train_once(recipe, run, watch)
-        found[recipe.noise.capitalize()] = certify_all(vote_once(demo, run, shown, watch), demo.alpha)
+        drawn[recipe.noise.capitalize()] = vote_once(demo, run, shown, watch)
+    found = {name: certify_all(votes, demo.alpha) for name, votes in drawn.items()}
     with watch("report") as move:
-        page = report(found, shown, folder / "report", f"Certified robustness on {demo.data}", move)
+        runs = [Run(name, found[name], votes) for name, votes in drawn.items()]
+        page = report(runs, shown, folder / "report", f"Certified robustness on {demo.data}", move)
     return found, page
 
 
@@ -110,14 +113,13 @@ def certify_all(votes: Votes, alpha: float) -> dict[tuple[str, int], Certificate
 
 
 def report(
-    found: Mapping[str, dict[tuple[str, int], Certificates]],
+    runs: list[Run],
     data: DataSet,
     folder: Path,
     title: str,
     progress: Callable[[int, int], object],
 ) -> Path:
     """The page that compares the noises, with images worth looking at."""
-    runs = [Run(noise, certificates) for noise, certificates in found.items()]
-    rows = choose_examples(runs[0].certificates["l2", 1])
-    examples = Examples(data.pictures()[rows], data.index[rows].numpy(), data.classes)
-    return write_report(runs, folder, title=title, examples=examples, progress=progress)
+    chosen = data.at(data.index.numpy()[choose_examples(runs[0].certificates["l2", 1])])
+    drawn = {run.name: run.votes for run in runs if run.votes is not None}
+    return write_report(runs, folder, title=title, examples=shown_examples(chosen, drawn), progress=progress)

@@ -206,6 +206,12 @@ def _perturbed(examples: Examples, law: Law, purpose: str, rows: np.ndarray, dra
     return np.divide(levels, np.float32(GREY_LEVELS), out=levels)
 
 
+def first_copies(examples: Examples, law: Law) -> np.ndarray:
+    """The first noisy copy of each image, as a model under this law is shown it, `(images, *seen)`."""
+    rows = np.arange(len(examples))
+    return _perturbed(examples, law, law.purpose, rows, np.zeros_like(rows))
+
+
 def _not_finite(image: int) -> InputError:
     return InputError(
         f"the model gives NaN or infinite logits on a noisy copy of image {image}: that is no vote"

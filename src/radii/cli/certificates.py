@@ -117,24 +117,35 @@ def report(
     examples: Annotated[
         bool, typer.Option("--examples/--no-examples", help="Show test images; this takes the data set.")
     ] = True,
+    attacks: Annotated[
+        bool,
+        typer.Option(
+            "--attacks",
+            help="Show what radii attack found: its files in the folder attacks beside each votes file.",
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the page and its files.")] = Path("report"),
 ) -> None:
     """Compare votes on one HTML page.
 
-    Writes index.html, which shows for each norm certified accuracy against radius, with one curve for each votes file
-    and with k as the parameter, tables at round radii, and test images with their radii; it needs no network. Beside
-    it: figures (PNG), certificates (one CSV a votes file, a row an image), results.json and tables.md.
+    Writes index.html, where one chooses norm, votes, k and class, and sees certified accuracy against radius; with
+    figures and tables for each norm, class by class, and test images with their votes and radii. It needs no network.
+    Beside it: figures (PNG), certificates (one CSV a votes file, a row an image), results.json and tables.md.
     """
     from radii.published import check_same_data, load_published
-    from radii.report import Run, check_one_data, write_report
+    from radii.report import Run, check_one_data, found_beside, write_report
 
     files, others = load_named(votes), load_published(published) if published else []
     check_one_data({name: one.data for name, one in files.items()})
     for one in files.values():
         check_same_data(others, one.data)
     found = certify_all(files, norm or ruled(files), k, unit, {}, alpha=alpha)
-    runs = [Run(name, certificates) for name, certificates in found.items()]
-    shown = choose(list(files.values()), runs[0].certificates, data_dir) if examples else None
+    attacked = {
+        name: found_beside(path, found[name]) if attacks else {}
+        for name, path in zip(files, votes, strict=True)
+    }
+    runs = [Run(name, found[name], one, attacked[name]) for name, one in files.items()]
+    shown = choose(files, runs[0].certificates, data_dir) if examples else None
     with progress("report") as move:
         page = write_report(runs, out, title=title, examples=shown, published=others, progress=move)
     say(f"Report: {page}")
@@ -179,11 +190,15 @@ def with_rule(files: dict[str, Votes], norm: str) -> list[tuple[str, Votes]]:
     return found
 
 
-def choose(votes: list[Votes], certificates: Mapping[tuple[str, int], Any], data_dir: Path | None) -> Any:
+def choose(
+    files: dict[str, Votes], certificates: Mapping[tuple[str, int], Any], data_dir: Path | None
+) -> Any:
     """Images worth looking at that all votes are about, or None where there are none or no data set is at hand."""
     from radii.data import load_described
-    from radii.report import Examples, choose_examples
+    from radii.gallery import shown_examples
+    from radii.report import choose_examples
 
+    votes = list(files.values())
     first = votes[0]
     if any(one.data != first.data or not np.array_equal(one.index, first.index) for one in votes):
         say("The page goes without example images: the votes are about different images.")
@@ -197,4 +212,4 @@ def choose(votes: list[Votes], certificates: Mapping[tuple[str, int], Any], data
             raise
         say(f"The page goes without example images: {error}")
         return None
-    return Examples(data.pictures(), data.index.numpy(), data.classes)
+    return shown_examples(data, files)

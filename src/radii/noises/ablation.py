@@ -53,6 +53,11 @@ class Ablation(Noise):
             raise InputError(f"kept must be below the {pixels} pixels of an image; got {self.kept}")
         return 2 * shape[0], *shape[1:]
 
+    def pictures(self, copies: np.ndarray) -> np.ndarray:
+        """Blank pixels in grey."""
+        image, other = np.split(copies, 2, axis=1)
+        return np.where((image + other > 0).any(axis=1, keepdims=True), image, 0.5)
+
     def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
         both = np.concatenate([image, 1 - image]).astype(np.float32)
         shown = copies.reshape(len(copies), 2, *image.shape).sum(axis=(1, 2), keepdims=True) > 0

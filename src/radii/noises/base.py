@@ -83,6 +83,10 @@ class Noise(ABC):
         """The shape of a noisy copy of one image, which is what the model sees."""
         return shape
 
+    def pictures(self, copies: np.ndarray) -> np.ndarray:
+        """Copies `(n, *seen)` for people to look at, `(n, *shape)` in [0, 1]."""
+        return np.clip(copies, 0, 1)
+
     @property
     def title(self) -> str:
         """The name as a heading: `Independent splitting`."""

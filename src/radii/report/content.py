@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from radii.certificates import Certificates
-from radii.errors import InputError
 from radii.norms import NORMS
+from radii.plots.strip import class_name
 from radii.plots.style import NO_BREAK, noise_colour, run_colours
 from radii.published import Published, check_same_data
 from radii.report.runs import Run, by_name
@@ -23,6 +23,7 @@ from radii.results import (
     tabulate,
     unit_text,
 )
+from radii.votes import Votes
 
 NORM_WORDS = {
     "l0": "a few {unit}s change, each as far as it can",
@@ -166,16 +167,43 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("inputs", _range(" × ".join(map(str, one.shape)) for one in every) + ", values in [0, 1]"),
         ("draws an image, n", draws_text(every)),
         ("error probability, α", _range(f"{one.alpha:g}" for one in every) + " an image, one-sided"),
+        ("plan", _range(one.plan for one in every)),
         ("label certified", _range(LABEL_WORDS.get(one.labels, one.labels) for one in every)),
         ("probability bounds", _range(one.method for one in every)),
+        *_drawing([run.votes for run in runs if run.votes is not None]),
     ]
 
 
+def _drawing(votes: Sequence[Votes]) -> list[tuple[str, str]]:
+    """How the votes were drawn, as far as their files are at hand."""
+    if not votes:
+        return []
+    exact = {
+        True: "on a lattice, exact in float32",
+        False: "float32, rounded when it is added",
+    }
+    devices = [device for one in votes for device in one.devices]
+    return [
+        ("precision of the models", _range(one.precision for one in votes)),
+        ("noise", _range(exact[one.exact] for one in votes)),
+        ("seed", _range(str(one.seed) for one in votes)),
+        *([("processors", _range(devices))] if devices else []),
+        ("software", _range(_versions(one) for one in votes)),
+        ("models, by digest", ", ".join(dict.fromkeys(one.model[:12] for one in votes))),
+    ]
+
+
+def _versions(votes: Votes) -> str:
+    return ", ".join(f"{package} {version}" for package, version in votes.software.items())
+
+
 def laws(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """The law of each run's noise in words, and its parameters."""
+    """The law of each run's noise in words, its parameters, and the colour of the run."""
+    shades = colours(runs)
     return [
         {
             "name": run.name,
+            "colour": shades[run.name],
             "law": (type(run.noise).__doc__ or run.noise.name).strip().splitlines()[0],
             "parameters": f"{run.noise.level_text}, scale {run.noise.scale:.4g}",
         }
@@ -209,17 +237,21 @@ def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
     ]
 
 
+def labels(runs: Sequence[Run], classes: Sequence[str]) -> list[tuple[int, str]]:
+    """The labels that occur, with their names."""
+    known = {label for run in runs for label in np.unique(run.labels).tolist()}
+    return [(label, class_name(label, classes)) for label in sorted(known)]
+
+
 def colours(runs: Sequence[Run]) -> dict[str, str]:
     """The colour of each run: that of its curves."""
-    firsts = [next(iter(run.certificates.values())) for run in runs]
-    return dict(zip((run.name for run in runs), run_colours(firsts), strict=True))
+    return dict(zip((run.name for run in runs), run_colours(run.all[0] for run in runs), strict=True))
 
 
 def check_truth(runs: Sequence[Run]) -> None:
     """A report is about accuracy, so it needs the true labels."""
     for run in runs:
-        if any(one.true_label is None for one in run.certificates.values()):
-            raise InputError(f"the run {run.name!r} has no true labels, so its certified accuracy is unknown")
+        _ = run.labels
 
 
 def check_published(runs: Sequence[Run], published: Sequence[Published]) -> None:
@@ -229,7 +261,7 @@ def check_published(runs: Sequence[Run], published: Sequence[Published]) -> None
 
 
 def _all(runs: Sequence[Run]) -> list[Certificates]:
-    return [one for run in runs for one in run.certificates.values()]
+    return [one for run in runs for one in run.all]
 
 
 def _range(values: Iterable[str]) -> str:

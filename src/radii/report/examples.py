@@ -1,34 +1,49 @@
-"""Images to show: chosen by what was certified about them, drawn as small pictures."""
+"""Images to show: chosen by what was certified about them, clean, under noise, and moved as far as is certified."""
 
 import base64
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from radii.certificates import Certificates
 from radii.errors import InputError
-from radii.plots.strip import as_picture, labels_text
+from radii.plots.strip import as_picture, class_name, labels_text
+from radii.report.content import colours
+from radii.report.moves import moved
 from radii.report.runs import Run
 from radii.results import NORM_NAMES, radius_text
 
 MOST_RUNS = 4
 """Columns under one picture; more would not fit a phone."""
 
+MOST_BARS = 3
+"""Classes whose votes are drawn."""
+
+MOST_MOVED = 3
+"""Images that are shown moved."""
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """`images`, `(m, channels, height, width)` uint8, at the positions `index`, `(m,)`, of the data set."""
+    """`images`, `(m, channels, height, width)` uint8, at the positions `index`, `(m,)`, of the data set.
+
+    `noisy`: by the name of a run, one copy of each image under its noise, of the same shape and type.
+    """
 
     images: np.ndarray
     index: np.ndarray
     classes: tuple[str, ...] = ()
+    noisy: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.images.dtype != np.uint8 or self.images.ndim != 4 or len(self.images) != len(self.index):
-            raise InputError("examples are uint8 images (m, channels, height, width) and their m positions")
+        for images in (self.images, *self.noisy.values()):
+            if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(self.index):
+                raise InputError(
+                    "examples are uint8 images (m, channels, height, width) and their m positions"
+                )
 
     def places(self, certificates: Certificates) -> list[int]:
         """The rows of `certificates` that are about these images."""
@@ -40,33 +55,70 @@ class Examples:
 
 
 def choose_examples(certificates: Certificates, count: int = 8) -> list[int]:
-    """Rows worth showing: certified images from the largest radius to the smallest, a wrong one, an abstention."""
+    """Rows worth showing: an abstention, a wrong one, then certified images from the smallest radius to the largest."""
     one = certificates
     wrong = np.flatnonzero(~one.correct & ~one.abstained)[:1]
     silent = np.flatnonzero(one.abstained)[:1]
     # Equal radii, as those of l0 often are, go by the probability of the label.
-    order = np.lexsort((-one.lower, -one.radius))
+    order = np.lexsort((one.lower, one.radius))
     ranked = order[(one.correct & ~one.abstained)[order]]
     room = max(count - len(wrong) - len(silent), 0)
-    spread = np.linspace(0, len(ranked) - 1, min(room, len(ranked))).round().astype(int)
-    return [int(row) for row in np.concatenate([ranked[spread], wrong, silent])][:count]
+    spread = np.linspace(len(ranked) - 1, 0, min(room, len(ranked))).round().astype(int)[::-1]
+    return [int(row) for row in np.concatenate([silent, wrong, ranked[spread]])][:count]
 
 
 def example_cards(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, Any]]:
-    """For each image its picture and, for the first runs, the certified label and a radius in each norm."""
+    """For each image its picture and, for the first runs, a noisy copy, votes, the certified label and radii."""
     shown = runs[:MOST_RUNS]
-    firsts = [next(iter(run.certificates.values())) for run in shown]
+    firsts = [run.all[0] for run in shown]
     cards = []
     for which, image in enumerate(examples.images):
         places = [examples.places(one)[which] for one in firsts]
         texts = [labels_text(one, row, examples.classes) for one, row in zip(firsts, places, strict=True)]
         true = texts[0][0]
-        rows = [{"name": NORM_NAMES[norm], "cells": _radii(shown, norm, places)} for norm in norms]
-        alt = f"test image {int(examples.index[which])}, true label {true}"
-        labels = [found for _, found in texts]
-        picture = picture_uri(image)
-        cards.append({"picture": picture, "alt": alt, "true": true, "labels": labels, "rows": rows})
+        cards.append(
+            {
+                "picture": picture_uri(image),
+                "alt": f"test image {int(examples.index[which])}, true label {true}",
+                "true": true,
+                "index": int(examples.index[which]),
+                "noisy": _noisy(examples, shown, which),
+                "bars": [_bars(run, row, examples.classes) for run, row in zip(shown, places, strict=True)],
+                "labels": [found for _, found in texts],
+                "rows": [{"name": NORM_NAMES[norm], "cells": _radii(shown, norm, places)} for norm in norms],
+            }
+        )
     return cards
+
+
+def _noisy(examples: Examples, runs: Sequence[Run], which: int) -> list[dict[str, str]]:
+    """A noisy copy under the noise of each run; nothing where there are none."""
+    if not all(run.name in examples.noisy for run in runs):
+        return []
+    return [
+        {
+            "picture": picture_uri(examples.noisy[run.name][which]),
+            "alt": f"the same under {run.noise.title} noise",
+        }
+        for run in runs
+    ]
+
+
+def _bars(run: Run, row: int, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The classes with the most votes, and their shares in percent, the true one marked."""
+    if run.votes is None:
+        return []
+    counts, total = run.votes.counts[row], max(int(run.votes.counts[row].sum()), 1)
+    order = np.argsort(-counts, kind="stable")[:MOST_BARS]
+    return [
+        {
+            "name": class_name(int(label), classes),
+            "share": f"{100 * counts[label] / total:.3g}",
+            "true": run.votes.labels is not None and int(label) == int(run.votes.labels[row]),
+        }
+        for label in order
+        if counts[label]
+    ]
 
 
 def _radii(runs: Sequence[Run], norm: str, places: Sequence[int]) -> list[str]:
@@ -77,6 +129,53 @@ def _radii(runs: Sequence[Run], norm: str, places: Sequence[int]) -> list[str]:
         held = ranks and not ranks[0].abstained[place]
         cells.append(radius_text(ranks[0].radius[place], norm) if held else "–")
     return cells
+
+
+def moved_rows(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, Any]]:
+    """A few images, and in each norm a random move of them as long as the largest radius that any run certifies."""
+    shades = colours(runs)
+    rows = []
+    for which in _worth_moving(examples, runs, norms):
+        image = examples.images[which] / 255.0
+        cells = []
+        for norm in norms:
+            run, one, row = max(
+                (
+                    (run, ranks[0], examples.places(ranks[0])[which])
+                    for run in runs
+                    if (ranks := run.ranks(norm))
+                ),
+                key=lambda found: found[1].radius[found[2]],
+            )
+            radius = float(one.radius[row])
+            after = moved(image, norm, radius, one.unit, seed=int(examples.index[which]))
+            text = radius_text(radius, norm)
+            cells.append(
+                {
+                    "picture": picture_uri(np.round(255 * after).astype(np.uint8)),
+                    "alt": f"a change of {NORM_NAMES[norm]} size {text}",
+                    "radius": text,
+                    "run": run.name,
+                    "colour": shades[run.name],
+                }
+            )
+        true = labels_text(runs[0].all[0], examples.places(runs[0].all[0])[which], examples.classes)[0]
+        rows.append({"picture": picture_uri(examples.images[which]), "true": true, "cells": cells})
+    return rows
+
+
+def _worth_moving(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[int]:
+    """Of the images that are certified in most norms by some run: a few, up to the most robust."""
+    reached = np.zeros((len(norms), len(examples.images)))
+    for norm, best in zip(norms, reached, strict=True):
+        for run in runs:
+            for one in run.ranks(norm)[:1]:
+                np.maximum(best, one.radius[examples.places(one)], out=best)
+    counts = (reached > 0).sum(axis=0)
+    fewest = np.sort(counts)[::-1][:MOST_MOVED].min(initial=len(norms))
+    held = np.flatnonzero(counts >= max(1, fewest))
+    picks = np.linspace(len(held) // 3, len(held) - 1, min(MOST_MOVED, len(held))).round().astype(int)
+    return [int(held[pick]) for pick in dict.fromkeys(picks.tolist())]
 
 
 def picture_uri(image: np.ndarray) -> str:

@@ -1,5 +1,7 @@
 """Writing the report: one page that loads nothing, and beside it figures, tables and certificates as files."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -17,9 +19,12 @@ except ImportError as cause:
 from radii.exports import json_text, run_csv_text, summary, table_json, table_markdown, write_whole
 from radii.published import Published
 from radii.report import content
-from radii.report.examples import MOST_RUNS, Examples, example_cards
-from radii.report.pictures import colour_rules, keep_strips, norm_pictures, rank_pictures
-from radii.report.runs import Run, check_runs, norms_of
+from radii.report.breakdown import class_rows
+from radii.report.examples import MOST_RUNS, Examples, example_cards, moved_rows
+from radii.report.explorer import attack_sentences, explorer_data, ks_of, script_json
+from radii.report.pictures import colour_rules, keep_strips, norm_pictures, rank_pictures, run_colour_rules
+from radii.report.runs import Run, check_runs, class_names, norms_of
+from radii.report.sources import bibtex
 from radii.results import NORM_NAMES, QUANTILES, AccuracyTable, unit_text
 
 
@@ -34,7 +39,8 @@ def write_report(
 ) -> Path:
     """Write `index.html` and the files it links to into `folder`; the address of the page.
 
-    The page needs no network and no other file to be read: drawings and pictures are inside. Beside it:
+    The page needs no network and no other file to be read: drawings, pictures and the radius of every image are
+    inside, with a program that draws them for the norm, runs, k and class that its reader chooses. Beside it:
     `figures/*.png`, `certificates/*.csv` (one a run, one row an image), `results.json` and `tables.md`. Each file is
     written under a temporary name and renamed, the page last. `published`: what others reached on the same data,
     for the tables and as points in the figures. `progress(done, total)` is called on the way.
@@ -42,11 +48,11 @@ def write_report(
     several, target = check_runs(runs), Path(folder)
     content.check_truth(several)
     content.check_published(several, published)
-    norms = norms_of(several)
+    norms, classes = norms_of(several), class_names(several, examples.classes if examples else ())
     tables = content.main_tables(several, norms, published)
     sections: list[dict[str, Any]] = []
     for norm in norms:
-        sections.append(_section(several, norm, tables[norm], published, target))
+        sections.append(_section(several, norm, tables[norm], published, classes, target))
         if progress is not None:
             progress(len(sections), len(norms))
     values = {
@@ -56,6 +62,12 @@ def write_report(
         "legend": content.legend(tables.values()),
         "facts": content.facts(several),
         "laws": content.laws(several),
+        "ks": ks_of(several),
+        "first_norm": "l2" if "l2" in norms else norms[0],
+        "labels": content.labels(several, classes),
+        "attacked": any(run.attacks for run in several),
+        "data": script_json(explorer_data(several, norms, classes)),
+        "bibtex": bibtex(several, norms),
         "rules": content.rules(several, norms),
         "promises": content.promises(several, norms),
         "examples": _examples(several, norms, examples, target),
@@ -65,7 +77,12 @@ def write_report(
 
 
 def _section(
-    runs: Sequence[Run], norm: str, table: AccuracyTable, published: Sequence[Published], folder: Path
+    runs: Sequence[Run],
+    norm: str,
+    table: AccuracyTable,
+    published: Sequence[Published],
+    classes: Sequence[str],
+    folder: Path,
 ) -> dict[str, Any]:
     """All that the page shows of one norm."""
     return {
@@ -77,6 +94,8 @@ def _section(
         "ranks": content.rank_tables(runs, norm, published),
         "quantiles": [f"{share:.0%}" for share in QUANTILES],
         "radii": content.radius_rows(runs, norm),
+        "classes": class_rows(runs, norm, classes),
+        "attacks": [(run.name, words) for run in runs for words in attack_sentences(run, norm)],
         "pictures": norm_pictures(runs, norm, published, folder),
         "rank_pictures": rank_pictures(runs, norm, published, folder),
     }
@@ -88,9 +107,14 @@ def _examples(
     """Cards of example images, the names of their columns, and the strips as files."""
     if examples is None:
         return None
-    names = [run.name for run in runs[:MOST_RUNS]]
-    strips = keep_strips(runs, norms, examples, folder)
-    return {"runs": names, "cards": example_cards(examples, runs, norms), "files": strips}
+    shades = content.colours(runs)
+    return {
+        "runs": [{"name": run.name, "colour": shades[run.name]} for run in runs[:MOST_RUNS]],
+        "cards": example_cards(examples, runs, norms),
+        "moved": moved_rows(examples, runs, norms),
+        "noisy": bool(examples.noisy),
+        "files": keep_strips(runs, norms, examples, folder),
+    }
 
 
 def _write_files(runs: Sequence[Run], published: Sequence[Published], folder: Path) -> list[dict[str, str]]:
@@ -100,7 +124,7 @@ def _write_files(runs: Sequence[Run], published: Sequence[Published], folder: Pa
         file = f"certificates/{run.slug}.csv"
         write_whole(folder / file, run_csv_text(run.certificates))
         links.append({"file": file, "words": f"{run.name}: one row an image, its radius for each norm and k"})
-    summaries = {run.name: [summary(one) for one in run.certificates.values()] for run in runs}
+    summaries = {run.name: [summary(one) for one in run.all] for run in runs}
     tables = content.all_tables(runs, published=published)
     found = {"tables": [table_json(table) for table in tables], "runs": summaries}
     write_whole(folder / "results.json", json_text(found))
@@ -110,7 +134,7 @@ def _write_files(runs: Sequence[Run], published: Sequence[Published], folder: Pa
 
 
 def _render(values: dict[str, Any]) -> str:
-    """The page from its template, with the style sheet and the colours of its drawings inside."""
+    """The page from its template, with the style sheet, the colours of its drawings and its program inside."""
     package = files("radii.report")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["code"] = _code
@@ -119,8 +143,14 @@ def _render(values: dict[str, Any]) -> str:
         picture for one in values["sections"] for picture in (*one["pictures"], *one["rank_pictures"])
     ]
     drawings = "".join(picture.svg for picture in pictures)
-    style = (package / "page.css").read_text(encoding="utf-8")
-    return template.render(**values, style=style, colours=colour_rules(drawings))
+    style, script = ((package / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    colours = colour_rules(drawings) | run_colour_rules([law["colour"] for law in values["laws"]])
+    return template.render(**values, style=style, script=script, script_hash=_hash(script), colours=colours)
+
+
+def _hash(script: str) -> str:
+    """By which the page says that it runs this program and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _code(text: str) -> Markup:

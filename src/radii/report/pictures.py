@@ -132,4 +132,13 @@ def inline(svg: str, name: str, words: str) -> str:
 def colour_rules(drawings: str) -> dict[str, tuple[str, str]]:
     """For every colour in the drawings its variable, with its value on light and on dark paper."""
     used = sorted(set(re.findall(r"var\(--c([0-9a-f]{6})\)", drawings)))
-    return {f"--c{code}": (f"#{code}", DARK.get(f"#{code}") or lighter(f"#{code}", 0.28)) for code in used}
+    return {f"--c{code}": (f"#{code}", DARK.get(f"#{code}") or _on_dark(f"#{code}")) for code in used}
+
+
+def run_colour_rules(colours: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The variable of each run, `--run0` and so on, with its colour on light and on dark paper."""
+    return {f"--run{number}": (colour, _on_dark(colour)) for number, colour in enumerate(colours)}
+
+
+def _on_dark(colour: str) -> str:
+    return lighter(colour, 0.28)

@@ -1,7 +1,9 @@
 """What a report compares: runs, each one noise with its certificates in several norms and for several k."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from radii.certificates import Certificates
 from radii.descriptions import data_of
@@ -9,14 +11,21 @@ from radii.errors import InputError
 from radii.exports import slug
 from radii.noises import Noise
 from radii.norms import NORMS
+from radii.votes import Votes
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One model under one noise: `certificates[norm, k]`, all from the same votes. `name` is shown."""
+    """One model under one noise: `certificates[norm, k]`, all from the same votes. `name` is shown.
+
+    `votes`: those behind the certificates, for what the page says of how they were drawn. `attacks[norm, k]`,
+    `(images,)`: the lengths of the shortest moves that were seen to push labels out, infinite where none was.
+    """
 
     name: str
     certificates: Mapping[tuple[str, int], Certificates]
+    votes: Votes | None = None
+    attacks: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.certificates:
@@ -28,10 +37,34 @@ class Run:
             raise InputError(
                 f"the certificates of the run {self.name!r} are of several noises; make a run of each"
             )
+        if any(not np.array_equal(one.index, self.index) for one in self.all):
+            raise InputError(f"the certificates of the run {self.name!r} are about different images")
+        if self.votes is not None and not np.array_equal(self.votes.index, self.index):
+            raise InputError(f"the votes of the run {self.name!r} are not those of its certificates")
+
+    @property
+    def all(self) -> list[Certificates]:
+        """Its certificates, in their order."""
+        return list(self.certificates.values())
 
     @property
     def noise(self) -> Noise:
-        return next(iter(self.certificates.values())).noise
+        return self.all[0].noise
+
+    @property
+    def index(self) -> np.ndarray:
+        """Positions of its images in the data set, `(images,)`."""
+        return self.all[0].index
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The true labels of its images, `(images,)`."""
+        true = self.all[0].true_label
+        if true is None:
+            raise InputError(
+                f"the run {self.name!r} has no true labels, so its certified accuracy is unknown"
+            )
+        return true
 
     @property
     def slug(self) -> str:
@@ -52,7 +85,7 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
         raise InputError("a report needs at least one run")
     if len({run.slug for run in several}) < len(several):
         raise InputError(f"the names of runs must differ; got {', '.join(run.name for run in several)}")
-    check_one_data({run.name: next(iter(run.certificates.values())).data for run in several})
+    check_one_data({run.name: run.all[0].data for run in several})
     return several
 
 
@@ -77,3 +110,10 @@ def by_name(runs: Sequence[Run], norm: str, k: int | None = None) -> dict[str, C
     ranks = {run.name: run.ranks(norm) for run in runs}
     wanted = min(one.k for several in ranks.values() for one in several) if k is None else k
     return {name: one for name, several in ranks.items() for one in several if one.k == wanted}
+
+
+def class_names(runs: Sequence[Run], known: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names of the classes, from whoever knows them."""
+    return next(
+        filter(None, (tuple(known), *(run.votes.classes for run in runs if run.votes is not None))), ()
+    )

@@ -1,0 +1,20 @@
+"""Test images for a report: as they are, and as the model of each run was first shown them under noise."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from radii.data.base import DataSet
+from radii.polling import Law, examples_of, first_copies
+from radii.report import Examples
+from radii.votes import Votes
+
+
+def shown_examples(data: DataSet, files: Mapping[str, Votes]) -> Examples:
+    """The images of `data`, with the first noisy copy of each that bounded the probabilities in each of the votes."""
+    images = examples_of(data)
+    noisy = {}
+    for name, votes in files.items():
+        copies = first_copies(images, Law(votes.noise, votes.seed, exact=votes.exact))
+        noisy[name] = np.round(255 * votes.noise.pictures(copies)).astype(np.uint8)
+    return Examples(data.pictures(), data.index.numpy(), data.classes, noisy)

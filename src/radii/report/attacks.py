@@ -1,0 +1,65 @@
+"""What `radii attack` wrote, read back beside the certificates that it attacked."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from radii.certificates import Certificates
+from radii.errors import InputError
+from radii.exports import slug
+
+FOLDER = "attacks"
+"""Beside a votes file: what `radii attack --out` wrote about it."""
+HEADER = ["index", "label", "certified", "found"]
+
+
+def found_beside(
+    votes: Path, certificates: Mapping[tuple[str, int], Certificates]
+) -> dict[tuple[str, int], np.ndarray]:
+    """For each norm and k that were attacked, the lengths of the moves that pushed labels out, `(images,)`.
+
+    Infinite where none did. Files of other certificates, as under another alpha, are an error.
+    """
+    folder, found = votes.parent / FOLDER, {}
+    for (norm, k), one in certificates.items():
+        path = folder / f"{slug(votes.stem)}-{norm}-top{k}.csv"
+        if path.is_file():
+            found[norm, k] = read_found(path, one)
+    if not found:
+        raise InputError(
+            f"{folder} holds no attacks in these norms: make them by radii attack {votes} --out {folder}"
+        )
+    return found
+
+
+def read_found(path: Path, certificates: Certificates) -> np.ndarray:
+    """The lengths in one file, `(images,)`, which must be about these very certificates."""
+    try:
+        header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+        numbers = np.array(
+            [
+                (int(index), int(label), float(certified), float(length))
+                for index, label, certified, length in rows
+            ]
+        ).reshape(-1, 4)
+        fits = header == HEADER and not np.isnan(numbers).any() and (numbers[:, 3] > 0).all()
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(f"{path} is not what radii attack writes: index, label, certified, found")
+    place = {int(index): row for row, index in enumerate(certificates.index)}
+    at = np.array([place.get(int(index), -1) for index in numbers[:, 0]], dtype=np.int64)
+    same = (at >= 0).all() and len(np.unique(at)) == len(at)
+    if not (
+        same
+        and np.array_equal(certificates.label[at], numbers[:, 1])
+        and np.array_equal(certificates.radius[at], numbers[:, 2])
+    ):
+        raise InputError(
+            f"{path} is about other certificates than these votes give at alpha = {certificates.alpha:g}: attack again"
+        )
+    lengths = np.full(len(certificates), np.inf)
+    lengths[at] = numbers[:, 3]
+    return lengths
