@@ -5,8 +5,20 @@ BIN := .venv/bin
 RESULTS := results/cifar10
 VOTES = $(foreach noise,laplace gaussian uniform,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
-.PHONY: demo test test-browser lint test-slow soak bench results notebook mnist5k which-noise clean
+.PHONY: demo test test-browser lint test-slow soak bench results notebook mnist5k which-noise package clean
 .DEFAULT_GOAL := demo
+
+# $(call install,PYTHON,WHAT): by uv if it can be had, else by pip. uv does not read pip's settings: it is handed the
+# local folders of packages that pip knows, if there are any
+define install
+	@links=""; \
+	for folder in $$($(BIN)/python -m pip config get global.find-links 2>/dev/null); do \
+	    if [ -d "$$folder" ]; then links="$$links --find-links $$folder"; fi; \
+	done; \
+	echo "installing for $(1)"; \
+	{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(1) $$links -c constraints.txt $(2); } \
+	    || $(1) -m pip install --quiet -c constraints.txt $(2)
+endef
 
 # the whole job on embedded images: train, vote, certify, report in demo/report/index.html
 demo: .venv/ready
@@ -56,32 +68,27 @@ mnist5k: .venv/ready
 which-noise: .venv/ready
 	$(BIN)/python tools/which_noise.py
 
+# wheel and source in dist/, and the wheel tried in an environment of its own: make package WITH=python3.12
+TRIED := build/package
+package: .venv/ready
+	rm -rf dist $(TRIED)
+	$(BIN)/python -m hatchling build
+	$(or $(WITH),$(PYTHON)) -m venv $(TRIED)
+	$(call install,$(TRIED)/bin/python,dist/*.whl)
+	$(TRIED)/bin/python tools/try_package.py
+	$(call install,$(TRIED)/bin/python,"$$(echo dist/*.whl)[report]")
+	$(TRIED)/bin/python tools/try_package.py --with-report
+	rm -rf $(TRIED)
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet uv || true
-	@$(call install,dev)
-	@touch $@
+	$(BIN)/python -m pip install --quiet uv || echo "without uv, which would be faster"
+	$(call install,$(BIN)/python,-e '.[dev]')
+	@touch .venv/ready
 
 .venv/browser: .venv/ready
-	@$(call install,browser)
-	@touch $@
-
-# an extra of this package, with uv if it can be had, else with pip; uv does not read pip's settings: hand it the local
-# folders of packages that pip knows, if there are any
-define install
-if [ -x $(BIN)/uv ]; then \
-    links=""; \
-    for folder in $$($(BIN)/python -m pip config get global.find-links 2>/dev/null); do \
-        if [ -d "$$folder" ]; then links="$$links --find-links $$folder"; fi; \
-    done; \
-    echo "installing $(1) into .venv (uv)"; \
-    $(BIN)/uv pip install --quiet --python $(BIN)/python $$links -c constraints.txt -e '.[$(1)]' \
-        || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(1)]'; \
-else \
-    echo "installing $(1) into .venv (pip)"; \
-    $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(1)]'; \
-fi
-endef
+	$(call install,$(BIN)/python,-e '.[browser]')
+	@touch .venv/browser
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -49,6 +49,7 @@ FLOORS = {
         "processes",
         "events",
         "named",
+        "installation",
     ],
     2: ["lattice", "votes", "radius", "losses", "falsifier"],
     3: [
@@ -68,8 +69,9 @@ FLOORS = {
         "stopping",
         "agenda",
         "trial",
+        "selfcheck",
     ],
-    4: ["attacks", "engine", "published", "results", "exports", "plots", "report", "gallery"],
+    4: ["attacks", "engine", "published", "results", "exports", "plots", "report", "gallery", "doctor"],
     5: ["demo", "console", "cli", "__main__"],
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}

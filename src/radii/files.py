@@ -53,6 +53,16 @@ def check_writable(path: str | Path) -> None:
     part.unlink()
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which need not be there yet; nothing is left behind."""
+    try:
+        there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        check_writable(there / "new")
+    except OSError:
+        return False
+    return True
+
+
 def _temporary(path: Path) -> Path:
     """A name of its own: in containers that share a folder, all processes may have the same number."""
     return path.with_name(f".{path.name}.{token_hex(8)}.part")

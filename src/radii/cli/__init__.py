@@ -10,6 +10,8 @@ import typer
 from radii import __version__
 from radii.cli.attacking import attack
 from radii.cli.certificates import certify, report
+from radii.cli.completion import completed
+from radii.cli.doctor import doctor
 from radii.cli.falsifying import falsify
 from radii.cli.listings import data, noises
 from radii.cli.plan import plan
@@ -20,7 +22,6 @@ from radii.errors import InputError
 from radii.memory import keep_freed_memory
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 100},
@@ -61,8 +62,9 @@ for command, example in (
     (data, "radii data cifar10 --data-dir ~/data"),
     (falsify, "radii falsify laplace linf --p 0.9 --overclaim 1.05"),
     (noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
+    (doctor, "radii doctor --json > doctor.json"),
 ):
-    app.command(epilog=f"Example: {example}")(command)
+    app.command(epilog=f"Example: {example}")(completed(command))
 
 
 def main() -> None:
@@ -77,7 +79,8 @@ def main() -> None:
     with one_sentence():
         end_when_asked()
         try:
-            status = app(standalone_mode=False)
+            # by this name shells know the command, also where Python was given the module
+            status = app(prog_name="radii", standalone_mode=False)
         except typer.TyperException as error:
             message = error.format_message().rstrip(".")
             raise InputError(f"{message[:1].lower()}{message[1:]}; see radii --help") from error

@@ -90,7 +90,7 @@ class Layout:
             import pooch
         except ImportError as error:
             raise missing_extra(f"downloading {self.title} (or give --data-dir)", "data", error) from error
-        cache = Path(pooch.os_cache("radii"))
+        cache = downloads()
         if not (cache / self.folder).is_dir():
             try:
                 archive = pooch.retrieve(
@@ -102,6 +102,13 @@ class Layout:
                 ) from error
             extract(Path(archive), cache, self.folder)
         return cache / self.folder
+
+
+def downloads() -> Path:
+    """The folder of this user that downloaded data sets are kept in; it takes the extra `data`."""
+    import pooch
+
+    return Path(pooch.os_cache("radii"))
 
 
 def extract(archive: Path, folder: Path, inner: str) -> None:
