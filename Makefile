@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := results/cifar10
 VOTES = $(foreach noise,laplace gaussian uniform,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
-.PHONY: demo test test-browser lint test-slow soak bench results notebook mnist5k which-noise package clean
+.PHONY: demo test test-browser lint docs test-slow soak bench results notebook mnist5k which-noise package clean
 .DEFAULT_GOAL := demo
 
 # $(call install,PYTHON,WHAT): by uv if it can be had, else by pip. uv does not read pip's settings: it is handed the
@@ -37,6 +37,12 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the documentation as a site, without a network: docs/_build/html
+docs: .venv/ready
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx -c docs -b html -nWEq --keep-going . docs/_build/html
+	@echo "The site: docs/_build/html/index.html"
+
 # long proofs
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
@@ -56,7 +62,7 @@ results: .venv/ready
 	    --no-examples --title "CIFAR-10" --out $(RESULTS)/report
 	$(BIN)/python tools/headline.py
 
-# from the stored votes: notebooks/results.ipynb
+# from their texts, notebooks/*.py: the notebooks with their results
 notebook: .venv/ready
 	$(BIN)/python tools/notebook.py
 
@@ -91,4 +97,4 @@ package: .venv/ready
 	@touch .venv/browser
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv demo build dist docs/_build .pytest_cache .mypy_cache .ruff_cache

@@ -213,8 +213,8 @@ for k in (3, 5):
 # ## What is promised
 #
 # A certificate holds for its image with the probability named above, over the draws of noise, and is about the
-# smoothed classifier; the theorems and their proofs are in [docs/math](../docs/math). Rounding is always downwards, in
-# the radii printed here, too.
+# smoothed classifier; the theorems are listed, with their proofs, in [docs/math](../docs/math/index.md). Rounding is
+# always downwards, in the radii printed here, too.
 
 # %%
 ways = {

@@ -15,7 +15,8 @@ from radii.runs import load_config
 from test_cli import call, fine, tree
 
 PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 LABELS = np.arange(40) % 2
 

@@ -19,8 +19,9 @@ from test_cli import call, fine, tree
 
 DOCS = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
 FILES = dict(re.findall(r"```python file=(\S+)\n(.*?)```", DOCS, re.DOTALL))
-SNIPPETS = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", DOCS, re.DOTALL)
-COMMANDS = [line for line in re.findall(r"```\n(radii .*?)```", DOCS, re.DOTALL)[0].splitlines() if line]
+SNIPPETS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", DOCS, re.DOTALL)
+BLOCKS = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 DIGITS = (
     "--data",
     "digits",

@@ -1,20 +1,27 @@
-"""The notebook runs from votes alone, is paired with its text, and its numbers are those of the stored votes."""
+"""Every notebook runs and is paired with its text; the one of results needs votes alone, and tells what they say."""
 
+import contextlib
+import io
 import re
 import runpy
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 
 import radii
+from radii.errors import Notice
 from radii.published import load_published
 from vote_factory import RUNS, make_votes, save_runs
 
 ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 SOURCE = ROOT / "notebooks" / "results.py"
 STORED = sorted((ROOT / "results" / "cifar10").glob("*/votes.parquet"))
 TOOL = runpy.run_path(str(ROOT / "tools" / "notebook.py"))
@@ -61,17 +68,71 @@ def test_the_notebook_does_with_the_runs_that_are_there(tmp_path: Path) -> None:
     assert shown(made(tmp_path), "image/svg+xml")
 
 
-def test_the_notebook_is_paired_with_its_text() -> None:
-    text = TOOL["read"](SOURCE)
-    kept = nbformat.read(SOURCE.with_suffix(".ipynb"), as_version=4)
+def test_there_are_three() -> None:
+    assert [path.stem for path in SOURCES] == ["quick-start", "results", "your-own-model"] and TOOL[
+        "SOURCES"
+    ] == SOURCES
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebooks_are_paired_with_their_texts(source: Path) -> None:
+    text = TOOL["read"](source)
+    kept = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
     assert [(cell.cell_type, cell.source) for cell in kept.cells] == [
         (cell.cell_type, cell.source) for cell in text.cells
     ], "make notebook"
 
 
-def test_links_in_the_notebook_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#:]+)", SOURCE.read_text()):
-        assert (SOURCE.parent / link).exists(), link
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_stored_notebooks_were_run_and_name_no_folder_of_a_machine(source: Path) -> None:
+    kept = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    cells = [cell for cell in kept.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert outputs and all(output.output_type != "error" for output in outputs)
+    assert not re.search(r"Traceback|Warning:|Notice:|/src/radii/|site-packages", str(outputs))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_links_in_notebooks_lead_somewhere(source: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)", source.read_text()):
+        assert (source.parent / link).is_file(), link
+
+
+def gone_through(name: str) -> tuple[dict[str, Any], str]:
+    """What the cells of a notebook leave behind, run one after the other in this process, and what they printed."""
+    space: dict[str, Any] = {}
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)  # the last digits of a product may depend on the batch
+        for cell in TOOL["read"](ROOT / "notebooks" / f"{name}.py").cells:
+            if cell.cell_type == "code":
+                exec(cell.source, space)
+    return space, said.getvalue()
+
+
+def test_quick_start() -> None:
+    found, said = gone_through("quick-start")
+    votes, certified = found["votes"], found["certified"]
+    assert len(votes) == 100 and votes.n == 1000 and certified["l2"].accuracy([0.25])[0] > 0.5
+    for norm, one in certified.items():
+        np.testing.assert_array_equal(one.radius, radii.certify(votes, norm).radius)
+    stay, leave = (tuple(map(int, pair)) for pair in re.findall(r"radius: (\d+) of (\d+) keep", said))
+    assert (
+        stay[0] == stay[1] == leave[1] == (certified["l2"].radius[:20] > 0).sum() and leave[0] < stay[0] / 2
+    )
+    assert found["asked"].passes < 2000 and found["asked"].norm == "l2"
+
+
+def test_your_own_model() -> None:
+    found, said = gone_through("your-own-model")
+    assert "with --input-range 0,255" in said, "the wrong scale is found out"
+    for name, votes in found["votes"].items():
+        assert votes.noise == radii.Gaussian(0.25) and radii.certify(votes, "l2").accuracy([0.1])[0] > 0.6, (
+            name
+        )
+    assert found["votes"]["discriminant"].model.startswith("unknown:sklearn.")
+    assert len(re.findall(r"whatever is done within an l2 radius of|no answer", said)) == 5
 
 
 @pytest.mark.skipif(not STORED, reason="there are no stored votes")

@@ -13,6 +13,7 @@ from test_cli import fine
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "which-noise.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 VOTES = sorted((ROOT / "results" / "mnist5k").glob("*.parquet"))
 TOOL = runpy.run_path(str(ROOT / "tools" / "which_noise.py"))
 MAKER = runpy.run_path(str(ROOT / "tools" / "mnist5k.py"))
@@ -60,6 +61,6 @@ def test_what_longer_training_gives() -> None:
 @pytest.mark.slow
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```\n(radii .*?)```", PAGE, re.DOTALL)
+    (block,) = BLOCKS
     said = [fine(*line.split()[1:]) for line in block.splitlines()]
     assert "Trained small-cnn without noise" in said[0] and "ℓ₂: certified accuracy" in said[-1]

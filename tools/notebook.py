@@ -1,6 +1,7 @@
-"""Make notebooks/results.ipynb from its text, notebooks/results.py: run every cell, keep what it shows.
+"""Make notebooks/NAME.ipynb from its text, notebooks/NAME.py: run every cell, keep what it shows.
 
-Run: python tools/notebook.py [SOURCE.py]. The same votes give the same file, byte for byte, with the same packages.
+Run: python tools/notebook.py [SOURCE.py ...]; without one, all. The same votes give the same results.ipynb, byte for
+byte, with the same packages.
 """
 
 import sys
@@ -15,7 +16,7 @@ from nbformat import NotebookNode
 
 from radii.exports import write_whole
 
-SOURCE = Path(__file__).parents[1] / "notebooks" / "results.py"
+SOURCES = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 # a history of what was run would outlive it, and the kernel has nothing to say that its cells do not
 QUIET = ["--HistoryManager.enabled=False", "--log-level=ERROR"]
 
@@ -43,10 +44,10 @@ def run(source: Path) -> NotebookNode:
 
 
 def main() -> None:
-    source = Path(sys.argv[1]) if sys.argv[1:] else SOURCE
-    target = source.with_suffix(".ipynb")
-    write_whole(target, nbformat.writes(run(source)) + "\n")
-    print(f"{source.name}, with its results: {target}")
+    for source in map(Path, sys.argv[1:]) if sys.argv[1:] else SOURCES:
+        target = source.with_suffix(".ipynb")
+        write_whole(target, nbformat.writes(run(source)) + "\n")
+        print(f"{source.name}, with its results: {target}")
 
 
 if __name__ == "__main__":

@@ -59,11 +59,12 @@ def bounds(
     were drawn. Returns `lower`, `(images,)`, and `rivals`, `(images, k)`: column `t - 1` bounds from above the sum
     of the `t` smallest among the `k` largest probabilities of other classes.
 
-    method:
-      "two-event"     `alpha / 2` on the label and `alpha / 2k` on each sum of rivals, whatever the number of
-                      classes (docs/math/statistics.md). The default.
-      "simultaneous"  `alpha / classes` on every class (Jia et al. 2020, SimuEM), for comparison with papers.
-      "label"         all of `alpha` on the label, rivals from `1 - lower` alone (Cohen et al. 2019 at k = 1).
+    `method`:
+
+    - "two-event", the default: `alpha / 2` on the label and `alpha / 2k` on each sum of rivals, whatever the number
+      of classes (docs/math/statistics.md);
+    - "simultaneous": `alpha / classes` on every class (Jia et al. 2020, SimuEM), for comparison with papers;
+    - "label": all of `alpha` on the label, rivals from `1 - lower` alone (Cohen et al. 2019 at k = 1).
 
     Guarantee: for each image, all its bounds hold together with probability at least `1 - alpha` over the draws.
     """

@@ -1,0 +1,134 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own model
+#
+# Anything from a batch of images to a table of scores can be certified. Three of them here, on digits of 8x8 pixels: an
+# estimator of scikit-learn, a torch module that takes grey levels from 0 to 255, and a plain function. More forms,
+# files and servers among them: [models of your own](../docs/models.md).
+
+# %%
+import warnings
+
+import torch
+from IPython.display import Markdown, display
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+import radii
+from radii.data import load_data
+from radii.devices import TensorSource
+from radii.errors import Notice
+from radii.exports import table_markdown
+from radii.plots import accuracy_by_noise, svg_text
+from radii.results import tabulate
+
+# the last digits of a matrix product may depend on the rest of the batch: of no weight here
+warnings.simplefilter("ignore", Notice)
+
+noise = radii.Gaussian(sigma=0.25)
+data = load_data("digits", "train")
+images = load_data("digits").first(60)
+
+# %% [markdown]
+# A model is certified for its answers under noise, so it should learn from noisy images. Any training will do that adds
+# noise to images in [0, 1]: here, eight noisy copies of each image.
+
+# %%
+source = TensorSource(0, torch.device("cpu"))
+noisy = torch.cat([noise.perturb(data.images(), source) for _ in range(8)])
+labels = data.labels.repeat(8)
+
+# %% [markdown]
+# ## An estimator
+#
+# It is asked over flattened images.
+
+# %%
+discriminant = LinearDiscriminantAnalysis().fit(noisy.flatten(1).numpy(), labels.numpy())
+estimator = radii.load_model(discriminant)
+
+# %% [markdown]
+# ## A module in a scale of its own
+#
+# This network wants grey levels from 0 to 255. That is said once; noise is added before, so that sigma and radii stay
+# in units of [0, 1].
+
+# %%
+torch.manual_seed(0)
+network = torch.nn.Sequential(
+    torch.nn.Flatten(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10)
+)
+optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+for _ in range(5):
+    for rows in torch.randperm(len(noisy)).split(64):
+        loss = torch.nn.functional.cross_entropy(network(255 * noisy[rows]), labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+module = radii.load_model(network.eval(), input_range=(0, 255))
+
+# %% [markdown]
+# Without that declaration the network would be asked in the wrong scale. Where labels are known, that is found out: a
+# model that is lost in the scale declared is refused, one that is half lost gets a notice.
+
+# %%
+with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    try:
+        radii.Smoothed(network, noise).vote(images, plan=radii.fixed(100))
+    except (radii.InputError, UserWarning) as told:
+        print(told)
+
+# %% [markdown]
+# ## A function
+#
+# The nearest of ten means.
+
+# %%
+means = torch.stack([noisy[labels == label].mean(0) for label in range(10)]).flatten(1)
+
+
+def nearest_mean(batch):
+    """Minus the squared distance to each mean, `(batch, 10)`."""
+    return -(batch.flatten(1)[:, None] - means).square().sum(2)
+
+
+# %% [markdown]
+# ## Votes and certificates
+#
+# The same for all three.
+
+# %%
+models = {"discriminant": estimator, "network": module, "nearest mean": nearest_mean}
+votes = {
+    name: radii.Smoothed(model, noise).vote(images, plan=radii.fixed(300)) for name, model in models.items()
+}
+for norm in ("l2", "linf"):
+    certified = {name: radii.certify(one, norm) for name, one in votes.items()}
+    display({"image/svg+xml": svg_text(accuracy_by_noise(certified))}, raw=True)
+    display(Markdown(table_markdown(tabulate(certified))))
+
+# %% [markdown]
+# ## Without labels
+#
+# In use there is no true label. Separate draws say which label is certified, and it may be refused:
+
+# %%
+cert = radii.certify(votes["network"], "l2", labels="predicted")
+for label, radius, abstained in list(zip(cert.label, cert.radius, cert.abstained, strict=True))[:5]:
+    print("no answer" if abstained else f"{label}, whatever is done within an l2 radius of {radius:.3f}")
+
+# %% [markdown]
+# What a file of votes carries, and which model they are about:
+
+# %%
+print(votes["network"].model[:16], votes["network"].data)
+print(votes["discriminant"].model)
