@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "radii"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LEFT_BEHIND = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".venv"}
-CODE_AND_DATA = {".py", ".toml", ".json", ".css", ".html"}
+CODE_AND_DATA = {".py", ".toml", ".json", ".css", ".html", ".js", ".bib"}
 
 
 def build(root: Path, target: str, out: Path) -> Path:
@@ -56,13 +56,13 @@ def test_the_wheel_holds_every_file_that_the_code_names(wheel):
     for path in SOURCE.rglob("*.py"):
         texts = [one.value for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.Constant)]
         for text in filter(lambda one: isinstance(one, str), texts):
-            if re.fullmatch(r"[a-z_]+\.(json|css|html|toml)", text) and (path.parent / text).exists():
+            if re.fullmatch(r"[a-z_]+\.(json|css|html|js|bib|toml)", text) and (path.parent / text).exists():
                 named.add((path.parent / text).relative_to(SOURCE.parent).as_posix())
     assert {"radii/directions.json", "radii/dimension_free.json", "radii/report/page.css"} <= named
     for kind in ("recipes", "published"):
         named |= {f"radii/{kind}/{path.name}" for path in (SOURCE / kind).glob("*.toml")}
     data = {
-        name for name in ZipFile(wheel).namelist() if re.search(r"^radii/.*\.(json|css|html|toml)$", name)
+        name for name in ZipFile(wheel).namelist() if re.search(r"^radii/.*\.(json|css|html|js|bib|toml)$", name)
     }
     assert data == named
 
