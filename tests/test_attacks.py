@@ -144,6 +144,24 @@ def test_greedy_changes_go_where_the_slope_says() -> None:
     assert order.tolist() == [[11, 10, 9]] * 2 and (moved == 0).sum() == 6
 
 
+def test_steps_in_l1_are_not_spent_on_features_at_their_end() -> None:
+    """The steepest feature has no room: without it the next one moves."""
+
+    class Sum(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            score = images.flatten(1) @ torch.arange(1.0, 17)
+            return torch.stack([score, -score], dim=1)
+
+    images = torch.full((2, *SHAPE), 0.5)
+    images[:, 0, 3, 3] = 0
+    images[1, 0, 3, 2] = 0
+    draw = Draw(radii.Gaussian(1e-3), TensorSource(0, torch.device("cpu")))
+    target = Target(Sum(), draw, torch.zeros(2, dtype=torch.long), 1, Effort(4, 2))
+    move = descend(target, images, "l1", torch.tensor([0.25, 0.25]))
+    np.testing.assert_allclose(move.abs().sum((1, 2, 3)), 0.25, rtol=1e-5)
+    assert move[0, 0, 3, 2] == pytest.approx(-0.25) and move[1, 0, 3, 1] == pytest.approx(-0.25)
+
+
 # linear models ------------------------------------------------------------------------------------
 
 

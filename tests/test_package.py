@@ -62,7 +62,9 @@ def test_the_wheel_holds_every_file_that_the_code_names(wheel):
     for kind in ("recipes", "published"):
         named |= {f"radii/{kind}/{path.name}" for path in (SOURCE / kind).glob("*.toml")}
     data = {
-        name for name in ZipFile(wheel).namelist() if re.search(r"^radii/.*\.(json|css|html|js|bib|toml)$", name)
+        name
+        for name in ZipFile(wheel).namelist()
+        if re.search(r"^radii/.*\.(json|css|html|js|bib|toml)$", name)
     }
     assert data == named
 

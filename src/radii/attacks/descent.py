@@ -58,11 +58,21 @@ def descend(target: Target, images: Tensor, norm: str, radius: Tensor) -> Tensor
     """Moves within `radius`, `(batch,)`, in `norm`, and within [0, 1], after which the margins are small."""
     move = torch.zeros_like(images)
     for _ in range(target.effort.steps):
-        step = steepest(target.slope(images + move), norm, PACE * radius / target.effort.steps)
+        slope = inward(target.slope(images + move), images + move)
+        step = steepest(slope, norm, PACE * radius / target.effort.steps)
         move = project(move - step, norm, radius)
         # each feature only comes nearer to where it was, so no norm grows
         move = (images + move).clamp(0, 1) - images
     return move
+
+
+def inward(slope: Tensor, images: Tensor) -> Tensor:
+    """The slope, but 0 for features that are at the end of [0, 1] to which a step against it leads.
+
+    In l1 a step would otherwise be spent on few features that cannot move (Croce and Hein 2021).
+    """
+    stuck = ((images <= 0) & (slope > 0)) | ((images >= 1) & (slope < 0))
+    return slope.masked_fill(stuck, 0)
 
 
 def greedy(target: Target, images: Tensor, channels: int, most: int) -> tuple[Tensor, Tensor]:
