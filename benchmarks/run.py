@@ -15,6 +15,7 @@ import passes
 import rules
 import sampling
 import scale
+import serve
 import training
 from measure import machine
 
@@ -44,6 +45,7 @@ def main() -> None:
         memory.section,
         scale.section,
         engine.section,
+        serve.section,
         lambda: training.section("wrn-16-2", 128, 5, 10, compile=True),
     ]
     if asked.data_dir:

@@ -71,7 +71,18 @@ FLOORS = {
         "trial",
         "selfcheck",
     ],
-    4: ["attacks", "engine", "published", "results", "exports", "plots", "report", "gallery", "doctor"],
+    4: [
+        "attacks",
+        "engine",
+        "published",
+        "results",
+        "exports",
+        "plots",
+        "report",
+        "gallery",
+        "doctor",
+        "serving",
+    ],
     5: ["demo", "console", "cli", "__main__"],
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}

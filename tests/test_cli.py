@@ -416,6 +416,7 @@ def test_help_is_worth_reading():
         "certify",
         "report",
         "attack",
+        "serve",
         "plan",
         "data",
         "noises",

@@ -15,6 +15,7 @@ import test_data_commands
 import test_given_models
 import test_readme
 import test_scaling_page
+import test_serving_page
 import test_votes_page
 import test_which_noise
 from radii.cli import app
@@ -33,11 +34,12 @@ ELSEWHERE = {
         *test_given_models.BLOCKS,
     ],
     "docs/scaling.md": [text for parts in test_scaling_page.BLOCKS.values() for _, text in parts],
+    "docs/serving.md": [*test_serving_page.BLOCKS, *test_serving_page.SNIPPETS],
     "docs/votes-file.md": [test_votes_page.SNIPPET],
     "docs/which-noise.md": test_which_noise.BLOCKS,
 }
 """What other tests run of other pages."""
-SHOWN = ("text", "{toctree}", "{eval-rst}")
+SHOWN = ("text", "json", "{toctree}", "{eval-rst}")
 """Blocks with nothing to run: what was printed, and what the site is made of."""
 LINKED = [*pages.PAGES, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *pages.found("results/*/README.md")]
 COMMANDS = get_command(app).commands

@@ -3,8 +3,10 @@
 import os
 import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,8 @@ from radii.errors import InputError
 
 SMALL = 100_000
 """Weights up to which a model runs in one thread."""
+
+_turns = threading.RLock()
 
 
 def best_device() -> torch.device:
@@ -64,6 +68,11 @@ def check_compiler(device: torch.device) -> None:
         raise InputError("compile needs a C++ compiler: install g++ or clang++, or go without compile")
 
 
+def is_small(model: object) -> bool:
+    """Whether a model is a module that one thread runs as fast as several."""
+    return isinstance(model, nn.Module) and sum(one.numel() for one in model.parameters()) <= SMALL
+
+
 @contextmanager
 def fitting_threads(model: object) -> Iterator[None]:
     """Run a small model in one thread.
@@ -71,10 +80,33 @@ def fitting_threads(model: object) -> Iterator[None]:
     More threads gain nothing on it, and where another program wants a core they wait for one another after every
     layer, which makes it tens of times slower.
     """
-    before = torch.get_num_threads()
-    small = isinstance(model, nn.Module) and sum(one.numel() for one in model.parameters()) <= SMALL
-    if small:
-        torch.set_num_threads(1)
+    with _one_thread(is_small(model)):
+        yield
+
+
+def turns_of(model: object) -> Callable[[], AbstractContextManager[None]]:
+    """What to enter for each call of a model, a module's own turn: no other one runs in this process meanwhile.
+
+    The number of torch's threads is a setting of the whole process: without turns, a model would run, and round, by the
+    setting for another one, and the last to restore it could restore the wrong one for good.
+    """
+    return partial(_turn, is_small(model)) if isinstance(model, nn.Module) else nullcontext
+
+
+@contextmanager
+def _turn(small: bool) -> Iterator[None]:
+    with _turns, _one_thread(small):
+        yield
+
+
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    before = torch.get_num_threads() if wanted else 1
+    # a thread that came while another had one thread must not hand that on as the usual number
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
     try:
         yield
     finally:

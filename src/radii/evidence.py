@@ -7,12 +7,12 @@ import numpy as np
 
 from radii.designs import Anytime, Exhaustive, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
-from radii.intervals import METHODS, bounds, strongest_rivals
+from radii.intervals import METHODS, bounds, sign_test, strongest_rivals
 from radii.lattice import distance
 from radii.noises import Independent, Noise
 from radii.norms import inner_radius
 from radii.radius import certified_radius
-from radii.votes import Votes
+from radii.votes import ABSTAIN, Votes
 
 BY_PILOT_METHODS = ("label", "two-event")
 BY_PILOT = " or ".join(BY_PILOT_METHODS)
@@ -153,3 +153,23 @@ def radius_at_looks(votes: Votes, norm: str, unit: str, reach: np.ndarray) -> np
     if "l0" in (plan.norm, norm):
         return np.zeros(len(votes))
     return inner_radius(found, plan.norm, norm, math.prod(votes.shape))
+
+
+def decide(counts: np.ndarray, alpha: float) -> np.ndarray:
+    """The most frequent class of each row of `counts` `(images, classes)`, or ABSTAIN.
+
+    The two-sided binomial test of whether the best two classes are equally probable (Hung and Fithian 2019).
+    """
+    label = counts.argmax(1)
+    best = counts.max(1)
+    rest = counts.copy()
+    np.put_along_axis(rest, label[:, None], -1, axis=1)
+    second = np.maximum(rest.max(1), 0)
+    chance = np.minimum(1, 2 * sign_test(best, second))
+    return np.where(chance <= alpha, label, ABSTAIN)
+
+
+def clear_winner(counts: np.ndarray) -> np.ndarray:
+    """The most frequent class of each row of `counts` `(images, classes)`, or ABSTAIN where it is not alone."""
+    alone = (counts == counts.max(1, keepdims=True)).sum(1) == 1
+    return np.where(alone, counts.argmax(1), ABSTAIN)

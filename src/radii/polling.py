@@ -114,6 +114,19 @@ def examples_from(
     return Examples(array.astype(np.float32, copy=False), truth, numbers)
 
 
+def examples_in(
+    images: Tensor | np.ndarray | DataSet,
+    labels: Tensor | np.ndarray | None,
+    index: Tensor | np.ndarray | None,
+) -> Examples:
+    """Arrays, tensors or a data set as what is polled."""
+    if not isinstance(images, DataSet):
+        return examples_from(images, labels, index)
+    if labels is not None or index is not None:
+        raise InputError("a data set brings its own labels and positions: leave out labels and index")
+    return examples_of(images)
+
+
 def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = False) -> Ask:
     """The model as it is polled: a copy in its precision and the fastest memory layout, on its own device.
 

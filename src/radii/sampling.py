@@ -1,27 +1,30 @@
-"""The smoothed classifier: poll a model under noise; votes to certify later, or labels at once."""
+"""The smoothed classifier: poll a model under noise; votes to certify later, or answers at once."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from torch import Tensor, nn
 
 from radii.agenda import Agenda
 from radii.asking import Ask
-from radii.certificates import Certificates, certify
+from radii.certificates import Certificates, certify, check_reach
 from radii.data.base import DataSet
-from radii.designs import Fixed, Plan
+from radii.designs import Anytime, Fixed, Plan
 from radii.designs.fixed import check_whole
 from radii.errors import InputError, check_name
-from radii.intervals import check_alpha, sign_test
+from radii.evidence import clear_winner, decide
+from radii.intervals import check_alpha
 from radii.lattice import check_range
 from radii.noises import Noise
 from radii.norms import Ball
-from radii.planning import choose
-from radii.polling import Examples, examples_from, examples_of
+from radii.planning import anytime, choose, exhaustive
+from radii.polling import Examples, examples_in
 from radii.scales import check_scale
 from radii.stopping import AllAtOnce
-from radii.votes import ABSTAIN, PRECISIONS, Votes, check_plan
+from radii.votes import PRECISIONS, Votes, check_plan
 from radii.voting import Progress, Voter, prepare_voter, watched_labels
 
 AUTO = "auto"
@@ -29,9 +32,14 @@ CERTIFYING = ("sequential", "top-k", "two-stage", "fixed", "exhaustive")
 SELECTION = 100
 """Separate noisy copies that predict a label, unless another number is asked for."""
 
-
 MOST_ROWS = 10**7
 """Of a micro-batch; no memory holds more images."""
+
+SOON = 1e-9
+"""Seconds that are left to a budget that is spent: the first micro-batches are answered all the same."""
+
+Images = Tensor | np.ndarray | DataSet
+"""`(images, *shape)` in [0, 1], or a data set."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class Smoothed:
 
     def vote(
         self,
-        images: Tensor | np.ndarray | DataSet,
+        images: Images,
         labels: Tensor | np.ndarray | None = None,
         *,
         plan: Plan,
@@ -109,7 +117,7 @@ class Smoothed:
 
     def certify(
         self,
-        images: Tensor | np.ndarray | DataSet,
+        images: Images,
         labels: Tensor | np.ndarray | None = None,
         *,
         norm: str,
@@ -155,28 +163,91 @@ class Smoothed:
             n_max=n_max,
             selection=SELECTION if predict else 0,
         )
-        votes = self._follow(examples, plan, seed, _part(plan, None), progress, k=k)
+        votes = self._follow(examples, plan, seed, None, progress, k=k)
         return certify(votes, norm, k=k, alpha=alpha, labels="predicted" if predict else "true", unit=unit)
 
+    @overload
     def predict(
         self,
-        images: Tensor | np.ndarray | DataSet,
+        images: Images,
         *,
         n: int = 1000,
         alpha: float = 0.001,
         seed: int = 0,
         index: Tensor | np.ndarray | None = None,
         progress: Progress | None = None,
-    ) -> np.ndarray:
+        norm: None = None,
+    ) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self,
+        images: Images,
+        *,
+        n: int = 1000,
+        alpha: float = 0.001,
+        seed: int = 0,
+        index: Tensor | np.ndarray | None = None,
+        progress: Progress | None = None,
+        norm: str,
+        k: int = 1,
+        unit: str = "feature",
+        seconds: float | None = None,
+    ) -> Certificates: ...
+
+    def predict(
+        self,
+        images: Images,
+        *,
+        n: int = 1000,
+        alpha: float = 0.001,
+        seed: int = 0,
+        index: Tensor | np.ndarray | None = None,
+        progress: Progress | None = None,
+        norm: str | None = None,
+        k: int = 1,
+        unit: str = "feature",
+        seconds: float | None = None,
+    ) -> np.ndarray | Certificates:
         """Labels `(images,)` of the smoothed classifier, or `radii.ABSTAIN` where `n` draws leave them open.
 
-        Noise whose outcomes can be listed takes them all, whatever `n`; it abstains where two labels tie.
+        With `norm`, certificates of what the model says, within a budget: 100 separate copies choose the label of each
+        image, then at most `n` others bound how far it stays in the top `k`, all images alike, until `seconds` after
+        the call are over; the micro-batches at hand are finished. `unit` refines l0. Noise whose outcomes can be listed
+        takes them all, whatever `n`, and abstains where labels tie; it has no use for `seconds`.
 
-        Guarantee: for each image, with probability at least `1 - alpha` over the draws, the label is the one
-        that is most probable under noise, or ABSTAIN (Cohen et al. 2019, Predict and Proposition 2).
+        Several threads may ask at once: each gets what it would get alone, with `seconds` perhaps from fewer draws.
+        Each call makes the model ready anew; who asks often keeps `ready(shape)`, as `radii serve` does.
+
+        Guarantee: for each image, with probability at least `1 - alpha` over the draws, the label is the one that is
+        most probable under noise, or ABSTAIN (Cohen et al. 2019, Predict and Proposition 2). With `norm`, that of
+        `Certificates`, at whatever moment the time is over: radii from the same seed, index, `n` and `alpha`, in
+        whatever norm and for whatever k and seconds, hold together with that probability (docs/math/sequential.md).
         """
+        started = time.monotonic()
         check_alpha(alpha)
         examples = examples_in(images, None, index)
+        if norm is None:
+            if (k, unit, seconds) != (1, "feature", None):
+                raise InputError(
+                    "k, unit and seconds are for certified radii: say in which norm, as norm='l2'"
+                )
+            return self._labels(examples, n, alpha, seed, progress)
+        self.noise.trade_offs(Ball(norm, examples.shape, unit))
+        plan = within(self.noise, n, alpha, seconds)
+        check_scale(self.model, self.noise, examples)
+        voter = self.ready(examples.shape)
+        voter.check(examples, plan, k)
+        if isinstance(plan, Anytime):
+            check_reach(n, k, alpha / 2, "label", voter.classes)
+        left = None if seconds is None else max(started + seconds - time.monotonic(), SOON)
+        votes = voter.vote(examples, plan, seed, None, progress, left, k)
+        return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit)
+
+    def _labels(
+        self, examples: Examples, n: int, alpha: float, seed: int, progress: Progress | None
+    ) -> np.ndarray:
+        """Labels that are most probable, or ABSTAIN."""
         voter = self.ready(examples.shape)
         agenda = Agenda(
             AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n), len(examples), voter.classes, None
@@ -206,45 +277,25 @@ class Smoothed:
 
 
 def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The draws to take of a fixed plan; no other has parts."""
-    if not isinstance(plan, Fixed):
-        if draws is not None:
-            raise InputError(f"only a fixed plan has parts of its draws: leave out draws; got {draws}")
+    """The draws to take of a fixed plan, None for all; no other has parts."""
+    if draws is None:
         return None
-    first, stop = draws if draws is not None else (0, plan.n)
+    if not isinstance(plan, Fixed):
+        raise InputError(f"only a fixed plan has parts of its draws: leave out draws; got {draws}")
+    first, stop = draws
     if not 0 <= first < stop <= plan.n:
         raise InputError(f"draws must be a range [first, stop) within the plan's {plan.n}; got {draws}")
     return first, stop
 
 
-def decide(counts: np.ndarray, alpha: float) -> np.ndarray:
-    """The most frequent class of each row of `counts` `(images, classes)`, or ABSTAIN.
-
-    The two-sided binomial test of whether the best two classes are equally probable (Hung and Fithian 2019).
-    """
-    label = counts.argmax(1)
-    best = counts.max(1)
-    rest = counts.copy()
-    np.put_along_axis(rest, label[:, None], -1, axis=1)
-    second = np.maximum(rest.max(1), 0)
-    chance = np.minimum(1, 2 * sign_test(best, second))
-    return np.where(chance <= alpha, label, ABSTAIN)
-
-
-def clear_winner(counts: np.ndarray) -> np.ndarray:
-    """The most frequent class of each row of `counts` `(images, classes)`, or ABSTAIN where it is not alone."""
-    alone = (counts == counts.max(1, keepdims=True)).sum(1) == 1
-    return np.where(alone, counts.argmax(1), ABSTAIN)
-
-
-def examples_in(
-    images: Tensor | np.ndarray | DataSet,
-    labels: Tensor | np.ndarray | None,
-    index: Tensor | np.ndarray | None,
-) -> Examples:
-    """Arrays, tensors or a data set as what is polled."""
-    if not isinstance(images, DataSet):
-        return examples_from(images, labels, index)
-    if labels is not None or index is not None:
-        raise InputError("a data set brings its own labels and positions: leave out labels and index")
-    return examples_of(images)
+def within(noise: Noise, n: int, alpha: float, seconds: float | None) -> Plan:
+    """The plan that answers within a budget: at most `n` draws after those that choose the label, or all outcomes."""
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"seconds must be above 0; got {seconds!r}")
+    if noise.outcomes is None:
+        return anytime(alpha=alpha, n_max=n, selection=SELECTION)
+    if seconds is not None:
+        raise InputError(
+            f"{noise.name} noise takes all its {noise.outcomes} copies, however long that is: leave out seconds"
+        )
+    return exhaustive(noise)

@@ -8,7 +8,7 @@ import torch
 from scipy.special import bdtrc
 
 from radii.asking import Ask, WithinMemory
-from radii.devices import fitting_threads
+from radii.devices import turns_of
 from radii.errors import InputError, Notice
 from radii.memory import is_of_memory
 from radii.models.adapters.preprocess import Inputs, Preprocess, taken_apart
@@ -64,7 +64,7 @@ def check_scale(model: Ask, noise: Noise, examples: Examples) -> None:
     rows = np.arange(0, len(examples), max(1, len(examples) // LOOKED_AT))[:LOOKED_AT]
     images, labels = torch.from_numpy(examples.clean(rows)), examples.labels[rows]
     chance = float(np.unique(labels, return_counts=True)[1].max()) / len(rows)
-    with fitting_threads(own):
+    with turns_of(own)():
         looks = Looks(WithinMemory(prepare(own, "float32", ())), images, labels)
         right = _first(looks, declared)
         words, best = _better(looks, declared, max(chance, right / len(rows)))

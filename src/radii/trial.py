@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,8 @@ LONGEST = 2.0
 
 LARGEST = 2**28
 """Bytes of a micro-batch of images."""
+
+_trying = threading.Lock()
 
 Prepare = Callable[[str], Callable[[Tensor], Tensor]]
 """From a precision to the model as it will be polled."""
@@ -66,12 +69,14 @@ def fastest(
     if fuse:
         return precisions[-1], ROWS
     key = _key(model, device, shape, precision)
-    known = _remembered()
-    if key not in known or known[key][0] not in precisions:
-        known[key] = try_all(prepare, shape, precisions, device)
-        with suppress(OSError, RuntimeError), replacing(memory_file()) as file:
-            file.write(json.dumps(known, indent=1, sort_keys=True).encode())
-    chosen, rows = known[key]
+    # two threads would disturb one another, choose differently, and forget what the other remembered
+    with _trying:
+        known = _remembered()
+        if key not in known or known[key][0] not in precisions:
+            known[key] = try_all(prepare, shape, precisions, device)
+            with suppress(OSError, RuntimeError), replacing(memory_file()) as file:
+                file.write(json.dumps(known, indent=1, sort_keys=True).encode())
+        chosen, rows = known[key]
     return chosen, rows
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from radii.agenda import Agenda
 from radii.asking import LEAST_ROWS, Ask, WithinMemory, check_independent
 from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
-from radii.devices import fitting_threads, kind_of
+from radii.devices import kind_of, turns_of
 from radii.errors import InputError
 from radii.intervals import check_k
 from radii.lattice import levels_of
@@ -53,6 +54,8 @@ class Voter:
         k: int = 1,
     ) -> Votes:
         """Follow the plan for each image, or take part of the draws of a fixed one; see `Smoothed.vote`."""
+        if part is None and isinstance(plan, Fixed):
+            part = 0, plan.n
         self.check(examples, plan, k)
         if seconds is not None and not (isinstance(plan, Anytime) and seconds > 0):
             raise InputError(f"seconds, above 0, are for the plan radii.anytime alone; got {seconds!r}")
@@ -113,8 +116,13 @@ class Voter:
             if progress is not None:
                 progress(*((done, agenda.total) if agenda.total else (agenda.finished, agenda.images)))
 
-        with fitting_threads(self.model):
-            poll(self.ask, examples, Law(self.noise, seed, purpose, self.exact), agenda, self.rows, report)
+        turn = turns_of(self.model)
+
+        def ask(images: Tensor) -> Tensor:
+            with turn():
+                return self.ask(images)
+
+        poll(ask, examples, Law(self.noise, seed, purpose, self.exact), agenda, self.rows, report)
 
 
 def prepare_voter(
@@ -136,7 +144,7 @@ def prepare_voter(
     def ready(precision: str) -> Ask:
         return prepare(model, precision, seen, fuse)
 
-    with fitting_threads(model):
+    with turns_of(model)():
         if rows is None or precision == "auto":
             precision, tried = fastest(model, ready, seen, precision, fuse)
             rows = rows or tried

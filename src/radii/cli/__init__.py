@@ -15,6 +15,7 @@ from radii.cli.doctor import doctor
 from radii.cli.falsifying import falsify
 from radii.cli.listings import data, noises
 from radii.cli.plan import plan
+from radii.cli.serving import serve
 from radii.cli.training import demo, train
 from radii.cli.votes import merge, vote
 from radii.console import INTERRUPTED, end_when_asked, one_sentence, say, show_notices
@@ -58,6 +59,7 @@ for command, example in (
     (certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report, "radii report runs/*/votes.parquet --out report"),
     (attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --every 10"),
+    (serve, "radii serve runs/first --norm linf --seconds 2 --port 8000"),
     (plan, "radii plan --p 0.9 --p 0.99 --noise gaussian --sigma 0.25 --norm l2 --radii 0.25 --radii 0.5"),
     (data, "radii data cifar10 --data-dir ~/data"),
     (falsify, "radii falsify laplace linf --p 0.9 --overclaim 1.05"),

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from radii.runs import Config
     from radii.sampling import Smoothed
 
+Named = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|MODEL",
+        help="Run folder that radii train wrote, or a model: MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx, http://...",
+    ),
+]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -55,6 +62,30 @@ Std = Annotated[
     str | None, typer.Option(metavar="NUMBER,...", help="Of a MODEL: and divided by this, likewise.")
 ]
 Layout = Annotated[str | None, typer.Option(help="Of a MODEL: nchw, nhwc or flat.  [default: nchw]")]
+Split = Annotated[
+    str, typer.Option(help="test or train images; all, of images of one's own that know no splits.")
+]
+Precision = Annotated[
+    str, typer.Option(help="float32, or bfloat16: another, faster classifier; auto for the faster here.")
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(help="Noisy copies in one call of the model.  [default: what a short trial finds fastest]"),
+]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Fuse layers by torch.compile: half a minute at the start, then faster."),
+]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact", help="Noise on a lattice: no rounding when it is added, the proofs hold for the program."
+    ),
+]
+
+
+Takes = tuple[tuple[int, ...], tuple[str, ...]]
+"""Shape of an image, and the names of classes."""
 
 
 class Polled(ABC):
@@ -80,6 +111,10 @@ class Polled(ABC):
     @abstractmethod
     def fitting(self, images: "DataSet") -> "DataSet":
         """Images that the model can be asked about, with its classes; others are refused."""
+
+    @abstractmethod
+    def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> "Takes":
+        """Shape and classes of the images that it can be asked about, without more data than that needs."""
 
     @abstractmethod
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
@@ -118,6 +153,14 @@ class TrainedRun(Polled):
 
     def fitting(self, images: "DataSet") -> "DataSet":
         return self.config.fitting(images)
+
+    def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
+        if self.other_data is not None:
+            raise InputError(
+                f"--data shows what a model takes that radii train did not make: {self.folder} is a run folder, which "
+                "says it"
+            )
+        return self.config.shape, self.config.classes
 
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
         """It was trained on such images, by this program."""
@@ -159,6 +202,14 @@ class GivenModel(Polled):
     def fitting(self, images: "DataSet") -> "DataSet":
         """Any: what the model takes is seen when it is asked."""
         return images
+
+    def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
+        from radii.data import load_data
+        from radii.polling import examples_of
+
+        examples = examples_of(load_data(self.name_of_data, split, data_dir))
+        self.check(smoothed, examples)
+        return examples.shape, examples.classes
 
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
         from radii.scales import check_scale

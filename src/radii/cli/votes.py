@@ -8,12 +8,18 @@ import typer
 from radii.cli.drawing import Source, Team, draw, draw_for
 from radii.cli.options import Behind, DataDir, Radii, Seed, Unit, parse_radii
 from radii.cli.polled import (
+    Batch,
+    Compile,
     Data,
+    Exact,
     GivenNoise,
     GivenSigma,
     InputRange,
     Layout,
     Mean,
+    Named,
+    Precision,
+    Split,
     Std,
     polled_by,
 )
@@ -26,13 +32,7 @@ from radii.votes import Votes, plan_name
 
 
 def vote(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|MODEL",
-            help="Run folder that radii train wrote, or a model: MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx, http://...",
-        ),
-    ],
+    run: Named,
     n: Annotated[
         int | None,
         typer.Option(help="Noisy copies of each image that bound its probabilities.  [default: 1000]"),
@@ -72,9 +72,7 @@ def vote(
     mean: Mean = None,
     std: Std = None,
     layout: Layout = None,
-    split: Annotated[
-        str, typer.Option(help="test or train images; all, of images of one's own that know no splits.")
-    ] = "test",
+    split: Split = "test",
     subset: Annotated[
         Path | None,
         typer.Option(
@@ -95,28 +93,10 @@ def vote(
         int | None, typer.Option(help="Take so many images, from the first.  [default: all]")
     ] = None,
     seed: Seed = 0,
-    precision: Annotated[
-        str, typer.Option(help="float32, or bfloat16: another, faster classifier; auto for the faster here.")
-    ] = "float32",
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            help="Noisy copies in one call of the model.  [default: what a short trial finds fastest]"
-        ),
-    ] = None,
-    compile: Annotated[
-        bool,
-        typer.Option(
-            "--compile", help="Fuse layers by torch.compile: half a minute at the start, then faster."
-        ),
-    ] = False,
-    exact: Annotated[
-        bool,
-        typer.Option(
-            "--exact",
-            help="Noise on a lattice: no rounding when it is added, the proofs hold for the program.",
-        ),
-    ] = False,
+    precision: Precision = "float32",
+    batch: Batch = None,
+    compile: Compile = False,
+    exact: Exact = False,
     unit: Unit = "pixel",
     data_dir: DataDir = None,
     out: Annotated[

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,28 +28,36 @@ def stack(pictures: Iterable[tuple[str, bytes]], count: int, most: int) -> np.nd
             pixels, first = np.empty((count, *picture.shape[:2], 3), np.uint8), where
         if picture.shape[:2] != pixels.shape[1:3]:
             raise InputError(
-                f"all images must have one size; {first} has {size_text(pixels[0])}, {where} {size_text(picture)}: "
-                "resize them first"
+                f"all images must have one size; {first} has {size_text(pixels.shape[1:])}, {where} "
+                f"{size_text(picture.shape)}: resize them first"
             )
         pixels[row] = picture
         grey = grey and picture.shape[2] == 1
     return pixels[..., :1] if grey else pixels
 
 
-def size_text(picture: np.ndarray) -> str:
-    """Height and width in words."""
-    return f"{picture.shape[0]} x {picture.shape[1]}"
+def size_text(shape: Sequence[int]) -> str:
+    """Height and width in words, the first two numbers of `shape`."""
+    return f"{shape[0]} x {shape[1]}"
 
 
-def decode(content: bytes, where: str, most: int) -> np.ndarray:
-    """One picture as uint8 `(height, width, channels)`, 1 or 3 of them; one that takes more than `most` is refused."""
+def decode(content: bytes, where: str, most: int, size: tuple[int, int] | None = None) -> np.ndarray:
+    """One picture as uint8 `(height, width, channels)`, 1 or 3 of them.
+
+    One that takes more than `most` bytes, or has another `size`, if that is given, is refused by its first bytes.
+    """
     pillow = _pillow()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
+                if size not in (None, (picture.height, picture.width)):
+                    raise InputError(
+                        f"{where} must have {size_text(size)} pixels, height x width; got "
+                        f"{size_text((picture.height, picture.width))}: resize it"
+                    )
                 if 3 * picture.width * picture.height > most:
-                    raise _bomb(where, f"{picture.height} x {picture.width} pixels")
+                    raise _bomb(where, f"{size_text((picture.height, picture.width))} pixels")
                 picture.load()
                 return plain(picture, where)
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError):
