@@ -157,6 +157,32 @@ def test_a_mismatch_of_scale_is_explained(tmp_path, monkeypatch) -> None:
     fine(*line, "--input-range", "0,255", "--first", 3, "--n", 50)
 
 
+@pytest.mark.parametrize(
+    ("name", "takes"), [("centred", ("--input-range", "-1,1")), ("like_hugging_face", ())]
+)
+def test_modules_of_others_are_attacked(name, takes, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ("--data", "digits", "--noise", "gaussian", "--sigma", 0.25, "--first", 12)
+    fine("vote", f"given_models:{name}", *asked, *takes, "--n", 300)
+    votes = f"{name}.votes.parquet"
+    line = ("attack", votes, "--steps", 10, "--copies", 8, "--n", 400, "--out", "attacks", "--run")
+    said = fine(*line, f"given_models:{name}", *takes)
+    (file,) = Path("attacks").iterdir()
+    certified, found = np.loadtxt(file, delimiter=",", skiprows=1).T[2:]
+    assert "none within its radius" in said and np.isfinite(found).mean() > 0.8 and (found > certified).all()
+    ended = call(*line, f"given_models:{name}", "--input-range", "0,255")
+    assert ended.status == 2 and "holds another model than the one that gave these votes" in ended.err
+
+
+def test_what_has_no_gradients_cannot_be_attacked(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fine("vote", "given_models:function", *DIGITS)
+    ended = call("attack", "function.votes.parquet", "--run", "given_models:function")
+    assert ended.status == 2 and "follows gradients, which only a torch module has" in ended.err
+    ended = call("attack", "function.votes.parquet")
+    assert ended.status == 2 and "is no run folder" in ended.err
+
+
 FULL = "vote given_models:plain --data digits --noise gaussian"
 MISTAKES = {
     "vote given_models:plain": "given_models:plain is a model, not a run folder: add --data and --noise",

@@ -30,7 +30,7 @@ class WithinMemory:
         """Logits `(images, classes)`."""
         while True:
             try:
-                return torch.cat([_logits(self._ask, part) for part in images.tensor_split(self._pieces)])
+                return torch.cat([logits_of(self._ask, part) for part in images.tensor_split(self._pieces)])
             except (MemoryError, RuntimeError) as error:
                 if not is_of_memory(error):
                     raise
@@ -79,7 +79,8 @@ def check_independent(ask: Ask, shape: tuple[int, ...], rows: int, precision: st
     return first.shape[1]
 
 
-def _logits(ask: Ask, images: Tensor) -> Tensor:
+def logits_of(ask: Ask, images: Tensor) -> Tensor:
+    """What the model answers, `(batch, classes)`; anything else is an error."""
     answer = ask(images)
     # classifiers of Hugging Face give logits among other things
     logits = getattr(answer, "logits", answer)

@@ -1,11 +1,13 @@
 """The hunt for the shortest move that pushes a label out of the top k: tried, judged, shortened, for some images."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
+from radii.asking import logits_of
 from radii.attacks.descent import Effort, Target, descend, greedy
 from radii.attacks.verdict import pushed_out
 from radii.certificates import Certificates
@@ -133,7 +135,7 @@ class Hunt:
 
     def target(self, rows: np.ndarray) -> Target:
         labels = torch.from_numpy(self.certificates.label[rows].astype(np.int64)).to(self.device)
-        return Target(self.model, self.draw, labels, self.certificates.k, self.effort)
+        return Target(partial(logits_of, self.model), self.draw, labels, self.certificates.k, self.effort)
 
     def tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device)

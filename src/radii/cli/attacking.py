@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from radii.cli.options import Alpha, Behind, DataDir, Ks, Norms, Seed, Unit, images_of
+from radii.cli.polled import InputRange, Layout, Mean, Polled, Std, polled_by
 from radii.console import console, progress, say, titled
 from radii.errors import InputError
+from radii.noises import full_name
 from radii.results import NORM_NAMES, round_radii, round_text
 from radii.votes import Votes, load_votes
 
@@ -24,9 +26,17 @@ def attack(
     norm: Norms = ["l2"],  # noqa: B006 (typer copies it)
     k: Ks = [1],  # noqa: B006
     run: Annotated[
-        Path | None, typer.Option(help="Run folder of the model.  [default: the folder of VOTES]")
+        str | None,
+        typer.Option(
+            metavar="RUN|MODEL",
+            help="The model: a run folder, MODULE:ATTRIBUTE or FILE.pt2.  [default: the folder of VOTES]",
+        ),
     ] = None,
     classifier: Behind = None,
+    input_range: InputRange = None,
+    mean: Mean = None,
+    std: Std = None,
+    layout: Layout = None,
     every: Annotated[int, typer.Option(help="Attack the first of the images, and then every so many.")] = 1,
     steps: Annotated[int, typer.Option(help="Steps of the descent.")] = 20,
     copies: Annotated[int, typer.Option(help="Noisy copies of an image for one step.")] = 16,
@@ -57,7 +67,8 @@ def attack(
     if every < 1:
         raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {every}")
     part = drawn[::every]
-    smoothed, effort = load_smoothed(drawn, run or votes.parent, classifier), Effort(steps, copies)
+    polled = polled_again(drawn, run or str(votes.parent), classifier, (input_range, mean, std, layout))
+    smoothed, effort = load_smoothed(drawn, polled, run or str(votes.parent)), Effort(steps, copies)
     images, refuted = images_of(part, data_dir), False
     for which in norm:
         for rank in k:
@@ -75,19 +86,32 @@ def attack(
         raise SystemExit(1)
 
 
-def load_smoothed(votes: Votes, run: Path, classifier: Path | None) -> "Smoothed":
+def polled_again(
+    votes: Votes,
+    run: str,
+    classifier: Path | None,
+    takes: tuple[str | None, str | None, str | None, str | None],
+) -> Polled:
+    """The model that the options name; what they leave out of one that radii train did not make, votes say."""
+    from radii.models.adapters import is_spec
+
+    data, noise = (votes.data, full_name(votes.noise)) if is_spec(run) else (None, None)
+    return polled_by(run, classifier, data, noise, None, *takes)
+
+
+def load_smoothed(votes: Votes, polled: Polled, name: str) -> "Smoothed":
     """The model that gave these votes, polled as it was then."""
     from radii.devices import best_device
     from radii.models import digest
-    from radii.runs import load_classifier
     from radii.sampling import Smoothed
 
-    model, _ = load_classifier(run, classifier)
+    model = polled.load(best_device())
     if digest(model) != votes.model:
         raise InputError(
-            f"{run} holds another model than the one that gave these votes: say which with --run"
+            f"{name} holds another model than the one that gave these votes: say which with --run, and what it "
+            "takes as it was said then"
         )
-    return Smoothed(model.to(best_device()), votes.noise, votes.precision, exact=votes.exact)
+    return Smoothed(model, votes.noise, votes.precision, exact=votes.exact)
 
 
 def bounds_table(found: "Attacks") -> "Table":
