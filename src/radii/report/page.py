@@ -27,6 +27,9 @@ from radii.report.runs import Run, check_runs, class_names, norms_of
 from radii.report.sources import bibtex
 from radii.results import NORM_NAMES, QUANTILES, AccuracyTable, unit_text
 
+PROGRAM = ("elements", "asked", "chart", "images", "tables", "switches")
+"""Its parts, in the order in which they are run."""
+
 
 def write_report(
     runs: Sequence[Run],
@@ -143,9 +146,17 @@ def _render(values: dict[str, Any]) -> str:
         picture for one in values["sections"] for picture in (*one["pictures"], *one["rank_pictures"])
     ]
     drawings = "".join(picture.svg for picture in pictures)
-    style, script = ((package / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style = (package / "page.css").read_text(encoding="utf-8")
+    script = _script()
     colours = colour_rules(drawings) | run_colour_rules([law["colour"] for law in values["laws"]])
     return template.render(**values, style=style, script=script, script_hash=_hash(script), colours=colours)
+
+
+def _script() -> str:
+    """The page's program: its parts in one block, so that they share names with one another and nothing else."""
+    folder = files("radii.report") / "program"
+    parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in PROGRAM]
+    return '"use strict";\n{\n' + "\n".join(parts) + "}\n"
 
 
 def _hash(script: str) -> str:
