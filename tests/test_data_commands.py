@@ -95,7 +95,7 @@ def test_changed_images_are_certified_by_no_box_and_shown_in_no_report(
     monkeypatch.chdir(folder)
     votes = folder / "part.parquet"
     fine("report", votes, "--norm", "l1", "--k", 1, "--out", tmp_path / "report")
-    assert "<h2>Examples</h2>" in (tmp_path / "report" / "index.html").read_text()
+    assert '<section id="examples">' in (tmp_path / "report" / "index.html").read_text()
     np.savez(tmp_path / "digits.npz", images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(9) // 5)
     ended = call("certify", votes, "--norm", "l1", "--box", "--data-dir", tmp_path)
     assert ended.status == 2 and "they were changed, or are others" in ended.err
