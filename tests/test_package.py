@@ -15,6 +15,7 @@ import trove_classifiers
 import yaml
 
 import radii
+from radii.report.page import PROGRAM
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "radii"
@@ -61,6 +62,7 @@ def test_the_wheel_holds_every_file_that_the_code_names(wheel):
     assert {"radii/directions.json", "radii/dimension_free.json", "radii/report/page.css"} <= named
     for kind in ("recipes", "published"):
         named |= {f"radii/{kind}/{path.name}" for path in (SOURCE / kind).glob("*.toml")}
+    named |= {f"radii/report/program/{part}.js" for part in PROGRAM}
     data = {
         name
         for name in ZipFile(wheel).namelist()
