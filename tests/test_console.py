@@ -53,16 +53,25 @@ def test_the_bar_has_room_for_what_matters(terminal, width):
 def test_the_time_left_follows_the_pace():
     column = console.TimeLeft()
 
-    task = SimpleNamespace(
-        finished=False, finished_time=None, elapsed=12.0, total=100, completed=25, fields={"moved": 10.0}
-    )
+    fields = {"left": 30.0, "moved": 10.0}
+    task = SimpleNamespace(finished=False, finished_time=None, elapsed=12.0, fields=fields)
     assert str(column.render(task)) == "0:00:28 left"
     task.elapsed = 99.0
     assert str(column.render(task)) == "0:00:00 left"
-    task.fields = {"moved": 0.0}
+    task.fields = {"left": None, "moved": 0.0}
     assert str(column.render(task)).rstrip() == "0:01:39"
     task.finished, task.finished_time = True, 3661.5
     assert str(column.render(task)).rstrip() == "1:01:01"
+
+
+def test_the_start_of_a_job_says_nothing_of_its_end():
+    """Processes that start take seconds before the first copy; a first copy is no pace."""
+    pace = console.Pace()
+    assert pace.left(20.0, 0, 1000) is None and pace.left(30.0, 5, 1000) is None
+    assert pace.left(30.5, 10, 1000) is None, "half a percent in half a second may be luck"
+    assert pace.left(31.0, 15, 1000) == pytest.approx(98.5) and pace.left(41.0, 115, 1000) == pytest.approx(
+        88.5
+    )
 
 
 def test_a_pipe_gets_a_few_plain_lines(terminal, monkeypatch):

@@ -30,6 +30,8 @@ INTERRUPTED, TERMINATED = 130, 143
 REPEATABLE = "finished files are whole, and the same command starts the rest again"
 FIRST_LINE, RAREST_LINE = 5.0, 600.0
 """Seconds until the first line of progress where there is no terminal, and most seconds between two."""
+TELLING = 0.01
+"""The share of a job that must be done before its end can be told."""
 UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 UNSEEN = ("Cc", "Cf", "Cs")
 """Categories of Unicode: commands of terminals, marks that turn the order of letters round, halves of letters."""
@@ -89,16 +91,31 @@ def keeping(words: Callable[[], str]) -> Iterator[None]:
         raise Stopped(error.status, words()) from None
 
 
+class Pace:
+    """How fast a job goes since its first sign of life: what came before was its start, and comes only once."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def left(self, now: float, done: int, total: int) -> float | None:
+        """Seconds left at the average pace so far, or None while too little is done to tell."""
+        if done and self._first is None:
+            self._first = now, done
+        then, before = self._first or (now, done)
+        if done - before < TELLING * total:
+            return None
+        return (now - then) * (total - done) / (done - before)
+
+
 class TimeLeft(ProgressColumn):
-    """The time left at the average pace so far; at the end, the time it took."""
+    """The time left at the average pace so far; the time it took, at the end and while that is not known."""
 
     def render(self, task: Task) -> Text:
-        taken = task.finished_time if task.finished else task.elapsed
-        moved = task.fields["moved"]
-        if task.finished or not moved:
-            return Text(f"{clock(taken or 0.0)}     ")
-        left = moved * (task.total or 0) / task.completed - (taken or 0.0)
-        return Text(f"{clock(max(left, 0.0))} left")
+        taken = (task.finished_time if task.finished else task.elapsed) or 0.0
+        left, moved = task.fields["left"], task.fields["moved"]
+        if task.finished or left is None:
+            return Text(f"{clock(taken)}     ")
+        return Text(f"{clock(max(left - (taken - moved), 0.0))} left")
 
 
 @contextmanager
@@ -118,11 +135,12 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Move]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console, transient=passing) as bar:
-        task = bar.add_task(words, total=None, note="", moved=0.0)
+        task, pace = bar.add_task(words, total=None, note="", left=None, moved=0.0), Pace()
 
         def move(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
-            moved = (bar.tasks[0].elapsed or 0.0) if done else 0.0
-            bar.update(task, completed=done, total=total, note=note(metrics), moved=moved)
+            moved = bar.tasks[0].elapsed or 0.0
+            left = pace.left(moved, done, total)
+            bar.update(task, completed=done, total=total, note=note(metrics), left=left, moved=moved)
 
         yield unless_asked_to_end(move)
 
@@ -130,16 +148,18 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Move]:
 def lines(words: str, passing: bool) -> Move:
     """Progress for a file or a pipe: a line after some seconds, then ever rarer ones, and one at the end."""
     start = last = time.monotonic()
+    pace = Pace()
 
     def move(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
         nonlocal last
         now = time.monotonic()
+        rest = pace.left(now, done, total)
         wait = min(max(FIRST_LINE, (last - start) / 2), RAREST_LINE)
         if passing if done >= total else now - last < wait:
             return
         last, taken = now, now - start
-        left = f"{done / total:.0%}, {clock(taken * (total - done) / max(done, 1))} left"
-        state = left if done < total else f"done in {clock(taken)}"
+        left = "" if rest is None else f", {clock(rest)} left"
+        state = f"{done / total:.0%}{left}" if done < total else f"done in {clock(taken)}"
         console.print(", ".join(filter(None, [f"{words}: {state}", note(metrics)])))
 
     return move
