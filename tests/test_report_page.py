@@ -13,6 +13,7 @@ import torch
 
 import radii
 from certificate_factory import make_certificates
+from given_models import plain
 from radii.data import load_data
 from radii.errors import InputError
 from radii.gallery import shown_examples
@@ -23,7 +24,7 @@ from radii.report.attacks import read_found
 from radii.report.breakdown import MOST_CLASSES, class_rows
 from radii.report.explorer import attack_sentences, explorer_data, script_json
 from radii.report.moves import moved
-from radii.results import accuracy_curve, certified_radii
+from radii.results import accuracy_curve, certified_radii, round_radii
 from radii.sampling import Smoothed
 from radii.streams import Stream
 
@@ -46,10 +47,36 @@ def test_curves_drawn_from_the_page_are_those_of_the_results(tmp_path):
         one = runs[series["run"]].certificates[series["norm"], series["k"]]
         radii, shares = accuracy_curve(one)
         held = [radius for radius in series["radii"] if radius is not None]
-        drawn = [sum(radius > at - 1e-6 for radius in held) / len(series["radii"]) for at in radii]
+        drawn = [sum(radius >= at for radius in held) / len(series["radii"]) for at in radii]
         assert np.abs(np.array(drawn) - shares).max() < 1e-12
-        for written, true in zip(series["radii"], one.radius, strict=True):
-            assert written is None or 0 <= true - written < 1e-6, "rounded down"
+        counted = one.correct & ~one.abstained
+        assert series["radii"] == [
+            radius if sure else None for radius, sure in zip(one.radius, counted, strict=True)
+        ]
+
+
+def test_a_radius_that_was_asked_for_is_reached_everywhere(tmp_path):
+    """Rounded down at any digit, 2/255 would be less than 2/255."""
+    images = load_data("digits").first(30)
+    smoothed = Smoothed(plain, radii.Gaussian(0.25), batch=64)
+    labels = np.maximum(smoothed.predict(images, n=200), 0)
+    asked = {"norm": "linf", "radii": (0.5 / 255, 2 / 255), "n_max": 2000}
+    one = smoothed.certify(images.images(), labels, **asked)
+    reached = one.radius[one.radius > 0]
+    assert (
+        len(reached) > 20
+        and (reached >= 0.5 / 255).all()
+        and reached.max() == pytest.approx(2 / 255, rel=1e-12)
+    )
+    assert round_radii([one])[-1] == pytest.approx(2 / 255, rel=1e-12)
+    several = [one, replace(one, radius=one.radius * (1 + 1e-13))]
+    assert round_radii(several) == round_radii([one]), "the same question"
+    page = write_report([Run("Gaussian", {("linf", 1): one})], tmp_path)
+    shown = (one.radius >= 2 / 255).sum()
+    assert sum((radius or 0) >= 2 / 255 for radius in data_in(page)["series"][0]["radii"]) == shown
+    rows = (tmp_path / "certificates" / "gaussian.csv").read_text().splitlines()[1:]
+    assert sum(float(row.split(",")[2] or 0) >= 2 / 255 for row in rows) == shown
+    assert f"{100 * shown / 30:.1f}\N{NO-BREAK SPACE}% up to 2/255" in page.read_text()
 
 
 def test_runs_about_different_images_share_one_list():

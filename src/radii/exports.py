@@ -14,7 +14,7 @@ import numpy as np
 from radii.certificates import Certificates
 from radii.errors import InputError
 from radii.files import replacing
-from radii.results import AccuracyTable, floor_text, footnotes, identity, marked_names, summarize
+from radii.results import SETTLING, AccuracyTable, floor_text, footnotes, identity, marked_names, summarize
 
 COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
 DECIMALS = 7
@@ -47,7 +47,8 @@ def csv_text(certificates: Certificates) -> str:
 def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
     """One row an image and one column of radii for each norm and k, of certificates about the same images.
 
-    Radii are rounded down to `DECIMALS`; empty where the true label is not certified at all.
+    Radii are rounded down to `DECIMALS`, but for plans that settle given radii, which are then reached; empty where the
+    true label is not certified at all.
     """
     several = list(certificates.values())
     if any(one.index.tolist() != several[0].index.tolist() for one in several):
@@ -65,8 +66,10 @@ def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
 def _held_texts(certificates: Certificates) -> list[str]:
     """The radius of each image whose true label is certified, rounded down; nothing for the others."""
     held = certificates.correct & ~certificates.abstained
+    known = zip(certificates.radius.tolist(), held, strict=True)
+    if certificates.norm != "l0" and certificates.plan in SETTLING:
+        return [repr(radius) if sure else "" for radius, sure in known]
     digits = 0 if certificates.norm == "l0" else DECIMALS
-    known = zip(certificates.radius, held, strict=True)
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 

@@ -27,6 +27,12 @@ _FEW = 4
 KINDS = ("run", "best", "published")
 """Rows of a table: one run's certificates, the best of several at each radius, what others published."""
 
+SETTLING = ("sequential", "top-k")
+"""Plans that settle given radii: no image is certified to any other."""
+
+SAME = 1e-9
+"""Relative difference up to which two radii are one."""
+
 _ROUND_WHEN_EMPTY = {"l0": 3.0, "l1": 1.0, "l2": 1.0, "linf": 4 / 255}
 
 
@@ -196,11 +202,18 @@ def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
 def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[float]:
     """0 and up to `most` round radii, spread evenly to where the best curve falls below 5 %.
 
-    Multiples of 1/255 (or of a round part of it) for linf, whole units for l0. Where the noise levels differ
-    much, so do the radii: then each is about twice the one before, so that small levels show as well.
+    Where plans settled given radii, these. Else multiples of 1/255 (or of a round part of it) for linf, whole units for
+    l0. Where the noise levels differ much, so do the radii: then each is about twice the one before, so that small
+    levels show as well.
     """
     several = list(certificates)
     norm, _, _ = same_question(several)
+    if all(one.plan in SETTLING for one in several):
+        found = np.unique(np.concatenate([[0.0], *(certified_radii(one) for one in several)]))
+        # rules give back the radius that was asked for to rounding, each its own
+        settled = found[np.append(True, np.diff(found) > SAME * found[1:])]
+        if 1 < len(settled) <= most + 1:
+            return settled.tolist()
     ends = [radius_held_by(one, 0.05) for one in several], [certified_radii(one).max() for one in several]
     last = max(ends[0]) or max(ends[1]) or _ROUND_WHEN_EMPTY[norm]
     if norm == "l0":

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,15 @@ import numpy as np
 from radii.certificates import Certificates
 from radii.report.content import colours
 from radii.report.runs import Run
-from radii.results import NORM_NAMES, certified_radii, floor_text, unit_text
-
-DIGITS = 6
-"""Of radii in the page, which are rounded down."""
+from radii.results import NORM_NAMES, unit_text
 
 
 def explorer_data(runs: Sequence[Run], norms: Sequence[str], classes: Sequence[str] = ()) -> dict[str, Any]:
     """Radii of all images in image units, null where the true label is not certified, ready for JSON.
 
     `images`: all that any run is about, by position; `rows` of a run: which of these it is about. `found`: lengths
-    of the shortest moves by which attacks pushed labels out, rounded up, null where none did.
+    of the shortest moves by which attacks pushed labels out, null where none did. All with all their digits, so that a
+    radius that was asked for is reached.
     """
     labels = _labels(runs)
     index = sorted(labels)
@@ -71,18 +68,13 @@ def _norm(runs: Sequence[Run], norm: str) -> dict[str, Any]:
 def _series(number: int, run: Run, one: Certificates) -> dict[str, Any]:
     held = one.correct & ~one.abstained
     radii = [
-        float(floor_text(radius, DIGITS)) if sure else None
-        for radius, sure in zip(certified_radii(one).tolist(), held.tolist(), strict=True)
+        radius if sure else None for radius, sure in zip(one.radius.tolist(), held.tolist(), strict=True)
     ]
     series: dict[str, Any] = {"run": number, "norm": one.norm, "k": one.k, "radii": radii}
     if (one.norm, one.k) in run.attacks:
-        series["found"] = [_ceiling(length) for length in run.attacks[one.norm, one.k].tolist()]
+        lengths = run.attacks[one.norm, one.k].tolist()
+        series["found"] = [None if math.isinf(length) else length for length in lengths]
     return series
-
-
-def _ceiling(length: float) -> float | None:
-    """A length rounded up; null where it is infinite."""
-    return None if math.isinf(length) else math.ceil(Fraction(length) * 10**DIGITS) / 10**DIGITS
 
 
 def attack_sentences(run: Run, norm: str) -> list[str]:
