@@ -114,6 +114,34 @@ def test_votes_of_the_command_are_those_of_the_function(work):
     assert votes.data == f"digits test, first {IMAGES} of 355"
 
 
+def test_votes_that_are_there_are_not_drawn_again(work, tmp_path):
+    """A share that a scheduler starts twice, the second time when all is merged, has not failed."""
+    line = ("vote", work.run, "--n", 60, "--first", 8, "--out", tmp_path / "votes.parquet")
+    fine(*line)
+    written = (tmp_path / "votes.parquet").read_bytes()
+    for more in ((), ("--shard", "2/3"), ("--workers", 2)):
+        said = fine(*line, *more)
+        assert "All was drawn before." in said and "Next: radii certify" in said
+    for more, words in (
+        (("--seed", 1), "votes.parquet exists, with seed 0, not 1: choose another file with --out"),
+        (("--n", 70), "exists, with plan n 60, not 70"),
+        (("--first", 9), "exists, with "),
+    ):
+        ended = call(*line, *more)
+        assert ended.status == 2 and words in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["votes.parquet"]
+    assert (tmp_path / "votes.parquet").read_bytes() == written
+    (tmp_path / "votes.parquet").write_text("something else")
+    ended = call(*line)
+    assert ended.status == 2 and "votes.parquet exists, and holds no votes" in ended.err
+    assert (tmp_path / "votes.parquet").read_text() == "something else"
+
+
+def test_radii_and_norms_that_do_not_fit_are_refused(work):
+    ended = call("certify", work.votes, "--norm", "linf", "--radii", "l2:0.5")
+    assert ended.status == 2 and "--radii are about l2, but --norm also asks for linf" in ended.err
+
+
 def test_vote_takes_every_so_many(work, tmp_path):
     fine(
         "vote",

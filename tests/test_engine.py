@@ -186,7 +186,7 @@ def test_a_part_of_another_unit_or_run_is_refused(name, words, tmp_path) -> None
     "other,words",
     [
         ({"seed": 4}, "seed 3, not 4"),
-        ({"plan": "two-stage"}, "plan {.*}, not"),
+        ({"plan": "two-stage"}, "plan name fixed, not two-stage"),
         ({"block": 500}, "blocks of 1300, not 500"),
     ],
 )

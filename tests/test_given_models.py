@@ -180,7 +180,9 @@ def test_what_has_no_gradients_cannot_be_attacked(tmp_path, monkeypatch) -> None
     ended = call("attack", "function.votes.parquet", "--run", "given_models:function")
     assert ended.status == 2 and "follows gradients, which only a torch module has" in ended.err
     ended = call("attack", "function.votes.parquet")
-    assert ended.status == 2 and "is no run folder" in ended.err
+    assert (
+        ended.status == 2 and "lies in no run folder: say which model gave these votes, by --run" in ended.err
+    )
 
 
 FULL = "vote given_models:plain --data digits --noise gaussian"

@@ -37,7 +37,7 @@ def radii(
     """Certify classifiers: for any model and image, the radius in l0, l1, l2 or linf within which no perturbation
     pushes the right label out of the top k.
 
-    Start with radii demo: the whole job on embedded images, in a few minutes. For models of your own: radii train,
+    Start with radii demo: the whole job on embedded images, in a minute or so. For models of your own: radii train,
     then vote, then certify or report; each reads the files that the one before wrote. radii COMMAND --help says what
     goes in and what comes out, with an example.
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radii.cli.options import Alpha, Behind, DataDir, Ks, Norms, Seed, Unit, images_of
+from radii.cli.options import Alpha, Behind, DataDir, Ks, Seed, Unit, images_of
 from radii.cli.polled import InputRange, Layout, Mean, Polled, Std, polled_by
 from radii.console import console, progress, say, titled
 from radii.errors import InputError
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 def attack(
     votes: Annotated[Path, typer.Argument(metavar="VOTES", help="File that radii vote wrote.")],
-    norm: Norms = ["l2"],  # noqa: B006 (typer copies it)
+    norm: Annotated[
+        list[str],
+        typer.Option("--norm", metavar="NORM", help="l0, l1, l2 or linf; may be given several times."),
+    ] = ["l2"],  # noqa: B006 (typer copies it)
     k: Ks = [1],  # noqa: B006
     run: Annotated[
         str | None,
@@ -62,13 +65,17 @@ def attack(
     from radii.certificates import certify
     from radii.exports import slug, write_whole
     from radii.norms import unit_of
+    from radii.runs import CONFIG
 
     drawn = load_votes(votes)
     if every < 1:
         raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {every}")
     part = drawn[::every]
-    polled = polled_again(drawn, run or str(votes.parent), classifier, (input_range, mean, std, layout))
-    smoothed, effort = load_smoothed(drawn, polled, run or str(votes.parent)), Effort(steps, copies)
+    if run is None and not (votes.parent / CONFIG).is_file():
+        raise InputError(f"{votes} lies in no run folder: say which model gave these votes, by --run")
+    name = run or str(votes.parent)
+    polled = polled_again(drawn, name, classifier, (input_range, mean, std, layout))
+    smoothed, effort = load_smoothed(drawn, polled, name), Effort(steps, copies)
     images, refuted = images_of(part, data_dir), False
     for which in norm:
         for rank in k:

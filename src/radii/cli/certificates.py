@@ -75,6 +75,10 @@ def certify(
     from radii.exports import csv_text, json_text, slug, summary, write_whole
 
     shown = parse_radii(radius, norm[0] if len(norm) == 1 else None)
+    if others := [one for one in norm if shown and one not in shown]:
+        raise InputError(
+            f"--radii are about {', '.join(shown)}, but --norm also asks for {', '.join(others)}: add radii there"
+        )
     files = load_named(votes)
     norm = list(shown) or norm or ruled(files)
     boxes = (

@@ -140,6 +140,16 @@ def draw(
     return votes
 
 
+def check_same_job(votes: Votes, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str) -> None:
+    """Refuse votes that are there already, unless they are those that would be drawn."""
+    from radii.engine import Here, Job, at_hand
+    from radii.engine.parts import law_about
+
+    law = Here(Job(partial(at_hand, *loaded), plan, seed, k)).law()
+    if difference := law_about(votes, votes.index, votes.labels, law.block).difference(law):
+        raise InputError(f"{path} exists, with {difference}: choose another file with --out, or remove it")
+
+
 def draw_for(
     seconds: float | None, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str, team: Team
 ) -> Votes:

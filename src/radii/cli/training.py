@@ -25,7 +25,7 @@ def demo(
 
     Trains a small network under Laplace, Gaussian and uniform noise of equal sigma, polls each on noisy test images,
     certifies l0, l1, l2 and linf for k = 1, 2, 3, prints tables of certified accuracy and writes one HTML page with
-    all figures: report/index.html in the folder. A few minutes on two cores; interrupted, the same command goes on
+    all figures: report/index.html in the folder. A minute or so on two cores; interrupted, the same command goes on
     with what was finished.
     """
     from radii.demo import KS, Demo, run_demo

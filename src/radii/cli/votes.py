@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from radii.cli.drawing import Source, Team, draw, draw_for
+from radii.cli.drawing import Source, Team, check_same_job, draw, draw_for
 from radii.cli.options import Behind, DataDir, Radii, Seed, Unit, parse_radii
 from radii.cli.polled import (
     Batch,
@@ -28,7 +28,7 @@ from radii.console import say
 from radii.designs import Anytime, Fixed
 from radii.errors import InputError
 from radii.stores import check_writable, exists, with_suffix, write_file
-from radii.votes import Votes, plan_name
+from radii.votes import Votes, load_votes, plan_name
 
 
 def vote(
@@ -144,8 +144,9 @@ def vote(
     polled = polled_by(run, classifier, data, noise, sigma, input_range, mean, std, layout)
     path = out or polled.votes
     check_alpha(alpha)
-    if exists(path):
-        raise InputError(f"{path} exists: choose another file with --out, or remove it")
+    team = Team(shard, workers, lease, block, executor)
+    team.share()
+    before = votes_there(path)
     chosen_by = split, every, tuple(leave_out or ()), first, data_dir, subset
     source = Source(polled, precision, batch, compile, exact, *chosen_by)
     smoothed, images = source.load()
@@ -164,18 +165,34 @@ def vote(
     farthest = reachable(chosen, smoothed.noise, k, alpha, classes, shape)
     if seconds is not None and not isinstance(chosen, Anytime):
         raise InputError(f"--seconds has no meaning for the plan {plan_name(chosen)}: add --plan anytime")
-    team = Team(shard, workers, lease, block, executor)
-    check_writable(path)
-    say(farthest)
-    work: Any = (smoothed, images), chosen, seed, k, path, team
-    votes = draw_for(seconds, *work) if isinstance(chosen, Anytime) else draw(source, *work)
-    if votes is None:
-        return
+    votes, loaded = before, (smoothed, images)
+    if votes is not None:
+        check_same_job(votes, loaded, chosen, seed, k, path)
+        say("All was drawn before.")
+    else:
+        check_writable(path)
+        say(farthest)
+        if isinstance(chosen, Anytime):
+            votes = draw_for(seconds, loaded, chosen, seed, k, path, team)
+        else:
+            votes = draw(source, loaded, chosen, seed, k, path, team)
+        if votes is None:
+            return
     settled = "" if alpha == 1e-3 or votes.watched is None else f" --alpha {alpha:g}"
     settled += " --labels predicted" if votes.watched == "predicted" else ""
     settled += f" --k {k}" if k > 1 else ""
     settled += "".join(f" --radii {one if ':' in one else f'{norm}:{one}'}" for one in radius)
     say(f"Votes of {copies_text(votes)} on {len(votes)} images: {path}\nNext: radii certify {path}{settled}")
+
+
+def votes_there(path: str) -> Votes | None:
+    """The votes that are in a file already, if it is there; another file is left alone."""
+    if not exists(path):
+        return None
+    try:
+        return load_votes(path)
+    except InputError as error:
+        raise InputError(f"{path} exists, and holds no votes: choose another file with --out") from error
 
 
 def merge(

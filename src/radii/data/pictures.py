@@ -65,8 +65,10 @@ def decode(content: bytes, where: str, most: int, size: tuple[int, int] | None =
     except InputError:
         raise
     except Exception as error:  # whatever a decoder stumbles over, the file is broken
+        # where a buffer lies in memory is nobody's business
+        why = "" if isinstance(error, pillow.UnidentifiedImageError) else f" ({error})"
         raise InputError(
-            f"{where} is no whole image of the kinds {', '.join(FORMATS)} ({error}): replace or remove it"
+            f"{where} is no whole image of the kinds {', '.join(FORMATS)}{why}: replace or remove it"
         ) from error
 
 

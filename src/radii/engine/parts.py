@@ -57,12 +57,21 @@ class Law:
         """In words, the first thing in which another law differs from this one."""
         for name in sorted(self.votes.keys() | other.votes.keys()):
             if (mine := self.votes.get(name)) != (theirs := other.votes.get(name)):
-                return f"{name} {mine}, not {theirs}"
+                return unlike(name, mine, theirs)
         if self.index != other.index:
             return f"other images ({len(self.index)}, not {len(other.index)} or not the same)"
         if self.labels != other.labels:
             return "other labels"
         return None if self.block == other.block else f"blocks of {self.block}, not {other.block}"
+
+
+def unlike(name: str, mine: object, theirs: object) -> str:
+    """In words, how two values of a law differ; of values with fields the first, their name before others."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        for key in sorted(mine.keys() | theirs.keys(), key=lambda key: (key != "name", key)):
+            if mine.get(key) != theirs.get(key):
+                return f"{name} {unlike(key, mine.get(key), theirs.get(key))}"
+    return f"{name} {mine}, not {theirs}"
 
 
 def law_about(votes: Any, index: np.ndarray, labels: np.ndarray | None, block: int = 0) -> Law:
