@@ -1,7 +1,5 @@
 """The doctor sees what is there, and finds what is wrong."""
 
-import contextlib
-import io
 import json
 import sys
 import tomllib
@@ -13,26 +11,10 @@ import numpy as np
 import pytest
 
 from radii import doctor, installation, selfcheck
-from radii.cli import main
 from radii.files import is_writable
 from radii.installation import Package, packages, release
 from radii.radius import certified_radius
-
-
-def call(*arguments):
-    """The command in this process: its exit status and what it printed."""
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["radii", "doctor", *arguments]
-    try:
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as end,
-        ):
-            main()
-    finally:
-        sys.argv = before
-    return SimpleNamespace(status=end.value.code, out=out.getvalue(), err=err.getvalue())
+from test_cli import call
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +61,7 @@ def test_packages_that_are_absent_or_too_old(monkeypatch):
     real = installation._installed
     monkeypatch.setattr(doctor, "_devices", lambda: ([], "No module named 'torch'"))
     monkeypatch.setattr(installation, "_installed", lambda name: installed.get(name, real(name)))
-    ended = call()
+    ended = call("doctor")
     assert ended.status == 1
     said = ended.err.removeprefix("radii: ").rstrip("\n").split("; ")
     assert said == [
@@ -188,7 +170,7 @@ def test_what_is_wrong_is_found(monkeypatch, what):
     target, value, words = WRONG[what]
     monkeypatch.setattr(doctor, "_device", lambda *_: doctor.Device("cpu", "", 0, True, {}))
     monkeypatch.setattr(target, value)
-    ended = call()
+    ended = call("doctor")
     assert ended.status == 1 and ended.err.count("\n") == 1
     assert ended.err.startswith(f"radii: the self check of {what} failed: ") and words in ended.err
     assert "All is well" not in ended.out
@@ -225,7 +207,7 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch):
 
 
 def test_all_is_well(tmp_path):
-    ended = call()
+    ended = call("doctor")
     assert (ended.status, ended.err) == (0, "") and ended.out.endswith("All is well.\n")
     assert not list(tmp_path.iterdir()), "nothing is written, not even a folder"
     for words in ("cache, writable", "cores for this process", "in float32", "in bfloat16"):
@@ -233,12 +215,12 @@ def test_all_is_well(tmp_path):
 
 
 def test_help_says_what_it_does():
-    ended = call("--help")
+    ended = call("doctor", "--help")
     assert ended.status == 0 and "Example: radii doctor --json > doctor.json" in ended.out
 
 
 def test_machines_are_told_the_same():
-    ended = call("--json")
+    ended = call("doctor", "--json")
     found = json.loads(ended.out)
     assert (ended.status, ended.err, found["problems"]) == (0, "", [])
     assert found["devices"][0]["name"] == "cpu" and set(found["devices"][0]["paces"]) == {
@@ -253,7 +235,7 @@ def test_machines_are_told_the_same():
 def test_problems_are_told_to_machines_too(monkeypatch):
     monkeypatch.setattr(doctor, "CHECKS", {"something": lambda: "it is off"})
     monkeypatch.setattr(doctor, "_devices", lambda: ([], "libcudart.so.13: cannot open\n shared object"))
-    ended = call("--json")
+    ended = call("doctor", "--json")
     found = json.loads(ended.out)
     assert ended.status == 1 and found["problems"] == [
         "torch cannot be imported (libcudart.so.13: cannot open\n shared object): install it anew",
@@ -264,7 +246,7 @@ def test_problems_are_told_to_machines_too(monkeypatch):
 
 def test_without_torch_the_rest_is_still_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    ended = call()
+    ended = call("doctor")
     assert ended.status == 1 and ended.err.startswith("radii: torch cannot be imported (")
     assert "counted noise" in ended.out and "images a second" not in ended.out
 
@@ -275,7 +257,7 @@ def test_a_device_that_fails_is_said(monkeypatch):
 
     monkeypatch.setattr("radii.trial.measure", broken)
     monkeypatch.setattr("torch.nn.functional.conv2d", broken)
-    ended = call()
+    ended = call("doctor")
     assert ended.status == 1 and "images a second: none" in ended.out
     assert ended.err == (
         "radii: the self check of networks on cpu failed: RuntimeError: no kernel image is available\n"
@@ -307,6 +289,6 @@ def test_caches_that_are_kept_nowhere(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RADII_CACHE_DIR", "file")
     monkeypatch.setitem(sys.modules, "pooch", None)
-    ended = call()
+    ended = call("doctor")
     assert ended.status == 0 and "file, not writable: nothing is kept" in ended.out
     assert "kept nowhere" in ended.out
