@@ -71,9 +71,10 @@ def example_cards(examples: Examples, runs: Sequence[Run], norms: Sequence[str])
     """For each image its picture and, for the first runs, a noisy copy, votes, the certified label and radii."""
     shown = runs[:MOST_RUNS]
     firsts = [run.all[0] for run in shown]
+    rows_of = [examples.places(one) for one in firsts]
     cards = []
     for which, image in enumerate(examples.images):
-        places = [examples.places(one)[which] for one in firsts]
+        places = [rows[which] for rows in rows_of]
         texts = [labels_text(one, row, examples.classes) for one, row in zip(firsts, places, strict=True)]
         true = texts[0][0]
         cards.append(
