@@ -33,7 +33,7 @@ function list(series) {
     const button = html("button", { type: "button" }, name);
     button.addEventListener("click", () => {
       order = { column: place, descending: order.column === place ? !order.descending : place > 1 };
-      list(chosen());
+      list(series);
       images.querySelectorAll("thead button")[place].focus();
     });
     const sort = order.column !== place ? "none" : order.descending ? "descending" : "ascending";
@@ -56,10 +56,9 @@ function list(series) {
 
 images.querySelector(".more").addEventListener("click", () => {
   shown += 100;
-  list(chosen());
+  list(series);
 });
 images.querySelector(".save").addEventListener("click", () => {
-  const series = chosen();
   const heads = ["index", "true label", ...series.map((one) => `${one.name}, ${one.norm}, k = ${one.k}`)];
   download(`radii-${norm().key}.csv`, csv([heads, ...rowsOf(series).sort(compare)]));
 });

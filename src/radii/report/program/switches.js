@@ -1,13 +1,15 @@
 // The switches: what is drawn anew when one is moved.
 
+let series = [];
+
 function show() {
-  const series = chosen();
   draw(series);
   read(series);
 }
 
 function ask(event) {
-  const series = chosen(), ks = checked("k");
+  const ks = checked("k");
+  series = chosen();
   size.last = limit(data.series.filter((one) => one.norm === norm().key && ks.includes(one.k)));
   slider.max = size.last;
   slider.step = whole() ? 1 : "any";
