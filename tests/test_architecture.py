@@ -80,6 +80,7 @@ FLOORS = {
         "plots",
         "report",
         "gallery",
+        "attacked",
         "doctor",
         "serving",
     ],

@@ -1,4 +1,4 @@
-"""What `radii attack` wrote, read back beside the certificates that it attacked."""
+"""The file of what attacks found, a row an image: written by `radii attack`, read beside the certificates again."""
 
 import csv
 from collections.abc import Mapping
@@ -15,6 +15,19 @@ FOLDER = "attacks"
 HEADER = ["index", "label", "certified", "found"]
 
 
+def file_name(votes: Path, norm: str, k: int) -> str:
+    """Of what attacks in one norm and k found about a votes file."""
+    return f"{slug(votes.stem)}-{norm}-top{k}.csv"
+
+
+def attacked_text(certificates: Certificates, rows: np.ndarray, found: np.ndarray) -> str:
+    """The images attacked, with certified radius and the shortest move found, with all their digits."""
+    one, lines = certificates, [",".join(HEADER)]
+    for row, certified, length in zip(rows, one.radius[rows].tolist(), found.tolist(), strict=True):
+        lines.append(f"{one.index[row]},{one.label[row]},{certified},{length}")
+    return "\n".join(lines) + "\n"
+
+
 def found_beside(
     votes: Path, certificates: Mapping[tuple[str, int], Certificates]
 ) -> dict[tuple[str, int], np.ndarray]:
@@ -24,7 +37,7 @@ def found_beside(
     """
     folder, found = votes.parent / FOLDER, {}
     for (norm, k), one in certificates.items():
-        path = folder / f"{slug(votes.stem)}-{norm}-top{k}.csv"
+        path = folder / file_name(votes, norm, k)
         if path.is_file():
             found[norm, k] = read_found(path, one)
     if not found:

@@ -60,10 +60,11 @@ def attack(
     that the attacks leave: the truth lies between. Labels that leave the top k within their radius, more often than
     alpha explains, mean that something is wrong: they are named, and the exit status is 1.
     """
+    from radii.attacked import attacked_text, file_name
     from radii.attacks import Effort
     from radii.attacks import attack as try_all
     from radii.certificates import certify
-    from radii.exports import slug, write_whole
+    from radii.exports import write_whole
     from radii.norms import unit_of
     from radii.runs import CONFIG
 
@@ -88,7 +89,8 @@ def attack(
             say(words(found))
             refuted |= found.refuted
             if out is not None:
-                write_whole(out / f"{slug(votes.stem)}-{which}-top{rank}.csv", csv_text(found))
+                text = attacked_text(certificates, found.rows, found.found)
+                write_whole(out / file_name(votes, which, rank), text)
     if refuted:
         raise SystemExit(1)
 
@@ -153,13 +155,3 @@ def words(found: "Attacks") -> str:
         return f"{said}; none within its radius."
     allowed = "more than" if found.refuted else "no more than"
     return f"{said}. Within their radius: images {broken}, {allowed} alpha = {one.alpha:g} explains."
-
-
-def csv_text(found: "Attacks") -> str:
-    """A row an image: index, label, certified radius and the shortest move found, with all their digits."""
-    one, lines = found.certificates, ["index,label,certified,found\n"]
-    numbers = zip(found.rows, found.certified.tolist(), found.found.tolist(), strict=True)
-    lines += [
-        f"{one.index[row]},{one.label[row]},{certified},{length}\n" for row, certified, length in numbers
-    ]
-    return "".join(lines)

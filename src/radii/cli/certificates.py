@@ -136,8 +136,9 @@ def report(
     figures and tables for each norm, class by class, and test images with their votes and radii. It needs no network.
     Beside it: figures (PNG), certificates (one CSV a votes file, a row an image), results.json and tables.md.
     """
+    from radii.attacked import found_beside
     from radii.published import check_same_data, load_published
-    from radii.report import Run, check_one_data, found_beside, write_report
+    from radii.report import Run, check_one_data, write_report
 
     files, others = load_named(votes), load_published(published) if published else []
     check_one_data({name: one.data for name, one in files.items()})
