@@ -33,7 +33,8 @@ from radii.plots import accuracy_by_k, accuracy_by_noise, radius_by_probability,
 from radii.published import load_published
 from radii.report import Run
 from radii.report.content import summary_sentences
-from radii.results import floor_text, radius_text, round_radii, round_text, summarize, tabulate
+from radii.results import round_radii, summarize, tabulate
+from radii.wording import floor_text, radius_text, round_text
 
 ALPHA, SIGMA, KS = 0.001, 0.5, (1, 2, 3, 4, 5)
 

@@ -16,6 +16,7 @@ FLOORS = {
     0: [
         "errors",
         "descriptions",
+        "fingerprints",
         "plain",
         "norms",
         "tradeoffs",
@@ -76,6 +77,7 @@ FLOORS = {
         "engine",
         "published",
         "results",
+        "wording",
         "exports",
         "plots",
         "report",

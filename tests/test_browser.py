@@ -13,7 +13,8 @@ from radii.data import load_data
 from radii.gallery import shown_examples
 from radii.norms import NORMS, unit_of
 from radii.report import Run, choose_examples, write_report
-from radii.results import certified_radii, radius_text
+from radii.results import certified_radii
+from radii.wording import NORM_NAMES, radius_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 STORED = Path(__file__).parents[1] / "results" / "mnist5k"
@@ -115,7 +116,7 @@ def test_each_norm_shows_the_runs_that_have_a_rule(opened, runs):
         choose(page, "norm", norm)
         expected = [run for run in runs if run.ranks(norm)]
         assert curves(page) == len(expected) == len(readout(page))
-        assert radii.results.NORM_NAMES[norm] in page.locator(".chart .name").text_content()
+        assert NORM_NAMES[norm] in page.locator(".chart .name").text_content()
         keep(page, f"explore-{norm}")
 
 

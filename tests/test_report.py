@@ -20,7 +20,8 @@ from radii.published import load_published
 from radii.report import Examples, Run, check_one_data, choose_examples, content, write_report
 from radii.report.content import summary_sentences
 from radii.report.pictures import equal_noises
-from radii.results import certified_radii, floor_text, guarantee, summarize, tabulate
+from radii.results import certified_radii, summarize, tabulate
+from radii.wording import floor_text, guarantee
 
 NORMS = ("l0", "l2", "linf")
 EMPTY_ELEMENTS = {"meta", "img", "br", "use", "path", "rect", "input"}

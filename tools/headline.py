@@ -11,7 +11,7 @@ from pathlib import Path
 import radii
 from radii.exports import markdown_table, write_whole
 from radii.published import load_published, of_question
-from radii.results import NORM_NAMES, round_text
+from radii.wording import NORM_NAMES, round_text
 
 FOLDER = Path(__file__).parents[1] / "results" / "cifar10"
 ALPHA = 0.001

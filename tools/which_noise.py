@@ -14,7 +14,7 @@ import numpy as np
 import radii
 from radii.exports import markdown_table, write_whole
 from radii.norms import unit_of
-from radii.results import round_text
+from radii.wording import round_text
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "which-noise.md"

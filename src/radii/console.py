@@ -22,7 +22,8 @@ from rich.text import Text
 from radii.certificates import Certificates
 from radii.errors import InputError, Notice
 from radii.memory import is_of_memory
-from radii.results import NORM_NAMES, radius_text, round_radii, same_question, summarize, tabulate, unit_text
+from radii.results import round_radii, same_question, summarize, tabulate
+from radii.wording import NORM_NAMES, radius_text, unit_text
 
 # a file or a pipe has no width of its own
 console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100)

@@ -14,7 +14,8 @@ import numpy as np
 from radii.certificates import Certificates
 from radii.errors import InputError
 from radii.files import replacing
-from radii.results import SETTLING, AccuracyTable, floor_text, footnotes, identity, marked_names, summarize
+from radii.results import SETTLING, AccuracyTable, footnotes, marked_names, summarize
+from radii.wording import floor_text, identity
 
 COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
 DECIMALS = 7

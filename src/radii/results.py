@@ -5,17 +5,16 @@ Every statement here counts *all* images: one that is wrong or abstained certifi
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from radii.certificates import Certificates
 from radii.errors import InputError
 from radii.published import Published, of_question
+from radii.wording import round_text
 
-NORM_NAMES = {"l0": "ℓ₀", "l1": "ℓ₁", "l2": "ℓ₂", "linf": "ℓ∞"}
 QUANTILES = (0.75, 0.5, 0.25)
 
 _STEPS = [Fraction(digits) * Fraction(10) ** power for power in range(-6, 7) for digits in ("1", "2.5", "5")]
@@ -78,8 +77,9 @@ class AccuracyTable:
 
     @property
     def best(self) -> np.ndarray:
-        """Where a share is the largest of its radius and not zero, `(names, radii)`; ties are all marked."""
-        return (self.shares == np.nanmax(self.shares, axis=0)) & (self.shares > 0)
+        """Where a share is the largest of several and not zero, `(names, radii)`; ties are all marked."""
+        several = np.count_nonzero(~np.isnan(self.shares), axis=0) > 1
+        return (self.shares == np.nanmax(self.shares, axis=0)) & (self.shares > 0) & several
 
 
 def certified_radii(certificates: Certificates) -> np.ndarray:
@@ -233,90 +233,6 @@ def _round_counts(last: float, most: int) -> list[float]:
     reached = [float(count) for count in series if count <= max(1.0, last)]
     picks = np.linspace(0, len(reached) - 1, min(most, len(reached))).round().astype(int)
     return [0.0, *(reached[pick] for pick in picks)]
-
-
-def floor_text(value: float | Fraction, digits: int) -> str:
-    """`value` with `digits` decimals, rounded down; exact, so the text is never above the value.
-
-    >>> floor_text(0.9999, 3), floor_text(0.3, 3), floor_text(0.25, 3)
-    ('0.999', '0.299', '0.250')
-
-    (the binary number 0.3 is a little less than three tenths).
-    """
-    if not math.isfinite(value):
-        raise InputError(f"only finite numbers can be printed as a radius; got {value!r}")
-    scaled = math.floor(Fraction(value) * 10**digits)
-    sign, text = "-" * (scaled < 0), str(abs(scaled)).rjust(digits + 1, "0")
-    return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
-
-
-def radius_text(radius: float, norm: str) -> str:
-    """A certified radius for people, rounded down: `0.612`, `3` (l0) or `1.97/255` (linf)."""
-    if norm == "l0":
-        return floor_text(radius, 0) if float(radius).is_integer() else floor_text(radius, 2)
-    if norm == "linf":
-        levels = Fraction(radius) * 255
-        return f"{floor_text(levels, 2 if levels >= 1 or not levels else 3)}/255"
-    return floor_text(radius, 3)
-
-
-def round_text(radius: float, norm: str) -> str:
-    """A round radius that was chosen, not measured: the shortest text that names it."""
-    return f"{radius * 255:.6g}/255" if norm == "linf" and radius else f"{radius:.6g}"
-
-
-def unit_text(norm: str, unit: str) -> str:
-    """What a radius of `norm` is counted in."""
-    return f"changed {unit}s" if norm == "l0" else "image units, pixel values in [0, 1]"
-
-
-def draws_text(certificates: Iterable[Certificates]) -> str:
-    """Draws an image: `1,000`, or where a plan stops early `up to 100,000 (1,021 copies on average)`."""
-    several = list(certificates)
-    most = _ends([one.n for one in several])
-    early = [math.ceil(one.passes) for one in several if one.plan not in ("fixed", "exhaustive")]
-    return f"up to {most} ({_ends(early)} copies on average)" if early else most
-
-
-def _ends(values: Sequence[int]) -> str:
-    """One number, or the smallest and the largest."""
-    least, most = min(values), max(values)
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
-
-
-def guarantee(certificates: Certificates) -> str:
-    """The promise of one set of certificates, in one sentence."""
-    top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
-    label = "any of the certified labels" if certificates.labels == "set" else "the certified label"
-    unit = unit_text(certificates.norm, certificates.unit)
-    odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise draws"
-    return (
-        f"For each image{odds if certificates.alpha else ''}, no perturbation whose {certificates.norm} norm is at"
-        f" most the radius (in {unit}) pushes {label} out of {top} of the smoothed classifier."
-    )
-
-
-def identity(certificates: Certificates) -> dict[str, Any]:
-    """Everything that identifies a set of certificates, ready for JSON."""
-    one = certificates
-    return {
-        "noise": one.noise.name,
-        **asdict(one.noise),
-        "scale": one.noise.scale,
-        "norm": one.norm,
-        "unit": one.unit,
-        "k": one.k,
-        "alpha": one.alpha,
-        "n": one.n,
-        "plan": one.plan,
-        "passes": one.passes,
-        "method": one.method,
-        "labels": one.labels,
-        "data": one.data,
-        "shape": list(one.shape),
-        "images": len(one),
-        "guarantee": guarantee(one),
-    }
 
 
 def _counts(certificates: Certificates) -> np.ndarray:

@@ -11,8 +11,9 @@ from radii.cli.polled import InputRange, Layout, Mean, Polled, Std, polled_by
 from radii.console import console, progress, say, titled
 from radii.errors import InputError
 from radii.noises import full_name
-from radii.results import NORM_NAMES, round_radii, round_text
+from radii.results import round_radii
 from radii.votes import Votes, load_votes
+from radii.wording import NORM_NAMES, round_text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -22,8 +22,8 @@ from radii.cli.options import (
 from radii.console import accuracy_table, console, progress, say, unlabelled_table
 from radii.errors import InputError, check_name
 from radii.norms import NORMS
-from radii.results import draws_text
-from radii.votes import Votes
+from radii.votes import Votes, check_seen
+from radii.wording import draws_text
 
 Found = dict[str, dict[tuple[str, int], Any]]
 """Certificates by name, and by norm and k."""
@@ -212,6 +212,7 @@ def choose(
     rows = choose_examples(by_norm.get("l2", next(iter(by_norm.values()))))
     try:
         data = load_described(first.data, data_dir).at(first.index[rows])
+        check_seen(first, data.images().numpy(), rows)
     except InputError as error:
         if data_dir is not None:
             raise

@@ -11,7 +11,7 @@ from radii.cli.options import OwnSigma, Seed
 from radii.console import console, progress, say
 from radii.errors import InputError, check_name
 from radii.noises import make_noise
-from radii.results import radius_text
+from radii.wording import radius_text
 
 SHOWN = 3
 """Trials of each radius, the most dangerous ones."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.table import Column, Table
 
 from radii.cli.options import DataDir, Norms, Sigma
 from radii.console import console, progress, say
@@ -95,7 +95,7 @@ def noises(
 
     from radii.noises import NOISES, example, example_name
     from radii.radius import certified_radius
-    from radii.results import radius_text
+    from radii.wording import radius_text
 
     sizes = parse_shape(shape)
     kinds = [example(kind, sigma) for kind in NOISES.values()]
@@ -105,7 +105,7 @@ def noises(
     if tightness:
         show_tightness(kinds, norms, p, sizes)
         return
-    table = Table("norm", "noise", f"radius at p = {p:g}", "tightness", "source", box=SIMPLE_HEAD)
+    table = Table("norm", Column("noise", no_wrap=True), "radius", "tightness", "source", box=SIMPLE_HEAD)
     for which in norms:
         ruled = [noise for noise in kinds if which in noise.rules]
         radii = [certified_radius(noise, which, np.array([p]), shape=sizes)[0] for noise in ruled]
@@ -116,7 +116,7 @@ def noises(
     figures = [] if plot is None else draw_rules(kinds, norms, sizes, plot)
     console.print(table)
     pixel = f"; a pixel is {sizes[0]} of them" if len(sizes) == 3 and sizes[0] > 1 else ""
-    say(f"sigma = {sigma:g}, shape = {sizes}; l0 counts features{pixel}.")
+    say(f"p = {p:g}, sigma = {sigma:g}, shape = {sizes}; l0 counts features{pixel}.")
     if figures:
         say(f"Radius against probability: {', '.join(figures)}")
 
@@ -146,7 +146,7 @@ def show_tightness(kinds: "Sequence[Noise]", norms: Sequence[str], p: float, sha
     from radii.falsifier import attack_radius
     from radii.noises import example_name
     from radii.radius import certified_radius
-    from radii.results import radius_text
+    from radii.wording import radius_text
 
     if math.prod(shape) > MOST_ATTACKED:
         raise InputError(

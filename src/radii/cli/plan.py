@@ -16,7 +16,7 @@ from radii.errors import InputError
 from radii.noises import make_noise
 from radii.norms import unit_of
 from radii.planning import Question, sequential
-from radii.results import radius_text, round_text, unit_text
+from radii.wording import radius_text, round_text, unit_text
 
 
 def plan(

@@ -42,7 +42,7 @@ def choose_plan(
 def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
     """What so many draws can certify at most, in words; an error if that is nothing."""
     from radii.certificates import check_reach, reachable_radius
-    from radii.results import radius_text
+    from radii.wording import radius_text
 
     if isinstance(plan, Exhaustive):
         return f"All {plan.n} noisy copies of each image: exact, no error probability"

@@ -15,7 +15,8 @@ from radii.plots.labels import Curve, draw_curves
 from radii.plots.points import draw_points, key_height
 from radii.plots.style import caption_text, frame, noise_colour, run_colours, shades
 from radii.published import Published, of_question
-from radii.results import NORM_NAMES, accuracy_curve, same_question
+from radii.results import accuracy_curve, same_question
+from radii.wording import NORM_NAMES
 
 _SHARE = "share of all images with the true label certified up to the radius"
 _SHARE_K = "share of all images with the true label certified among the top k up to the radius"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from radii.certificates import Certificates
 from radii.noises import NOISES
-from radii.results import draws_text
+from radii.wording import draws_text
 
 INK, SOFT, GRID, PAPER = "#20242a", "#68707a", "#e4e7eb", "#ffffff"
 # Okabe & Ito 2008, told apart with every kind of colour vision; then others that no eye for colours takes for one of

@@ -9,7 +9,8 @@ from radii.certificates import Certificates
 from radii.plots.strip import class_name
 from radii.report.content import percent
 from radii.report.runs import Run
-from radii.results import certified_radii, radius_text
+from radii.results import certified_radii
+from radii.wording import radius_text
 
 MOST_CLASSES = 100
 

@@ -12,18 +12,9 @@ from radii.plots.strip import class_name
 from radii.plots.style import NO_BREAK, noise_colour, run_colours
 from radii.published import Published, check_same_data
 from radii.report.runs import Run, by_name
-from radii.results import (
-    NORM_NAMES,
-    AccuracyTable,
-    draws_text,
-    footnotes,
-    marked_names,
-    radius_text,
-    summarize,
-    tabulate,
-    unit_text,
-)
+from radii.results import AccuracyTable, footnotes, marked_names, summarize, tabulate
 from radii.votes import Votes
+from radii.wording import NORM_NAMES, draws_text, radius_text, unit_text
 
 NORM_WORDS = {
     "l0": "a few {unit}s change, each as far as it can",

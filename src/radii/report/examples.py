@@ -14,7 +14,7 @@ from radii.plots.strip import as_picture, class_name, labels_text
 from radii.report.content import colours
 from radii.report.moves import moved
 from radii.report.runs import Run
-from radii.results import NORM_NAMES, radius_text
+from radii.wording import NORM_NAMES, radius_text
 
 MOST_RUNS = 4
 """Columns under one picture; more would not fit a phone."""

@@ -10,7 +10,7 @@ import numpy as np
 from radii.certificates import Certificates
 from radii.report.content import colours
 from radii.report.runs import Run
-from radii.results import NORM_NAMES, unit_text
+from radii.wording import NORM_NAMES, unit_text
 
 
 def explorer_data(runs: Sequence[Run], norms: Sequence[str], classes: Sequence[str] = ()) -> dict[str, Any]:

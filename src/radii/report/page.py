@@ -25,7 +25,8 @@ from radii.report.explorer import attack_sentences, explorer_data, ks_of, script
 from radii.report.pictures import colour_rules, keep_strips, norm_pictures, rank_pictures, run_colour_rules
 from radii.report.runs import Run, check_runs, class_names, norms_of
 from radii.report.sources import bibtex
-from radii.results import NORM_NAMES, QUANTILES, AccuracyTable, unit_text
+from radii.results import QUANTILES, AccuracyTable
+from radii.wording import NORM_NAMES, unit_text
 
 PROGRAM = ("elements", "asked", "chart", "images", "tables", "switches")
 """Its parts, in the order in which they are run."""

@@ -25,7 +25,8 @@ from radii.plots.style import GRID, INK, PAPER, SOFT, lighter
 from radii.published import Published, of_question
 from radii.report.examples import Examples
 from radii.report.runs import Run, by_name
-from radii.results import NORM_NAMES, round_text, same_question, tabulate
+from radii.results import same_question, tabulate
+from radii.wording import NORM_NAMES, round_text
 
 DARK = {PAPER: "#17191d", INK: "#e6e8eb", SOFT: "#9aa2ad", GRID: "#2d3137"}
 
