@@ -16,7 +16,7 @@ import pytest
 import radii
 from job_factory import IMAGES, PLANS, Trouble, job, load, numbered
 from radii.engine import Here, Job, Parts, Shard, Workers, gather, run
-from radii.engine.parts import LAW, Gone
+from radii.engine.parts import FORMAT, LAW, Gone
 from radii.errors import InputError, Notice
 from radii.stores import LocalFolder
 from radii.votes import decode_votes
@@ -253,7 +253,7 @@ def parts_of_a_run() -> bytes:
 def test_a_law_of_the_future_or_none_at_all(tmp_path) -> None:
     run(here(), parts_in(tmp_path), block=BLOCK)
     law = json.loads((tmp_path / LAW).read_bytes())
-    (tmp_path / LAW).write_text(json.dumps(law | {"format": 2}))
+    (tmp_path / LAW).write_text(json.dumps(law | {"format": FORMAT + 1}))
     with pytest.raises(InputError, match="written by a newer radii"):
         run(here(), parts_in(tmp_path))
     (tmp_path / LAW).unlink()

@@ -1,6 +1,7 @@
 """docs/votes-file.md is what stands in real files of votes, read with pyarrow alone."""
 
 import contextlib
+import hashlib
 import io
 import json
 import re
@@ -92,14 +93,15 @@ def test_files_are_as_the_page_says(kind: str, tmp_path: Path, monkeypatch: pyte
             dict.fromkeys([name, f"{name}_class"], "large_list<int64>") if many else {name: "list<int64>"}
         )
     if kind == "sequential":
-        expected["certified"] = "int64"
+        expected |= {"certified": "int64", "fingerprint": "int64"}
     assert types == expected and all(
         kind in COLUMNS[name] for name, kind in expected.items() if name in COLUMNS and not many
     )
     assert [name for name in types if table[name].null_count] == (["label"] if votes.labels is None else [])
     (key,) = table.schema.metadata
     header = json.loads(table.schema.metadata[key])
-    assert key == b"radii" and set(header) | {"devices"} == set(FIELDS) and header["format"] == 1 + many
+    assert key == b"radii" and set(header) | {"devices"} == set(FIELDS)
+    assert header["format"] == (3 if "fingerprint" in types else 1 + many)
 
 
 def test_lists_of_classes_with_votes_are_as_the_page_says(
@@ -111,6 +113,12 @@ def test_lists_of_classes_with_votes_are_as_the_page_says(
         [9, 1],
         [10],
     ]
+
+
+def test_fingerprints_are_as_the_page_says() -> None:
+    pixels = np.full((1, 2, 2), 0.5, dtype="<f4").tobytes()
+    said = int.from_bytes(hashlib.blake2b(pixels, digest_size=8).digest(), "little", signed=True)
+    assert sequential().fingerprints.tolist() == [said] * 3
 
 
 def test_an_edited_file_has_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,4 +142,5 @@ def test_fields_and_plans_are_all_there() -> None:
         "counts",
         "selection",
         "certified",
+        "fingerprint",
     }

@@ -14,7 +14,7 @@ from radii.intervals import bounds, check_alpha, check_k
 from radii.noises import Noise
 from radii.norms import inner_radius
 from radii.radius import certified_radius, confirmed
-from radii.votes import Votes, plan_name
+from radii.votes import Votes, check_seen, plan_name
 
 LABELS = ("true", "predicted", "set")
 
@@ -117,6 +117,8 @@ def certify(
     check_alpha(alpha)
     method = settled(votes, labels, k, alpha, method)
     check_complete(votes)
+    if images is not None and np.shape(images) == (len(votes), *votes.shape):
+        check_seen(votes, images)
     chosen, source = choose_labels(votes, labels, k)
     members = chosen.reshape(len(votes), -1)
     # every member of a set must keep its place at once: their errors add

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from radii.asking import Ask
 from radii.data.base import DataSet
 from radii.devices import check_compiler
 from radii.errors import InputError
+from radii.fingerprints import fingerprints
 from radii.lattice import draw_levels
 from radii.noises import GREY_LEVELS, Independent, Listed, Noise
 from radii.streams import Stream
@@ -48,6 +50,12 @@ class Examples:
         """Of one image."""
         return self.images.shape[1:]
 
+    @cached_property
+    def fingerprints(self) -> np.ndarray:
+        """By which the images are known again, int64 `(images,)`."""
+        rows = (slice(row, row + 1) for row in range(len(self)))
+        return np.concatenate([fingerprints(self.clean(one)) for one in rows])
+
     def check_classes(self, classes: int) -> None:
         """Refuse a model whose number of logits does not fit what is known."""
         if self.classes and len(self.classes) != classes:
@@ -60,7 +68,7 @@ class Examples:
                 f"found {self.labels.min()} to {self.labels.max()}"
             )
 
-    def clean(self, rows: np.ndarray) -> np.ndarray:
+    def clean(self, rows: np.ndarray | slice) -> np.ndarray:
         """Images without noise, float32 in [0, 1]."""
         images = self.images[rows]
         return images / np.float32(255) if images.dtype == np.uint8 else images

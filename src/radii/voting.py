@@ -67,6 +67,7 @@ class Voter:
             selection=agenda.selection,
             labels=examples.labels,
             index=examples.index,
+            fingerprints=examples.fingerprints,
             draws=(part,) if part else (),
             certified=agenda.certified if isinstance(plan, Sequential | TopK) else None,
             **self.law(examples, plan, seed),

@@ -9,7 +9,7 @@ import typer
 
 from radii.errors import InputError
 from radii.plain import parse_number
-from radii.votes import Votes, load_votes
+from radii.votes import Votes, check_seen, load_votes
 
 DataDir = Annotated[
     Path | None,
@@ -110,4 +110,6 @@ def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:
     """The images that votes are about, in their order, in [0, 1]."""
     from radii.data import load_described
 
-    return load_described(votes.data, data_dir).at(votes.index).images().numpy()
+    images = load_described(votes.data, data_dir).at(votes.index).images().numpy()
+    check_seen(votes, images)
+    return images

@@ -1,6 +1,7 @@
 """Votes from wherever they were drawn, put together: folders of parts, and votes files."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from radii.engine.parts import Parts
 from radii.errors import InputError
@@ -15,7 +16,7 @@ def gather(places: Sequence[Where]) -> Votes:
     """
     found = {str(place): Parts(open_folder(place)) for place in places}
     laws = {place: law for place, parts in found.items() if (law := parts.stored())}
-    files = [load_votes(place) for place in found if place not in laws]
+    files = [_votes_in(place) for place in found if place not in laws]
     if not laws:
         return merge(files)
     first, law = next(iter(laws.items()))
@@ -34,3 +35,11 @@ def gather(places: Sequence[Where]) -> Votes:
             "command that drew the others, or name the folder they are in"
         )
     return merge([*held.values(), *files])
+
+
+def _votes_in(place: str) -> Votes:
+    if Path(place).is_dir():
+        raise InputError(
+            f"{place} holds no parts: name a folder in which radii vote keeps them, or a votes file"
+        )
+    return load_votes(place)

@@ -69,7 +69,7 @@ class Drawing:
         """The law of the run, with a block that is not chosen yet."""
         self.voter.check(self.examples, self.job.plan, self.job.k)
         law = SimpleNamespace(**self.voter.law(self.examples, self.job.plan, self.job.seed))
-        return law_about(law, self.examples.index, self.examples.labels)
+        return law_about(law, self.examples)
 
     def draw(self, unit: Unit, moved: Moved | None = None) -> bytes:
         """The votes of a unit, as the content of their file."""

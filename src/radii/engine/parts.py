@@ -21,7 +21,7 @@ from radii.votes import LAW as VOTES
 from radii.votes import Votes, decode_votes, law_of, plan_of
 
 LAW = "law.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class Gone(Exception):
@@ -36,6 +36,7 @@ class Law:
     index: list[int]
     labels: list[int] | None
     block: int
+    fingerprints: list[int] | None = None
 
     def units(self) -> list[Unit]:
         """The work."""
@@ -47,7 +48,15 @@ class Law:
             raise InputError("index must be positions of images, each once and none below 0")
         if self.labels is not None and len(self.labels) != len(self.index):
             raise InputError(f"there are {len(self.index)} images and {len(self.labels)} labels")
+        if self.fingerprints is not None and len(self.fingerprints) != len(self.index):
+            raise InputError(f"there are {len(self.index)} images and {len(self.fingerprints)} fingerprints")
         self.units()
+
+    def of(self, rows: slice) -> "Law":
+        """The same law of some of the images."""
+        labels = None if self.labels is None else self.labels[rows]
+        known = None if self.fingerprints is None else self.fingerprints[rows]
+        return replace(self, index=self.index[rows], labels=labels, fingerprints=known)
 
     def encode(self) -> bytes:
         """The content of law.json."""
@@ -62,6 +71,8 @@ class Law:
             return f"other images ({len(self.index)}, not {len(other.index)} or not the same)"
         if self.labels != other.labels:
             return "other labels"
+        if self.fingerprints != other.fingerprints and None not in (self.fingerprints, other.fingerprints):
+            return "other pixels under the same name"
         return None if self.block == other.block else f"blocks of {self.block}, not {other.block}"
 
 
@@ -74,15 +85,17 @@ def unlike(name: str, mine: object, theirs: object) -> str:
     return f"{name} {mine}, not {theirs}"
 
 
-def law_about(votes: Any, index: np.ndarray, labels: np.ndarray | None, block: int = 0) -> Law:
-    """The law of a run about some images; `votes` has the attributes of `Votes` that are the same in all parts."""
+def law_about(votes: Any, images: Any, block: int = 0) -> Law:
+    """The law of a run: what all parts share of `votes`, with the attributes of `Votes`, and which `images`."""
     plain = json.loads(json.dumps(law_of(votes), default=np.generic.item))
-    return Law(plain, index.tolist(), None if labels is None else labels.tolist(), block)
+    labels, known = (None if one is None else one.tolist() for one in (images.labels, images.fingerprints))
+    return Law(plain, images.index.tolist(), labels, block, known)
 
 
 def decode_law(content: bytes, path: str) -> Law:
     """The law that `Law.encode` wrote."""
-    law = Law(**read_document(content, path, FORMAT, {one.name: one.type for one in fields(Law)}))
+    kinds = {one.name: one.type for one in fields(Law)}
+    law = Law(**read_document(content, path, FORMAT, kinds, optional=("fingerprints",)))
     try:
         check_fields(law.votes, VOTES, optional=("devices",))
         law.check()
@@ -126,6 +139,11 @@ class Parts:
             raise InputError(
                 f"{self.folder.address(LAW)} is of another run, with {difference}: "
                 "give the options it was started with, choose another --out, or remove it"
+            )
+        if found != law:
+            raise InputError(
+                f"{self.folder.address(LAW)} was begun by an older radii: "
+                "end it there, choose another --out, or remove it"
             )
 
     def has(self, unit: Unit) -> bool:
@@ -174,7 +192,7 @@ class Parts:
         except Missing:
             return
         except Damaged as error:
-            warnings.warn(Notice(f"{error}; it is not used, and drawn again"), stacklevel=3)
+            warnings.warn(Notice(f"{error}; it is removed, to be drawn again"), stacklevel=3)
             self.folder.remove(unit.name)
             return
         self._check(unit, votes, path)
@@ -182,9 +200,7 @@ class Parts:
 
     def _check(self, unit: Unit, votes: Votes, path: str) -> None:
         assert self.law is not None
-        labels = None if self.law.labels is None else self.law.labels[unit.rows]
-        mine = law_about(votes, votes.index, votes.labels, self.law.block)
-        difference = mine.difference(replace(self.law, index=self.law.index[unit.rows], labels=labels))
+        difference = law_about(votes, votes, self.law.block).difference(self.law.of(unit.rows))
         if not difference and votes.draws != ((unit.draws,) if unit.draws else ()):
             difference = f"draws {votes.draws}, not {unit.draws}"
         if difference:
@@ -193,7 +209,7 @@ class Parts:
     def check_result(self, votes: Votes, path: object) -> None:
         """Refuse votes that another process wrote, unless they are what this run would have given."""
         assert self.law is not None
-        result = law_about(votes, votes.index, votes.labels, self.law.block)
+        result = law_about(votes, votes, self.law.block)
         if difference := result.difference(self.law):
             raise InputError(
                 f"{path} was written meanwhile by another run, with {difference}: choose another --out for this one"

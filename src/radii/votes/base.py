@@ -46,7 +46,8 @@ class Votes:
     each image as it took, from 0. `certified`: `(images,)`, how many of the levels or radii of a sequential plan its
     looks certified, None for plans that do not look. `model` is the digest of the weights. `exact`: noise was drawn
     on a lattice, where adding it rounds nothing (docs/math/exact.md). `devices`: the kinds of processors that ran the
-    model, if known; each image was voted on by one of them.
+    model, if known; each image was voted on by one of them. `fingerprints`: `(images,)`, by which the very images are
+    known again (`radii.fingerprints`), or None.
 
     Guarantee: given the model, draws are independent, and those of `counts` independent of `selection`. Under a
     fixed plan, and given `selection` under one of two stages, rows of `counts` are multinomial.
@@ -69,9 +70,12 @@ class Votes:
     software: dict[str, str] = field(default_factory=software_versions)
     certified: np.ndarray | None = None
     devices: tuple[str, ...] = ()
+    fingerprints: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        optional = [name for name in ("labels", "certified") if getattr(self, name) is not None]
+        optional = [
+            name for name in ("labels", "certified", "fingerprints") if getattr(self, name) is not None
+        ]
         for name in ("counts", "selection", "index", *optional):
             object.__setattr__(self, name, _integers(name, getattr(self, name)))
         object.__setattr__(self, "shape", check_shape(self.shape))
@@ -124,6 +128,7 @@ class Votes:
             labels=None if self.labels is None else self.labels[rows],
             index=self.index[rows],
             certified=None if self.certified is None else self.certified[rows],
+            fingerprints=None if self.fingerprints is None else self.fingerprints[rows],
         )
 
     def __add__(self, other: "Votes") -> "Votes":

@@ -1,11 +1,13 @@
 """What makes votes valid; anything else is refused with what was expected and what came."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from radii.descriptions import data_of
 from radii.designs import Anytime, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
+from radii.fingerprints import fingerprints
 from radii.noises import Independent, Noise
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ def check_images(votes: "Votes") -> None:
     positions, times = np.unique(index, return_counts=True)
     if len(positions) < len(index):
         raise InputError(f"image {positions[times > 1][0]} comes more than once in index")
+    if votes.fingerprints is not None and votes.fingerprints.shape != index.shape:
+        raise InputError(
+            f"fingerprints must have the shape {index.shape} of index; got {votes.fingerprints.shape}"
+        )
     if labels is None:
         return
     if labels.shape != index.shape:
@@ -66,6 +72,18 @@ def check_images(votes: "Votes") -> None:
     if labels.min() < 0 or labels.max() >= len(votes.classes):
         raise InputError(
             f"labels must lie in 0..{len(votes.classes) - 1}; found {labels.min()} to {labels.max()}"
+        )
+
+
+def check_seen(votes: "Votes", images: np.ndarray, rows: Any = slice(None)) -> None:
+    """Refuse images `(rows, *shape)` in [0, 1] that are not those that were voted on, as far as votes know them."""
+    if votes.fingerprints is None:
+        return
+    others = np.flatnonzero(fingerprints(images) != votes.fingerprints[rows])
+    if len(others):
+        which = f"image {votes.index[rows][others[0]]} of {data_of(votes.data) or 'the votes'}"
+        raise InputError(
+            f"{which} is not the one that was voted on: take the images that the votes are about"
         )
 
 

@@ -19,7 +19,7 @@ from radii.plain import check_fields
 if TYPE_CHECKING:
     from radii.votes.base import Votes
 
-FORMAT = 2
+FORMAT = 3
 PLAIN = ("shape", "seed", "model", "precision", "exact", "data", "classes", "software")
 MANY_CLASSES = 64
 """More are stored as lists of those with votes."""
@@ -41,7 +41,16 @@ LAW = {
 }
 HEADER = LAW | {"draws": list[list[int]]}
 """The fields of a header and the kinds of their values."""
-COLUMNS = {"index", "label", "counts", "counts_class", "selection", "selection_class", "certified"}
+COLUMNS = {
+    "index",
+    "label",
+    "counts",
+    "counts_class",
+    "selection",
+    "selection_class",
+    "certified",
+    "fingerprint",
+}
 
 
 def plan_name(plan: Plan) -> str:
@@ -51,6 +60,8 @@ def plan_name(plan: Plan) -> str:
 
 def format_of(votes: "Votes") -> int:
     """The oldest format that can hold them."""
+    if votes.fingerprints is not None:
+        return 3
     return 2 if len(votes.classes) > MANY_CLASSES else 1
 
 
@@ -59,7 +70,8 @@ def columns_of(votes: "Votes") -> Columns:
     columns: Columns = {"index": votes.index, "label": votes.labels}
     for name in ("counts", "selection"):
         columns |= _table(name, getattr(votes, name))
-    return columns | ({} if votes.certified is None else {"certified": votes.certified})
+    others = {"certified": votes.certified, "fingerprint": votes.fingerprints}
+    return columns | {name: column for name, column in others.items() if column is not None}
 
 
 def header_of(votes: "Votes") -> dict[str, Any]:
@@ -102,6 +114,7 @@ def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, 
             raise InputError(f"{name} must be one number an image")
     return {
         "labels": columns.pop("label"),
+        "fingerprints": columns.pop("fingerprint", None),
         "noise": noise_of(header.pop("noise")),
         "plan": plan_of(header.pop("plan")),
         **columns,

@@ -68,6 +68,8 @@ def _more_images(groups: "list[Votes]") -> "Votes":
         for name in ("counts", "selection", "index", "labels", "certified")
         if getattr(first, name) is not None
     }
+    known = [one.fingerprints for one in groups if one.fingerprints is not None]
+    joined["fingerprints"] = np.concatenate(known)[order] if len(known) == len(groups) else None
     return replace(first, **joined, devices=tuple({device: 0 for one in groups for device in one.devices}))
 
 
@@ -82,6 +84,7 @@ def _more_draws(same: "list[Votes]") -> "Votes":
         first,
         counts=np.add.reduce([one.counts for one in same]),
         draws=tuple(span for one in same for span in one.draws),
+        fingerprints=None if any(one.fingerprints is None for one in same) else first.fingerprints,
     )
 
 
@@ -97,9 +100,11 @@ def _check_draws(one: "Votes", two: "Votes") -> None:
             f"draws of the same images on different kinds of devices cannot be added: {', '.join(one.devices)} and "
             f"{', '.join(two.devices)} round differently, and are two classifiers"
         )
-    if one.labels is not None and two.labels is not None and not np.array_equal(one.labels, two.labels):
-        image = one.index[np.flatnonzero(one.labels != two.labels)[0]]
-        raise InputError(f"votes disagree about the true label of image {image}: is it the same data set?")
+    for name, words in (("labels", "the true label"), ("fingerprints", "the pixels")):
+        mine, other = getattr(one, name), getattr(two, name)
+        if mine is not None and other is not None and not np.array_equal(mine, other):
+            image = one.index[np.flatnonzero(mine != other)[0]]
+            raise InputError(f"votes disagree about {words} of image {image}: is it the same data set?")
     if not np.array_equal(one.selection, two.selection):
         image = one.index[np.flatnonzero((one.selection != two.selection).any(1))[0]]
         raise InputError(
