@@ -10,6 +10,7 @@ from pathlib import Path
 import arithmetic
 import end_to_end
 import engine
+import exhaustive
 import memory
 import passes
 import rules
@@ -42,6 +43,7 @@ def main() -> None:
         lambda: sampling.section("wrn-16-2", 4000, 5),
         arithmetic.section,
         rules.section,
+        exhaustive.section,
         memory.section,
         scale.section,
         engine.section,

@@ -1,6 +1,7 @@
 """The falsifier: no rule is beaten by real draws, and each that is called exact is caught when it claims 5 % more."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ import radii
 from radii.cli import app
 from radii.errors import InputError
 from radii.falsifier import DIRECTIONS, SHARES, attack_radius, falsify, moves
-from radii.noises import NOISES, Noise, example
+from radii.noises import NOISES, Noise, example, example_name
 from radii.norms import Ball
 
 PAIRS = [(name, norm) for name, kind in NOISES.items() for norm in kind.rules]
 P = np.array([0.95])
 FAIR = 100_000
 """Copies that try a rule as it is; to catch 5 % takes more."""
+ATTACKED = 0.03
+"""How far the least radius of an attack may be off: it comes from draws, and of as many moves as were tried."""
 
 L0 = {
     "gaussian": radii.Gaussian(2.72),
@@ -91,6 +94,28 @@ def test_likelihoods_tell_copies_apart(name: str) -> None:
 def test_attacks_reach_exact_radii(noise: Noise, norm: str) -> None:
     certified = radii.certified_radius(noise, norm, np.array([0.9]), shape=(1, 2, 2))[0]
     assert attack_radius(noise, norm, 0.9, (1, 2, 2)) == pytest.approx(certified, rel=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("p", [0.75, 0.99])
+def test_the_table_of_tightness_bears_out_what_rules_say_of_themselves(p: float) -> None:
+    printed = CliRunner().invoke(app, ["noises", "--tightness", "--p", str(p), "--shape", "1,4,4"]).stdout
+    rows = re.findall(r"^ +(\S+) +(l1|l2|linf) +\S+ +(\S+)(?: +([\d.]+))? *$", printed, re.MULTILINE)
+    said = {
+        (example_name(kind), norm): rule.tightness
+        for kind in NOISES.values()
+        for norm, rule in example(kind).rules.items()
+        if norm != "l0"
+    }
+    assert len(rows) == len(said) and {(name, norm) for name, norm, _, _ in rows} == set(said)
+    for name, norm, attack, ratio in rows:
+        words = said[name, norm]
+        slack = re.search(r"to (\d+) % below", words)
+        if words.startswith("exact") or slack:
+            least = 1 - int(slack[1]) / 100 if slack else 1.0
+            assert least - ATTACKED <= float(ratio) <= 1 + ATTACKED, (name, norm, words, ratio)
+        else:
+            assert attack == "none" or float(ratio) <= 1 + ATTACKED, (name, norm, words, ratio)
 
 
 def test_the_command_says_what_was_tried() -> None:
