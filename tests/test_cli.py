@@ -24,8 +24,9 @@ from radii.console import size_text
 from radii.costs import Work
 from radii.data import load_data
 from radii.exports import csv_text, run_csv_text, summary
-from radii.results import floor_text, radius_text, summarize
+from radii.results import summarize
 from radii.votes import FORMAT
+from radii.wording import floor_text, radius_text
 
 IMAGES = 60
 
@@ -354,6 +355,8 @@ def test_lists(tmp_path):
     radius = radii.certified_radius(radii.Gaussian(0.25), "l2", np.array([0.9]), shape=(3, 32, 32))[0]
     ruled = sum("l2" in kind.rules for kind in radii.NOISES.values())
     assert radius_text(radius, "l2") in printed and printed.count(" l2 ") == ruled
+    assert "generalized-normal:exponent=4 " in printed, "names are never cut"
+    assert "p = 0.9, sigma = 0.25" in printed
     assert "a pixel is" not in fine("noises", "--norm", "l1", "--shape", "100")
 
 
@@ -532,6 +535,7 @@ MISTAKES = {
     "vote {run} --out {new} --selection -1": "selection must be",
     "vote {run} --out {new} --split tset": "unknown split 'tset'; did you mean 'test'?",
     "vote {run} --out {new} --every 0": "got 0",
+    "vote {run} --evry 2": "--evry (Possible options: --every); see radii vote --help",
     "vote {run} --out {new} --leave-out 99999999999999999999": "image 99999999999999999999 cannot be left out",
     "vote {run} --out {new} --batch 99999999999999999999": "batch must be at most",
     "vote {run} --out {new} --n 99999999999999999999": "n must be at most",
@@ -551,6 +555,7 @@ MISTAKES = {
     "certify .": "'.' is the name of no file",
     "merge {votes} --out /": "'/' is the name of no file",
     "merge .": "'.' is the name of no file",
+    "merge {run} --out {new}": "{run} holds no parts: name a folder",
     "vote {run} --out .": "'.' is the name of no file",
     "certify {run}/metrics.csv": "damaged",
     "certify {broken}/short.parquet": "damaged",

@@ -213,7 +213,7 @@ MISTAKES = {
     "vote given_models:not_finite --data digits --noise gaussian": "NaN or infinite logits on a noisy copy",
     "vote given_models:nine_classes --data digits --noise gaussian": "gives 9 logits, but digits test",
     "vote given_models:one_number --data digits --noise gaussian": "must return logits (batch, classes)",
-    "vote given_models:convolution --data digits --noise gaussian --layout nhwc": "declare its layout",
+    "vote given_models:convolution --data digits --noise gaussian --layout nhwc": "if it takes another layout",
     "vote weights.pth --data digits --noise gaussian": "weights.pth is a pickle",
     "vote none.onnx --data digits --noise gaussian": "there is no file none.onnx",
     "vote none.pt2 --data digits --noise gaussian": "there is no file none.pt2",

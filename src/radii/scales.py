@@ -108,6 +108,6 @@ def _first(looks: Looks, declared: Inputs) -> int:
             raise
         shape = tuple(Preprocess(declared)(looks.images).shape)
         raise InputError(
-            f"the model does not take images of shape {shape} ({type(error).__name__}: {error}): declare its layout, "
-            "nchw, nhwc or flat"
+            f"the model failed on images of shape {shape} ({type(error).__name__}: {error}): if it takes another "
+            "layout, declare it, nchw, nhwc or flat"
         ) from error

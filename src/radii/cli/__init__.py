@@ -85,7 +85,8 @@ def main() -> None:
             status = app(prog_name="radii", standalone_mode=False)
         except typer.TyperException as error:
             message = error.format_message().rstrip(".")
-            raise InputError(f"{message[:1].lower()}{message[1:]}; see radii --help") from error
+            where = getattr(getattr(error, "ctx", None), "command_path", "radii")
+            raise InputError(f"{message[:1].lower()}{message[1:]}; see {where} --help") from error
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         raise SystemExit(status or 0)

@@ -48,10 +48,11 @@ class Source:
         from radii.polling import examples_of
         from radii.sampling import Smoothed
 
+        images = self.model.fitting(load_data(self.model.data(), self.split, self.data_dir))
+        examples = examples_of(self.chosen(images))
         model = self.model.load(device_of(number))
         smoothed = Smoothed(model, self.model.law(), self.precision, self.batch, self.compile, self.exact)
-        images = self.model.fitting(load_data(self.model.data(), self.split, self.data_dir))
-        return smoothed, examples_of(self.chosen(images))
+        return smoothed, examples
 
     def chosen(self, images: "DataSet") -> "DataSet":
         """Those of the images to poll: of the subset every so many, of these not some, and of these the first."""
@@ -119,7 +120,8 @@ def draw(
     folder, share = with_suffix(path, ".parts"), team.share()
     parts = Parts(open_folder(folder))
     kept = f"what is done is kept in {folder}, and the same command goes on from there"
-    with keeping(lambda: kept), progress(f"vote on {len(loaded[1])} images") as move:
+    part = "" if share is None else f", shard {share.number} of {share.count}"
+    with keeping(lambda: kept), progress(f"vote on {len(loaded[1])} images{part}") as move:
         executor = team.executor(source, loaded, plan, seed, k)
         votes = run(
             executor, parts, shard=share, block=team.block, finished=lambda: exists(path), progress=move
@@ -146,7 +148,7 @@ def check_same_job(votes: Votes, loaded: "Loaded", plan: Plan, seed: int, k: int
     from radii.engine.parts import law_about
 
     law = Here(Job(partial(at_hand, *loaded), plan, seed, k)).law()
-    if difference := law_about(votes, votes.index, votes.labels, law.block).difference(law):
+    if difference := law_about(votes, votes, law.block).difference(law):
         raise InputError(f"{path} exists, with {difference}: choose another file with --out, or remove it")
 
 
