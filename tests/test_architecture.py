@@ -26,6 +26,7 @@ FLOORS = {
         "composed",
         "densities",
         "density_loss",
+        "greedy_moves",
         "dimension_free",
         "dimension_free_mixtures",
         "directions",

@@ -270,7 +270,7 @@ def test_the_box_of_an_image_only_helps(noise: radii.Noise, unit: str) -> None:
 BOXED = [radii.Gaussian(1.5), radii.Uniform(1.5), radii.IndependentSplitting(1.5)]
 
 
-@pytest.mark.parametrize("noise", BOXED, ids=lambda n: n.name)
+@pytest.mark.parametrize("noise", [*BOXED, radii.Laplace(1.5)], ids=lambda n: n.name)
 def test_the_box_of_an_image_helps_in_l1_beyond_one_feature(noise: radii.Noise) -> None:
     rng = np.random.default_rng(0)
     lower = rng.uniform(0.55, 0.9999, 60)

@@ -33,8 +33,8 @@ class LossLaw(Hashable, Protocol):
     def alike(self, move: float, features: int, step: float, points: int) -> np.ndarray:
         """The curve at losses `0, step, 2 step, ...`, `(points,)`, when all features move by `move`."""
 
-    def apart(self, move: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
-        """The curve when `times[i]` features move by `move * levels[i] / LEVELS`."""
+    def apart(self, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+        """The curve when `times[i]` features move by `step * levels[i]`."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class LaplaceLoss:
         )
         return curve.divergence
 
-    def apart(self, move: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
-        per_level = max(1, math.ceil(CELLS * math.sqrt(move) / LEVELS))
-        return hockey_stick(move / (LEVELS * per_level), np.array(levels) * per_level, np.array(times))
+    def apart(self, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+        per_level = max(1, math.ceil(CELLS * math.sqrt(step / max(levels))))
+        return hockey_stick(step / per_level, np.array(levels) * per_level, np.array(times))
 
 
 LAPLACE = LaplaceLoss()
@@ -171,9 +171,9 @@ class ComposedShift(TradeOffs):
 
 
 @lru_cache(maxsize=4096)
-def full_moves(law: LossLaw, t: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
-    """`times[i]` features move by `t * levels[i] / LEVELS` scales each."""
-    return law.apart(t, levels, times)
+def full_moves(law: LossLaw, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+    """`times[i]` features move by `step * levels[i]` scales each."""
+    return law.apart(step, levels, times)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +208,8 @@ class ComposedUnits(TradeOffs):
         result = np.array(p, dtype=float)
         units = np.broadcast_to(np.reshape(s, -1).astype(np.int64), len(result))
         for moves, rows in self.groups(units).items():
-            result[rows] = full_moves(self.law, 1 / self.scale, *moves).lower(result[rows], complement[rows])
+            curve = full_moves(self.law, 1 / (self.scale * LEVELS), *moves)
+            result[rows] = curve.lower(result[rows], complement[rows])
         return result
 
     def groups(self, units: np.ndarray) -> dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from radii.composed import LAST_POINT, LEVELS, POINT_STEP
+from radii.composed import LAST_POINT, POINT_STEP
 from radii.composition import EPS, LARGEST, HockeyStick, fast_size, masses_of, summed
 from radii.densities import Density
 
@@ -187,7 +187,7 @@ class DensityLoss:
         loss = split_loss(self.density, move, step / stride, cap)
         return composed([(loss, features)], stride, points).divergence
 
-    def apart(self, move: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
-        h = self.widest(move)
-        losses = [known_loss(self.density, move * level / LEVELS, h) for level in levels]
+    def apart(self, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+        h = self.widest(step * max(levels))
+        losses = [known_loss(self.density, step * level, h) for level in levels]
         return composed(list(zip(losses, times, strict=True)))
