@@ -8,7 +8,7 @@ import radii
 from radii.composed import LAPLACE, LossLaw
 from radii.densities import GeneralizedNormalDensity
 from radii.density_loss import DensityLoss
-from radii.greedy_moves import FINE, GreedyMoves
+from radii.greedy_moves import LEVELS, GreedyMoves
 from radii.noises.laplace import cdf, quantile
 from radii.norms import Ball
 from radii.radius import certified_radius
@@ -105,8 +105,8 @@ def test_one_feature_is_laplace_in_closed_form() -> None:
     for p in (0.3, 0.9, 0.999):
         exact = cdf(quantile(np.array([p])) - 1 / noise.scale)
         assert family.lower(np.array([p]), np.array([1.0])) == pytest.approx(exact, rel=1e-12)
-        beyond = family.lower(np.array([p]), np.array([1 + 1 / FINE]))
-        assert exact * 0.99 < beyond < exact
+        beyond = family.lower(np.array([p]), np.array([1 + 1 / LEVELS]))
+        assert exact * 0.98 < beyond < exact
 
 
 def test_boxes_let_laplace_radii_grow_beyond_one_feature() -> None:
@@ -132,3 +132,14 @@ def test_beyond_the_longest_move_nothing_is_bounded() -> None:
         radii.Laplace(9.0), "l1", np.array([0.99]), shape=(2,), images=np.array([[0.5, 1.0]])
     )
     assert 1.499 < found[0] <= 1.5
+
+
+def test_rooms_of_bytes_are_whole_levels() -> None:
+    levels = np.arange(256)
+    for images in (levels / 255, (levels / np.float32(255)).astype(float)):
+        rooms = Ball("l1", (256,), images=images[None]).unit_moves()[:, :, 0]
+        free = radii.Laplace(1.0).trade_offs(Ball("l1", (256,)))
+        family = GreedyMoves(rooms, free, 1.0, LAPLACE)
+        moves, times = family.moves(0, family.ends[0, -1])
+        known, count = np.unique(np.maximum(levels, 255 - levels), return_counts=True)
+        assert np.array_equal(moves, known) and np.array_equal(times, count)

@@ -21,7 +21,7 @@ MAKER = runpy.run_path(str(ROOT / "tools" / "mnist5k.py"))
 
 def test_the_tables_follow_from_the_votes() -> None:
     assert TOOL["filled"](PAGE) == PAGE, "make which-noise"
-    assert len(re.findall(r"^\| Laplace \|", PAGE, re.MULTILINE)) == 8
+    assert len(re.findall(r"^\| Laplace \|", PAGE, re.MULTILINE)) == 9
 
 
 def test_votes_of_every_noise_at_every_level_are_there() -> None:

@@ -1,14 +1,14 @@
 """Trade-off functions of a product noise when many features move: all alike (linf), or a few fully (l0)."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from radii.composition import HockeyStick, hockey_stick, lowest
+from radii.composition import HockeyStick, each_lower, hockey_stick, lowest
 from radii.tradeoffs import TradeOffs
 
 # Grid constants of the tables; docs/math/composition.md derives what each costs in accuracy.
@@ -170,10 +170,31 @@ class ComposedShift(TradeOffs):
         return lowest(curve, table.points, p, complement)
 
 
+Moves = tuple[tuple[int, ...], tuple[int, ...]]
+"""Different moves in whole steps, and how many features have each."""
+
+
+def moves_of(steps: np.ndarray) -> Moves:
+    """Those of features that move by so many steps, `(...)`."""
+    levels, times = np.unique(steps[steps > 0], return_counts=True)
+    return tuple(levels.tolist()), tuple(times.tolist())
+
+
 @lru_cache(maxsize=4096)
-def full_moves(law: LossLaw, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
-    """`times[i]` features move by `step * levels[i]` scales each."""
-    return law.apart(step, levels, times)
+def curve_of_moves(law: LossLaw, step: float, moves: Moves) -> HockeyStick:
+    """The curve of features that move by whole steps of `step` scales."""
+    return law.apart(step, *moves)
+
+
+def lower_of_moves(
+    law: LossLaw, step: float, moves: Sequence[Moves], p: np.ndarray, complement: np.ndarray
+) -> np.ndarray:
+    """`lower(p)` with `complement = 1 - p`, both `(images, ...)`, when the features of each image move by its moves."""
+    if not moves:
+        return p
+    known: dict[Moves, int] = {}
+    which = np.array([known.setdefault(one, len(known)) for one in moves], dtype=np.int64)
+    return each_lower([curve_of_moves(law, step, one) for one in known], which, p, complement)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,19 +228,15 @@ class ComposedUnits(TradeOffs):
         """`lower(p, s)` with `complement = 1 - p`, images on the first axis; `s` is one number an image."""
         result = np.array(p, dtype=float)
         units = np.broadcast_to(np.reshape(s, -1).astype(np.int64), len(result))
-        for moves, rows in self.groups(units).items():
-            curve = full_moves(self.law, 1 / (self.scale * LEVELS), *moves)
-            result[rows] = curve.lower(result[rows], complement[rows])
+        rows = np.flatnonzero(units)
+        moves = [self.levels(row, units[row]) for row in rows.tolist()]
+        result[rows] = lower_of_moves(
+            self.law, 1 / (self.scale * LEVELS), moves, result[rows], complement[rows]
+        )
         return result
 
-    def groups(self, units: np.ndarray) -> dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]]:
-        """The different moves `(levels, times)` among the images, and the images of each."""
-        found: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
-        for row in np.flatnonzero(units):
-            if self.moves is None:
-                moves = (LEVELS,), (int(units[row]) * self.unit_features,)
-            else:
-                levels, times = np.unique(self.moves[row, : units[row]], return_counts=True)
-                moves = tuple(levels.tolist()), tuple(times.tolist())
-            found.setdefault(moves, []).append(int(row))
-        return found
+    def levels(self, row: int, units: int) -> Moves:
+        """How far the features of so many units of one image move."""
+        if self.moves is None:
+            return (LEVELS,), (int(units) * self.unit_features,)
+        return moves_of(self.moves[row, :units])

@@ -15,7 +15,7 @@ them so that its masses under P and under Q stay the same, which can only make t
 loss has a closed form, so one inverse Fourier transform yields the whole curve.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ EPS = float(np.finfo(np.float64).eps)
 Curve = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def lowest(curve: Curve, points: int, p: np.ndarray, complement: np.ndarray) -> np.ndarray:
+def lowest(curve: Curve, points: int | np.ndarray, p: np.ndarray, complement: np.ndarray) -> np.ndarray:
     """`lower(p)` from hockey-stick curves of `points` points, `complement = 1 - p`; arrays of one shape.
 
     The candidates form a concave sequence, from `c = -last` to `c = +last`, so its largest is found by bisection
@@ -44,9 +44,9 @@ def lowest(curve: Curve, points: int, p: np.ndarray, complement: np.ndarray) -> 
         divergence, c = np.where(c > LARGEST, 1, divergence), np.minimum(c, LARGEST)
         return np.where(position < 0, np.exp(-c) * (p - divergence), 1 - divergence - np.exp(c) * complement)
 
-    low = np.full(p.shape, 1 - points)
-    high = np.full(p.shape, points - 1)
-    for _ in range(int(2 * points).bit_length()):
+    low = np.broadcast_to(1 - np.asarray(points), p.shape)
+    high = -low
+    for _ in range(int(2 * np.max(points)).bit_length()):
         middle = (low + high) // 2
         rising = bound(np.minimum(middle + 1, high)) > bound(middle)
         low, high = np.where(rising, np.minimum(middle + 1, high), low), np.where(rising, high, middle)
@@ -66,6 +66,18 @@ class HockeyStick:
     def lower(self, p: np.ndarray, complement: np.ndarray) -> np.ndarray:
         """Smallest probability after the move of a region of probability `p`; `complement` is `1 - p`."""
         return lowest(lambda j: (self.divergence[j], j * self.step), len(self.divergence), p, complement)
+
+
+def each_lower(
+    curves: Sequence[HockeyStick], which: np.ndarray, p: np.ndarray, complement: np.ndarray
+) -> np.ndarray:
+    """`HockeyStick.lower` of several curves at once: row i of `p` is about `curves[which[i]]`."""
+    which = which.reshape(-1, *[1] * (p.ndim - 1))
+    points = np.array([len(one.divergence) for one in curves])
+    steps = np.array([one.step for one in curves])[which]
+    starts = (np.cumsum(points) - points)[which]
+    joined = np.concatenate([one.divergence for one in curves])
+    return lowest(lambda j: (joined[starts + j], j * steps), points[which], p, complement)
 
 
 def mean_loss(cells: np.ndarray, h: float) -> np.ndarray:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from radii.composed import LossLaw, full_moves
+from radii.composed import LossLaw, Moves, lower_of_moves, moves_of
 from radii.tradeoffs import TradeOffs
 
-FINE = 1024
-"""Moves are rounded up to this part of the range."""
+LEVELS = 255
+"""Moves are rounded up to this part of the range, a grey level: then curves meet again from image to image."""
+ROUNDING = 1e-11
+"""By which levels are longer than their part, so that rooms of whole levels need not be rounded up for a last bit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +23,8 @@ class GreedyMoves(TradeOffs):
     `rooms`: `(images, features)`, how far each feature can move within the box of its image. `free`: that ball without
     box, the best for lengths up to the largest room, where one feature moves. `law`: the privacy losses of a feature.
 
-    Guarantee: sound; exact for moves that are multiples of 1/1024 of the range, to 1e-4 in the move (1e-3 as in
-    `ComposedShift`). Beyond the longest move in the box nothing is bounded.
+    Guarantee: sound; exact for moves of whole grey levels, to 1e-4 in the move (1e-3 as in `ComposedShift`). Beyond the
+    longest move in the box nothing is bounded.
     """
 
     rooms: np.ndarray
@@ -55,22 +57,20 @@ class GreedyMoves(TradeOffs):
 
     def smallest(self, p: np.ndarray, complement: np.ndarray, r: np.ndarray) -> np.ndarray:
         """`lower(p, r)` where more than one feature moves, 0 elsewhere; images on the first axis, `r` one an image."""
-        result = np.zeros(np.shape(p))
-        lengths = self._lengths(p, r)
-        several = (lengths > self.rooms[:, 0]) & (lengths <= self.ends[:, -1])
-        for row in np.flatnonzero(several).tolist():
-            one = slice(row, row + 1)
-            curve = full_moves(self.law, 1 / (self.scale * FINE), *self.levels(row, lengths[row]))
-            result[one] = curve.lower(p[one], complement[one])
+        result, lengths = np.zeros(np.shape(p)), self._lengths(p, r)
+        rows = np.flatnonzero((lengths > self.rooms[:, 0]) & (lengths <= self.ends[:, -1]))
+        moves = [self.moves(row, lengths[row]) for row in rows.tolist()]
+        step = (1 + ROUNDING) / (self.scale * LEVELS)
+        result[rows] = lower_of_moves(self.law, step, moves, p[rows], complement[rows])
         return result
 
-    def levels(self, row: int, length: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The greedy move of one image: different levels of `FINE`, and how many features have each."""
+    def moves(self, row: int, length: float) -> Moves:
+        """The greedy move of one image, in grey levels."""
         full = int(np.searchsorted(self.ends[row], length, side="right")) - 1
-        left = (length - self.ends[row, full]) * (1 + 1e-12)
-        moves = np.ceil(np.append(self.rooms[row, :full], left) * FINE).astype(np.int64)
-        levels, times = np.unique(moves[moves > 0], return_counts=True)
-        return tuple(levels.tolist()), tuple(times.tolist())
+        left = (length - self.ends[row, full]) * (1 + ROUNDING)
+        # rooms are half the range at least: a level is longer by more than 1e-9 of itself
+        whole = np.ceil(self.rooms[row, :full] * LEVELS - 1e-9)
+        return moves_of(np.append(whole, np.ceil(left * LEVELS)).astype(np.int64))
 
     def _lengths(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.reshape(r, -1), len(p))
