@@ -18,8 +18,8 @@ PAIRS = [(name, norm) for name, kind in NOISES.items() for norm in kind.rules]
 P = np.array([0.95])
 FAIR = 100_000
 """Copies that try a rule as it is; to catch 5 % takes more."""
-ATTACKED = 0.03
-"""How far the least radius of an attack may be off: it comes from draws, and of as many moves as were tried."""
+ATTACKED = 0.05
+"""How far the least radius of an attack may be off: it comes from draws, and on bytes of whole grey levels."""
 
 L0 = {
     "gaussian": radii.Gaussian(2.72),
@@ -111,7 +111,7 @@ def test_the_table_of_tightness_bears_out_what_rules_say_of_themselves(p: float)
     for name, norm, attack, ratio in rows:
         words = said[name, norm]
         slack = re.search(r"to (\d+) % below", words)
-        if words.startswith("exact") or slack:
+        if words.startswith("exact") or (slack and "many features" not in words):
             least = 1 - int(slack[1]) / 100 if slack else 1.0
             assert least - ATTACKED <= float(ratio) <= 1 + ATTACKED, (name, norm, words, ratio)
         else:

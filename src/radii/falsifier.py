@@ -138,15 +138,14 @@ class Fresh:
 def regions(noise: Noise, image: np.ndarray, moved: np.ndarray) -> dict[str, Score]:
     """Ways to score copies: by the likelihood ratio, which no region beats, and by shapes that need no density."""
     flat = (moved - image).ravel()
+    across = np.random.default_rng(0).uniform(0.5, 1, np.prod(noise.seen(image.shape), dtype=int))
 
     def likelihood_ratio(copies: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             ratio = noise.log_likelihood(copies, moved) - noise.log_likelihood(copies, image)
-        # where it is level, any part will do
-        return (
-            np.nan_to_num(ratio, nan=0, posinf=1e9, neginf=-1e9)
-            + 1e-7 * copies.reshape(len(copies), -1)[:, -1]
-        )
+        # where it is level any part will do; one that looks at all features can be of any size
+        level = copies.reshape(len(copies), -1) @ across
+        return np.nan_to_num(ratio, nan=0, posinf=1e9, neginf=-1e9) + 1e-7 * level
 
     found: dict[str, Score] = {"likelihood ratio": likelihood_ratio}
     if noise.seen(image.shape) == image.shape:

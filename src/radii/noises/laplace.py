@@ -72,7 +72,7 @@ class Laplace(Independent):
         "l1": Rule(l1, "exact", "Teng, Lee & Yuan 2019"),
         "l2": Rule(
             l2,
-            "sound, 2 to 5 % below the best known attack for p up to 0.999",
+            "sound, on many features 2 to 5 % below the best known attack for p up to 0.999",
             "Rademacher sums over a cover of all directions",
         ),
         "linf": Rule(linf, "exact to 1e-4", "composition of privacy losses"),
