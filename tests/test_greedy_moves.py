@@ -136,10 +136,28 @@ def test_beyond_the_longest_move_nothing_is_bounded() -> None:
 
 def test_rooms_of_bytes_are_whole_levels() -> None:
     levels = np.arange(256)
-    for images in (levels / 255, (levels / np.float32(255)).astype(float)):
+    for images in (levels / 255, levels.astype(np.float32) / np.float32(255)):
         rooms = Ball("l1", (256,), images=images[None]).unit_moves()[:, :, 0]
         free = radii.Laplace(1.0).trade_offs(Ball("l1", (256,)))
         family = GreedyMoves(rooms, free, 1.0, LAPLACE)
         moves, times = family.moves(0, family.ends[0, -1])
         known, count = np.unique(np.maximum(levels, 255 - levels), return_counts=True)
         assert np.array_equal(moves, known) and np.array_equal(times, count)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bounds_never_recover_as_the_length_grows(dtype: type) -> None:
+    """Also at the ends of rooms and levels, one bit before and after them; and whole levels are not rounded up."""
+    rng = np.random.default_rng(5)
+    images = (rng.integers(0, 256, (1, 5)).astype(dtype) / dtype(255)).astype(float)
+    rooms = np.maximum(images, 1 - images)
+    free = radii.Laplace(1.0).trade_offs(Ball("l1", (5,)))
+    family = GreedyMoves(rooms, free, radii.Laplace(1.0).scale, LAPLACE)
+    ends = np.concatenate([family.ends[0], family.ends[0, 1] + np.arange(1, 256) / LEVELS])
+    near = np.concatenate([ends, np.nextafter(ends, 0), np.nextafter(ends, 9), ends - 1e-12, ends + 1e-12])
+    lengths = np.sort(near[(near > 0) & (near <= family.ends[0, -1])])
+    found = np.array([family.lower(np.array([0.97]), np.array([r]))[0] for r in lengths])
+    assert np.all(np.diff(found) <= 1e-15)
+    black = GreedyMoves(np.ones((1, 3)), free, 1.0, LAPLACE)
+    assert black.moves(0, 1 + 51 / 255) == ((51, 255), (1, 1))
+    assert black.moves(0, 1 + 1e-9) == ((1, 255), (1, 1))

@@ -290,3 +290,23 @@ def test_a_trial_is_made_once_for_all_threads(monkeypatch, tmp_path) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ready, range(4))) == [("float32", 16)] * 4
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize("norm", ["l0", "l1"])
+def test_within_the_box_radii_are_those_of_the_same_votes(norm: str) -> None:
+    images = np.linspace(0.1, 1, 4 * 16, dtype=np.float32).reshape(4, 1, 4, 4)
+    smoothed = Smoothed(
+        lambda noisy: noisy.flatten(1).mean(1)[:, None] * noisy.new_tensor([1.0, 0.0]), radii.Gaussian(0.8)
+    )
+    free, boxed = (smoothed.predict(images, n=2000, norm=norm, box=box) for box in (False, True))
+    assert np.all(boxed.radius >= free.radius * (1 - 1e-9)) and (boxed.radius > free.radius).any()
+    assert boxed.box and not free.box
+    votes = smoothed.vote(images, plan=radii.anytime(alpha=0.001, n_max=2000, selection=SELECTION))
+    same(boxed, radii.certify(votes, norm, labels="predicted", images=images))
+    plan = {"n_max": 2000, "method": "fixed"}
+    free, boxed = (smoothed.certify(images, norm=norm, box=box, **plan) for box in (False, True))
+    assert (boxed.radius > free.radius).any() and boxed.box
+    with pytest.raises(InputError, match="k, unit, box and seconds are for certified radii"):
+        smoothed.predict(images, box=True)
+    with pytest.raises(InputError, match="images cut the balls of l0 and l1 only"):
+        smoothed.certify(images, norm="l2", box=True)

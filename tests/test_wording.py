@@ -1,6 +1,7 @@
 """Radii are printed downwards, and a promise names all that it depends on."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -51,3 +52,7 @@ def test_what_is_no_radius_is_not_printed(value):
 def test_the_guarantee_names_confidence_norm_unit_and_k():
     text = guarantee(make_certificates(norm="l0", k=3, unit="pixel"))
     assert all(part in text for part in ("0.999", "l0", "changed pixels", "the 3 most probable"))
+    assert "that keeps it in [0, 1]" in text, "l0 moves are as long as the range"
+    free = make_certificates("gaussian", "l1")
+    assert "[0, 1] and" not in guarantee(free)
+    assert "that keeps it in [0, 1] and whose l1 norm" in guarantee(replace(free, box=True))

@@ -28,10 +28,11 @@ class Certificates:
     units (l1, l2, linf) or in whole changed units (l0), 0.0 where nothing is certified. `abstained` marks the
     images whose label could not even be confirmed without any perturbation. `n`: draws of each image, or the most
     that one could have under a `plan` that is not "fixed"; `passes`: how often the model was asked about an image, on
-    average.
+    average. `box`: whether radii rest on the room that each image has in [0, 1].
 
     Guarantee: for each image, with probability at least `1 - alpha` over the draws, no perturbation of norm at
-    most `radius` pushes `label` out of the `k` most probable labels of the smoothed classifier.
+    most `radius` pushes `label` out of the `k` most probable labels of the smoothed classifier. In l0, and with `box`,
+    that is of perturbations that keep the image in [0, 1].
     """
 
     label: np.ndarray
@@ -52,6 +53,7 @@ class Certificates:
     plan: str
     passes: float
     data: str
+    box: bool = False
 
     def __len__(self) -> int:
         return len(self.label)
@@ -101,8 +103,8 @@ def certify(
     labels: "true", the labels in the votes (certified accuracy); "predicted", the label that the separate
     selection draws chose (deployment; certificates of an unknown truth); "set", the whole predicted top-k set at
     once; or an array `(images,)` of labels chosen without looking at these counts. `method` is one of
-    `radii.bounds`, by default "two-event", or after a pilot the one that it promises more from; `unit` and `images`
-    refine l0 as in `radii.certified_radius`.
+    `radii.bounds`, by default "two-event", or after a pilot the one that it promises more from; `unit`, for l0, and
+    `images`, for l0 and l1, refine radii as in `radii.certified_radius`.
 
     Votes on all outcomes of a noise are exact: `alpha` is 0 then, whatever is given, and "predicted" labels are those
     of these very votes. The looks of a sequential plan have settled labels, `alpha` and method, and those of
@@ -156,6 +158,7 @@ def certify(
         plan=plan_name(votes.plan),
         passes=float(votes.passes.mean()),
         data=votes.data,
+        box=images is not None,
     )
 
 

@@ -180,7 +180,7 @@ def moves_of(steps: np.ndarray) -> Moves:
     return tuple(levels.tolist()), tuple(times.tolist())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def curve_of_moves(law: LossLaw, step: float, moves: Moves) -> HockeyStick:
     """The curve of features that move by whole steps of `step` scales."""
     return law.apart(step, *moves)

@@ -12,8 +12,10 @@ from radii.tradeoffs import TradeOffs
 
 LEVELS = 255
 """Moves are rounded up to this part of the range, a grey level: then curves meet again from image to image."""
-ROUNDING = 1e-11
-"""By which levels are longer than their part, so that rooms of whole levels need not be rounded up for a last bit."""
+SNAP = 2e-5
+"""Levels: more than 8-bit images lose when they are divided by 255 in float32."""
+ROUNDING = 2e-7
+"""By which the steps of a curve are longer than a level: 127 of them, as any room has, by more than `SNAP`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +69,11 @@ class GreedyMoves(TradeOffs):
     def moves(self, row: int, length: float) -> Moves:
         """The greedy move of one image, in grey levels."""
         full = int(np.searchsorted(self.ends[row], length, side="right")) - 1
-        left = (length - self.ends[row, full]) * (1 + ROUNDING)
-        # rooms are half the range at least: a level is longer by more than 1e-9 of itself
-        whole = np.ceil(self.rooms[row, :full] * LEVELS - 1e-9)
-        return moves_of(np.append(whole, np.ceil(left * LEVELS)).astype(np.int64))
+        whole = np.ceil(self.rooms[row, : full + 1] * LEVELS - SNAP)
+        left = np.ceil((length - self.ends[row, full]) * LEVELS * (1 - ROUNDING / 2))
+        # what is left has room: it counts no more than its feature would, were it to move all the way
+        last = np.minimum(left, whole[full:])
+        return moves_of(np.append(whole[:full], last).astype(np.int64))
 
     def _lengths(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.reshape(r, -1), len(p))

@@ -127,6 +127,7 @@ class Smoothed:
         method: str | None = None,
         n_max: int = 100_000,
         unit: str = "feature",
+        box: bool = False,
         seed: int = 0,
         index: Tensor | np.ndarray | None = None,
         progress: Progress | None = None,
@@ -137,13 +138,15 @@ class Smoothed:
         too. Without radii: how large are they? "two-stage". `method="fixed"` polls every image `n_max` times, as
         papers do, and "exhaustive", the only one for noise whose outcomes can be listed, takes them all; `radii` are
         then only to be read off. Labels are the true ones, if given, else what at most 100 separate copies predict.
-        `images`, `index` and `seed` are those of `vote`; `unit` refines l0.
+        `images`, `index` and `seed` are those of `vote`; `unit` refines l0. With `box`, for l0 and l1, the room that
+        each image has in [0, 1] makes radii larger, but no plan shorter.
 
         Guarantee: that of `Certificates`, whichever the method, for one call: who asks again about images that
         failed needs a share of `alpha` for it.
         """
         examples = examples_in(images, labels, index)
-        Ball(norm, examples.shape, unit)
+        own = examples.clean(slice(None)) if box else None
+        Ball(norm, examples.shape, unit, own)
         predict = examples.labels is None
         usual = "exhaustive" if self.noise.outcomes else "two-stage" if radii is None else "sequential"
         name = check_name("method", method or usual, CERTIFYING)
@@ -164,7 +167,8 @@ class Smoothed:
             selection=SELECTION if predict else 0,
         )
         votes = self._follow(examples, plan, seed, None, progress, k=k)
-        return certify(votes, norm, k=k, alpha=alpha, labels="predicted" if predict else "true", unit=unit)
+        labels_of = "predicted" if predict else "true"
+        return certify(votes, norm, k=k, alpha=alpha, labels=labels_of, unit=unit, images=own)
 
     @overload
     def predict(
@@ -192,6 +196,7 @@ class Smoothed:
         norm: str,
         k: int = 1,
         unit: str = "feature",
+        box: bool = False,
         seconds: float | None = None,
     ) -> Certificates: ...
 
@@ -207,14 +212,15 @@ class Smoothed:
         norm: str | None = None,
         k: int = 1,
         unit: str = "feature",
+        box: bool = False,
         seconds: float | None = None,
     ) -> np.ndarray | Certificates:
         """Labels `(images,)` of the smoothed classifier, or `radii.ABSTAIN` where `n` draws leave them open.
 
         With `norm`, certificates of what the model says, within a budget: 100 separate copies choose the label of each
         image, then at most `n` others bound how far it stays in the top `k`, all images alike, until `seconds` after
-        the call are over; the micro-batches at hand are finished. `unit` refines l0. Noise whose outcomes can be listed
-        takes them all, whatever `n`, and abstains where labels tie; it has no use for `seconds`.
+        the call are over; the micro-batches at hand are finished. `unit` and `box` are those of `certify`. Noise whose
+        outcomes can be listed takes them all, whatever `n`, and abstains where labels tie; it has no use for `seconds`.
 
         Several threads may ask at once: each gets what it would get alone, with `seconds` perhaps from fewer draws.
         Each call makes the model ready anew; who asks often keeps `ready(shape)`, as `radii serve` does.
@@ -228,12 +234,13 @@ class Smoothed:
         check_alpha(alpha)
         examples = examples_in(images, None, index)
         if norm is None:
-            if (k, unit, seconds) != (1, "feature", None):
+            if (k, unit, box, seconds) != (1, "feature", False, None):
                 raise InputError(
-                    "k, unit and seconds are for certified radii: say in which norm, as norm='l2'"
+                    "k, unit, box and seconds are for certified radii: say in which norm, as norm='l2'"
                 )
             return self._labels(examples, n, alpha, seed, progress)
-        self.noise.trade_offs(Ball(norm, examples.shape, unit))
+        own = examples.clean(slice(None)) if box else None
+        self.noise.trade_offs(Ball(norm, examples.shape, unit, own))
         plan = within(self.noise, n, alpha, seconds)
         check_scale(self.model, self.noise, examples)
         voter = self.ready(examples.shape)
@@ -242,7 +249,7 @@ class Smoothed:
             check_reach(n, k, alpha / 2, "label", voter.classes)
         left = None if seconds is None else max(started + seconds - time.monotonic(), SOON)
         votes = voter.vote(examples, plan, seed, None, progress, left, k)
-        return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit)
+        return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit, images=own)
 
     def _labels(
         self, examples: Examples, n: int, alpha: float, seed: int, progress: Progress | None

@@ -69,10 +69,11 @@ def guarantee(certificates: Certificates) -> str:
     top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
     label = "any of the certified labels" if certificates.labels == "set" else "the certified label"
     unit = unit_text(certificates.norm, certificates.unit)
+    inside = " that keeps it in [0, 1] and" if certificates.norm == "l0" or certificates.box else ""
     odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise draws"
     return (
-        f"For each image{odds if certificates.alpha else ''}, no perturbation whose {certificates.norm} norm is at"
-        f" most the radius (in {unit}) pushes {label} out of {top} of the smoothed classifier."
+        f"For each image{odds if certificates.alpha else ''}, no perturbation{inside} whose {certificates.norm} norm is"
+        f" at most the radius (in {unit}) pushes {label} out of {top} of the smoothed classifier."
     )
 
 
@@ -85,6 +86,7 @@ def identity(certificates: Certificates) -> dict[str, Any]:
         "scale": one.noise.scale,
         "norm": one.norm,
         "unit": one.unit,
+        "box": one.box,
         "k": one.k,
         "alpha": one.alpha,
         "n": one.n,
