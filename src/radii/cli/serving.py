@@ -107,15 +107,15 @@ def serve(
     check_whole("queue", queue, 1, MOST_PLACES)
     if not timeout > 0:
         raise InputError(f"--timeout must be above 0 seconds; got {timeout:g}")
-    # before the model is loaded: who asks too early waits, and a port that is taken costs no time
+    listen(host, port).close()  # a port that is taken is found before the model is loaded
+    smoothed = load(polled, precision, batch, compile, exact)
+    shape, classes = polled.takes(smoothed, split, data_dir)
+    plan = within(smoothed.noise, n, alpha, seconds)
+    secret = secrets.randbits(64) if seed is None else check_seed(seed)
+    voter = smoothed.ready(shape)
+    service = Service(voter, plan, secret, norm, k, unit_of(norm, unit), alpha, seconds, classes)
+    say(reachable(plan, smoothed.noise, k, alpha, voter.classes, shape))
     with listen(host, port) as place:
-        smoothed = load(polled, precision, batch, compile, exact)
-        shape, classes = polled.takes(smoothed, split, data_dir)
-        plan = within(smoothed.noise, n, alpha, seconds)
-        secret = secrets.randbits(64) if seed is None else check_seed(seed)
-        voter = smoothed.ready(shape)
-        service = Service(voter, plan, secret, norm, k, unit_of(norm, unit), alpha, seconds, classes)
-        say(reachable(plan, smoothed.noise, k, alpha, voter.classes, shape))
         say(f"Listening on {address_of(place)} until Ctrl-C; it says how to ask.")
         # by then what was asked is answered, which is no interruption
         with suppress(KeyboardInterrupt, Stopped):
