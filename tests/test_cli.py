@@ -239,13 +239,16 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
     assert len(tree(tmp_path)) == 16
     for norm in radii.NORMS:
         for k in (1, 3):
-            own = dict(settings)
+            refined = {"l0": ("unit", "images"), "l1": ("images",)}.get(norm, ())
+            own = {
+                name: value
+                for name, value in settings.items()
+                if name not in ("unit", "images") or name in refined
+            }
             if norm == "l0":
                 own = {"unit": "pixel", **own}
-                if "images" in own:
-                    own["images"] = load_data("digits").first(IMAGES).images().numpy()
-            else:
-                own = {name: value for name, value in own.items() if name not in ("unit", "images")}
+            if "images" in own:
+                own["images"] = load_data("digits").first(IMAGES).images().numpy()
             expected = radii.certify(radii.load_votes(work.votes), norm, k=k, **own)
             assert (tmp_path / f"laplace-{norm}-top{k}.csv").read_text() == csv_text(expected)
             written = json.loads((tmp_path / f"laplace-{norm}-top{k}.json").read_text())
