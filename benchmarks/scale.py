@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 from measure import peak_memory, table
@@ -51,7 +52,8 @@ def make_votes(first: int, images: int) -> radii.Votes:
 def fill(folder: Path, images: int) -> float:
     """A folder of parts, as a run leaves it; the seconds of writing alone."""
     parts, spent = Parts(LocalFolder(folder)), 0.0
-    law = law_about(make_votes(0, EACH), np.arange(images), None, block=EACH * (N + 100))
+    about = SimpleNamespace(index=np.arange(images), labels=None, fingerprints=None)
+    law = law_about(make_votes(0, EACH), about, EACH * (N + 100))
     for unit in law.units():
         votes = replace(make_votes(unit.first, unit.stop - unit.first), labels=None)
         start = time.perf_counter()

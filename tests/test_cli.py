@@ -237,6 +237,8 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
     options, settings = VARIANTS[variant]
     printed = fine("certify", work.votes, "--k", 1, "--k", 3, *options, "--out", tmp_path)
     assert len(tree(tmp_path)) == 16
+    said = " ".join(printed.split()).count("; perturbations keep images in [0, 1]")
+    assert said == (4 if variant == "box" else 0)
     for norm in radii.NORMS:
         for k in (1, 3):
             refined = {"l0": ("unit", "images"), "l1": ("images",)}.get(norm, ())
@@ -253,6 +255,7 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
             assert (tmp_path / f"laplace-{norm}-top{k}.csv").read_text() == csv_text(expected)
             written = json.loads((tmp_path / f"laplace-{norm}-top{k}.json").read_text())
             assert written == json.loads(json.dumps(summary(expected)))
+            assert written["box"] == ("images" in own)
             found = summarize(expected)
             row = next(
                 line.split()

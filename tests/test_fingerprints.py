@@ -15,6 +15,7 @@ from radii.errors import InputError
 from radii.fingerprints import fingerprints
 from radii.polling import Examples
 from radii.stores import LocalFolder
+from radii.votes import merge
 
 NOISE = radii.Gaussian(0.5)
 SHAPE = (1, 4, 4)
@@ -43,6 +44,7 @@ def test_bytes_and_numbers_in_either_precision_are_one_image() -> None:
     assert np.array_equal(fingerprints(single), fingerprints(double))
     known = [Examples(images, None, np.arange(256)).fingerprints for images in (levels, single)]
     assert np.array_equal(*known) and len(np.unique(known[0])) == 256
+    assert fingerprints(np.zeros((1, 2))) == fingerprints(-np.zeros((1, 2)))
 
 
 @given(st.integers(0, 15), st.booleans(), st.integers(0, 5))
@@ -72,10 +74,14 @@ def test_merging_keeps_order_drops_what_some_lack_and_refuses_other_pixels() -> 
     assert (late + replace(early, fingerprints=None)).fingerprints is None
     first, second = votes_on(pixels, draws=(0, 32)), votes_on(pixels, draws=(32, 64))
     assert np.array_equal((first + second).fingerprints, first.fingerprints)
-    assert (first + replace(second, fingerprints=None)).fingerprints is None
+    unknown = replace(first, fingerprints=None)
+    assert np.array_equal((unknown + second).fingerprints, first.fingerprints)
     pixels[2, 0, 1, 1] ^= 1
     with pytest.raises(InputError, match="disagree about the pixels of image 2"):
         first + votes_on(pixels, draws=(32, 64))
+    before = replace(votes_on(pictures(), draws=(0, 16)), fingerprints=None)
+    with pytest.raises(InputError, match="disagree about the pixels of image 2"):
+        merge([before, votes_on(pictures(), draws=(16, 32)), votes_on(pixels, draws=(32, 64))])
 
 
 def test_no_box_is_that_of_another_image() -> None:
@@ -86,6 +92,8 @@ def test_no_box_is_that_of_another_image() -> None:
         assert (own.radius >= radii.certify(votes, norm).radius).all() and own.box
         with pytest.raises(InputError, match="image 0 of the votes is not the one that was voted on"):
             radii.certify(votes, norm, images=pixels[::-1] / 255)
+        with pytest.raises(InputError, match=r"images must lie in \[0, 1\]"):
+            radii.certify(votes, norm, images=pixels)
     unknown = replace(votes, fingerprints=None)
     assert radii.certify(unknown, "l0", images=pixels[::-1] / 255).radius.shape == (6,)
 
@@ -106,8 +114,12 @@ def test_a_run_does_not_go_on_with_other_pixels(tmp_path: Path) -> None:
 
 
 def test_a_run_that_knew_no_fingerprints_is_named(tmp_path: Path) -> None:
-    here, folder = Here(Job(load, radii.fixed(600, 40))), LocalFolder(tmp_path)
+    here = Here(Job(load, radii.fixed(600, 40)))
     old = replace(here.law(), block=1300, fingerprints=None)
-    folder.write("law.json", old.encode())
+    begun, drawn = (LocalFolder(tmp_path / name) for name in ("begun", "drawn"))
+    begun.write("law.json", old.encode())
+    assert run(here, Parts(begun)) is not None, "nothing was drawn yet: it begins anew"
+    run(here, Parts(drawn), shard=Shard(1, 2), block=1300)
+    drawn.write("law.json", old.encode())
     with pytest.raises(InputError, match="was begun by an older radii"):
-        run(here, Parts(folder))
+        run(here, Parts(drawn))

@@ -308,5 +308,5 @@ def test_within_the_box_radii_are_those_of_the_same_votes(norm: str) -> None:
     assert (boxed.radius > free.radius).any() and boxed.box
     with pytest.raises(InputError, match="k, unit, box and seconds are for certified radii"):
         smoothed.predict(images, box=True)
-    with pytest.raises(InputError, match="images cut the balls of l0 and l1 only"):
+    with pytest.raises(InputError, match="box is for l0 and l1: leave it out for l2"):
         smoothed.certify(images, norm="l2", box=True)

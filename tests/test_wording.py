@@ -56,3 +56,4 @@ def test_the_guarantee_names_confidence_norm_unit_and_k():
     free = make_certificates("gaussian", "l1")
     assert "[0, 1] and" not in guarantee(free)
     assert "that keeps it in [0, 1] and whose l1 norm" in guarantee(replace(free, box=True))
+    assert "that leaves it an 8-bit image and whose" in guarantee(replace(free, on_grid=True))

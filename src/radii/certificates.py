@@ -12,7 +12,7 @@ from radii.errors import InputError, check_name, missing_extra
 from radii.evidence import BY_PILOT, EXACT, ideal_bounds, radius_at_looks, settled
 from radii.intervals import bounds, check_alpha, check_k
 from radii.noises import Noise
-from radii.norms import inner_radius
+from radii.norms import check_images, inner_radius
 from radii.radius import certified_radius, confirmed
 from radii.votes import Votes, check_seen, plan_name
 
@@ -28,11 +28,12 @@ class Certificates:
     units (l1, l2, linf) or in whole changed units (l0), 0.0 where nothing is certified. `abstained` marks the
     images whose label could not even be confirmed without any perturbation. `n`: draws of each image, or the most
     that one could have under a `plan` that is not "fixed"; `passes`: how often the model was asked about an image, on
-    average. `box`: whether radii rest on the room that each image has in [0, 1].
+    average. `box`: whether rules were told the room that each image has in [0, 1]. `on_grid`: whether they are about
+    8-bit images, as exact arithmetic and some noises are.
 
     Guarantee: for each image, with probability at least `1 - alpha` over the draws, no perturbation of norm at
     most `radius` pushes `label` out of the `k` most probable labels of the smoothed classifier. In l0, and with `box`,
-    that is of perturbations that keep the image in [0, 1].
+    that is of perturbations that keep the image in [0, 1]; `on_grid`, of those that leave it an 8-bit image.
     """
 
     label: np.ndarray
@@ -54,6 +55,7 @@ class Certificates:
     passes: float
     data: str
     box: bool = False
+    on_grid: bool = False
 
     def __len__(self) -> int:
         return len(self.label)
@@ -119,8 +121,8 @@ def certify(
     check_alpha(alpha)
     method = settled(votes, labels, k, alpha, method)
     check_complete(votes)
-    if images is not None and np.shape(images) == (len(votes), *votes.shape):
-        check_seen(votes, images)
+    if images is not None and len(own := check_images(images, votes.shape)) == len(votes):
+        check_seen(votes, own)
     chosen, source = choose_labels(votes, labels, k)
     members = chosen.reshape(len(votes), -1)
     # every member of a set must keep its place at once: their errors add
@@ -159,6 +161,7 @@ def certify(
         passes=float(votes.passes.mean()),
         data=votes.data,
         box=images is not None,
+        on_grid=votes.exact or votes.noise.of_bytes,
     )
 
 

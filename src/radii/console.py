@@ -228,7 +228,8 @@ def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[flo
 def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float]) -> Table:
     found = tabulate(certificates, radii)
     what = "certified accuracy" if found.k == 1 else f"certified top-{found.k} accuracy"
-    table = titled(f"{NORM_NAMES[found.norm]}: {what} at a radius of at least", found.norm, found.unit)
+    box = all(one.box for one in certificates.values())
+    table = titled(f"{NORM_NAMES[found.norm]}: {what} at a radius of at least", found.norm, found.unit, box)
     table.add_column("", no_wrap=True)
     for header in (*found.headers, "abstained", "mean", "median"):
         table.add_column(header, justify="right", no_wrap=True)
@@ -248,7 +249,12 @@ def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[fl
 def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
     """What can be said without true labels: how many labels are certified, and how far."""
     norm, unit, k = same_question(certificates.values())
-    table = titled(f"{NORM_NAMES[norm]}: certified top-{k} radii, true labels unknown", norm, unit)
+    table = titled(
+        f"{NORM_NAMES[norm]}: certified top-{k} radii, true labels unknown",
+        norm,
+        unit,
+        all(one.box for one in certificates.values()),
+    )
     for header in ("", "images", "abstained", "largest", "median"):
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     for name, one in certificates.items():
@@ -258,9 +264,10 @@ def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
     return table
 
 
-def titled(title: str, norm: str, unit: str) -> Table:
+def titled(title: str, norm: str, unit: str, box: bool = False) -> Table:
     """An empty table of radii."""
-    caption = f"radii in {unit_text(norm, unit)}\n"
+    inside = "; perturbations keep images in [0, 1]" if box else ""
+    caption = f"radii in {unit_text(norm, unit)}{inside}\n"
     left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
     return Table(title=title, caption=caption, box=SIMPLE_HEAD, **left)
 

@@ -193,9 +193,12 @@ def _best_sigmas(
 
 def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
     """The norm, unit and k that all certificates share; certificates of different ones are not comparable."""
-    asked = {(one.norm, one.unit, one.k) for one in certificates}
+    several = list(certificates)
+    asked = {(one.norm, one.unit, one.k) for one in several}
     if len(asked) != 1:
         raise InputError(f"compare certificates of one norm, unit and k at a time; got {sorted(asked)}")
+    if len({one.box for one in several}) > 1:
+        raise InputError("compare certificates that all, or none, know the box of each image")
     return asked.pop()
 
 

@@ -145,7 +145,7 @@ class Smoothed:
         failed needs a share of `alpha` for it.
         """
         examples = examples_in(images, labels, index)
-        own = examples.clean(slice(None)) if box else None
+        own = _boxes(examples, norm) if box else None
         Ball(norm, examples.shape, unit, own)
         predict = examples.labels is None
         usual = "exhaustive" if self.noise.outcomes else "two-stage" if radii is None else "sequential"
@@ -239,7 +239,7 @@ class Smoothed:
                     "k, unit, box and seconds are for certified radii: say in which norm, as norm='l2'"
                 )
             return self._labels(examples, n, alpha, seed, progress)
-        own = examples.clean(slice(None)) if box else None
+        own = _boxes(examples, norm) if box else None
         self.noise.trade_offs(Ball(norm, examples.shape, unit, own))
         plan = within(self.noise, n, alpha, seconds)
         check_scale(self.model, self.noise, examples)
@@ -293,6 +293,13 @@ def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
     if not 0 <= first < stop <= plan.n:
         raise InputError(f"draws must be a range [first, stop) within the plan's {plan.n}; got {draws}")
     return first, stop
+
+
+def _boxes(examples: Examples, norm: str) -> np.ndarray:
+    """The images themselves, where their boxes refine radii."""
+    if norm not in ("l0", "l1"):
+        raise InputError(f"box is for l0 and l1: leave it out for {norm}")
+    return examples.clean(slice(None))
 
 
 def within(noise: Noise, n: int, alpha: float, seconds: float | None) -> Plan:

@@ -70,6 +70,7 @@ def guarantee(certificates: Certificates) -> str:
     label = "any of the certified labels" if certificates.labels == "set" else "the certified label"
     unit = unit_text(certificates.norm, certificates.unit)
     inside = " that keeps it in [0, 1] and" if certificates.norm == "l0" or certificates.box else ""
+    inside = " that leaves it an 8-bit image and" if certificates.on_grid else inside
     odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise draws"
     return (
         f"For each image{odds if certificates.alpha else ''}, no perturbation{inside} whose {certificates.norm} norm is"
@@ -87,6 +88,7 @@ def identity(certificates: Certificates) -> dict[str, Any]:
         "norm": one.norm,
         "unit": one.unit,
         "box": one.box,
+        "on_grid": one.on_grid,
         "k": one.k,
         "alpha": one.alpha,
         "n": one.n,

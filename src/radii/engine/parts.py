@@ -130,7 +130,7 @@ class Parts:
         `Gone` if another process finishes this very run at this moment.
         """
         found, self.law = self.stored(), law
-        if found is None or (found.difference(law) and not self._any()):
+        if found is None or (found != law and not self._any()):
             self.folder.write(LAW, law.encode())
             found = self.stored()
         if found is None:

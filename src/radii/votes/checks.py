@@ -83,7 +83,7 @@ def check_seen(votes: "Votes", images: np.ndarray, rows: Any = slice(None)) -> N
     if len(others):
         which = f"image {votes.index[rows][others[0]]} of {data_of(votes.data) or 'the votes'}"
         raise InputError(
-            f"{which} is not the one that was voted on: take the images that the votes are about"
+            f"{which} is not the one that was voted on, to the last bit of float32: take the very images of the votes"
         )
 
 

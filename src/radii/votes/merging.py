@@ -80,11 +80,14 @@ def _more_draws(same: "list[Votes]") -> "Votes":
         _check_draws(first, other)
     if len(same) == 1:
         return first
+    known = [one for one in same if one.fingerprints is not None]
+    for other in known[1:]:
+        _check_alike("the pixels", known[0].fingerprints, other.fingerprints, first.index)
     return replace(
         first,
         counts=np.add.reduce([one.counts for one in same]),
         draws=tuple(span for one in same for span in one.draws),
-        fingerprints=None if any(one.fingerprints is None for one in same) else first.fingerprints,
+        fingerprints=known[0].fingerprints if known else None,
     )
 
 
@@ -100,14 +103,17 @@ def _check_draws(one: "Votes", two: "Votes") -> None:
             f"draws of the same images on different kinds of devices cannot be added: {', '.join(one.devices)} and "
             f"{', '.join(two.devices)} round differently, and are two classifiers"
         )
-    for name, words in (("labels", "the true label"), ("fingerprints", "the pixels")):
-        mine, other = getattr(one, name), getattr(two, name)
-        if mine is not None and other is not None and not np.array_equal(mine, other):
-            image = one.index[np.flatnonzero(mine != other)[0]]
-            raise InputError(f"votes disagree about {words} of image {image}: is it the same data set?")
+    if one.labels is not None:
+        _check_alike("the true label", one.labels, two.labels, one.index)
     if not np.array_equal(one.selection, two.selection):
         image = one.index[np.flatnonzero((one.selection != two.selection).any(1))[0]]
         raise InputError(
             f"votes disagree about the selection draws of image {image}, which both must have seen alike: "
             "the model or the hardware differed"
         )
+
+
+def _check_alike(words: str, one: Any, two: Any, index: np.ndarray) -> None:
+    if not np.array_equal(one, two):
+        image = index[np.flatnonzero(one != two)[0]]
+        raise InputError(f"votes disagree about {words} of image {image}: is it the same data set?")

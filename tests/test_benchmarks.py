@@ -1,0 +1,110 @@
+"""Benchmarks run: each on so little work that its numbers mean nothing, since nobody else would see one break."""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import radii
+from radii.engine import Here, Job
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Their modules, for one test: their names are short, and not theirs alone."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if (FOLDER / f"{name}.py").is_file():
+            del sys.modules[name]
+
+
+def load(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+def rows(section: str) -> list[list[str]]:
+    """The cells of the tables in a section, without their heads."""
+    lines = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)
+    return [line.split(" | ") for line in lines if "---" not in line]
+
+
+def test_all_of_them_are_in_the_suite() -> None:
+    suite = load("run")
+    shared = {"run", "measure", "baseline"}
+    assert all(hasattr(suite, path.stem) for path in FOLDER.glob("*.py") if path.stem not in shared)
+
+
+def test_scale() -> None:
+    scale = load("scale")
+    found = scale.run(2 * scale.EACH)
+    assert set(found) == {*scale.STEPS, "memory", "file"} and min(found.values()) > 0
+
+
+def test_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = load("engine")
+    monkeypatch.setattr(engine, "IMAGES", 2)
+    here = Here(Job(engine.load, radii.fixed(40, 20)))
+    assert 0 < engine.share_outside(here) < 1
+
+
+def test_exhaustive(monkeypatch: pytest.MonkeyPatch) -> None:
+    exhaustive = load("exhaustive")
+    monkeypatch.setattr(exhaustive, "SIGMAS", (0.05,))
+    head, row = rows(exhaustive.section("small-cnn", rounds=1))
+    assert row[:2] == ["0.05", "44"] and len(head) == len(row)
+
+
+def test_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampling = load("sampling")
+    monkeypatch.setattr(sampling, "has_bfloat16", lambda device: False)  # fusing layers takes half a minute
+    found = rows(sampling.section("small-cnn", copies=64, rounds=1))
+    assert found[1][0].startswith("float32") and {"laplace", "gaussian", "uniform"} <= {
+        one[0] for one in found
+    }
+
+
+def test_training() -> None:
+    _, row = rows(load("training").section("small-cnn", batch=16, rounds=1, steps=1, compile=False))
+    assert row[0] == "small-cnn, batch 16"
+
+
+def test_arithmetic() -> None:
+    arithmetic = load("arithmetic")
+    votes = arithmetic.votes(20, 5, radii.Laplace(0.5), (3, 8, 8))
+    assert min(arithmetic.pace(votes, "l1", 2)) > 0
+
+
+def test_rules() -> None:
+    rules = load("rules")
+    assert float(rules.ratio(radii.Gaussian(0.5), "l1", 0.9)) == pytest.approx(1, abs=0.05)
+    assert float(rules.cost(radii.Gaussian(0.5), "l1")) > 0
+
+
+def test_memory() -> None:
+    memory = load("memory")
+    assert memory.run("sequential plan") >= memory.run("model") > 0
+
+
+def test_serve() -> None:
+    found = rows(load("serve").section(40))
+    assert len(found) == 5 and all(int(one[2]) + int(one[3]) == int(one[1]) == 40 for one in found[1:])
+
+
+def test_passes() -> None:
+    """The sequential plan on stored votes; the two stages take minutes."""
+    passes = load("passes")
+    votes = radii.load_votes(passes.VOTES)
+    _, p = passes.probabilities(votes)
+    assert len(passes.asked(votes, p, [1])) == 6
+
+
+def test_end_to_end_takes_runs_that_are_there() -> None:
+    assert (load("end_to_end").RUN / "votes.parquet").is_file()
