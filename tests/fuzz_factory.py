@@ -34,11 +34,14 @@ def model(noisy: torch.Tensor) -> torch.Tensor:
 
 @cache
 def all_votes() -> dict[str, Votes]:
-    """Votes by every plan on a few images, and some on many classes."""
+    """Votes by every plan on a few images, some on many classes, and some that do not know their images again."""
     images = torch.linspace(0.3, 1, 6).view(-1, 1, 1, 1)
     smoothed, labels = radii.Smoothed(model, NOISE, batch=64), np.ones(6, dtype=int)
     found = {name: smoothed.vote(images, labels, plan=plan, seed=4) for name, plan in PLANS.items()}
-    return found | {"many classes": _on_many_classes(found["fixed"], 300)}
+    return found | {
+        "many classes": _on_many_classes(found["fixed"], 300),
+        "unknown images": replace(found["fixed"], fingerprints=None),
+    }
 
 
 def _on_many_classes(votes: Votes, classes: int) -> Votes:
