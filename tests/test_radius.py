@@ -316,6 +316,20 @@ def test_no_move_within_a_box_costs_more_than_the_greedy_one(noise: radii.Noise)
         assert np.all(cost.max(axis=0) >= 0.9 * worst), "and the worst is nearly met"
 
 
+@pytest.mark.parametrize("norm", ["l0", "l1"])
+def test_boxes_of_many_images_are_looked_at_in_parts(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    lower, rivals, images = rng.uniform(0.6, 0.999, 7), rng.uniform(0, 0.01, (7, 2)), rng.random((7, *SHAPE))
+    asked = {"norm": norm, "k": 2, "shape": SHAPE, "images": images}
+    whole = certified_radius(radii.Gaussian(1.0), lower=lower, rivals=rivals, **asked)
+    for most in (1, 2 * int(np.prod(SHAPE)), 3 * int(np.prod(SHAPE)) + 1):
+        monkeypatch.setattr("radii.radius.BOXES", most)
+        parts = certified_radius(radii.Gaussian(1.0), lower=lower, rivals=rivals, **asked)
+        np.testing.assert_array_equal(parts, whole)
+    none = certified_radius(radii.Gaussian(1.0), norm, lower[:0], shape=SHAPE, images=images[:0])
+    assert none.shape == (0,)
+
+
 def test_a_label_that_no_move_in_the_box_can_take_has_the_longest_as_its_radius() -> None:
     images = np.array([[0.5, 1.0], [0.0, 0.25]])
     found = certified_radius(radii.Gaussian(5.0), "l1", np.array([0.99, 0.99]), shape=(2,), images=images)
