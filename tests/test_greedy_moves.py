@@ -161,3 +161,7 @@ def test_bounds_never_recover_as_the_length_grows(dtype: type) -> None:
     black = GreedyMoves(np.ones((1, 3)), free, 1.0, LAPLACE)
     assert black.moves(0, 1 + 51 / 255) == ((51, 255), (1, 1))
     assert black.moves(0, 1 + 1e-9) == ((1, 255), (1, 1))
+    # a room that is a hair longer than a level counts as that level, and so does what nearly fills it
+    hair = GreedyMoves(np.array([[1.0, (128 + 1.6e-5) / LEVELS]]), free, 1.0, LAPLACE)
+    end = hair.ends[0, -1]
+    assert hair.moves(0, end) == hair.moves(0, end - 1e-12) == ((128, 255), (1, 1))

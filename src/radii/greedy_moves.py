@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from radii.composed import LossLaw, Moves, lower_of_moves, moves_of
+from radii.norms import Ball
 from radii.tradeoffs import TradeOffs
 
 LEVELS = 255
@@ -77,3 +78,10 @@ class GreedyMoves(TradeOffs):
 
     def _lengths(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.reshape(r, -1), len(p))
+
+
+def within_boxes(free: TradeOffs, ball: Ball, scale: float, law: LossLaw) -> TradeOffs:
+    """The rule `free` of an l1 ball, or the greedy one where the ball knows the images."""
+    if ball.images is None:
+        return free
+    return GreedyMoves(ball.unit_moves()[:, :, 0], free, scale, law)

@@ -146,7 +146,7 @@ class Smoothed:
         """
         examples = examples_in(images, labels, index)
         own = _boxes(examples, norm) if box else None
-        Ball(norm, examples.shape, unit, own)
+        Ball(norm, examples.shape, unit)
         predict = examples.labels is None
         usual = "exhaustive" if self.noise.outcomes else "two-stage" if radii is None else "sequential"
         name = check_name("method", method or usual, CERTIFYING)
@@ -240,7 +240,7 @@ class Smoothed:
                 )
             return self._labels(examples, n, alpha, seed, progress)
         own = _boxes(examples, norm) if box else None
-        self.noise.trade_offs(Ball(norm, examples.shape, unit, own))
+        self.noise.trade_offs(Ball(norm, examples.shape, unit))
         plan = within(self.noise, n, alpha, seconds)
         check_scale(self.model, self.noise, examples)
         voter = self.ready(examples.shape)

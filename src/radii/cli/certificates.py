@@ -14,6 +14,7 @@ from radii.cli.options import (
     Ks,
     Norms,
     Unit,
+    data_behind,
     images_of,
     load_named,
     parse_radii,
@@ -22,7 +23,7 @@ from radii.cli.options import (
 from radii.console import accuracy_table, console, progress, say, unlabelled_table
 from radii.errors import InputError, check_name
 from radii.norms import NORMS
-from radii.votes import Votes, check_seen
+from radii.votes import Votes
 from radii.wording import draws_text
 
 Found = dict[str, dict[tuple[str, int], Any]]
@@ -199,7 +200,6 @@ def choose(
     files: dict[str, Votes], certificates: Mapping[tuple[str, int], Any], data_dir: Path | None
 ) -> Any:
     """Images worth looking at that all votes are about, or None where there are none or no data set is at hand."""
-    from radii.data import load_described
     from radii.gallery import shown_examples
     from radii.report import choose_examples
 
@@ -211,8 +211,7 @@ def choose(
     by_norm = {norm: one for (norm, _), one in certificates.items()}
     rows = choose_examples(by_norm.get("l2", next(iter(by_norm.values()))))
     try:
-        data = load_described(first.data, data_dir).at(first.index[rows])
-        check_seen(first, data.images().numpy(), rows)
+        data = data_behind(first[rows], data_dir)
     except InputError as error:
         if data_dir is not None:
             raise

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -10,6 +10,9 @@ import typer
 from radii.errors import InputError
 from radii.plain import parse_number
 from radii.votes import Votes, check_seen, load_votes
+
+if TYPE_CHECKING:
+    from radii.data import DataSet
 
 DataDir = Annotated[
     Path | None,
@@ -108,8 +111,13 @@ def settings(norm: str, unit: str, images: np.ndarray | None = None) -> dict[str
 
 def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:
     """The images that votes are about, in their order, in [0, 1]."""
+    return data_behind(votes, data_dir).images().numpy()
+
+
+def data_behind(votes: Votes, data_dir: Path | None) -> "DataSet":
+    """The images that votes are about, in their order, with all that the data set says of them."""
     from radii.data import load_described
 
-    images = load_described(votes.data, data_dir).at(votes.index).images().numpy()
-    check_seen(votes, images)
-    return images
+    data = load_described(votes.data, data_dir).at(votes.index)
+    check_seen(votes, data.images().numpy())
+    return data

@@ -11,7 +11,7 @@ from radii.densities import FARTHEST, LARGEST_EXPONENT, GeneralizedNormalDensity
 from radii.density_loss import DensityLoss
 from radii.dimension_free_mixtures import mixture_rate
 from radii.errors import InputError
-from radii.greedy_moves import GreedyMoves
+from radii.greedy_moves import within_boxes
 from radii.noises import gaussian, laplace
 from radii.noises.base import Independent, Rule, Source
 from radii.norms import Ball
@@ -30,9 +30,7 @@ def one_feature(noise: "GeneralizedNormal", distance: Map, start: float) -> Tran
 def l1(noise: "GeneralizedNormal", ball: Ball) -> TradeOffs:
     """The worst move within l1 radius r is r on one feature, or the greedy one within the box of the image."""
     free = one_feature(noise, lambda r: r, noise.scale)
-    if ball.images is None:
-        return free
-    return GreedyMoves(ball.unit_moves()[:, :, 0], free, noise.scale, noise.losses)
+    return within_boxes(free, ball, noise.scale, noise.losses)
 
 
 def l2(noise: "GeneralizedNormal", ball: Ball) -> TradeOffs:

@@ -8,7 +8,7 @@ import numpy as np
 
 from radii.composed import LAPLACE, ComposedShift, ComposedUnits
 from radii.directions import WorstDirection
-from radii.greedy_moves import GreedyMoves
+from radii.greedy_moves import within_boxes
 from radii.noises.base import Independent, Rule, Source
 from radii.norms import Ball
 from radii.tradeoffs import Map, Tightest, TradeOffs, Translation
@@ -37,9 +37,7 @@ def one_feature(noise: Independent, distance: Map, start: float) -> Translation:
 def l1(noise: Independent, ball: Ball) -> TradeOffs:
     """The worst move within l1 radius r is r on one feature, or the greedy one within the box of the image."""
     free = one_feature(noise, lambda r: r, noise.scale)
-    if ball.images is None:
-        return free
-    return GreedyMoves(ball.unit_moves()[:, :, 0], free, noise.scale, LAPLACE)
+    return within_boxes(free, ball, noise.scale, LAPLACE)
 
 
 def l2(noise: Independent, ball: Ball) -> TradeOffs:

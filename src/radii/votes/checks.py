@@ -1,6 +1,6 @@
 """What makes votes valid; anything else is refused with what was expected and what came."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -75,13 +75,13 @@ def check_images(votes: "Votes") -> None:
         )
 
 
-def check_seen(votes: "Votes", images: np.ndarray, rows: Any = slice(None)) -> None:
-    """Refuse images `(rows, *shape)` in [0, 1] that are not those that were voted on, as far as votes know them."""
+def check_seen(votes: "Votes", images: np.ndarray) -> None:
+    """Refuse images `(images, *shape)` in [0, 1] that are not those that were voted on, as far as votes know them."""
     if votes.fingerprints is None:
         return
-    others = np.flatnonzero(fingerprints(images) != votes.fingerprints[rows])
+    others = np.flatnonzero(fingerprints(images) != votes.fingerprints)
     if len(others):
-        which = f"image {votes.index[rows][others[0]]} of {data_of(votes.data) or 'the votes'}"
+        which = f"image {votes.index[others[0]]} of {data_of(votes.data) or 'the votes'}"
         raise InputError(
             f"{which} is not the one that was voted on, to the last bit of float32: take the very images of the votes"
         )
