@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 RESULTS := results/cifar10
-VOTES = $(foreach noise,laplace gaussian uniform,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
+VOTES = $(foreach noise,laplace gaussian uniform splitting,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
 .PHONY: demo test test-browser lint docs test-slow soak bench results notebook mnist5k which-noise package clean
 .DEFAULT_GOAL := demo

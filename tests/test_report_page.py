@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import math
 import re
@@ -322,6 +323,35 @@ def test_votes_and_noisy_copies_stand_on_the_cards(tmp_path):
         f"torch {votes.software['torch']}",
     ):
         assert fact in text
+
+
+def test_the_page_says_which_perturbed_images_the_radii_are_about(tmp_path):
+    images = load_data("digits").first(6)
+
+    def polled(noise, plan, **drawn):
+        votes = Smoothed(lambda noisy: noisy.flatten(1)[:, :10], noise, batch=8, **drawn).vote(
+            images, plan=plan
+        )
+        found = {(norm, 1): radii.certify(votes, norm) for norm in ("l0", "l1")}
+        return Run(f"{noise.title}{drawn.get('exact', '')}", found, votes)
+
+    def promised(*runs):
+        text = write_report(runs, tmp_path).read_text()
+        return html.unescape(text[text.index("What is promised") : text.index("<h3>Rules")]), text
+
+    gaussian, splitting = radii.Gaussian(0.25), radii.Splitting(0.05)
+    free = polled(gaussian, radii.fixed(50))
+    grid = polled(gaussian, radii.fixed(50), exact=True)
+    cells = polled(splitting, radii.exhaustive(splitting))
+    boxed, _ = promised(free)
+    assert "ℓ₀: it keeps every value in [0, 1]." in boxed and "8 bits" not in boxed
+    whole, page = promised(grid, cells)
+    assert "The image that comes of it has 8 bits a value again" in whole and "it keeps" not in whole
+    assert "on a lattice, exact in float32 or a function of 8-bit images, exact in float32" in page
+    mixed, page = promised(free, cells)
+    assert "Splitting: the image that comes of it has 8 bits a value again" in mixed
+    assert "ℓ₀: it keeps every value in [0, 1]." in mixed
+    assert f"50 or all {splitting.outcomes}" in page
 
 
 def test_votes_must_be_those_of_the_certificates():

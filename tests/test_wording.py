@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from certificate_factory import make_certificates
 from radii.errors import InputError
-from radii.wording import floor_text, guarantee, radius_text
+from radii.wording import draws_text, floor_text, guarantee, radius_text
 
 
 @given(st.floats(0, 1e6), st.integers(0, 8))
@@ -57,3 +57,14 @@ def test_the_guarantee_names_confidence_norm_unit_and_k():
     assert "[0, 1] and" not in guarantee(free)
     assert "that keeps it in [0, 1] and whose l1 norm" in guarantee(replace(free, box=True))
     assert "that leaves it an 8-bit image and whose" in guarantee(replace(free, on_grid=True))
+
+
+def test_copies_that_are_all_there_are_told_from_draws():
+    fixed = replace(make_certificates(), plan="fixed", n=1000)
+    early = replace(fixed, plan="sequential", n=100_000, passes=1020.5)
+    listed = replace(fixed, plan="exhaustive", n=442, passes=442.0)
+    assert draws_text([fixed]) == "1,000"
+    assert draws_text([early, early]) == "up to 100,000 (1,021 copies on average)"
+    assert draws_text([listed]) == "all 442"
+    assert draws_text([listed, replace(listed, n=663)]) == "all 442 to 663"
+    assert draws_text([fixed, listed]) == "1,000 or all 442"

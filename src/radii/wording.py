@@ -51,10 +51,17 @@ def unit_text(norm: str, unit: str) -> str:
 
 
 def draws_text(certificates: Iterable[Certificates]) -> str:
-    """Draws an image: `1,000`, or where a plan stops early `up to 100,000 (1,021 copies on average)`."""
+    """Draws an image: `1,000`, where a plan stops early `up to 100,000 (1,021 copies on average)`, or `all 442`."""
     several = list(certificates)
-    most = _ends([one.n for one in several])
-    early = [math.ceil(one.passes) for one in several if one.plan not in ("fixed", "exhaustive")]
+    listed = [one.n for one in several if one.plan == "exhaustive"]
+    drawn = [one for one in several if one.plan != "exhaustive"]
+    return " or ".join(([_drawn_text(drawn)] if drawn else []) + ([f"all {_ends(listed)}"] if listed else []))
+
+
+def _drawn_text(certificates: Sequence[Certificates]) -> str:
+    """Draws an image where they are a sample of the noise."""
+    most = _ends([one.n for one in certificates])
+    early = [math.ceil(one.passes) for one in certificates if one.plan != "fixed"]
     return f"up to {most} ({_ends(early)} copies on average)" if early else most
 
 

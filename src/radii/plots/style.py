@@ -141,9 +141,10 @@ def _levels(certificates: Iterable[Certificates]) -> list[str]:
 
 
 def _spread(values: Iterable[Any], text: Callable[[Any], str]) -> str:
-    """One value, or the smallest and the largest."""
-    ends = sorted(set(values))
-    return text(ends[0]) if len(ends) == 1 else f"{text(ends[0])} to {text(ends[-1])}"
+    """One value or two, or the smallest and the largest of more."""
+    found = sorted(set(values))
+    joined = " or " if len(found) <= 2 else " to "
+    return joined.join(text(value) for value in dict.fromkeys([found[0], found[-1]]))
 
 
 def png_bytes(figure: Figure) -> bytes:

@@ -169,14 +169,16 @@ def _drawing(votes: Sequence[Votes]) -> list[tuple[str, str]]:
     """How the votes were drawn, as far as their files are at hand."""
     if not votes:
         return []
-    exact = {
-        True: "on a lattice, exact in float32",
-        False: "float32, rounded when it is added",
+    ways = {
+        "bytes": "a function of 8-bit images, exact in float32",
+        "lattice": "on a lattice, exact in float32",
+        "float": "float32, rounded when it is added",
     }
+    kinds = ["bytes" if one.noise.of_bytes else "lattice" if one.exact else "float" for one in votes]
     devices = [device for one in votes for device in one.devices]
     return [
         ("precision of the models", _range(one.precision for one in votes)),
-        ("noise", _range(exact[one.exact] for one in votes)),
+        ("noise", _range(ways[kind] for kind in kinds)),
         ("seed", _range(str(one.seed) for one in votes)),
         *([("processors", _range(devices))] if devices else []),
         ("software", _range(_versions(one) for one in votes)),
@@ -223,9 +225,24 @@ def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
         f"For each image, with probability at least {odds} over its noise draws, no perturbation whose size is at most"
         " the radius pushes the certified label out of the k most probable labels of the smoothed classifier"
         f" (k = {ks}).",
+        *_confined(runs),
         f"Sizes: {'; '.join(f'{NORM_NAMES[norm]} in {unit}' for norm, unit in units.items())}.",
         "The probability is that of each certificate by itself, not of all images at once.",
     ]
+
+
+def _confined(runs: Sequence[Run]) -> list[str]:
+    """Which perturbed images the radii are about, where it is not all."""
+    grid = [run.name for run in runs if run.all[0].on_grid]
+    free = [one for run in runs if run.name not in grid for one in run.all]
+    boxed = dict.fromkeys(NORM_NAMES[one.norm] for one in free if one.norm == "l0" or one.box)
+    found = []
+    if grid:
+        whose = "The" if len(grid) == len(runs) else f"{_listed(grid)}: the"
+        found.append(f"{whose} image that comes of it has 8 bits a value again, as the image had.")
+    if boxed:
+        found.append(f"{_listed(list(boxed))}: it keeps every value in [0, 1].")
+    return found
 
 
 def labels(runs: Sequence[Run], classes: Sequence[str]) -> list[tuple[int, str]]:
