@@ -51,9 +51,10 @@ test-slow: .venv/ready
 soak: .venv/ready
 	$(BIN)/python tests/soak.py
 
-# how fast and how cheap: docs/benchmarks.md, on a quiet machine; with DATA=PATH to CIFAR-10 also the whole table
+# how fast and how cheap: docs/benchmarks.md, on a quiet machine; with DATA=PATH to CIFAR-10 also the whole table;
+# ONLY="passes engine" runs these sections again
 bench: .venv/ready
-	$(BIN)/python benchmarks/run.py $(if $(DATA),--data-dir $(DATA))
+	$(BIN)/python benchmarks/run.py $(if $(DATA),--data-dir $(DATA)) $(if $(ONLY),--only $(ONLY))
 
 # from the stored votes: the report with its figures, tables and certificates, and the few numbers that matter most
 results: .venv/ready

@@ -1,10 +1,13 @@
-"""All benchmarks in one run, and the page docs/benchmarks.md of what they say.
+"""All benchmarks, or those named, and the page docs/benchmarks.md of what they say, section by section as they end.
 
-Run: make bench, on a quiet machine; with DATA=PATH to CIFAR-10 also the whole table end to end.
+Run: make bench, on a quiet machine; with DATA=PATH to CIFAR-10 also the whole table end to end. A part of it again:
+make bench ONLY="passes engine"; the other sections stay, each with the day and the machine it was measured on.
 """
 
 import argparse
 import datetime
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import arithmetic
@@ -20,46 +23,64 @@ import serve
 import training
 from measure import machine
 
-from radii.files import replacing
+from radii.exports import write_whole
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-What `make bench` printed on {day}; `make bench DATA=PATH`, with the folder of CIFAR-10, runs the last section too.
-Machines differ, and the same machine differs from hour to hour: read ratios, which come from neighbouring runs, before
-seconds. Ratios are medians, with the range in brackets. Each section is a script of its own in `benchmarks/`.
-
-Machine: {machine}.
+What `make bench` printed; `make bench DATA=PATH`, with the folder of CIFAR-10, runs the last section too, and
+`make bench ONLY="passes engine"` those that are named. Machines differ, and the same machine differs from hour to hour:
+read ratios, which come from neighbouring runs, before seconds. Ratios are medians, with the range in brackets. Each
+section is a script of its own in `benchmarks/`, and says when and where it was run.
 """
+PLACE = re.compile(r"<!-- section: (\S+) -->\n\n(.*?)\n\n<!-- end -->", re.DOTALL)
+SECTIONS = {
+    "passes": passes.section,
+    "sampling": lambda: sampling.section("wrn-16-2", 4000, 5),
+    "arithmetic": arithmetic.section,
+    "rules": rules.section,
+    "exhaustive": exhaustive.section,
+    "memory": memory.section,
+    "scale": scale.section,
+    "engine": engine.section,
+    "serve": serve.section,
+    "training": lambda: training.section("wrn-16-2", 128, 5, 10, compile=True),
+}
+LAST = "end_to_end"
+
+
+def stored(page: str) -> dict[str, str]:
+    """The sections of a page, by their names."""
+    return dict(PLACE.findall(page))
+
+
+def page_of(found: Mapping[str, str]) -> str:
+    """The page with these sections, in the order in which they run."""
+    places = [
+        f"\n<!-- section: {name} -->\n\n{found[name]}\n\n<!-- end -->\n"
+        for name in (*SECTIONS, LAST)
+        if name in found
+    ]
+    return HEAD + "".join(places)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=None)
     parser.add_argument("--every", type=int, default=100, help="of the test images, for the whole table")
+    parser.add_argument("--only", nargs="+", choices=[*SECTIONS, LAST], help="the sections to run")
     asked = parser.parse_args()
-    parts = [
-        passes.section,
-        lambda: sampling.section("wrn-16-2", 4000, 5),
-        arithmetic.section,
-        rules.section,
-        exhaustive.section,
-        memory.section,
-        scale.section,
-        engine.section,
-        serve.section,
-        lambda: training.section("wrn-16-2", 128, 5, 10, compile=True),
-    ]
+    sections = dict(SECTIONS)
     if asked.data_dir:
-        parts.append(lambda: end_to_end.section(asked.data_dir, asked.every, end_to_end.RUN))
-    page = HEAD.format(day=datetime.date.today(), machine=machine())
-    print(page)
-    for part in parts:
-        found = part()
-        print(found + "\n", flush=True)
-        page += f"\n{found}\n"
-    with replacing(PAGE) as file:
-        file.write(page.encode())
+        sections[LAST] = lambda: end_to_end.section(asked.data_dir, asked.every, end_to_end.RUN)
+    if LAST in (asked.only or []) and not asked.data_dir:
+        parser.error("end_to_end polls images of CIFAR-10: give --data-dir, the folder that holds them")
+    found = stored(PAGE.read_text())
+    for name in asked.only or sections:
+        text = sections[name]()
+        found[name] = f"{text.strip()}\n\n{datetime.date.today()}, {machine()}."
+        print(found[name] + "\n", flush=True)
+        write_whole(PAGE, page_of(found))
 
 
 if __name__ == "__main__":

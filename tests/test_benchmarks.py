@@ -39,7 +39,23 @@ def rows(section: str) -> list[list[str]]:
 def test_all_of_them_are_in_the_suite() -> None:
     suite = load("run")
     shared = {"run", "measure", "baseline"}
-    assert all(hasattr(suite, path.stem) for path in FOLDER.glob("*.py") if path.stem not in shared)
+    assert {*suite.SECTIONS, suite.LAST} == {path.stem for path in FOLDER.glob("*.py")} - shared
+
+
+def test_sections_stay_when_others_are_measured_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    suite, page = load("run"), tmp_path / "page.md"
+    before = suite.stored(suite.PAGE.read_text())
+    assert suite.page_of(before) == suite.PAGE.read_text() and "passes" in before
+    page.write_text(suite.page_of({"engine": "## The engine\n\nold", "passes": "## Passes\n\nold"}))
+    monkeypatch.setattr(suite, "PAGE", page)
+    monkeypatch.setitem(suite.SECTIONS, "engine", lambda: "## The engine\n\nnew\n")
+    monkeypatch.setattr(sys, "argv", ["run.py", "--only", "engine"])
+    suite.main()
+    found = suite.stored(page.read_text())
+    assert list(found) == ["passes", "engine"] and found["passes"] == "## Passes\n\nold"
+    assert found["engine"].startswith("## The engine\n\nnew\n\n20") and "torch" in found["engine"]
 
 
 def test_scale() -> None:
