@@ -134,7 +134,7 @@ def test_commands_among_the_words_exist() -> None:
 def test_targets_of_make_exist() -> None:
     makefile = pages.read("Makefile")
     for page, span in SPANS:
-        for target in span.split()[1:] if span.startswith("make ") else []:
+        for target in shlex.split(span)[1:] if span.startswith("make ") else []:
             assert "=" in target or re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page}: {span}"
 
 
