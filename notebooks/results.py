@@ -34,7 +34,7 @@ from radii.published import load_published
 from radii.report import Run
 from radii.report.content import summary_sentences
 from radii.results import round_radii, summarize, tabulate
-from radii.wording import floor_text, radius_text, round_text
+from radii.wording import draws_text, floor_text, radius_text, round_text
 
 ALPHA, SIGMA, KS = 0.001, 0.5, (1, 2, 3, 4, 5)
 
@@ -56,6 +56,7 @@ def show(*parts):
 loaded = [radii.load_votes(path) for path in Path("../results/cifar10").glob("*/votes.parquet")]
 order = list(radii.NOISES)
 votes = sorted(loaded, key=lambda one: (order.index(one.noise.name), one.noise.sigma))
+polled = {f"{one.noise.title} {one.noise.sigma:g}": one for one in votes}
 
 # %% [markdown]
 # ## What was polled
@@ -74,8 +75,7 @@ for one in votes:
     refuted = (~chosen.correct & ~chosen.abstained).mean()
     certified = certify(one, "l2").accuracy([0])[0]
     shares = [f"{x:.1%}" for x in (right, share.mean(), certified, refuted)]
-    draws = f"all {one.n:,}" if one.noise.outcomes else f"{one.n:,}"
-    rows.append([one.noise.name.capitalize(), f"{one.noise.sigma:g}", f"{len(one)}", draws, *shares])
+    rows.append([one.noise.title, f"{one.noise.sigma:g}", f"{len(one)}", draws_text([chosen]), *shares])
 show(markdown_table(["noise", "σ", "images", "copies", "right", "votes", "certified", "refuted"], rows))
 
 worst = max(0.5 / np.sqrt(len(one)) for one in votes)
@@ -94,7 +94,7 @@ show(
 # round radii from the same curves, the best of each column in bold.
 
 # %%
-equal = {one.noise.name.capitalize(): one for one in votes if one.noise.sigma == SIGMA}
+equal = {one.noise.title: one for one in votes if one.noise.sigma == SIGMA}
 first = {norm: {name: certify(one, norm) for name, one in equal.items()} for norm in radii.NORMS}
 runs = [Run(name, {(norm, 1): first[norm][name] for norm in radii.NORMS}) for name in equal]
 show(summary_sentences(runs, {norm: tabulate(named) for norm, named in first.items()})[0])
@@ -185,7 +185,7 @@ show(
 # More noise reaches farther and costs accuracy near the image.
 
 # %%
-levels = {f"Laplace {one.noise.sigma:g}": one for one in votes if one.noise.name == "laplace"}
+levels = {name: one for name, one in polled.items() if one.noise.name == "laplace"}
 for norm in radii.NORMS:
     named = {name: certify(one, norm) for name, one in levels.items()}
     show(accuracy_by_noise(named), table_markdown(tabulate(named)))
@@ -201,19 +201,15 @@ for norm in radii.NORMS:
 
 
 # %%
-def best_level(name, radius=1.0):
+def best_level(noise, radius=1.0):
     """The name and the ℓ₁ certificates of a noise under the σ that certifies the most images up to the radius."""
-    found = {
-        f"{name.capitalize()} {one.noise.sigma:g}": certify(one, "l1")
-        for one in votes
-        if one.noise.name == name
-    }
+    found = {name: certify(one, "l1") for name, one in polled.items() if one.noise.name == noise}
     return max(found.items(), key=lambda item: item[1].accuracy([radius])[0])
 
 
 there = {one.noise.name for one in votes}
-best = dict(best_level(name) for name in ("splitting", "uniform", "laplace") if name in there)
-show(accuracy_by_noise(best), table_markdown(tabulate(best, [0, 0.25, 0.5, 0.75, 1, 1.25, 2])))
+best = dict(best_level(noise) for noise in ("splitting", "uniform", "laplace") if noise in there)
+show(accuracy_by_noise(best), table_markdown(tabulate(best, [0, 0.25, 0.5, 0.75, 1, 1.25])))
 
 # %% [markdown]
 # ## Beside what others published
@@ -224,9 +220,8 @@ show(accuracy_by_noise(best), table_markdown(tabulate(best, [0, 0.25, 0.5, 0.75,
 
 # %%
 others = load_published("cifar10")
-names = [f"{one.noise.name.capitalize()} {one.noise.sigma:g}" for one in votes]
 for norm in ("l1", "l2", "linf"):
-    named = {name: certify(one, norm) for name, one in zip(names, votes, strict=True)}
+    named = {name: certify(one, norm) for name, one in polled.items()}
     show(accuracy_by_noise(named, others), table_markdown(tabulate(named, published=others)))
 
 # %% [markdown]
@@ -234,7 +229,7 @@ for norm in ("l1", "l2", "linf"):
 
 # %%
 for k in (3, 5):
-    named = {name: certify(one, "l2", k) for name, one in zip(names, votes, strict=True)}
+    named = {name: certify(one, "l2", k) for name, one in polled.items()}
     show(f"k = {k}", table_markdown(tabulate(named, published=others)))
 
 # %% [markdown]
@@ -250,7 +245,6 @@ ways = {
     True: "on a lattice, where adding it rounds nothing: the proofs hold for the program itself",
 }
 for exact, way in ways.items():
-    some = [one.exact == exact and not one.noise.outcomes for one in votes]
-    drawn = [name for name, one in zip(names, some, strict=True) if one]
+    drawn = [name for name, one in polled.items() if one.exact == exact and not one.noise.outcomes]
     if drawn:
         show(f"{', '.join(drawn)}: noise was drawn {way}.")

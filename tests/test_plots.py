@@ -58,6 +58,12 @@ def test_every_figure_says_what_was_measured(kind):
     assert all(part in words for part in expected), words
 
 
+@pytest.mark.parametrize(("sigmas", "said"), [((0.5, 0.25), "0.25 or 0.5"), ((1, 0.25, 0.5), "0.25 to 1")])
+def test_two_levels_are_told_and_of_more_the_ends(sigmas, said):
+    named = {f"{sigma:g}": make_certificates(sigma=sigma) for sigma in sigmas}
+    assert f"σ = {said} ·" in " ".join(texts(accuracy_by_noise(named)))
+
+
 @pytest.mark.parametrize("kind", ["by noise", "by k", "theory", "strip"])
 def test_no_text_leaves_its_figure(kind):
     figure = figures()[kind]

@@ -4,6 +4,7 @@ import csv
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,14 @@ def test_the_headline_follows_from_the_votes() -> None:
     headline = runpy.run_path(str(ROOT / "tools" / "headline.py"))["headline"]
     votes = [radii.load_votes(run / "votes.parquet") for run in RUNS]
     assert (FOLDER / "tables.md").read_text() == headline(votes), "make results"
+
+
+@stored
+def test_the_report_is_about_every_run() -> None:
+    said = subprocess.run(
+        ["make", "-n", "results"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert set(re.findall(r"results/cifar10/(\S+)/votes\.parquet", said)) == {run.name for run in RUNS}
 
 
 @pytest.fixture(scope="module")

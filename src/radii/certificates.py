@@ -61,6 +61,11 @@ class Certificates:
         return len(self.label)
 
     @property
+    def confined(self) -> str:
+        """Which perturbed images these are about: "grid", those of 8 bits; "box", those in [0, 1]; "", all."""
+        return "grid" if self.on_grid else "box" if self.box or self.norm == "l0" else ""
+
+    @property
     def correct(self) -> np.ndarray:
         """Where the certified label is the true one, or the set holds it, `(images,)`."""
         if self.true_label is None:

@@ -55,7 +55,8 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
     several = list(certificates)
     listed = [one.n for one in several if one.plan == "exhaustive"]
     drawn = [one for one in several if one.plan != "exhaustive"]
-    return " or ".join(([_drawn_text(drawn)] if drawn else []) + ([f"all {_ends(listed)}"] if listed else []))
+    texts = [_drawn_text(drawn) if drawn else "", f"all {_ends(listed)}" if listed else ""]
+    return " or ".join(filter(None, texts))
 
 
 def _drawn_text(certificates: Sequence[Certificates]) -> str:
@@ -71,13 +72,19 @@ def _ends(values: Sequence[int]) -> str:
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
+INSIDE = {
+    "": "",
+    "box": " that keeps it in [0, 1] and",
+    "grid": " that leaves it an 8-bit image and",
+}
+
+
 def guarantee(certificates: Certificates) -> str:
     """The promise of one set of certificates, in one sentence."""
     top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
     label = "any of the certified labels" if certificates.labels == "set" else "the certified label"
     unit = unit_text(certificates.norm, certificates.unit)
-    inside = " that keeps it in [0, 1] and" if certificates.norm == "l0" or certificates.box else ""
-    inside = " that leaves it an 8-bit image and" if certificates.on_grid else inside
+    inside = INSIDE[certificates.confined]
     odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise draws"
     return (
         f"For each image{odds if certificates.alpha else ''}, no perturbation{inside} whose {certificates.norm} norm is"

@@ -169,21 +169,22 @@ def _drawing(votes: Sequence[Votes]) -> list[tuple[str, str]]:
     """How the votes were drawn, as far as their files are at hand."""
     if not votes:
         return []
-    ways = {
-        "bytes": "a function of 8-bit images, exact in float32",
-        "lattice": "on a lattice, exact in float32",
-        "float": "float32, rounded when it is added",
-    }
-    kinds = ["bytes" if one.noise.of_bytes else "lattice" if one.exact else "float" for one in votes]
     devices = [device for one in votes for device in one.devices]
     return [
         ("precision of the models", _range(one.precision for one in votes)),
-        ("noise", _range(ways[kind] for kind in kinds)),
+        ("noise", _range(map(_rounding, votes))),
         ("seed", _range(str(one.seed) for one in votes)),
         *([("processors", _range(devices))] if devices else []),
         ("software", _range(_versions(one) for one in votes)),
         ("models, by digest", ", ".join(dict.fromkeys(one.model[:12] for one in votes))),
     ]
+
+
+def _rounding(votes: Votes) -> str:
+    """What float32 does to the noise."""
+    if votes.noise.of_bytes:
+        return "a function of 8-bit images, exact in float32"
+    return "on a lattice, exact in float32" if votes.exact else "float32, rounded when it is added"
 
 
 def _versions(votes: Votes) -> str:
@@ -233,9 +234,8 @@ def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
 
 def _confined(runs: Sequence[Run]) -> list[str]:
     """Which perturbed images the radii are about, where it is not all."""
-    grid = [run.name for run in runs if run.all[0].on_grid]
-    free = [one for run in runs if run.name not in grid for one in run.all]
-    boxed = dict.fromkeys(NORM_NAMES[one.norm] for one in free if one.norm == "l0" or one.box)
+    grid = [run.name for run in runs if run.all[0].confined == "grid"]
+    boxed = dict.fromkeys(NORM_NAMES[one.norm] for one in _all(runs) if one.confined == "box")
     found = []
     if grid:
         whose = "The" if len(grid) == len(runs) else f"{_listed(grid)}: the"
