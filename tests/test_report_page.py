@@ -352,6 +352,11 @@ def test_the_page_says_which_perturbed_images_the_radii_are_about(tmp_path):
     assert "Splitting: the image that comes of it has 8 bits a value again" in mixed
     assert "ℓ₀: it keeps every value in [0, 1]." in mixed
     assert f"50 or all {splitting.outcomes}" in page
+    kept = radii.Smoothed(lambda noisy: noisy.flatten(1)[:, :10], radii.Flips(0.8)).vote(
+        images, plan=radii.fixed(50)
+    )
+    _, page = promised(Run("Flips", {("l0", 1): radii.certify(kept, "l0")}, kept))
+    assert "values are kept or replaced, nothing is added" in page and "rounded when" not in page
 
 
 def test_votes_must_be_those_of_the_certificates():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from radii.certificates import Certificates
+from radii.noises import Additive
 from radii.norms import NORMS
 from radii.plots.strip import class_name
 from radii.plots.style import NO_BREAK, noise_colour, run_colours
@@ -184,6 +185,8 @@ def _rounding(votes: Votes) -> str:
     """What float32 does to the noise."""
     if votes.noise.of_bytes:
         return "a function of 8-bit images, exact in float32"
+    if not isinstance(votes.noise, Additive):
+        return "values are kept or replaced, nothing is added that could round"
     return "on a lattice, exact in float32" if votes.exact else "float32, rounded when it is added"
 
 
