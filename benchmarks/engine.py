@@ -19,8 +19,8 @@ from measure import in_turn, seconds, table
 import radii
 from radii.devices import best_device, device_of, has_bfloat16
 from radii.engine import Executor, Here, Job, Parts, Workers, run
+from radii.examples import Examples
 from radii.models import make_model
-from radii.polling import Examples
 from radii.sampling import Smoothed
 from radii.stores import LocalFolder
 from radii.voting import Voter

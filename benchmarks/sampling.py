@@ -14,27 +14,31 @@ from measure import in_turn, machine, table
 
 from radii.agenda import Agenda
 from radii.asking import Ask
+from radii.copies import Law
 from radii.designs import fixed
-from radii.devices import best_device, has_bfloat16
+from radii.devices import best_device, busy_cores, has_bfloat16
+from radii.examples import examples_from
 from radii.lattice import levels_of
 from radii.models import make_model
 from radii.noises import NOISES, Gaussian, Independent, Noise, example
-from radii.polling import Law, examples_from, poll, prepare
+from radii.polling import poll, prepare
 from radii.stopping import stopping
 from radii.trial import ROWS, try_rows
 
 SHAPE, CLASSES = (3, 32, 32), 10
 
 
-def follow(ask: Ask, rows: int, noise: Noise, copies: int, exact: bool = False, images: int = 4) -> None:
-    """Sample so many copies, of a few images."""
+def follow(
+    ask: Ask, rows: int, cores: int, noise: Noise, copies: int, exact: bool = False, images: int = 4
+) -> None:
+    """Sample so many copies, of a few images; the model keeps so many cores busy."""
     pixels = torch.randint(256, (images, *SHAPE), generator=torch.Generator().manual_seed(0))
     examples = examples_from(pixels / 255, None, None)
     if exact:
         examples = replace(examples, images=levels_of(examples.images))
     plan = fixed(copies // images, selection=0)
     agenda = Agenda(stopping(plan, noise, SHAPE, exact), images, CLASSES, None)
-    poll(ask, examples, Law(noise, 0, "bound", exact), agenda, rows, lambda _: None)
+    poll(ask, examples, Law(noise, 0, "bound", exact), agenda, rows, lambda _: None, cores)
 
 
 def bare(ask: Ask, rows: int, copies: int) -> None:
@@ -49,7 +53,7 @@ def section(model_name: str, copies: int, rounds: int) -> str:
     """All measurements as a section in Markdown."""
     device = best_device()
     model = make_model(model_name, SHAPE, CLASSES).eval().to(device)
-    noise = Gaussian(0.5)
+    noise, cores = Gaussian(0.5), busy_cores(model)
     settings = [("float32", False)] + [("bfloat16", fuse) for fuse in (False, True) if has_bfloat16(device)]
     usual = partial(sample, model, noise, torch.rand(SHAPE), copies, CLASSES)
     paces, found = [], []
@@ -57,7 +61,7 @@ def section(model_name: str, copies: int, rounds: int) -> str:
         ask = prepare(model, precision, SHAPE, fuse)
         rows = ROWS // 2 if fuse else try_rows(ask, SHAPE, device)[0]
         name = f"{precision}{', fused' if fuse else ''}, {rows} rows"
-        ours = partial(follow, ask, rows, noise, copies)
+        ours = partial(follow, ask, rows, cores, noise, copies)
         limit, other = in_turn(partial(bare, ask, rows, copies), ours, rounds), in_turn(usual, ours, rounds)
         forward, sampling = (copies / taken for taken in limit.seconds)
         paces.append([name, f"{forward:,.0f}", f"{sampling:,.0f}", limit.ratio, other.ratio])
@@ -65,7 +69,7 @@ def section(model_name: str, copies: int, rounds: int) -> str:
     _, name, ask, rows = max(found, key=itemgetter(0))
     costs = []
     for noise in (example(kind) for kind in NOISES.values() if issubclass(kind, Independent)):
-        usual = partial(follow, ask, rows, noise, copies)
+        usual = partial(follow, ask, rows, cores, noise, copies)
         pairs = in_turn(partial(usual, exact=True), usual, rounds)
         exact, plain = (f"{copies / taken:,.0f}" for taken in pairs.seconds)
         costs.append([noise.name, plain, exact, pairs.ratio])

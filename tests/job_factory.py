@@ -9,8 +9,8 @@ import torch
 
 import radii
 from radii.engine import Job
+from radii.examples import Examples
 from radii.models import make_model
-from radii.polling import Examples
 from radii.sampling import Smoothed
 
 SHAPE, CLASSES, IMAGES = (1, 8, 8), 10, 12

@@ -379,7 +379,7 @@ def vote_within(run: str, out: str, batch: int, room: int) -> None:
 
     import radii
     from radii.data import load_data
-    from radii.polling import examples_of
+    from radii.examples import examples_of
     from radii.runs import load_run
 
     def greed(_: object, images: tuple[torch.Tensor]) -> None:

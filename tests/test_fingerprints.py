@@ -12,8 +12,8 @@ import radii
 from job_factory import Job, load
 from radii.engine import Here, Parts, Shard, run
 from radii.errors import InputError
+from radii.examples import Examples
 from radii.fingerprints import fingerprints
-from radii.polling import Examples
 from radii.stores import LocalFolder
 from radii.votes import merge
 

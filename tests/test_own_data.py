@@ -20,7 +20,7 @@ from radii.data.pixels import as_pixels
 from radii.descriptions import data_of, describe, read_description
 from radii.devices import best_device
 from radii.errors import InputError, MissingExtra, UnknownName
-from radii.polling import examples_of
+from radii.examples import examples_of
 from radii.runs import Recipe, make_recipe
 from radii.training import train
 

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from torch import nn
 
 import radii
-import radii.polling
+import radii.copies
 import radii.voting
 from radii import trial
 from radii.designs import Anytime
@@ -126,7 +126,7 @@ def test_time_ends_the_polling_and_not_the_truth(clock: list[float]) -> None:
         assert np.all(found.radius <= np.abs(AT - 0.5))
         passes.append(found.passes)
         # micro-batches at hand are finished, no others begun
-        assert clock[0] <= min(seconds, 33 * 1100 / 128) + radii.polling.WORKERS + 2
+        assert clock[0] <= min(seconds, 33 * 1100 / 128) + radii.copies.WORKERS + 2
     assert passes == sorted(set(passes)) and passes[-1] == 1100
 
 

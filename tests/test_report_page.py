@@ -16,11 +16,12 @@ import radii
 from certificate_factory import make_certificates
 from given_models import plain
 from radii.attacked import found_beside, read_found
+from radii.copies import Law, first_copies
 from radii.data import load_data
 from radii.errors import InputError
+from radii.examples import examples_of
 from radii.gallery import shown_examples
 from radii.noises import NOISES, example
-from radii.polling import Law, examples_of, first_copies
 from radii.report import Examples, Run, sources, write_report
 from radii.report.breakdown import MOST_CLASSES, class_rows
 from radii.report.explorer import attack_sentences, explorer_data, script_json

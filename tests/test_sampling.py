@@ -1,6 +1,7 @@
 """Polling: the same votes however the work is cut, and nothing silently wrong."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import scipy.stats
 import torch
 from torch import nn
 
-import radii.polling
+import radii.copies
+import radii.voting
 from radii.asking import LEAST_ROWS
 from radii.data.base import make_data
 from radii.designs import fixed
+from radii.devices import SMALL, busy_cores
 from radii.errors import InputError, UnknownName
 from radii.models import digest, make_model
 from radii.noises import Gaussian, Laplace, Uniform
@@ -82,12 +85,46 @@ def test_noise_follows_the_index_and_the_seed():
     assert not np.array_equal(smoothed.vote(image, plan=plan, index=[4, 9], seed=1).counts, counts)
 
 
+@pytest.mark.parametrize("busy", [0, 2, 3, 50])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_threads_do_not_matter(monkeypatch, workers):
+def test_threads_do_not_matter(monkeypatch, workers, busy):
     smoothed = Smoothed(random_model(), NOISE, batch=8)
     before = smoothed.vote(random_images(), plan=fixed(30)).counts
-    monkeypatch.setattr(radii.polling, "WORKERS", workers)
+    monkeypatch.setattr(radii.copies, "WORKERS", workers)
+    monkeypatch.setattr(radii.voting, "busy_cores", lambda model: busy)
     np.testing.assert_array_equal(smoothed.vote(random_images(), plan=fixed(30)).counts, before)
+
+
+def test_all_cores_draw_before_a_model_that_takes_them_all(monkeypatch):
+    """A model that is run on several threads finds none of them drawing; one that runs elsewhere is not waited for."""
+
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(SMALL + 1))
+
+        def forward(self, images):
+            seen.append(drawing)
+            return brightness(images)
+
+    drawing, seen, threads = 0, [], set()
+    fill = radii.copies._fill
+
+    def watched(*given):
+        nonlocal drawing
+        with lock:
+            drawing += 1
+        threads.add(threading.get_ident())
+        fill(*given)
+        with lock:
+            drawing -= 1
+
+    lock = threading.Lock()
+    monkeypatch.setattr(radii.copies, "_fill", watched)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    Smoothed(Wide().eval(), NOISE, batch=8).vote(random_images(), plan=fixed(30))
+    assert not any(seen) and seen and 1 < len(threads) <= 3
+    assert busy_cores(Wide()) == 3 and busy_cores(random_model()) == 1 and busy_cores(brightness) == 0
 
 
 # the right votes ----------------------------------------------------------------------------------
@@ -251,12 +288,12 @@ def test_prediction_abstains_on_the_boundary_only():
 def test_prediction_draws_are_its_own(monkeypatch):
     seen = []
 
-    class Spy(radii.polling.Stream):
+    class Spy(radii.copies.Stream):
         def __init__(self, seed, purpose):
             seen.append(purpose)
             super().__init__(seed, purpose)
 
-    monkeypatch.setattr(radii.polling, "Stream", Spy)
+    monkeypatch.setattr(radii.copies, "Stream", Spy)
     smoothed = Smoothed(brightness, NOISE)
     smoothed.predict(random_images(), n=10)
     assert set(seen) == {"predict"}

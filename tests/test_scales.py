@@ -10,8 +10,8 @@ import radii
 from given_models import NearestMean, digits, plain
 from radii.engine import vote
 from radii.errors import InputError, Notice
+from radii.examples import examples_from
 from radii.models.adapters.preprocess import Inputs, Preprocess
-from radii.polling import examples_from
 from radii.scales import USUAL, check_scale
 
 IMAGES, LABELS = digits(200)

@@ -19,6 +19,10 @@ class Copies:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __getitem__(self, part: slice) -> "Copies":
+        """Some of them."""
+        return Copies(self.rows[part], self.draws[part], self.selects[part])
+
 
 Span = tuple[int, int, int, bool]
 """Row of an image, draws [first, stop) of it, and whether they select."""
@@ -79,10 +83,9 @@ class Agenda:
         for table, mine in ((self.counts, ~copies.selects), (self.selection, copies.selects)):
             np.add.at(table, (copies.rows[mine], winners[mine]), 1)
         np.subtract.at(self._open, copies.rows, 1)
-        if self._stopped:
-            return
-        touched = np.unique(copies.rows)
-        self._look(touched[self._open[touched] == 0])
+        answered = copies.rows[self._open[copies.rows] == 0]
+        if answered.size and not self._stopped:
+            self._look(np.unique(answered))
 
     @property
     def total(self) -> int | None:

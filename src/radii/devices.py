@@ -73,6 +73,14 @@ def is_small(model: object) -> bool:
     return isinstance(model, nn.Module) and sum(one.numel() for one in model.parameters()) <= SMALL
 
 
+def busy_cores(model: object) -> int:
+    """How many cores of this machine a model keeps busy; 0 where it runs elsewhere, or nobody knows where."""
+    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if weights is None or weights.device.type != "cpu":
+        return 0
+    return 1 if is_small(model) else torch.get_num_threads()
+
+
 @contextmanager
 def fitting_threads(model: object) -> Iterator[None]:
     """Run a small model in one thread.

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from radii.copies import Law, first_copies
 from radii.data.base import DataSet
-from radii.polling import Law, examples_of, first_copies
+from radii.examples import examples_of
 from radii.report import Examples
 from radii.votes import Votes
 

@@ -16,12 +16,12 @@ from radii.designs import Anytime, Fixed, Plan
 from radii.designs.fixed import check_whole
 from radii.errors import InputError, check_name
 from radii.evidence import clear_winner, decide
+from radii.examples import Examples, examples_in
 from radii.intervals import check_alpha
 from radii.lattice import check_range
 from radii.noises import Noise
 from radii.norms import Ball
 from radii.planning import anytime, choose, exhaustive
-from radii.polling import Examples, examples_in
 from radii.scales import check_scale
 from radii.stopping import AllAtOnce
 from radii.votes import PRECISIONS, Votes, check_plan

@@ -10,10 +10,11 @@ from scipy.special import bdtrc
 from radii.asking import Ask, WithinMemory
 from radii.devices import turns_of
 from radii.errors import InputError, Notice
+from radii.examples import Examples
 from radii.memory import is_of_memory
 from radii.models.adapters.preprocess import Inputs, Preprocess, taken_apart
 from radii.noises import Noise
-from radii.polling import Examples, prepare
+from radii.polling import prepare
 
 LOOKED_AT = 64
 """Clean images, spread over those to be polled."""

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from radii.agenda import Agenda
 from radii.asking import LEAST_ROWS, Ask, WithinMemory, check_independent
+from radii.copies import Law
 from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
-from radii.devices import kind_of, turns_of
+from radii.devices import busy_cores, kind_of, turns_of
 from radii.errors import InputError
+from radii.examples import Examples
 from radii.intervals import check_k
 from radii.lattice import levels_of
 from radii.models import digest
 from radii.noises import Noise
-from radii.polling import Examples, Law, poll, prepare
+from radii.polling import poll, prepare
 from radii.stopping import stopping
 from radii.trial import fastest
 from radii.votes import Votes, check_outcomes, software_versions
@@ -123,7 +125,8 @@ class Voter:
             with turn():
                 return self.ask(images)
 
-        poll(ask, examples, Law(self.noise, seed, purpose, self.exact), agenda, self.rows, report)
+        law = Law(self.noise, seed, purpose, self.exact)
+        poll(ask, examples, law, agenda, self.rows, report, busy_cores(self.model))
 
 
 def prepare_voter(

@@ -14,11 +14,11 @@ from radii.certificates import Certificates
 from radii.designs import fixed
 from radii.devices import TensorSource
 from radii.errors import InputError
+from radii.examples import Examples
 from radii.losses import Draw
 from radii.noises import GREY_LEVELS
 from radii.norms import ORDERS
 from radii.planning import exhaustive
-from radii.polling import Examples
 from radii.sampling import SELECTION, Smoothed
 
 GROWTH = 1.5

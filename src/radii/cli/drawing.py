@@ -16,7 +16,7 @@ from radii.votes import Votes, load_votes
 if TYPE_CHECKING:
     from radii.data import DataSet
     from radii.engine import Executor, Shard
-    from radii.polling import Examples
+    from radii.examples import Examples
     from radii.sampling import Smoothed
 
     Loaded = tuple[Smoothed, Examples]
@@ -45,7 +45,7 @@ class Source:
         """The model, on the GPU of process `number` if there are any, and the images."""
         from radii.data import load_data
         from radii.devices import device_of
-        from radii.polling import examples_of
+        from radii.examples import examples_of
         from radii.sampling import Smoothed
 
         images = self.model.fitting(load_data(self.model.data(), self.split, self.data_dir))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from radii.asking import Ask
     from radii.data import DataSet
-    from radii.polling import Examples
+    from radii.examples import Examples
     from radii.runs import Config
     from radii.sampling import Smoothed
 
@@ -205,7 +205,7 @@ class GivenModel(Polled):
 
     def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
         from radii.data import load_data
-        from radii.polling import examples_of
+        from radii.examples import examples_of
 
         examples = examples_of(load_data(self.name_of_data, split, data_dir))
         self.check(smoothed, examples)

@@ -25,8 +25,8 @@ from radii.engine.parts import Law
 from radii.engine.run import Executor
 from radii.engine.units import Unit
 from radii.errors import InputError, missing_extra
+from radii.examples import Examples
 from radii.memory import keep_freed_memory
-from radii.polling import Examples
 from radii.sampling import Smoothed
 
 RETRIES = 8

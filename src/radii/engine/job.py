@@ -9,8 +9,8 @@ import torch
 from radii.designs import Plan
 from radii.engine.parts import Law, law_about
 from radii.engine.units import Unit
+from radii.examples import Examples
 from radii.lattice import levels_of
-from radii.polling import Examples
 from radii.sampling import Smoothed
 from radii.streams import check_seed
 from radii.voting import Voter

@@ -11,7 +11,7 @@ from radii.engine.job import Job, at_hand
 from radii.engine.parts import Parts
 from radii.engine.run import Here, Shard, run
 from radii.errors import InputError
-from radii.polling import examples_in
+from radii.examples import examples_in
 from radii.sampling import Smoothed
 from radii.scales import check_scale
 from radii.stores import Where, open_folder

@@ -8,9 +8,9 @@ import numpy as np
 
 from radii.certificates import certify
 from radii.designs import Plan
+from radii.examples import Examples
 from radii.lattice import levels_of
 from radii.norms import Ball
-from radii.polling import Examples
 from radii.voting import Voter
 
 

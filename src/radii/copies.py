@@ -1,0 +1,116 @@
+"""Noisy copies in micro-batches, drawn by the processor while a model runs elsewhere, or before it runs here."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from radii.agenda import Agenda, Copies
+from radii.examples import Examples
+from radii.lattice import draw_levels
+from radii.noises import GREY_LEVELS, Independent, Listed, Noise
+from radii.streams import Stream
+
+WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
+"""Threads that draw noise while the model runs; numpy lets go of the interpreter lock meanwhile."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """How noisy copies are made: under one seed, for one purpose, besides selection.
+
+    `exact`: the noise is rounded to a lattice on which it can be added without rounding to images that are bytes.
+    """
+
+    noise: Noise
+    seed: int
+    purpose: str = "bound"
+    exact: bool = False
+
+
+def noisy_batches(
+    examples: Examples, law: Law, agenda: Agenda, rows: int, cores: int = 0
+) -> Iterator[tuple[Copies, np.ndarray]]:
+    """Micro-batches: which copies, and their images with noise `(rows, *shape)`, reused, the last rows left over.
+
+    `cores`: how many of this machine the model keeps busy. The answers to one micro-batch must be on the agenda before
+    the next is asked for.
+    """
+    shape = (rows, *law.noise.seen(examples.shape))
+    if cores > 1:
+        return _in_turn(examples, law, agenda, shape, cores)
+    return _ahead(examples, law, agenda, shape)
+
+
+def _in_turn(
+    examples: Examples, law: Law, agenda: Agenda, shape: tuple[int, ...], cores: int
+) -> Iterator[tuple[Copies, np.ndarray]]:
+    """All cores draw, then all of them run the model.
+
+    Who draws beside it holds up one of its threads, and the others wait for that one after every layer.
+    """
+    buffer = np.zeros(shape, dtype=np.float32)
+    with ThreadPoolExecutor(cores - 1) as pool:
+        while copies := agenda.take(shape[0], whole=False):
+            size = -(-len(copies) // cores)
+            first, *others = (slice(start, start + size) for start in range(0, len(copies), size))
+            filled = [pool.submit(_fill, buffer[part], examples, law, copies[part]) for part in others]
+            _fill(buffer[first], examples, law, copies[first])
+            for one in filled:
+                one.result()
+            yield copies, buffer
+
+
+def _ahead(
+    examples: Examples, law: Law, agenda: Agenda, shape: tuple[int, ...]
+) -> Iterator[tuple[Copies, np.ndarray]]:
+    """Some threads draw the next micro-batches while the model runs."""
+    rows = shape[0]
+    free = deque(np.zeros(shape, dtype=np.float32) for _ in range(WORKERS + 1))
+    waiting: deque[tuple[Copies, np.ndarray, Future]] = deque()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        while True:
+            # part of a micro-batch is worth its time only when nothing else can be done meanwhile
+            while free and (copies := agenda.take(rows, whole=bool(waiting))):
+                buffer = free.popleft()
+                waiting.append((copies, buffer, pool.submit(_fill, buffer, examples, law, copies)))
+            if not waiting:
+                return
+            copies, buffer, filled = waiting.popleft()
+            try:
+                filled.result()
+            except MemoryError:
+                # the model, which is at rest now, had taken all of it
+                _fill(buffer, examples, law, copies)
+            yield copies, buffer
+            free.append(buffer)
+
+
+def _fill(buffer: np.ndarray, examples: Examples, law: Law, copies: Copies) -> None:
+    """Noisy copies into the first rows of the buffer."""
+    noisy = buffer[: len(copies)]
+    for purpose, mine in {"select": copies.selects, law.purpose: ~copies.selects}.items():
+        if mine.any():
+            noisy[mine] = _perturbed(examples, law, purpose, copies.rows[mine], copies.draws[mine])
+
+
+def _perturbed(examples: Examples, law: Law, purpose: str, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Noisy copies `(copies, *seen)` of the images in `rows`, by draws number `draws`."""
+    stream = Stream(law.seed, purpose).at(examples.index[rows].tolist(), draws.tolist())
+    if isinstance(law.noise, Listed):
+        return law.noise.outcome(examples.clean(rows), draws)
+    if not law.exact:
+        return law.noise.perturb(examples.clean(rows), stream)
+    assert isinstance(law.noise, Independent)
+    levels = draw_levels(law.noise, stream, (len(rows), *examples.shape))
+    np.add(examples.images[rows], levels, out=levels)
+    return np.divide(levels, np.float32(GREY_LEVELS), out=levels)
+
+
+def first_copies(examples: Examples, law: Law) -> np.ndarray:
+    """The first noisy copy of each image, as a model under this law is shown it, `(images, *seen)`."""
+    rows = np.arange(len(examples))
+    return _perturbed(examples, law, law.purpose, rows, np.zeros_like(rows))
