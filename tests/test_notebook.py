@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+import torch
 
 import radii
 from radii.errors import Notice
@@ -144,18 +145,42 @@ def test_the_notebook_tells_what_the_stored_votes_say(tmp_path: Path) -> None:
 
 def test_the_headline_answers_every_question() -> None:
     votes = [make_votes(noise, sigma) for noise, sigma in RUNS]
-    page = HEADLINE["headline"](votes)
+    page = HEADLINE["headline"](votes, [])
     by_name = {(one.noise.name, one.noise.sigma): one for one in votes}
     top3 = radii.certify(by_name["laplace", 0.5], "linf", k=3).accuracy([2 / 255])[0]
-    assert f"| Laplace, σ = 0.5 | ℓ∞ | 3 | 2/255 | {top3:.1%} | – |" in page
+    assert f"| Laplace, σ = 0.5 | ℓ∞ | 3 | 2/255 | {top3:.1%} | – | – |" in page
     shares = {s: radii.certify(by_name["laplace", s], "l1").accuracy([1])[0] for s in (0.25, 0.5, 1.0)}
     best = max(shares, key=lambda sigma: (shares[sigma], sigma))
     assert (
-        f"| Laplace, best σ | ℓ₁ | 1 | 1 | {shares[best]:.1%} (σ = {best:g}) | 39.0% (Laplace, Teng et al. 2019) |"
+        f"| Laplace, best σ | ℓ₁ | 1 | 1 | {shares[best]:.1%} (σ = {best:g}) | – | 39.0% (Laplace, Teng et al. 2019) |"
         in page
     )
     assert "60 images (cifar10 test, first 60 of every 20th of 10000), n = 2,000 draws" in page
-    rows = HEADLINE["headline"](votes[:1]).splitlines()
+    rows = HEADLINE["headline"](votes[:1], []).splitlines()
     assert (
-        "| Uniform, σ = 0.5 | ℓ₁ | 1 | 0.5 | – | 71.1% (uniform + stability, Yang et al. 2020) |" in rows
+        "| Uniform, σ = 0.5 | ℓ₁ | 1 | 0.5 | – | – | 71.1% (uniform + stability, Yang et al. 2020) |" in rows
     ), "not there yet"
+
+
+def test_the_headline_tells_what_sequential_votes_were_asked() -> None:
+    noise, corners = radii.Laplace(0.5), (1.0, 0.6, 0.0)
+    images = np.array(corners, dtype=np.float32)[:, None, None, None].repeat(4, 2).repeat(2, 3)
+    question = radii.Question(noise, "l1", (0.25, 0.5), images.shape[1:])
+
+    def bright_corner(noisy):
+        right = (noisy[:, 0, 0, 0] > 0.2).float()
+        return torch.stack([right, 1 - right], 1)
+
+    # the probabilities are .95, .84 and .28, the radii ask for .75 and .88
+    voted = radii.Smoothed(bright_corner, noise, batch=64).vote(
+        images, np.zeros(3, dtype=np.int64), plan=radii.sequential(question, n_max=20_000)
+    )
+    page = HEADLINE["headline"]([make_votes()], [voted])
+    shares = [
+        page.split(f"| Laplace, σ = 0.5 | ℓ₁ | 1 | {r} | ")[1].split(" | ")[1] for r in ("0.25", "0.5", "1")
+    ]
+    assert shares == ["66.7%", "33.3%", "–"]
+    assert (
+        "at most 20,000 an image" in page
+        and f"on average {voted.passes.mean():,.0f} with laplace 0.5" in page
+    )
