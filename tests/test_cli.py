@@ -430,6 +430,36 @@ def test_plan_prices_the_sequential_plan_beside_the_fixed_one():
     assert fine("plan", *asked, *WHOLE).startswith(fine("plan", *asked))
 
 
+def test_plan_asks_about_several_norms_by_the_same_copies():
+    asked = {"l2": (0.25, 0.5), "l1": (0.25,), "linf": (2 / 255,), "l0": (1,)}
+    questions = [
+        radii.Question(
+            radii.Gaussian(0.5), norm, at, (3, 32, 32), unit="pixel" if norm == "l0" else "feature"
+        )
+        for norm, at in asked.items()
+    ]
+    plan, words = radii.sequential(*questions), ("l2:0.25", "l2:0.5", "l1:0.25", "linf:2/255", "l0:1")
+    text = fine("plan", "--p", 0.8, *(one for word in words for one in ("--radii", word)))
+    rows = [line.split() for line in text.splitlines() if line.rstrip().endswith("%")]
+    assert [row[-5:-3] for row in rows] == [word.split(":") for word in words]
+    assert rows[0][:2] == ["0.8", f"{plan.operating(0.8).passes:.1f}"]
+    assert len(plan.levels) == 4 and rows[0][-3:] == rows[2][-3:], (
+        "l1 and l2 are one question to Gaussian noise"
+    )
+    for row, question, radius in zip(rows, [0, 0, 1, 2, 3], (0, 1, 0, 0, 0), strict=True):
+        alone = radii.sequential(questions[question])
+        assert float(row[-3]) == pytest.approx(alone.levels[radius], abs=1e-9)
+    shares = [
+        plan.operating(0.8).certified[np.searchsorted(plan.levels, float(row[-3]) - 1e-9)] for row in rows
+    ]
+    assert [row[-2] for row in rows] == [f"{share:.2%}" for share in shares]
+    assert (
+        "l2, l1, linf, l0 radii" in text
+        and "0, 1] or changed pixels" in text
+        and "can certify: l2 1." in text
+    )
+
+
 def test_plan_learns_from_a_pilot(work):
     like = ("--noise", "laplace", "--sigma", 0.4, "--shape", "1,8,8", "--norm", "l1", "--radii", 0.2)
     found, rest = costs(*like, "--images", 1000, "--pilot", work.votes)
@@ -604,7 +634,6 @@ MISTAKES = {
     "vote {run} --radii 0.9 --n-max 20 --out {new}": "take at least",
     "vote {run} --seconds 1 --out {new}": "--seconds has no meaning for the plan fixed",
     "vote {run} --plan anytime --seconds 0 --out {new}": "seconds, above 0, are for",
-    "plan --radii l1:1 --radii 1": "one norm at a time; got radii in l1, l2",
     "plan": "missing option '--radii'",
     "plan --classes 100": "--classes is about a whole data set: say with --images",
     "plan --radii 0.25 --passes-per-second 9": "--passes-per-second is about a whole data set",

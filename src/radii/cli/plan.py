@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,7 +13,6 @@ from radii.cli.listings import parse_shape
 from radii.cli.options import Alpha, NoiseName, OwnSigma, Radii, Unit, parse_radii
 from radii.console import console, say
 from radii.designs import Sequential, fixed_boundaries
-from radii.errors import InputError
 from radii.noises import make_noise
 from radii.norms import unit_of
 from radii.planning import Question, sequential
@@ -60,22 +60,26 @@ def plan(
     if not radius:
         costs.say_costs(whole, *whole.work(n_max))
         return
-    asked = parse_radii(radius, norm)
-    if len(asked) > 1:
-        raise InputError(f"ask about one norm at a time; got radii in {', '.join(asked)}")
-    norm, at = next(iter(asked.items()))
-    question = Question(make_noise(noise, sigma), norm, at, parse_shape(shape), k, unit_of(norm, unit))
-    chosen = sequential(question, alpha=alpha, n_max=n_max, batch=batch)
-    work = None if images is None else whole.work(n_max, question, chosen, p)
-    console.print(chances(question, chosen, p))
-    say(assumptions(question, chosen))
+    law, size = make_noise(noise, sigma), parse_shape(shape)
+    questions = [
+        Question(law, one, at, size, k, unit_of(one, unit)) for one, at in parse_radii(radius, norm).items()
+    ]
+    chosen = sequential(*questions, alpha=alpha, n_max=n_max, batch=batch)
+    work = None if images is None else whole.work(n_max, questions[0], chosen, p)
+    console.print(chances(questions, chosen, p))
+    say(assumptions(questions, chosen))
     if work:
         say("")
         costs.say_costs(whole, *work)
 
 
-def chances(question: Question, plan: Sequential, p: Sequence[float]) -> Table:
+def chances(questions: Sequence[Question], plan: Sequential, p: Sequence[float]) -> Table:
     """What the sequential plan and the fixed one of its most draws do for each probability of the label."""
+    asked = [
+        (radius_of(one.norm, radius, len(questions) > 1), level)
+        for one in questions
+        for radius, level in zip(one.radii, one.levels(), strict=True)
+    ]
     usual = fixed_boundaries(plan.levels, plan.n_max, plan.alpha)
     table = Table(box=SIMPLE_HEAD)
     law_of_draws = ("p", "mean copies", "median", "95 %")
@@ -84,19 +88,31 @@ def chances(question: Question, plan: Sequential, p: Sequence[float]) -> Table:
     for one in p:
         found, fixed = plan.operating(one), usual.operating(one)
         draws = [f"{found.passes:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
-        for row, level in enumerate(plan.levels):
+        for row, (radius, level) in enumerate(asked):
             first = [f"{one:.10g}", *draws] if row == 0 else [""] * 4
-            shares = (f"{share[row]:.2%}" for share in (found.certified, fixed.certified))
-            table.add_row(*first, round_text(question.radii[row], question.norm), f"{level:.10f}", *shares)
+            # levels that are the same but for rounding are tested once
+            tested = int(np.searchsorted(plan.levels, level))
+            shares = (f"{share[tested]:.2%}" for share in (found.certified, fixed.certified))
+            table.add_row(*first, radius, f"{level:.10f}", *shares)
     return table
 
 
-def assumptions(question: Question, plan: Sequential) -> str:
+def radius_of(norm: str, radius: float, several: bool) -> str:
+    """A radius, by its norm if there are several."""
+    return f"{norm} {round_text(radius, norm)}" if several else round_text(radius, norm)
+
+
+def assumptions(questions: Sequence[Question], plan: Sequential) -> str:
     """What the numbers are about, and where they end."""
-    norm, noise = question.norm, question.noise
-    top = "first place" if question.k == 1 else f"a place in the top {question.k}"
-    reach = radius_text(question.farthest(plan.n_max, plan.alpha), norm)
+    noise, k = questions[0].noise, questions[0].k
+    top = "first place" if k == 1 else f"a place in the top {k}"
+    norms = ", ".join(one.norm for one in questions)
+    units = " or ".join(dict.fromkeys(unit_text(one.norm, one.unit) for one in questions))
+    reach = ", ".join(
+        f"{one.norm} " * (len(questions) > 1) + radius_text(one.farthest(plan.n_max, plan.alpha), one.norm)
+        for one in questions
+    )
     return (
-        f"{norm} radii within which {top} is certain, in {unit_text(norm, question.unit)}, under {noise.name} noise, "
+        f"{norms} radii within which {top} is certain, in {units}, under {noise.name} noise, "
         f"{noise.level_words}, alpha {plan.alpha:g}.\nThe largest that {plan.n_max} copies can certify: {reach}"
     )
