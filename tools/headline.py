@@ -121,7 +121,7 @@ def spent(sequential: Sequence[radii.Votes]) -> str:
         return ""
     most = listed(f"{one.plan.n_max:,}" for one in sequential)
     return (
-        f"Sequential votes are other draws, at most {most} an image, which end when it is clear whether the radii of"
+        f"Sequential votes are other draws, at most {most} an image, which count the label alone and end when it is clear whether the radii of"
         f" their column are certified, those of all norms by the same draws: on average {', '.join(means)}.\n"
     )
 
