@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,14 +12,18 @@ from torch import nn
 
 import radii.copies
 import radii.voting
+from radii.agenda import Agenda
 from radii.asking import LEAST_ROWS
+from radii.copies import Law, noisy_batches
 from radii.data.base import make_data
 from radii.designs import fixed
-from radii.devices import SMALL, busy_cores
+from radii.devices import SMALL, busy_cores, turns_of
 from radii.errors import InputError, UnknownName
+from radii.examples import examples_from
 from radii.models import digest, make_model
 from radii.noises import Gaussian, Laplace, Uniform
 from radii.sampling import Smoothed, decide
+from radii.stopping import stopping
 from radii.votes import ABSTAIN, load_votes
 
 NOISE = Laplace(0.5)
@@ -85,30 +90,34 @@ def test_noise_follows_the_index_and_the_seed():
     assert not np.array_equal(smoothed.vote(image, plan=plan, index=[4, 9], seed=1).counts, counts)
 
 
-@pytest.mark.parametrize("busy", [0, 2, 3, 50])
-@pytest.mark.parametrize("workers", [1, 3])
-def test_threads_do_not_matter(monkeypatch, workers, busy):
-    smoothed = Smoothed(random_model(), NOISE, batch=8)
-    before = smoothed.vote(random_images(), plan=fixed(30)).counts
+@pytest.mark.parametrize("busy, workers", [(0, 1), (0, 3), (2, 1), (3, 1), (50, 1)])
+def test_threads_do_not_matter(monkeypatch, busy, workers):
+    smoothed = Smoothed(random_model(), NOISE, batch=32)
+    before = smoothed.vote(random_images(), plan=fixed(300)).counts
     monkeypatch.setattr(radii.copies, "WORKERS", workers)
     monkeypatch.setattr(radii.voting, "busy_cores", lambda model: busy)
-    np.testing.assert_array_equal(smoothed.vote(random_images(), plan=fixed(30)).counts, before)
+    np.testing.assert_array_equal(smoothed.vote(random_images(), plan=fixed(300)).counts, before)
+
+
+class Wide(nn.Module):
+    """A model that is worth several threads, and tells what it finds when it is asked."""
+
+    def __init__(self, ask):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(SMALL + 1))
+        self.ask = ask
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def forward(self, images):
+        self.ask()
+        return brightness(images)
 
 
 def test_all_cores_draw_before_a_model_that_takes_them_all(monkeypatch):
-    """A model that is run on several threads finds none of them drawing; one that runs elsewhere is not waited for."""
-
-    class Wide(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(SMALL + 1))
-
-        def forward(self, images):
-            seen.append(drawing)
-            return brightness(images)
-
-    drawing, seen, threads = 0, [], set()
-    fill = radii.copies._fill
+    drawing, found, threads = 0, [], set()
+    fill, lock = radii.copies._fill, threading.Lock()
 
     def watched(*given):
         nonlocal drawing
@@ -119,12 +128,66 @@ def test_all_cores_draw_before_a_model_that_takes_them_all(monkeypatch):
         with lock:
             drawing -= 1
 
-    lock = threading.Lock()
     monkeypatch.setattr(radii.copies, "_fill", watched)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    Smoothed(Wide().eval(), NOISE, batch=8).vote(random_images(), plan=fixed(30))
-    assert not any(seen) and seen and 1 < len(threads) <= 3
-    assert busy_cores(Wide()) == 3 and busy_cores(random_model()) == 1 and busy_cores(brightness) == 0
+    wide = Wide(lambda: found.append((drawing, len(threads)))).eval()
+    assert busy_cores(wide) == 3 and busy_cores(random_model()) == 1 and busy_cores(brightness) == 0
+    Smoothed(wide, NOISE, batch=32).vote(random_images(), plan=fixed(300))
+    assert not any(busy for busy, _ in found) and 1 < found[-1][1] <= 3
+
+
+def test_copies_are_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
+    """While the first micro-batch is out, the next is drawn."""
+    drawn = []
+    fill = radii.copies._fill
+    monkeypatch.setattr(radii.copies, "_fill", lambda *given: (fill(*given), drawn.append(0)))
+
+    def first(cores):
+        drawn.clear()
+        how = stopping(fixed(300, selection=0), NOISE, (1, 4, 4), False)
+        agenda = Agenda(how, 2, 3, None)
+        images = examples_from(torch.full((2, 1, 4, 4), 0.5), None, None)
+        batches = noisy_batches(images, Law(NOISE, 0), agenda, 8, cores)
+        next(batches)
+        ahead = 600 - 8 - agenda._queued - 300 * (2 - agenda._opened)
+        batches.close()
+        return ahead, len(drawn)
+
+    assert first(3) == (0, 1)
+    assert first(0) == (8 * radii.copies.WORKERS, 1 + radii.copies.WORKERS)
+
+
+def test_a_thread_learns_the_number_of_threads_in_the_turn_of_its_model():
+    """Else a thread that first asks while a small model runs would run all models in one thread for good."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found, inside, go = [], threading.Event(), threading.Event()
+        voter = Smoothed(Wide(lambda: found.append(torch.get_num_threads())).eval(), NOISE, batch=8).ready(
+            (1, 8, 8)
+        )
+
+        def small():
+            with turns_of(random_model())():
+                inside.set()
+                go.wait(10)
+
+        def large():
+            examples = examples_from(random_images(), None, None)
+            voter.vote(examples, fixed(30, selection=0), 0)
+
+        one, other = threading.Thread(target=small), threading.Thread(target=large)
+        one.start()
+        inside.wait(10)
+        found.clear()
+        other.start()
+        time.sleep(0.3)
+        go.set()
+        one.join()
+        other.join()
+        assert found and set(found) == {3}
+    finally:
+        torch.set_num_threads(before)
 
 
 # the right votes ----------------------------------------------------------------------------------

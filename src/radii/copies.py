@@ -1,4 +1,4 @@
-"""Noisy copies in micro-batches, drawn by the processor while a model runs elsewhere, or before it runs here."""
+"""Noisy copies in micro-batches, drawn by the processor beside the model, or before it where that takes all cores."""
 
 import os
 from collections import deque
@@ -16,6 +16,9 @@ from radii.streams import Stream
 
 WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
 """Threads that draw noise while the model runs; numpy lets go of the interpreter lock meanwhile."""
+
+PIECE = 8
+"""Copies that a thread draws at least where all cores draw: for fewer, handing them over takes longer."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,22 @@ def noisy_batches(
     """
     shape = (rows, *law.noise.seen(examples.shape))
     if cores > 1:
-        return _in_turn(examples, law, agenda, shape, cores)
-    return _ahead(examples, law, agenda, shape)
+        return _drawn_first(examples, law, agenda, shape, cores)
+    return _drawn_beside(examples, law, agenda, shape)
 
 
-def _in_turn(
+def _drawn_first(
     examples: Examples, law: Law, agenda: Agenda, shape: tuple[int, ...], cores: int
 ) -> Iterator[tuple[Copies, np.ndarray]]:
     """All cores draw, then all of them run the model.
 
-    Who draws beside it holds up one of its threads, and the others wait for that one after every layer.
+    A thread that draws while the model runs holds up one of the model's, and the model's others wait for that one after
+    every layer.
     """
     buffer = np.zeros(shape, dtype=np.float32)
     with ThreadPoolExecutor(cores - 1) as pool:
         while copies := agenda.take(shape[0], whole=False):
-            size = -(-len(copies) // cores)
+            size = max(PIECE, -(-len(copies) // cores))
             first, *others = (slice(start, start + size) for start in range(0, len(copies), size))
             filled = [pool.submit(_fill, buffer[part], examples, law, copies[part]) for part in others]
             _fill(buffer[first], examples, law, copies[first])
@@ -64,7 +68,7 @@ def _in_turn(
             yield copies, buffer
 
 
-def _ahead(
+def _drawn_beside(
     examples: Examples, law: Law, agenda: Agenda, shape: tuple[int, ...]
 ) -> Iterator[tuple[Copies, np.ndarray]]:
     """Some threads draw the next micro-batches while the model runs."""

@@ -54,7 +54,7 @@ def poll(
 ) -> None:
     """Follow the agenda to its end, in micro-batches of `rows` copies; `report` is told how many were used.
 
-    `cores`: how many of this machine the model keeps busy, 0 for one that runs elsewhere.
+    `cores`: how many of this machine the model keeps busy, 0 if it runs elsewhere or that is not known.
     """
     with torch.inference_mode():
         for copies, noisy in noisy_batches(examples, law, agenda, rows, cores):

@@ -125,8 +125,10 @@ class Voter:
             with turn():
                 return self.ask(images)
 
-        law = Law(self.noise, seed, purpose, self.exact)
-        poll(ask, examples, law, agenda, self.rows, report, busy_cores(self.model))
+        # in its turn: what torch tells a thread while another model has one thread, that thread would keep
+        with turn():
+            cores = busy_cores(self.model)
+        poll(ask, examples, Law(self.noise, seed, purpose, self.exact), agenda, self.rows, report, cores)
 
 
 def prepare_voter(
