@@ -455,7 +455,7 @@ def test_plan_asks_about_several_norms_by_the_same_copies():
     assert [row[-2] for row in rows] == [f"{share:.2%}" for share in shares]
     assert (
         "l2, l1, linf, l0 radii" in text
-        and "0, 1] or changed pixels" in text
+        and "0, 1] or changed pixels (l0), under" in text
         and "can certify: l2 1." in text
     )
 

@@ -49,7 +49,8 @@ def plan(
 
     For each probability of the label: how likely the sequential plan certifies each radius, from the votes of the label
     alone, and how many noisy copies that takes, the mean, the median, and what is enough 19 times in 20; beside it,
-    how likely the usual fixed number of n-max copies certifies the same. All exact, without any sampling.
+    how likely the usual fixed number of n-max copies certifies the same. All exact, without any sampling. Radii of
+    several norms, as l1:0.5 and linf:2/255, are asked about by the same copies.
 
     With --images, for a whole data set: passes of the model, device-hours, time, money and the size of the votes file,
     for a fixed number of copies and, with --radii, for the sequential plan. What the latter needs depends on the
@@ -107,12 +108,14 @@ def assumptions(questions: Sequence[Question], plan: Sequential) -> str:
     noise, k = questions[0].noise, questions[0].k
     top = "first place" if k == 1 else f"a place in the top {k}"
     norms = ", ".join(one.norm for one in questions)
-    units = " or ".join(dict.fromkeys(unit_text(one.norm, one.unit) for one in questions))
+    units = {unit_text(one.norm, one.unit): one.norm for one in questions}
+    if len(units) > 1:
+        units = {f"{unit} ({norm})" if norm == "l0" else unit: norm for unit, norm in units.items()}
     reach = ", ".join(
         f"{one.norm} " * (len(questions) > 1) + radius_text(one.farthest(plan.n_max, plan.alpha), one.norm)
         for one in questions
     )
     return (
-        f"{norms} radii within which {top} is certain, in {units}, under {noise.name} noise, "
+        f"{norms} radii within which {top} is certain, in {' or '.join(units)}, under {noise.name} noise, "
         f"{noise.level_words}, alpha {plan.alpha:g}.\nThe largest that {plan.n_max} copies can certify: {reach}"
     )
