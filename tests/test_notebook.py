@@ -181,6 +181,6 @@ def test_the_headline_tells_what_sequential_votes_were_asked() -> None:
     ]
     assert shares == ["66.7%", "33.3%", "–"]
     assert (
-        "at most 20,000 an image" in page
-        and f"on average {voted.passes.mean():,.0f} with laplace 0.5" in page
+        "or at 20,000 draws" in page
+        and f"On average they took {voted.passes.mean():,.0f} with laplace 0.5" in page
     )

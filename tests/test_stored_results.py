@@ -101,6 +101,12 @@ def test_the_commands_of_the_readme_made_the_run(run, tmp_path, monkeypatch) -> 
         assert np.array_equal(found.examples.index, votes.index)
 
 
+@stored
+def test_the_readme_names_no_votes_that_are_not_there() -> None:
+    named = re.findall(r"--out results/cifar10/(\S+\.parquet)$", (FOLDER / "README.md").read_text(), re.M)
+    assert set(named) == {str(path.relative_to(FOLDER)) for path in FOLDER.glob("*/votes-*.parquet")}
+
+
 @each_run
 def test_a_run_is_whole_small_and_on_the_usual_images(run) -> None:
     sizes = {path.name: path.stat().st_size for path in run.iterdir() if path.is_file()}

@@ -12,7 +12,7 @@ import numpy as np
 
 import radii
 from radii import planning
-from radii.designs import Sequential
+from radii.designs import Exhaustive, Fixed
 from radii.exports import markdown_table, write_whole
 from radii.published import load_published, of_question
 from radii.wording import NORM_NAMES, round_text
@@ -76,8 +76,8 @@ def best_share(question: Question, radius: float, votes: Sequence[radii.Votes]) 
 
 
 def was_asked(votes: radii.Votes, norm: str, radius: float, k: int) -> bool:
-    """Whether the plan of the votes was to find out about this radius; votes of one number of draws tell about all."""
-    if not isinstance(votes.plan, Sequential):
+    """Whether the plan of the votes was to find out about this radius; all draws of one number tell about all radii."""
+    if isinstance(votes.plan, Fixed | Exhaustive):
         return True
     (level,) = planning.Question(votes.noise, norm, (radius,), votes.shape, k, exact=votes.exact).levels()
     return bool(np.isclose(level, votes.plan.levels, rtol=0, atol=planning.SAME).any())
@@ -121,8 +121,9 @@ def spent(sequential: Sequence[radii.Votes]) -> str:
         return ""
     most = listed(f"{one.plan.n_max:,}" for one in sequential)
     return (
-        f"Sequential votes are other draws, at most {most} an image, which count the label alone and end when it is clear whether the radii of"
-        f" their column are certified, those of all norms by the same draws: on average {', '.join(means)}.\n"
+        "Sequential votes count the label alone, and end when it is clear which of the radii that they were asked about"
+        f" (README.md) are certified, or at {most} draws; they begin with the same draws. On average they took"
+        f" {', '.join(means)}.\n"
     )
 
 
