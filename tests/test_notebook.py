@@ -145,7 +145,7 @@ def test_the_notebook_tells_what_the_stored_votes_say(tmp_path: Path) -> None:
 
 def test_the_headline_answers_every_question() -> None:
     votes = [make_votes(noise, sigma) for noise, sigma in RUNS]
-    page = HEADLINE["headline"](votes, [])
+    page = HEADLINE["headline"](votes)
     by_name = {(one.noise.name, one.noise.sigma): one for one in votes}
     top3 = radii.certify(by_name["laplace", 0.5], "linf", k=3).accuracy([2 / 255])[0]
     assert f"| Laplace, σ = 0.5 | ℓ∞ | 3 | 2/255 | {top3:.1%} | – | – |" in page
@@ -156,7 +156,7 @@ def test_the_headline_answers_every_question() -> None:
         in page
     )
     assert "60 images (cifar10 test, first 60 of every 20th of 10000), n = 2,000 draws" in page
-    rows = HEADLINE["headline"](votes[:1], []).splitlines()
+    rows = HEADLINE["headline"](votes[:1]).splitlines()
     assert (
         "| Uniform, σ = 0.5 | ℓ₁ | 1 | 0.5 | – | – | 71.1% (uniform + stability, Yang et al. 2020) |" in rows
     ), "not there yet"
@@ -175,7 +175,7 @@ def test_the_headline_tells_what_sequential_votes_were_asked() -> None:
     voted = radii.Smoothed(bright_corner, noise, batch=64).vote(
         images, np.zeros(3, dtype=np.int64), plan=radii.sequential(question, n_max=20_000)
     )
-    page = HEADLINE["headline"]([make_votes()], [voted])
+    page = HEADLINE["headline"]([make_votes(), voted])
     shares = [
         page.split(f"| Laplace, σ = 0.5 | ℓ₁ | 1 | {r} | ")[1].split(" | ")[1] for r in ("0.25", "0.5", "1")
     ]

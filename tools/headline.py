@@ -6,19 +6,19 @@ Run: python tools/headline.py [FOLDER]. Runs that are not there yet leave a dash
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import radii
 from radii import planning
-from radii.designs import Exhaustive, Fixed
+from radii.designs import Sequential
 from radii.exports import markdown_table, write_whole
 from radii.published import load_published, of_question
 from radii.wording import NORM_NAMES, round_text
 
 FOLDER = Path(__file__).parents[1] / "results" / "cifar10"
-SEQUENTIAL = "votes-sequential.parquet"
 ALPHA = 0.001
 
 
@@ -45,42 +45,46 @@ QUESTIONS = (
 )
 
 
-def answer(
-    question: Question, votes: Sequence[radii.Votes], sequential: Sequence[radii.Votes]
-) -> list[list[str]]:
-    """A row for each radius: noise, norm, k, radius, accuracy by either kind of votes, and what others published."""
+def answer(question: Question, votes: Sequence[radii.Votes]) -> list[list[str]]:
+    """A row for each radius: noise, norm, k, radius, accuracy by fixed and sequential votes, what others published."""
     asked = question
     level = "best σ" if asked.sigma is None else f"σ = {asked.sigma:g}"
+    mine = [one for one in votes if one.noise.name == asked.noise and asked.sigma in (None, one.noise.sigma)]
+    kinds = [list(map(partial(told, asked), kind)) for kind in by_plan(mine)]
     rows = []
-    for radius in asked.radii:
+    for column, radius in enumerate(asked.radii):
         where = [NORM_NAMES[asked.norm], str(asked.k), round_text(radius, asked.norm)]
-        shares = [best_share(asked, radius, votes), best_share(asked, radius, sequential)]
+        shares = [best_share([(one[column], sigma) for one, sigma in kind], asked) for kind in kinds]
         rows.append([f"{asked.noise.capitalize()}, {level}", *where, *shares, best_published(asked, radius)])
     return rows
 
 
-def best_share(question: Question, radius: float, votes: Sequence[radii.Votes]) -> str:
-    """The certified accuracy by those of `votes` that were drawn under the noise and can tell; the best of them."""
+def by_plan(votes: Sequence[radii.Votes]) -> tuple[list[radii.Votes], list[radii.Votes]]:
+    """Votes of one number of draws an image, and sequential ones."""
+    sequential = [one for one in votes if isinstance(one.plan, Sequential)]
+    return [one for one in votes if not isinstance(one.plan, Sequential)], sequential
+
+
+def told(question: Question, votes: radii.Votes) -> tuple[list[float | None], float]:
+    """Certified accuracy at each radius, None at those that a sequential plan was not asked about, and sigma."""
     asked = question
-    found = [
-        (radii.certify(one, asked.norm, k=asked.k, alpha=ALPHA).accuracy([radius])[0], one.noise.sigma)
-        for one in votes
-        if one.noise.name == asked.noise
-        and asked.sigma in (None, one.noise.sigma)
-        and was_asked(one, asked.norm, radius, asked.k)
-    ]
-    if not found:
+    shares = radii.certify(votes, asked.norm, k=asked.k, alpha=ALPHA).accuracy(asked.radii)
+    known = [True] * len(shares)
+    if isinstance(votes.plan, Sequential):
+        levels = planning.Question(
+            votes.noise, asked.norm, asked.radii, votes.shape, asked.k, exact=votes.exact
+        ).levels()
+        known = [np.isclose(one, votes.plan.levels, rtol=0, atol=planning.SAME).any() for one in levels]
+    return [share if so else None for share, so in zip(shares, known, strict=True)], votes.noise.sigma
+
+
+def best_share(found: Iterable[tuple[float | None, float]], question: Question) -> str:
+    """The largest share, with its sigma where that was chosen."""
+    there = [(share, sigma) for share, sigma in found if share is not None]
+    if not there:
         return "–"
-    share, sigma = max(found)
-    return f"{share:.1%}" + (f" (σ = {sigma:g})" if asked.sigma is None else "")
-
-
-def was_asked(votes: radii.Votes, norm: str, radius: float, k: int) -> bool:
-    """Whether the plan of the votes was to find out about this radius; all draws of one number tell about all radii."""
-    if isinstance(votes.plan, Fixed | Exhaustive):
-        return True
-    (level,) = planning.Question(votes.noise, norm, (radius,), votes.shape, k, exact=votes.exact).levels()
-    return bool(np.isclose(level, votes.plan.levels, rtol=0, atol=planning.SAME).any())
+    share, sigma = max(there)
+    return f"{share:.1%}" + (f" (σ = {sigma:g})" if question.sigma is None else "")
 
 
 def best_published(question: Question, radius: float) -> str:
@@ -95,13 +99,14 @@ def best_published(question: Question, radius: float) -> str:
     return "–" if share is None else f"{share:.1%} ({name})"
 
 
-def headline(votes: Sequence[radii.Votes], sequential: Sequence[radii.Votes]) -> str:
-    """All questions and their answers as a page in Markdown, by fixed `votes` and by sequential ones."""
-    rows = [row for question in QUESTIONS for row in answer(question, votes, sequential)]
+def headline(votes: Sequence[radii.Votes]) -> str:
+    """All questions and their answers as a page in Markdown."""
+    rows = [row for question in QUESTIONS for row in answer(question, votes)]
+    usual, sequential = by_plan(votes)
     names = ["noise", "norm", "k", "radius", "certified accuracy", "by sequential votes"]
     table = markdown_table([*names, "best published for the noise"], rows)
     images = listed(f"{len(one)} images ({one.data})" for one in votes)
-    draws = listed(f"{one.n:,}" for one in votes if not one.noise.outcomes)
+    draws = listed(f"{one.n:,}" for one in usual if not one.noise.outcomes)
     return (
         f"# Certified accuracy in short\n\n{table}\n"
         f"{images}, n = {draws} draws an image, α = {ALPHA:g}; of splitting noise all copies, without α."
@@ -134,13 +139,10 @@ def listed(values: Iterable[str]) -> str:
 
 def main() -> None:
     folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
-    paths = sorted(folder.glob("*/votes.parquet"))
+    paths = sorted(folder.glob("*/votes*.parquet"))
     if not paths:
         raise SystemExit(f"there are no votes in {folder}: give the folder above the runs")
-    sequential = sorted(folder.glob(f"*/{SEQUENTIAL}"))
-    page = headline(
-        [radii.load_votes(path) for path in paths], [radii.load_votes(path) for path in sequential]
-    )
+    page = headline([radii.load_votes(path) for path in paths])
     write_whole(folder / "tables.md", page)
     print(page, end="")
 

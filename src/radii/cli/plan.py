@@ -76,8 +76,9 @@ def plan(
 
 def chances(questions: Sequence[Question], plan: Sequential, p: Sequence[float]) -> Table:
     """What the sequential plan and the fixed one of its most draws do for each probability of the label."""
+    several = len(questions) > 1
     asked = [
-        (radius_of(one.norm, radius, len(questions) > 1), level)
+        (of_norm(round_text(radius, one.norm), one.norm, several), level)
         for one in questions
         for radius, level in zip(one.radii, one.levels(), strict=True)
     ]
@@ -98,21 +99,21 @@ def chances(questions: Sequence[Question], plan: Sequential, p: Sequence[float])
     return table
 
 
-def radius_of(norm: str, radius: float, several: bool) -> str:
+def of_norm(radius: str, norm: str, several: bool) -> str:
     """A radius, by its norm if there are several."""
-    return f"{norm} {round_text(radius, norm)}" if several else round_text(radius, norm)
+    return f"{norm} {radius}" if several else radius
 
 
 def assumptions(questions: Sequence[Question], plan: Sequential) -> str:
     """What the numbers are about, and where they end."""
-    noise, k = questions[0].noise, questions[0].k
+    noise, k, several = questions[0].noise, questions[0].k, len(questions) > 1
     top = "first place" if k == 1 else f"a place in the top {k}"
     norms = ", ".join(one.norm for one in questions)
-    units = {unit_text(one.norm, one.unit): one.norm for one in questions}
-    if len(units) > 1:
-        units = {f"{unit} ({norm})" if norm == "l0" else unit: norm for unit, norm in units.items()}
+    units = dict.fromkeys(
+        unit_text(one.norm, one.unit) + (" (l0)" if several and one.norm == "l0" else "") for one in questions
+    )
     reach = ", ".join(
-        f"{one.norm} " * (len(questions) > 1) + radius_text(one.farthest(plan.n_max, plan.alpha), one.norm)
+        of_norm(radius_text(one.farthest(plan.n_max, plan.alpha), one.norm), one.norm, several)
         for one in questions
     )
     return (
