@@ -68,13 +68,15 @@ def by_plan(votes: Sequence[radii.Votes]) -> tuple[list[radii.Votes], list[radii
 def told(question: Question, votes: radii.Votes) -> tuple[list[float | None], float]:
     """Certified accuracy at each radius, None at those that a sequential plan was not asked about, and sigma."""
     asked = question
-    shares = radii.certify(votes, asked.norm, k=asked.k, alpha=ALPHA).accuracy(asked.radii)
-    known = [True] * len(shares)
+    known = [True] * len(asked.radii)
     if isinstance(votes.plan, Sequential):
         levels = planning.Question(
             votes.noise, asked.norm, asked.radii, votes.shape, asked.k, exact=votes.exact
         ).levels()
         known = [np.isclose(one, votes.plan.levels, rtol=0, atol=planning.SAME).any() for one in levels]
+    if not any(known):
+        return [None] * len(known), votes.noise.sigma
+    shares = radii.certify(votes, asked.norm, k=asked.k, alpha=ALPHA).accuracy(asked.radii)
     return [share if so else None for share, so in zip(shares, known, strict=True)], votes.noise.sigma
 
 
