@@ -335,3 +335,9 @@ def test_the_command(tmp_path) -> None:
     fine("train", "--data", "digits", "--noise", "gaussian", "--sigma", 0.4, "--epochs", 1, "--out", other)
     ended = call("attack", votes, "--run", other)
     assert ended.status == 2 and "another model than the one that gave these votes" in ended.err
+    fine("vote", other, "--n", 500, "--first", 12)
+    fine("report", votes, other / "votes.parquet", "--attacks", "--k", 1, "--out", tmp_path / "both")
+    assert (tmp_path / "both" / "index.html").read_text().count('"found":[') == 2, "one run was not attacked"
+    ended = call("report", other / "votes.parquet", "--attacks", "--out", tmp_path / "none")
+    assert ended.status == 2 and "no votes have attacks in these norms and k beside them" in ended.err
+    assert not (tmp_path / "none").exists()

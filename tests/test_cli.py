@@ -738,7 +738,7 @@ def interrupt(process, until):
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
 def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, workers):
     votes, parts = tmp_path / "votes.parquet", tmp_path / "votes.parts"
-    line = ("vote", work.run, "--first", 12, "--n", 900, "--selection", 0, "--block", 900)
+    line = ("vote", work.run, "--first", 12, "--n", 3000, "--selection", 0, "--block", 3000)
     process = start(*line, "--out", votes, *workers)
     wait_for(lambda: len(list(parts.glob("part-*.parquet"))) >= 2)
     process.send_signal(sign)

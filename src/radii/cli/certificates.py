@@ -126,7 +126,7 @@ def report(
         bool,
         typer.Option(
             "--attacks",
-            help="Show what radii attack found: its files in the folder attacks beside each votes file.",
+            help="Show what radii attack found: its files in the folder attacks beside votes that have one.",
         ),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the page and its files.")] = Path("report"),
@@ -137,7 +137,7 @@ def report(
     figures and tables for each norm, class by class, and test images with their votes and radii. It needs no network.
     Beside it: figures (PNG), certificates (one CSV a votes file, a row an image), results.json and tables.md.
     """
-    from radii.attacked import found_beside
+    from radii.attacked import FOLDER, found_beside
     from radii.published import check_same_data, load_published
     from radii.report import Run, check_one_data, write_report
 
@@ -150,6 +150,12 @@ def report(
         name: found_beside(path, found[name]) if attacks else {}
         for name, path in zip(files, votes, strict=True)
     }
+    if attacks and not any(attacked.values()):
+        folder = votes[0].parent / FOLDER
+        raise InputError(
+            "no votes have attacks in these norms and k beside them: "
+            f"make them by radii attack {votes[0]} --out {folder}"
+        )
     runs = [Run(name, found[name], one, attacked[name]) for name, one in files.items()]
     shown = choose(files, runs[0].certificates, data_dir) if examples else None
     with progress("report") as move:
