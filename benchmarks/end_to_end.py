@@ -75,7 +75,8 @@ def section(data_dir: Path, every: int, run: Path) -> str:
         [
             "## The same table",
             f"{config.recipe.model}, {noise.name} noise, sigma {noise.sigma:g}, {NORM}, {len(images)} images "
-            f"({images.description}), alpha {ALPHA:g}, n up to {USUAL:,}; {precision}, the trial of micro-batches included.",
+            f"({images.description}), alpha {ALPHA:g}, n up to {USUAL:,}; {precision}, "
+            "the trial of micro-batches included.",
             table(headers, rows),
         ]
     )
