@@ -235,9 +235,8 @@ def test_attacks_on_other_certificates_are_refused(tmp_path, change, words):
         read_found(path, one)
 
 
-def test_no_attacks_at_all_are_said_with_the_command(tmp_path):
-    with pytest.raises(InputError, match="make them by radii attack"):
-        found_beside(tmp_path / "votes.parquet", run_of().certificates)
+def test_votes_that_were_not_attacked_have_nothing_beside_them(tmp_path):
+    assert found_beside(tmp_path / "votes.parquet", run_of().certificates) == {}
 
 
 def test_every_work_that_a_rule_names_has_an_entry():
