@@ -19,6 +19,8 @@ from radii.runs import load_run
 RUN = Path(__file__).parents[1] / "results" / "cifar10" / "gaussian-0.5"
 USUAL, ALPHA, NORM, COPIES = 100_000, 1e-3, "l2", 4000
 MULTIPLES = ([1, 2], [1, 2, 3])
+EVERY = 20
+"""Of the test images, as the stored votes take them."""
 
 
 def section(data_dir: Path, every: int, run: Path) -> str:
@@ -85,7 +87,7 @@ def section(data_dir: Path, every: int, run: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=20)
+    parser.add_argument("--every", type=int, default=EVERY)
     parser.add_argument("--run", type=Path, default=RUN)
     asked = parser.parse_args()
     print(machine(), section(asked.data_dir, asked.every, asked.run), sep="\n\n")

@@ -67,7 +67,9 @@ def page_of(found: Mapping[str, str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=None)
-    parser.add_argument("--every", type=int, default=20, help="of the test images, for the whole table")
+    parser.add_argument(
+        "--every", type=int, default=end_to_end.EVERY, help="of the test images, for the whole table"
+    )
     parser.add_argument("--only", nargs="+", choices=[*SECTIONS, LAST], help="the sections to run")
     asked = parser.parse_args()
     sections = dict(SECTIONS)

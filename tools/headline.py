@@ -6,7 +6,6 @@ Run: python tools/headline.py [FOLDER]. Runs that are not there yet leave a dash
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def answer(question: Question, votes: Sequence[radii.Votes]) -> list[list[str]]:
     asked = question
     level = "best σ" if asked.sigma is None else f"σ = {asked.sigma:g}"
     mine = [one for one in votes if one.noise.name == asked.noise and asked.sigma in (None, one.noise.sigma)]
-    kinds = [list(map(partial(told, asked), kind)) for kind in by_plan(mine)]
+    kinds = [[told(asked, one) for one in kind] for kind in by_plan(mine)]
     rows = []
     for column, radius in enumerate(asked.radii):
         where = [NORM_NAMES[asked.norm], str(asked.k), round_text(radius, asked.norm)]
