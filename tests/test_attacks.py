@@ -340,4 +340,5 @@ def test_the_command(tmp_path) -> None:
     assert (tmp_path / "both" / "index.html").read_text().count('"found":[') == 2, "one run was not attacked"
     ended = call("report", other / "votes.parquet", "--attacks", "--out", tmp_path / "none")
     assert ended.status == 2 and "no votes have attacks in these norms and k beside them" in ended.err
+    assert f"make them by radii attack {other / 'votes.parquet'} --out {other / 'attacks'}" in ended.err
     assert not (tmp_path / "none").exists()

@@ -235,6 +235,18 @@ def test_attacks_on_other_certificates_are_refused(tmp_path, change, words):
         read_found(path, one)
 
 
+@pytest.mark.parametrize("apart,same", [(1e-9, True), (1e-6, False)])
+def test_attacks_fit_certificates_that_another_processor_rounded(tmp_path, apart, same):
+    one = make_certificates()
+    rows, path = np.flatnonzero(one.radius > 0)[:3], tmp_path / "votes-l2-top1.csv"
+    attacked_file(path, replace(one, radius=one.radius * (1 + apart)), rows, [math.inf] * 3)
+    if same:
+        assert np.isinf(read_found(path, one)).all()
+    else:
+        with pytest.raises(InputError, match="about other certificates"):
+            read_found(path, one)
+
+
 def test_votes_that_were_not_attacked_have_nothing_beside_them(tmp_path):
     assert found_beside(tmp_path / "votes.parquet", run_of().certificates) == {}
 
