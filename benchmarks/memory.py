@@ -11,10 +11,17 @@ import torch
 from measure import peak_memory, table
 
 import radii
+from radii.data import DataSet
 from radii.models import make_model
 
 SHAPE, N, IMAGES = (3, 32, 32), 100_000, 10_000
-CASES = ("model", "model and one forward pass", "sequential plan", "fixed plan")
+CASES = (
+    "model",
+    "model and one forward pass",
+    "sequential plan, images as a data set holds them",
+    "sequential plan, images of the caller in float32",
+    "fixed plan, one image",
+)
 
 
 def run(case: str) -> int:
@@ -24,10 +31,9 @@ def run(case: str) -> int:
         with torch.inference_mode():
             model(torch.rand(128, *SHAPE))
     if case in CASES[2:]:
-        images = torch.rand(IMAGES if case == CASES[2] else 1, *SHAPE)
         noise = radii.Laplace(0.5)
         question = radii.Question(noise, "linf", (1 / 255, 2 / 255), SHAPE)
-        plan = radii.fixed(N) if case == CASES[3] else radii.sequential(question, n_max=N)
+        plan = radii.fixed(N) if case == CASES[4] else radii.sequential(question, n_max=N)
         smoothed, left = radii.Smoothed(model, noise), 240
 
         def stop(*_: int) -> None:
@@ -37,8 +43,18 @@ def run(case: str) -> int:
                 raise StopIteration
 
         with suppress(StopIteration):
-            smoothed.vote(images, torch.zeros(len(images), dtype=torch.int64), plan=plan, progress=stop)
+            smoothed.vote(*images_of(case), plan=plan, progress=stop)
     return peak_memory()
+
+
+def images_of(case: str) -> tuple[DataSet | torch.Tensor, ...]:
+    """Made-up images of a case, and their labels where they do not come along."""
+    if case != CASES[2]:
+        count = 1 if case == CASES[4] else IMAGES
+        return torch.rand(count, *SHAPE), torch.zeros(count, dtype=torch.int64)
+    pixels = torch.randint(256, (IMAGES, *SHAPE), dtype=torch.uint8)
+    labels, names = torch.zeros(IMAGES, dtype=torch.int64), tuple("0123456789")
+    return (DataSet("made-up", "test", pixels, labels, names, torch.arange(IMAGES)),)
 
 
 def section() -> str:
@@ -54,7 +70,8 @@ def section() -> str:
     return "\n\n".join(
         [
             "## Memory",
-            f"wrn-16-2, micro-batches as a trial finds them, n = {N:,}, {IMAGES:,} images by the sequential plan; MiB:",
+            f"wrn-16-2, micro-batches as a trial finds them, n = {N:,}, {IMAGES:,} images by the sequential plan, "
+            "in memory with the rest; MiB:",
             table(["process", "at the peak", "above the model"], rows),
         ]
     )

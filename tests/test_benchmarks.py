@@ -106,7 +106,8 @@ def test_rules() -> None:
 
 def test_memory() -> None:
     memory = load("memory")
-    assert memory.run("sequential plan") >= memory.run("model") > 0
+    assert 0 < memory.run("model") <= memory.run(memory.CASES[2])
+    assert [len(one) for one in memory.images_of(memory.CASES[3])] == 2 * [memory.IMAGES]
 
 
 def test_serve() -> None:
