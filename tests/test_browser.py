@@ -192,9 +192,11 @@ def test_attacks_are_drawn_above_the_certificates(opened, runs):
     left = one.correct & ~one.abstained & ~(lengths <= radius_at(page))
     certified, attacked = (float(cell.split()[0]) for cell in readout(page)[runs[0].name, 1][:2])
     assert attacked == pytest.approx(100 * left.mean(), abs=0.06) and attacked >= certified
+    note = page.locator(".note.found")
+    assert note.is_visible()
     choose(page, "norm", "l1")
     assert page.locator(".chart .found").count() == 0
-    assert page.locator(".readout .found").first.is_hidden()
+    assert page.locator(".readout .found").first.is_hidden() and note.is_hidden()
 
 
 def test_the_pointer_moves_the_radius(opened):

@@ -69,7 +69,6 @@ def write_report(
         "ks": ks_of(several),
         "first_norm": "l2" if "l2" in norms else norms[0],
         "labels": content.labels(several, classes),
-        "attacked": any(run.attacks for run in several),
         "data": script_json(explorer_data(several, norms, classes)),
         "bibtex": bibtex(several, norms),
         "rules": content.rules(several, norms),

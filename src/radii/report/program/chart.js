@@ -76,7 +76,7 @@ function read(series) {
   const radius = +slider.value, attacked = series.some((one) => one.found);
   reading.textContent = written(radius);
   slider.setAttribute("aria-valuetext", written(radius));
-  section.querySelectorAll(".readout .found").forEach((head) => (head.hidden = !attacked));
+  section.querySelectorAll(".readout .found, .note.found").forEach((head) => (head.hidden = !attacked));
   readout.replaceChildren(
     ...series.map((one) =>
       html(
