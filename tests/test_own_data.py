@@ -413,6 +413,10 @@ WRONG = {
         "a folder of class folders and a folder of idx files at once",
     ),
     "no images": (lambda path: folder_of(path), "hold no images"),
+    "image of no class": (
+        lambda path: file(folder_of(path, x_png=PNG) / "z.png", PNG).parent,
+        "z.png is an image of no class: move it into a class folder",
+    ),
     "broken image": (
         lambda path: folder_of(path, x_png=PNG, y_png=PNG[:-30]),
         "y.png is no whole image .*replace",

