@@ -24,6 +24,7 @@ from radii.console import size_text
 from radii.costs import Work
 from radii.data import load_data
 from radii.exports import csv_text, run_csv_text, summary
+from radii.noises import make_noise
 from radii.results import summarize
 from radii.votes import FORMAT
 from radii.wording import floor_text, radius_text
@@ -198,7 +199,8 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
         asked = [radii.certify(found, norm).accuracy([at])[0] for norm, at in (("l1", 0.25), ("l2", 0.1))]
         rows = [line.split() for line in certified.splitlines() if line.split()[:1] == ["Laplace"]]
         assert [row[2] for row in rows] == [f"{share:.1%}" for share in asked]
-    assert f"n = up to 400 ({np.ceil(found.passes.mean()):,.0f} copies on average) draws" in certified
+    pilot = ", with a pilot" if name == "two-stage" else ""
+    assert f"n = up to 400 ({np.ceil(found.passes.mean()):,.0f} copies on average{pilot}) draws" in certified
     known = {"noise": radii.Laplace(0.4), "shape": (1, 8, 8)}
     if name == "sequential":
         questions = [
@@ -303,6 +305,36 @@ def test_report_shows_every_run(work, tmp_path):
     assert {path.name for path in (out / "certificates").iterdir()} == {"laplace.csv", "gaussian.csv"}
     found = {("l1", k): radii.certify(radii.load_votes(work.votes), "l1", k=k) for k in (1, 2)}
     assert (out / "certificates" / "laplace.csv").read_text() == run_csv_text(found)
+
+
+def test_votes_without_a_rule_for_the_norm_are_left_out_and_that_is_said(work, tmp_path):
+    replace(radii.load_votes(work.votes), noise=make_noise("ablation:kept=9", None)).save(
+        tmp_path / "ablated.parquet"
+    )
+    files = tmp_path / "ablated.parquet", work.votes
+    said = "is left out: no rule certifies l2 under ablation noise."
+    printed = fine("certify", *files, "--norm", "l2", "--out", tmp_path / "new")
+    assert said in " ".join(printed.split()) and "Each radius holds with probability 0.999" in printed
+    assert {path.suffix for path in (tmp_path / "new").iterdir()} == {".csv", ".json"}
+    printed = fine("report", *files, "--norm", "l2", "--no-examples", "--out", tmp_path / "page")
+    assert said in " ".join(printed.split())
+    assert "Laplace" in (page := (tmp_path / "page" / "index.html").read_text()) and "Ablation" not in page
+
+
+@pytest.mark.parametrize("classes,ks", [(2, {1}), (3, {1, 2}), (4, {1, 2, 3}), (10, {1, 2, 3})])
+def test_the_usual_ranks_of_a_report_are_those_that_there_can_be(work, tmp_path, monkeypatch, classes, ks):
+    one = radii.load_votes(work.votes)
+    counts, selection = (
+        np.eye(1, classes, dtype=np.int64) * n.sum(1)[:, None] for n in (one.counts, one.selection)
+    )
+    few = replace(one, counts=counts, selection=selection, labels=0 * one.labels, classes=())
+    few.save(tmp_path / "v.parquet")
+    asked = []
+    monkeypatch.setattr(
+        "radii.report.write_report", lambda runs, *_, **__: asked.extend(runs[0].certificates)
+    )
+    fine("report", tmp_path / "v.parquet", "--norm", "l2", "--no-examples", "--out", tmp_path / "page")
+    assert {k for _, k in asked} == ks
 
 
 def test_report_shows_published_rows_of_the_same_data(work, tmp_path):
@@ -542,6 +574,16 @@ MISTAKES = {
     "train --epochs many": "--epochs",
     "train --noise laplac --out {new}": "unknown noise 'laplac'; did you mean 'laplace'?",
     "train --noise Laplace --out {new}": "unknown noise 'Laplace'; did you mean 'laplace'?",
+    "certify {votes} --out {votes}": "a folder was expected, but {votes} is a file: name another place",
+    "report {votes} --out {votes}/page": "a folder was expected, but {votes} is a file",
+    "attack {votes} --out {votes}": "a folder was expected, but {votes} is a file",
+    "vote {run} --out {votes}/v.parquet": "a folder was expected, but {votes} is a file",
+    "vote {run} --workers 0 --out {new}": "there must be at least one worker; got 0",
+    "vote {run} --lease -1 --out {new}": "must be above 0 seconds; got -1",
+    "vote {run} --unit pixels --out {new}": "unknown unit 'pixels'; did you mean 'pixel'?",
+    "plan --images 10 --classes 10 --k 10 --radii 0.5": "k must be smaller than the number of classes, 10",
+    "train --data ./nowhere --out {new}": "there is no file or folder nowhere of images",
+    "train --data nowhere --out {new}": "Nor is there a file or folder of that name here.",
     "train --data minst5k --out {new}": "unknown data set 'minst5k'; did you mean 'mnist5k'?",
     "train --data digits --model smal-cnn --out {new}": "unknown model 'smal-cnn'; did you mean 'small-cnn'?",
     "train --data digits --model wrn-17-2 --out {new}": "depth 6 n + 4",

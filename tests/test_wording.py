@@ -65,6 +65,8 @@ def test_copies_that_are_all_there_are_told_from_draws():
     listed = replace(fixed, plan="exhaustive", n=442, passes=442.0)
     assert draws_text([fixed]) == "1,000"
     assert draws_text([early, early]) == "up to 100,000 (1,021 copies on average)"
+    piloted = replace(early, plan="two-stage")
+    assert draws_text([piloted]) == "up to 100,000 (1,021 copies on average, with a pilot)"
     assert draws_text([listed]) == "all 442"
     assert draws_text([listed, replace(listed, n=663)]) == "all 442 to 663"
     assert draws_text([fixed, listed]) == "1,000 or all 442"

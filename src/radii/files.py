@@ -8,6 +8,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
+from radii.errors import InputError
+
 UNFINISHED = ".*.part"
 """What the names of temporary files are like."""
 
@@ -43,6 +45,7 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    check_folder(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _temporary(path)
     try:
@@ -53,12 +56,19 @@ def check_writable(path: str | Path) -> None:
     part.unlink()
 
 
+def check_folder(path: Path) -> None:
+    """Refuse to make a folder where it, or one above it, is a file."""
+    for one in (path, *path.parents):
+        if one.exists() and not one.is_dir():
+            raise InputError(f"a folder was expected, but {one} is a file: name another place")
+
+
 def is_writable(folder: Path) -> bool:
     """Whether files can be made in a folder, which need not be there yet; nothing is left behind."""
     try:
         there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
         check_writable(there / "new")
-    except OSError:
+    except (OSError, InputError):
         return False
     return True
 

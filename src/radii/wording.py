@@ -63,7 +63,8 @@ def _drawn_text(certificates: Sequence[Certificates]) -> str:
     """Draws an image where they are a sample of the noise."""
     most = _ends([one.n for one in certificates])
     early = [math.ceil(one.passes) for one in certificates if one.plan != "fixed"]
-    return f"up to {most} ({_ends(early)} copies on average)" if early else most
+    pilot = ", with a pilot" if any(one.plan == "two-stage" for one in certificates) else ""
+    return f"up to {most} ({_ends(early)} copies on average{pilot})" if early else most
 
 
 def _ends(values: Sequence[int]) -> str:

@@ -66,9 +66,12 @@ def attack(
     from radii.attacks import attack as try_all
     from radii.certificates import certify
     from radii.exports import write_whole
+    from radii.files import check_folder
     from radii.norms import unit_of
     from radii.runs import CONFIG
 
+    if out is not None:
+        check_folder(out)
     drawn = load_votes(votes)
     if every < 1:
         raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {every}")
@@ -86,7 +89,8 @@ def attack(
                 found = try_all(
                     smoothed, images, certificates, effort=effort, n=n, reach=reach, seed=seed, progress=move
                 )
-            console.print(bounds_table(found))
+            if len(found.rows):
+                console.print(bounds_table(found))
             say(words(found))
             refuted |= found.refuted
             if out is not None:
@@ -147,6 +151,8 @@ def words(found: "Attacks") -> str:
     import numpy as np
 
     one, pushed = found.certificates, np.isfinite(found.found)
+    if not len(found.rows):
+        return f"No {NORM_NAMES[one.norm]} radius for the top {one.k} is above 0: nothing was attacked."
     said = f"{len(found.rows)} images attacked, {pushed.sum()} labels pushed out of the top {one.k}"
     if pushed.any():
         ratio = np.median(found.found[pushed] / found.certified[pushed])

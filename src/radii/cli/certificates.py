@@ -22,6 +22,7 @@ from radii.cli.options import (
 )
 from radii.console import accuracy_table, console, progress, say, unlabelled_table
 from radii.errors import InputError, check_name
+from radii.files import check_folder
 from radii.norms import NORMS
 from radii.votes import Votes
 from radii.wording import draws_text
@@ -75,6 +76,8 @@ def certify(
     """
     from radii.exports import csv_text, json_text, slug, summary, write_whole
 
+    if out is not None:
+        check_folder(out)
     shown = parse_radii(radius, norm[0] if len(norm) == 1 else None)
     if others := [one for one in norm if shown and one not in shown]:
         raise InputError(
@@ -110,7 +113,15 @@ def certify(
 def report(
     votes: Files,
     norm: Norms = [],  # noqa: B006
-    k: Ks = [1, 2, 3],  # noqa: B006
+    k: Annotated[
+        list[int],
+        typer.Option(
+            "--k",
+            metavar="K",
+            help="Certify the top K; may be given several times.  "
+            "[default: 1, 2 and 3, where there are more classes]",
+        ),
+    ] = [],  # noqa: B006
     alpha: Alpha = 1e-3,
     unit: Unit = "pixel",
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Certified robustness",
@@ -141,20 +152,20 @@ def report(
     from radii.published import check_same_data, load_published
     from radii.report import Run, check_one_data, write_report
 
+    check_folder(out)
     files, others = load_named(votes), load_published(published) if published else []
     check_one_data({name: one.data for name, one in files.items()})
     for one in files.values():
         check_same_data(others, one.data)
-    found = certify_all(files, norm or ruled(files), k, unit, {}, alpha=alpha)
-    attacked = {
-        name: found_beside(path, found[name]) if attacks else {}
-        for name, path in zip(files, votes, strict=True)
-    }
+    found = certify_all(files, norm or ruled(files), k or usual_ks(files), unit, {}, alpha=alpha)
+    beside = dict(zip(files, votes, strict=True))
+    files = {name: files[name] for name in found}
+    attacked = {name: found_beside(beside[name], found[name]) if attacks else {} for name in found}
     if attacks and not any(attacked.values()):
         folder = votes[0].parent / FOLDER
         raise InputError(
             "no votes have attacks in these norms and k beside them: "
-            f"make them by radii attack {votes[0]} --out {folder}"
+            f"make them by radii attack {votes[0]} --out {folder}, and --run for a model of one's own"
         )
     runs = [Run(name, found[name], one, attacked[name]) for name, one in files.items()]
     shown = choose(files, runs[0].certificates, data_dir) if examples else None
@@ -172,7 +183,10 @@ def certify_all(
     labels: str | None = None,
     **how: Any,
 ) -> Found:
-    """Certificates of all votes for every norm and k; nothing is shown or written before all are there."""
+    """Certificates of all votes for every norm and k; nothing is shown or written before all are there.
+
+    Votes without a rule for any of the norms are left out, and that is said.
+    """
     from radii.certificates import certify
 
     asked = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
@@ -184,12 +198,22 @@ def certify_all(
                 own = {**how, **settings(norm, unit, boxes.get(name))}
                 found[name][norm, k] = certify(one, norm, k=k, labels=labels or one.watched or "true", **own)
         move(len(asked), len(asked))
+    for name in [name for name, certificates in found.items() if not certificates]:
+        say(
+            f"{name} is left out: no rule certifies {' or '.join(norms)} under {files[name].noise.name} noise."
+        )
+        del found[name]
     return found
 
 
 def ruled(files: dict[str, Votes]) -> list[str]:
     """The norms for which the noise of any votes has a rule."""
     return [norm for norm in NORMS if any(norm in one.noise.rules for one in files.values())]
+
+
+def usual_ks(files: dict[str, Votes]) -> list[int]:
+    """The first three ranks, or as many of them as are below the number of classes."""
+    return list(range(1, max(2, min(4, *(len(one.classes) for one in files.values())))))
 
 
 def with_rule(files: dict[str, Votes], norm: str) -> list[tuple[str, Votes]]:

@@ -75,9 +75,13 @@ class Team:
     on: str = "local"
 
     def share(self) -> "Shard | None":
-        """The shard that `I/N` means."""
+        """The shard that `I/N` means, if the rest is as it must be."""
         from radii.engine import Shard
 
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"there must be at least one worker; got {self.workers}")
+        if not self.lease > 0:
+            raise InputError(f"the lease of a worker must be above 0 seconds; got {self.lease:g}")
         if self.shard is None:
             return None
         number, _, count = self.shard.partition("/")

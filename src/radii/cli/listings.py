@@ -66,7 +66,7 @@ def short_list(words: Sequence[str], most: int = 10) -> str:
 
 
 def noises(
-    norm: Norms = list(NORMS),  # noqa: B006 (typer copies it)
+    norm: Norms = [],  # noqa: B006 (typer copies it)
     sigma: Sigma = 0.5,
     p: Annotated[float, typer.Option(help="Probability of the label under noise.")] = 0.99,
     shape: Annotated[str, typer.Option(help="Shape of one image.")] = "3,32,32",
@@ -99,7 +99,7 @@ def noises(
 
     sizes = parse_shape(shape)
     kinds = [example(kind, sigma) for kind in NOISES.values()]
-    norms = [check_name("norm", which, NORMS) for which in norm]
+    norms = [check_name("norm", which, NORMS) for which in norm or NORMS]
     if not 0 < p < 1:
         raise InputError(f"p is a probability, above 0 and below 1; got {p:g}")
     if tightness:

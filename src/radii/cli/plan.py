@@ -13,6 +13,7 @@ from radii.cli.listings import parse_shape
 from radii.cli.options import Alpha, NoiseName, OwnSigma, Radii, Unit, parse_radii
 from radii.console import console, say
 from radii.designs import Sequential, fixed_boundaries
+from radii.intervals import check_k
 from radii.noises import make_noise
 from radii.norms import unit_of
 from radii.planning import Question, sequential
@@ -67,6 +68,8 @@ def plan(
     ]
     chosen = sequential(*questions, alpha=alpha, n_max=n_max, batch=batch)
     work = None if images is None else whole.work(n_max, questions[0], chosen, p)
+    if work:
+        check_k(k, work[0]["fixed"].classes)
     console.print(chances(questions, chosen, p))
     say(assumptions(questions, chosen))
     if work:

@@ -26,7 +26,8 @@ from radii.cli.polled import (
 from radii.cli.polling_plans import choose_plan, reachable
 from radii.console import say
 from radii.designs import Anytime, Fixed
-from radii.errors import InputError
+from radii.errors import InputError, check_name
+from radii.norms import UNITS
 from radii.stores import check_writable, exists, with_suffix, write_file
 from radii.votes import Votes, load_votes, plan_name
 
@@ -50,7 +51,8 @@ def vote(
     n_max: Annotated[
         int | None,
         typer.Option(
-            help="The most noisy copies of one image, by other plans than fixed.  [default: 100000]"
+            help="The most noisy copies of one image, by other plans than fixed; two-stage takes its pilot "
+            "besides.  [default: 100000]"
         ),
     ] = None,
     selection: Annotated[
@@ -141,6 +143,7 @@ def vote(
     """
     from radii.intervals import check_alpha, check_k
 
+    check_name("unit", unit, UNITS)
     polled = polled_by(run, classifier, data, noise, sigma, input_range, mean, std, layout)
     path = out or polled.votes
     check_alpha(alpha)
