@@ -91,5 +91,7 @@ def logits_of(ask: Ask, images: Tensor) -> Tensor:
         or len(logits) != len(images)
         or not logits.shape[1]
     ):
-        raise InputError(f"the model must return logits (batch, classes) = ({len(images)}, ...); got {shape}")
+        raise InputError(
+            f"the model must return logits (batch, classes) = ({len(images)}, ...), as a torch tensor; got {shape}"
+        )
     return logits

@@ -44,7 +44,8 @@ class Examples:
         """Refuse a model whose number of logits does not fit what is known."""
         if self.classes and len(self.classes) != classes:
             raise InputError(
-                f"the model gives {classes} logits, but {self.data} has {len(self.classes)} classes"
+                f"the model gives {classes} logits, but {self.data} has {len(self.classes)} classes: take images of "
+                "the classes that it knows"
             )
         if self.labels is not None and not 0 <= self.labels.min() <= self.labels.max() < classes:
             raise InputError(

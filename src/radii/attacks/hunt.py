@@ -38,8 +38,10 @@ class Hunt:
         self, smoothed: Smoothed, certificates: Certificates, effort: Effort, n: int, reach: float, seed: int
     ) -> None:
         if not isinstance(smoothed.model, nn.Module):
-            kind = type(smoothed.model).__name__
-            raise InputError(f"an attack follows gradients, which only a torch module has; got {kind}")
+            raise InputError(
+                "an attack follows gradients, which only a torch module has; this model is a function, an estimator, "
+                "an ONNX file or an endpoint"
+            )
         self.model, self.noise = smoothed.model, smoothed.noise
         self.certificates, self.effort, self.reach = certificates, effort, reach
         self.plan = fixed(n, SELECTION) if self.noise.outcomes is None else exhaustive(self.noise)

@@ -64,7 +64,9 @@ class Law:
 
     def difference(self, other: "Law") -> str | None:
         """In words, the first thing in which another law differs from this one."""
-        for name in sorted(self.votes.keys() | other.votes.keys()):
+        # what one names says more than what follows from it
+        names = self.votes.keys() | other.votes.keys()
+        for name in sorted(names, key=lambda name: (name in ("devices", "software"), name != "model", name)):
             if (mine := self.votes.get(name)) != (theirs := other.votes.get(name)):
                 return unlike(name, mine, theirs)
         if self.index != other.index:
