@@ -60,7 +60,7 @@ bench: .venv/ready
 results: .venv/ready
 	rm -rf $(RESULTS)/report
 	$(BIN)/radii report $(VOTES) --k 1 --k 2 --k 3 --k 4 --k 5 --published cifar10 \
-	    --no-examples --title "CIFAR-10" --out $(RESULTS)/report
+	    --attacks --no-examples --title "CIFAR-10" --out $(RESULTS)/report
 	$(BIN)/python tools/headline.py
 
 # from their texts, notebooks/*.py: the notebooks with their results

@@ -15,6 +15,8 @@ import pytest
 import torch
 
 import radii
+from radii.attacked import file_name, found_beside
+from radii.attacks.verdict import too_many
 from radii.cli import main
 from radii.cli.certificates import certify_all
 from radii.cli.options import load_named
@@ -105,6 +107,22 @@ def test_the_commands_of_the_readme_made_the_run(run, tmp_path, monkeypatch) -> 
 def test_the_readme_names_no_votes_that_are_not_there() -> None:
     named = re.findall(r"--out results/cifar10/(\S+\.parquet)$", (FOLDER / "README.md").read_text(), re.M)
     assert set(named) == {str(path.relative_to(FOLDER)) for path in FOLDER.glob("*/votes-*.parquet")}
+
+
+@stored
+def test_attacks_are_those_of_the_readme_on_all_that_is_certified_and_refute_nothing() -> None:
+    line = r"^radii attack results/cifar10/(\S+)/votes\.parquet --norm (\w+)(?: --k (\d))? .* --out (\S+)$"
+    commands = re.findall(line, (FOLDER / "README.md").read_text(), re.M)
+    assert all(out == f"results/cifar10/{run}/attacks" for run, _, _, out in commands)
+    named = [(run, norm, int(k or 1)) for run, norm, k, _ in commands]
+    made = {f"{run}/attacks/{file_name(Path('votes'), norm, k)}" for run, norm, k in named}
+    assert made and made == {str(path.relative_to(FOLDER)) for path in FOLDER.glob("*/attacks/*")}
+    for run, norm, k in named:
+        path = FOLDER / run / "votes.parquet"
+        one = radii.certify(radii.load_votes(path), norm, k=k, alpha=1e-3)
+        found = found_beside(path, {(norm, k): one})[norm, k]
+        assert (found[one.radius == 0] == np.inf).all() and np.isfinite(found).any()
+        assert not too_many(int((found <= one.radius).sum()), int((one.radius > 0).sum()), 1e-3)
 
 
 @each_run
