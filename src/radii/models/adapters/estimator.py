@@ -1,12 +1,13 @@
 """A scikit-learn estimator over flattened images."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from radii.errors import InputError
+from radii.errors import InputError, Notice
 from radii.models.identity import Identified
 
 
@@ -20,7 +21,8 @@ def is_estimator(model: object) -> bool:
 class Estimator(Identified):
     """A fitted classifier as a model: probabilities, else decision values, else one vote for what it predicts.
 
-    Column c is class number c of `estimator.classes_`, in which the labels of the images are counted.
+    Column c is class number c of `estimator.classes_`, in which the labels of the images are counted; a notice says so
+    where these are other whole numbers than 0, 1, 2, ...
     """
 
     def __init__(self, estimator: Any) -> None:
@@ -29,6 +31,15 @@ class Estimator(Identified):
             raise InputError(
                 f"an estimator must be fitted to at least two classes, which it shows as classes_; "
                 f"got {type(estimator).__name__}"
+            )
+        if classes.dtype.kind in "iu" and not np.array_equal(classes, np.arange(len(classes))):
+            gap = int(np.argmax(classes != np.arange(len(classes))))
+            warnings.warn(
+                Notice(
+                    "the estimator knows its classes by other numbers than the images do: what it calls "
+                    f"{classes[gap]} is taken for class {gap}"
+                ),
+                stacklevel=2,
             )
         self._estimator, self._classes = estimator, classes
 
