@@ -199,6 +199,18 @@ def test_attacks_are_drawn_above_the_certificates(opened, runs):
     assert page.locator(".readout .found").first.is_hidden() and note.is_hidden()
 
 
+@pytest.mark.parametrize("width", [360, 420, 1200])
+def test_no_word_of_the_chart_is_cut_off(opened, width):
+    page = opened(width=width)
+    for norm in radii.NORMS:
+        choose(page, "norm", norm)
+        ends = page.eval_on_selector_all(
+            ".chart text", "all => all.map(one => [one.getBBox().x, one.getBBox().x + one.getBBox().width])"
+        )
+        inner = page.locator(".chart").evaluate("chart => chart.clientWidth")
+        assert ends and min(left for left, _ in ends) >= 0 and max(right for _, right in ends) <= inner
+
+
 def test_the_pointer_moves_the_radius(opened):
     page = opened()
     box, before = page.locator(".chart").bounding_box(), radius_at(page)

@@ -3,7 +3,7 @@
 const chart = section.querySelector(".chart");
 const reading = section.querySelector("output");
 const readout = section.querySelector(".readout tbody");
-const MARGIN = { left: 46, right: 14, top: 10, bottom: 44 };
+const MARGIN = { left: 46, right: 22, top: 10, bottom: 44 };
 const size = { width: 0, height: 0, last: 1 };
 const across = (radius) =>
   MARGIN.left + (radius / size.last) * (size.width - MARGIN.left - MARGIN.right);
