@@ -84,6 +84,7 @@ def test_class_folders_are_named_and_take_turns(tmp_path):
         (tmp_path / name / f"{number}.png").write_bytes(factory.png(np.full((2, 3), number, np.uint8)))
     (tmp_path / "owl" / ".hidden").touch()
     (tmp_path / ".git").mkdir()
+    (tmp_path / "._photo.png").touch()
     (tmp_path / "readme.txt").touch()
     own = load_data(str(tmp_path), "all")
     assert own.classes == ("cat", "owl")

@@ -38,12 +38,9 @@ def classes_of(path: Path) -> tuple[str, ...]:
 def read(path: Path, split: str) -> Found:
     """All images of a split, in an order in which classes take turns, and by name within a class."""
     root, classes = path if split == ALL else path / split, classes_of(path)
-    if loose := sorted(
-        one.name for one in root.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file()
-    ):
-        raise InputError(
-            f"{root / loose[0]} is an image of no class: move it into a class folder, or take it away"
-        )
+    loose = [one for one in root.iterdir() if one.is_file() and not one.name.startswith(".")]
+    if images := sorted(one for one in loose if one.suffix.lower() in SUFFIXES):
+        raise InputError(f"{images[0]} is an image of no class: move it into a class folder, or take it away")
     files = [(label, file) for label, name in enumerate(classes) for file in images_in(root / name)]
     if not files:
         raise InputError(f"the class folders of {root} hold no images: expected files {', '.join(SUFFIXES)}")
