@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 from unicodedata import category
@@ -294,8 +295,7 @@ def one_sentence() -> Iterator[None]:
     except InputError as error:
         fail(str(error), 2)
     except OSError as error:
-        words = error.strerror or str(error) or type(error).__name__
-        fail(f"{words}: {error.filename}" if error.filename else words, 2)
+        fail(_os_words(error), 2)
     except (MemoryError, RuntimeError) as error:
         if not is_of_memory(error):
             raise
@@ -304,6 +304,17 @@ def one_sentence() -> Iterator[None]:
         fail(f"interrupted; {REPEATABLE}", INTERRUPTED)
     except Stopped as error:
         fail(f"interrupted; {error.kept}", error.status)
+
+
+def _os_words(error: OSError) -> str:
+    """What the system says and of which file, or which file stands where a folder has to be."""
+    if error.filename and isinstance(error, FileExistsError | NotADirectoryError):
+        path = Path(error.filename)
+        for one in (path, *path.parents):
+            if one.is_file():
+                return f"a folder was expected, but {one} is a file: name another place"
+    words = error.strerror or str(error) or type(error).__name__
+    return f"{words}: {error.filename}" if error.filename else words
 
 
 def fail(sentence: str, status: int) -> NoReturn:

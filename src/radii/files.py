@@ -8,8 +8,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from radii.errors import InputError
-
 UNFINISHED = ".*.part"
 """What the names of temporary files are like."""
 
@@ -45,7 +43,6 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    check_folder(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _temporary(path)
     try:
@@ -60,7 +57,7 @@ def check_folder(path: Path) -> None:
     """Refuse to make a folder where it, or one above it, is a file."""
     for one in (path, *path.parents):
         if one.exists() and not one.is_dir():
-            raise InputError(f"a folder was expected, but {one} is a file: name another place")
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(one))
 
 
 def is_writable(folder: Path) -> bool:
@@ -68,7 +65,7 @@ def is_writable(folder: Path) -> bool:
     try:
         there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
         check_writable(there / "new")
-    except (OSError, InputError):
+    except OSError:
         return False
     return True
 
