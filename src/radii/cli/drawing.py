@@ -74,14 +74,17 @@ class Team:
     block: int | None = None
     on: str = "local"
 
+    def check(self) -> None:
+        """Refuse what no team can be, before anything is loaded."""
+        from radii.engine import check_workers
+
+        check_workers(1 if self.workers is None else self.workers, self.lease)
+        self.share()
+
     def share(self) -> "Shard | None":
-        """The shard that `I/N` means, if the rest is as it must be."""
+        """The shard that `I/N` means."""
         from radii.engine import Shard
 
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"there must be at least one worker; got {self.workers}")
-        if not self.lease > 0:
-            raise InputError(f"the lease of a worker must be above 0 seconds; got {self.lease:g}")
         if self.shard is None:
             return None
         number, _, count = self.shard.partition("/")

@@ -148,7 +148,7 @@ def vote(
     path = out or polled.votes
     check_alpha(alpha)
     team = Team(shard, workers, lease, block, executor)
-    team.share()
+    team.check()
     before = votes_there(path)
     chosen_by = split, every, tuple(leave_out or ()), first, data_dir, subset
     source = Source(polled, precision, batch, compile, exact, *chosen_by)

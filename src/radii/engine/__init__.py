@@ -5,6 +5,18 @@ from radii.engine.job import Job, at_hand
 from radii.engine.parts import Parts
 from radii.engine.run import Executor, Here, Shard, run
 from radii.engine.vote import vote
-from radii.engine.workers import Workers
+from radii.engine.workers import Workers, check_workers
 
-__all__ = ["Executor", "Here", "Job", "Parts", "Shard", "Workers", "at_hand", "gather", "run", "vote"]
+__all__ = [
+    "Executor",
+    "Here",
+    "Job",
+    "Parts",
+    "Shard",
+    "Workers",
+    "at_hand",
+    "check_workers",
+    "gather",
+    "run",
+    "vote",
+]

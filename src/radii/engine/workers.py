@@ -50,14 +50,19 @@ class Worker:
     why: str = ""
 
 
+def check_workers(count: int, lease: float) -> None:
+    """Refuse a team of nobody, and workers that would be replaced before they can speak."""
+    if count < 1:
+        raise InputError(f"there must be at least one worker; got {count}")
+    if not lease > 0:
+        raise InputError(f"the lease of a worker must be above 0 seconds; got {lease:g}")
+
+
 class Workers(Executor):
     """So many processes; each loads the job, and draws one unit at a time."""
 
     def __init__(self, job_of: JobOf, count: int, lease: float = LEASE) -> None:
-        if count < 1:
-            raise InputError(f"there must be at least one worker; got {count}")
-        if not lease > 0:
-            raise InputError(f"the lease of a worker must be above 0 seconds; got {lease}")
+        check_workers(count, lease)
         self.count, self.lease = count, lease
         self._drawing: Drawing = job_of(0).start()
         settings = self._drawing.settled.settings
