@@ -11,9 +11,14 @@ from radii.errors import InputError
 from radii.unpacked import most_unpacked
 
 
+def visible(path: Path) -> list[Path]:
+    """What is in a folder, sorted, without hidden files and folders."""
+    return sorted(one for one in path.iterdir() if not one.name.startswith("."))
+
+
 def subfolders(path: Path) -> list[str]:
     """The names of the folders in a folder, sorted, without hidden ones."""
-    return sorted(one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+    return [one.name for one in visible(path) if one.is_dir()]
 
 
 def splits(path: Path) -> tuple[str, ...]:
@@ -38,9 +43,9 @@ def classes_of(path: Path) -> tuple[str, ...]:
 def read(path: Path, split: str) -> Found:
     """All images of a split, in an order in which classes take turns, and by name within a class."""
     root, classes = path if split == ALL else path / split, classes_of(path)
-    loose = [one for one in root.iterdir() if one.is_file() and not one.name.startswith(".")]
-    if images := sorted(one for one in loose if one.suffix.lower() in SUFFIXES):
-        raise InputError(f"{images[0]} is an image of no class: move it into a class folder, or take it away")
+    for one in visible(root):
+        if one.is_file() and one.suffix.lower() in SUFFIXES:
+            raise InputError(f"{one} is an image of no class: move it into a class folder, or take it away")
     files = [(label, file) for label, name in enumerate(classes) for file in images_in(root / name)]
     if not files:
         raise InputError(f"the class folders of {root} hold no images: expected files {', '.join(SUFFIXES)}")
@@ -53,8 +58,7 @@ def read(path: Path, split: str) -> Found:
 
 def images_in(folder: Path) -> list[Path]:
     """The image files in a class folder, if it is there, by name; anything else in it is refused."""
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    files = [file for file in found if not file.name.startswith(".")]
+    files = visible(folder) if folder.is_dir() else []
     for file in files:
         if not file.is_file() or file.suffix.lower() not in SUFFIXES:
             raise InputError(f"{file} is no image file ({', '.join(SUFFIXES)}): convert it, or take it away")
