@@ -113,15 +113,7 @@ def certify(
 def report(
     votes: Files,
     norm: Norms = [],  # noqa: B006
-    k: Annotated[
-        list[int],
-        typer.Option(
-            "--k",
-            metavar="K",
-            help="Certify the top K; may be given several times.  "
-            "[default: 1, 2 and 3, where there are more classes]",
-        ),
-    ] = [],  # noqa: B006
+    k: Ks = [],  # noqa: B006
     alpha: Alpha = 1e-3,
     unit: Unit = "pixel",
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Certified robustness",
@@ -145,7 +137,8 @@ def report(
     """Compare votes on one HTML page.
 
     Writes index.html, where one chooses norm, votes, k and class, and sees certified accuracy against radius; with
-    figures and tables for each norm, class by class, and test images with their votes and radii. It needs no network.
+    figures and tables for each norm, class by class, and test images with their votes and radii. Without --k, k is 1,
+    2 and 3, as far as there are more classes. The page needs no network.
     Beside it: figures (PNG), certificates (one CSV a votes file, a row an image), results.json and tables.md.
     """
     from radii.attacked import FOLDER, found_beside
@@ -158,15 +151,18 @@ def report(
     for one in files.values():
         check_same_data(others, one.data)
     found = certify_all(files, norm or ruled(files), k or usual_ks(files), unit, {}, alpha=alpha)
-    beside = dict(zip(files, votes, strict=True))
-    files = {name: files[name] for name in found}
-    attacked = {name: found_beside(beside[name], found[name]) if attacks else {} for name in found}
+    attacked = {
+        name: found_beside(path, found[name]) if attacks else {}
+        for name, path in zip(files, votes, strict=True)
+        if name in found
+    }
     if attacks and not any(attacked.values()):
         folder = votes[0].parent / FOLDER
         raise InputError(
             "no votes have attacks in these norms and k beside them: "
             f"make them by radii attack {votes[0]} --out {folder}, and --run for a model of one's own"
         )
+    files = {name: files[name] for name in found}
     runs = [Run(name, found[name], one, attacked[name]) for name, one in files.items()]
     shown = choose(files, runs[0].certificates, data_dir) if examples else None
     with progress("report") as move:
@@ -212,8 +208,9 @@ def ruled(files: dict[str, Votes]) -> list[str]:
 
 
 def usual_ks(files: dict[str, Votes]) -> list[int]:
-    """The first three ranks, or as many of them as are below the number of classes."""
-    return list(range(1, max(2, min(4, *(len(one.classes) for one in files.values())))))
+    """The first three ranks, as far as they are below the number of classes."""
+    fewest = min(len(one.classes) for one in files.values())
+    return [k for k in (1, 2, 3) if k < fewest] or [1]
 
 
 def with_rule(files: dict[str, Votes], norm: str) -> list[tuple[str, Votes]]:
