@@ -15,7 +15,7 @@ from radii.data import DataSet
 from radii.models import make_model
 
 SHAPE, N, IMAGES = (3, 32, 32), 100_000, 10_000
-CASES = (
+CASES = MODEL, FORWARD, BYTES, FLOATS, FIXED = (
     "model",
     "model and one forward pass",
     "sequential plan, images as a data set holds them",
@@ -27,13 +27,13 @@ CASES = (
 def run(case: str) -> int:
     """Bytes at the peak. Few copies are polled of so many: that takes the memory of all of them."""
     model = make_model("wrn-16-2", SHAPE, 10).eval()
-    if case != CASES[0]:
+    if case != MODEL:
         with torch.inference_mode():
             model(torch.rand(128, *SHAPE))
-    if case in CASES[2:]:
+    if case in (BYTES, FLOATS, FIXED):
         noise = radii.Laplace(0.5)
         question = radii.Question(noise, "linf", (1 / 255, 2 / 255), SHAPE)
-        plan = radii.fixed(N) if case == CASES[4] else radii.sequential(question, n_max=N)
+        plan = radii.fixed(N) if case == FIXED else radii.sequential(question, n_max=N)
         smoothed, left = radii.Smoothed(model, noise), 240
 
         def stop(*_: int) -> None:
@@ -49,8 +49,8 @@ def run(case: str) -> int:
 
 def images_of(case: str) -> tuple[DataSet | torch.Tensor, ...]:
     """Made-up images of a case, and their labels where they do not come along."""
-    if case != CASES[2]:
-        count = 1 if case == CASES[4] else IMAGES
+    if case != BYTES:
+        count = 1 if case == FIXED else IMAGES
         return torch.rand(count, *SHAPE), torch.zeros(count, dtype=torch.int64)
     pixels = torch.randint(256, (IMAGES, *SHAPE), dtype=torch.uint8)
     labels, names = torch.zeros(IMAGES, dtype=torch.int64), tuple("0123456789")
@@ -64,7 +64,7 @@ def section() -> str:
         command = [sys.executable, __file__, case]
         taken[case] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     rows = [
-        [case, f"{size / 2**20:,.0f}", f"{(size - taken[CASES[0]]) / 2**20:,.0f}"]
+        [case, f"{size / 2**20:,.0f}", f"{(size - taken[MODEL]) / 2**20:,.0f}"]
         for case, size in taken.items()
     ]
     return "\n\n".join(

@@ -106,8 +106,8 @@ def test_rules() -> None:
 
 def test_memory() -> None:
     memory = load("memory")
-    assert 0 < memory.run("model") <= memory.run(memory.CASES[2])
-    assert [len(one) for one in memory.images_of(memory.CASES[3])] == 2 * [memory.IMAGES]
+    assert 0 < memory.run(memory.MODEL) <= memory.run(memory.BYTES)
+    assert [len(one) for one in memory.images_of(memory.FLOATS)] == 2 * [memory.IMAGES]
 
 
 def test_serve() -> None:
