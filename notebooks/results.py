@@ -27,7 +27,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 import radii
-from radii.attacked import found_beside
+from radii.attacked import FOLDER, found_beside
 from radii.certificates import converted
 from radii.exports import markdown_table, table_markdown
 from radii.plots import accuracy_by_k, accuracy_by_noise, radius_by_probability, svg_text
@@ -220,7 +220,7 @@ show(accuracy_by_noise(named), table_markdown(tabulate(named, [0, 0.25, 0.5, 0.7
 # %%
 rows = []
 for name, one in polled.items():
-    if not (paths[one].parent / "attacks").is_dir():
+    if not (paths[one].parent / FOLDER).is_dir():
         continue
     ranked = {(norm, k): certify(one, norm, k) for norm in radii.NORMS for k in KS}
     for (norm, k), found in found_beside(paths[one], ranked).items():

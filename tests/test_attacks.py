@@ -10,10 +10,11 @@ from scipy.stats import norm as normal
 from torch import nn
 
 import radii
-from radii.attacks import Effort, attack
+from radii.attacks import Attacks, Effort, attack
 from radii.attacks.descent import Target, descend, greedy, margin
 from radii.attacks.hunt import Hunt
 from radii.attacks.verdict import pushed_out, too_many
+from radii.cli import attacking
 from radii.devices import TensorSource
 from radii.errors import InputError
 from radii.losses import Draw
@@ -317,6 +318,11 @@ def test_the_command(tmp_path) -> None:
     assert len(rows) == 1 + (certificates.radius > 0).sum()
     written = [float(row.split(",")[2]) for row in rows[1:]]
     assert written == certificates.radius[certificates.radius > 0].tolist()
+    none = np.zeros(0, dtype=np.int64)
+    flat = Attacks(
+        replace(certificates, radius=0 * certificates.radius), none, np.zeros(0), np.zeros((0, 1, 8, 8))
+    )
+    assert attacking.words(flat) == "No ℓ₂ radius for the top 1 is above 0: nothing was attacked."
     said = fine("report", votes, "--attacks", "--k", 1, "--k", 2, "--out", tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()
     assert page.count(": attacks pushed ") == 2 and page.count('"found":[') == 2, "l2 and l0, k = 1"

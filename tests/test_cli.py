@@ -139,6 +139,13 @@ def test_votes_that_are_there_are_not_drawn_again(work, tmp_path):
     assert (tmp_path / "votes.parquet").read_text() == "something else"
 
 
+def test_another_model_is_named_before_the_processor_that_ran_it(work, tmp_path):
+    other = replace(radii.load_votes(work.votes), model="another", devices=("elsewhere",))
+    other.save(tmp_path / "votes.parquet")
+    ended = call("vote", work.run, "--n", 60, "--first", 8, "--out", tmp_path / "votes.parquet")
+    assert ended.status == 2 and "exists, with model another, not " in ended.err
+
+
 def test_radii_and_norms_that_do_not_fit_are_refused(work):
     ended = call("certify", work.votes, "--norm", "linf", "--radii", "l2:0.5")
     assert ended.status == 2 and "--radii are about l2, but --norm also asks for linf" in ended.err
@@ -577,6 +584,9 @@ MISTAKES = {
     "certify {votes} --out {votes}": "a folder was expected, but {votes} is a file: name another place",
     "report {votes} --out {votes}/page": "a folder was expected, but {votes} is a file",
     "attack {votes} --out {votes}": "a folder was expected, but {votes} is a file",
+    "demo --data digits --out {votes}/new": "a folder was expected, but {votes} is a file",
+    "merge {bare} --out {votes}/v.parquet": "a folder was expected, but {votes} is a file",
+    "noises --norm l1 --plot {votes}/l1.png": "a folder was expected, but {votes} is a file",
     "vote {run} --out {votes}/v.parquet": "a folder was expected, but {votes} is a file",
     "vote {run} --workers 0 --out {new}": "there must be at least one worker; got 0",
     "vote {run} --lease -1 --out {new}": "must be above 0 seconds; got -1",
@@ -595,7 +605,7 @@ MISTAKES = {
     "train --lr -1 --out {new}": "lr must be above 0",
     "train --seed -1 --out {new}": "seed must be",
     "train --data digits --out {run}": "already holds a trained model",
-    "train --data digits --out {votes}": "{votes}",
+    "train --data digits --out {votes}": "a folder was expected, but {votes} is a file",
     "train --data cifar10 --data-dir {new} --out {new}": "the data folder {new} does not exist",
     "train --data cifar10 --data-dir {run} --out {new}": "no CIFAR-10 in {run}",
     "train --data cifar10 --data-dir {broken}/cifar --out {new}": "it has 3073",
