@@ -1,6 +1,7 @@
 """Attacks: steps and projections against slow formulas; linear models, whose radii are known; wrong certificates."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,6 +47,15 @@ def certified(
     plan = radii.fixed(n) if smoothed.noise.outcomes is None else radii.exhaustive(smoothed.noise)
     votes = smoothed.vote(images, np.zeros(len(images), dtype=int), plan=plan, seed=0)
     return radii.certify(votes, norm, k=k)
+
+
+@pytest.mark.parametrize("norm,length", [("linf", 2 / 255), ("l1", 2 * 16 / 255), ("l0", 16)])
+def test_a_move_of_whole_grey_levels_is_as_long_as_they_are(norm: str, length: float) -> None:
+    """And not what float32 leaves of it: a move just as long as the certified radius breaks the certificate."""
+    levels = np.arange(254, dtype=np.float32).reshape(-1, 1, 1, 1)
+    images, moved = (np.broadcast_to(one / np.float32(255), (254, *SHAPE)) for one in (levels, levels + 2))
+    hunt = SimpleNamespace(certificates=SimpleNamespace(norm=norm, unit="feature"), on_grid=True)
+    assert set(Hunt.lengths(hunt, images, moved)) == {length}  # type: ignore[arg-type]
 
 
 # parts --------------------------------------------------------------------------------------------

@@ -152,6 +152,9 @@ class Hunt:
     def lengths(self, images: np.ndarray, moved: np.ndarray) -> np.ndarray:
         """Of moves, `(batch,)`, in the norm and the unit of the certificates."""
         size = np.abs(moved.astype(np.float64) - images)
+        if self.on_grid:
+            # whole grey levels: a move of two is 2/255 to the last digit, not what float32 leaves of it
+            size = np.rint(size * GREY_LEVELS) / GREY_LEVELS
         if self.certificates.norm == "l0":
             channels = images.shape[1] if self.certificates.unit == "pixel" else 1
             return (size.reshape(len(size), channels, -1) > 0).any(axis=1).sum(axis=1).astype(float)
