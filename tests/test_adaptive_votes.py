@@ -80,6 +80,69 @@ def test_the_radii_asked_for_are_certified_where_the_looks_say_so(exact):
     assert np.all(radii.certify(votes, "l2", k=2, alpha=0.01).radius >= found.radius)
 
 
+def test_radii_that_were_asked_for_are_read_and_not_searched_for(monkeypatch):
+    """Another processor finds radii in the last digits elsewhere: what was decided does not depend on that."""
+    votes = draw(PLANS["levels"])
+    expected = {norm: radii.certify(votes, norm, alpha=0.01).accuracy(at) for norm, at in ASKED.items()}
+
+    def elsewhere(*given, **options):
+        return radii.certified_radius(*given, **options) * (1 - 1e-9)
+
+    monkeypatch.setattr("radii.certificates.certified_radius", elsewhere)
+    for norm, at in ASKED.items():
+        found = radii.certify(votes, norm, alpha=0.01)
+        assert set(found.radius[found.radius > 0]) <= {0.0, *at, *found.radius[~np.isin(found.radius, at)]}
+        np.testing.assert_array_equal(found.accuracy(at), expected[norm])
+        assert np.all(radii.certify(votes, norm, k=2, alpha=0.01).accuracy(at) >= expected[norm])
+
+
+def test_a_plan_decides_nothing_for_less_than_it_was_asked():
+    """Levels for the top 2, or for noise drawn in floats, do not give the radii of the top 1, or on the lattice."""
+    of_two = sequential(Question(NOISE, "l2", (0.1,), SHAPE, k=2), n_max=3000, alpha=0.01)
+    votes = draw(of_two)
+    at = radii.certify(votes, "l2", k=2, alpha=0.01).accuracy([0.1])
+    assert at[0] > radii.certify(votes, "l2", alpha=0.01).accuracy([0.1])[0]
+    decision = PLANS["levels"].decisions[0]
+    assert decision.answers("l2", "feature", 1, exact=False) and decision.answers(
+        "l2", "feature", 3, exact=False
+    )
+    assert not decision.answers("l2", "feature", 1, exact=True)
+    assert replace(decision, exact=True).answers("l2", "feature", 1, exact=True)
+    assert not replace(decision, norm="l0", unit="pixel").answers("l0", "feature", 1, exact=False)
+
+
+@pytest.mark.parametrize(
+    "noise", [radii.Gaussian(0.2), radii.Gaussian(0.25 * (1 - 1e-5)), radii.Uniform(0.1)]
+)
+def test_a_plan_for_other_noise_is_refused_before_sampling_and_after(noise, monkeypatch):
+    monkeypatch.setattr("radii.voting.poll", lambda *_: pytest.fail("samples were drawn"))
+    smoothed = radii.Smoothed(model, noise, batch=128)
+    with pytest.raises(
+        InputError, match=r"the plan was made for other noise or images: .* make the plan anew"
+    ):
+        smoothed.vote(IMAGES, LABELS, plan=PLANS["levels"])
+    monkeypatch.undo()
+    votes = replace(draw(PLANS["levels"]), noise=noise)
+    with pytest.raises(InputError, match="the plan was made for other noise or images"):
+        radii.certify(votes, "l2", alpha=0.01)
+
+
+def test_a_decision_that_says_a_hair_too_much_is_refused():
+    votes = draw(PLANS["levels"])
+    for factor, fine in ((1 + 1e-7, True), (1 + 1e-5, False)):
+        larger = tuple(
+            replace(one, radii=tuple(factor * np.array(one.radii))) for one in votes.plan.decisions
+        )
+        edited = replace(votes, plan=replace(votes.plan, decisions=larger))
+        if fine:
+            assert radii.certify(edited, "l2", alpha=0.01).radius.max() >= 0.2
+            continue
+        with pytest.raises(
+            InputError, match=r"does not certify the l2 radius 0\.100001 under gaussian noise"
+        ):
+            radii.certify(edited, "l2", alpha=0.01)
+
+
 def test_predicted_labels_are_those_that_the_looks_saw():
     votes = draw(PLANS["levels, predicted"], labels=False)
     found = radii.certify(votes, "l2", alpha=0.01, labels="predicted")

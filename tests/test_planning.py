@@ -6,8 +6,10 @@ from scipy.special import ndtr, ndtri
 
 import radii
 from radii import Question, certified_radius, sequential
+from radii.designs import Decision
 from radii.errors import InputError
 from radii.lattice import distance
+from radii.planning import DIGITS, rounded_up
 
 SHAPE = (3, 8, 8)
 SIGMA = 0.25
@@ -73,7 +75,9 @@ def test_questions_share_their_levels() -> None:
     plan = sequential(one("l2", 0.1, 0.3), one("linf", 0.2), one("l1", 0.1, 0.3))
     assert len(plan.levels) == 3
     assert max(one("l1", 0.1, 0.3).levels()) <= plan.levels[-1]
-    np.testing.assert_allclose(plan.levels, ndtr(np.array([0.1, 0.2, 0.3]) / SIGMA), rtol=1e-8)
+    np.testing.assert_allclose(plan.levels, ndtr(np.array([0.1, 0.2, 0.3]) / SIGMA), rtol=1e-6)
+    decided = [(one.norm, one.radii, one.levels) for one in plan.decisions]
+    assert decided == [("l2", (0.1, 0.3), (1, 3)), ("linf", (0.2,), (2,)), ("l1", (0.1, 0.3), (1, 3))]
     with pytest.raises(InputError, match="needs a question"):
         sequential()
 
@@ -88,11 +92,54 @@ def test_units_of_l0() -> None:
 def test_a_plan_for_radii() -> None:
     question = Question(radii.Laplace(SIGMA), "linf", (1 / 255, 2 / 255), SHAPE, k=2)
     plan = sequential(question, alpha=0.01, n_max=5000, batch=32)
-    assert plan == radii.Sequential(question.levels(), alpha=0.01, n_max=5000, batch=32)
+    decision = Decision("linf", (1 / 255, 2 / 255), (1, 2), k=2)
+    levels = rounded_up(question.levels())
+    assert plan == radii.Sequential(levels, alpha=0.01, n_max=5000, batch=32, decisions=(decision,))
     assert radii.anytime(alpha=0.01, n_max=500) == radii.Anytime(0.01, 500)
     p = max(plan.levels) * 0.3 + 0.7
     found = plan.operating(p)
     assert found.certified[1] > 0.95 and found.passes < 1000
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("name,norm", PAIRS)
+def test_levels_of_plans_have_few_digits_and_ask_for_hardly_more(name: str, norm: str, k: int) -> None:
+    noise = radii.make_noise(name, 3.0 if norm == "l0" else SIGMA)
+    question = Question(noise, norm, tuple(asked(noise, norm)), SHAPE, k=k)
+    found, levels = np.array(question.levels()), np.array(sequential(question).levels)
+    left = np.frexp(1 - levels)[0]
+    assert np.array_equal(left * 2**DIGITS, np.rint(left * 2**DIGITS))
+    assert np.all(levels >= found) and np.all(1 - levels >= (1 - found) * (1 - 2 ** (1 - DIGITS)))
+    # a search that ends elsewhere in its last digits leads to the same plan
+    for other in (found * (1 + 1e-13), found * (1 - 1e-13)):
+        assert rounded_up(other) == tuple(levels)
+
+
+def test_levels_next_to_one_stay_below_it() -> None:
+    near = (1 - 2**-53, 1 - 3 * 2**-53, 1 - 1e-12)
+    assert rounded_up(near)[:2] == near[:2] and near[2] <= rounded_up(near)[2] < 1
+
+
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        ({"norm": "l3"}, "unknown norm"),
+        ({"unit": "grey"}, "unknown unit"),
+        ({"k": 0}, "at least 1"),
+        ({"radii": (0.2, 0.1)}, "radii must be finite numbers that rise"),
+        ({"levels": (1,)}, "each radius needs a number of levels"),
+        ({"levels": (0, 1)}, "each radius needs a number of levels"),
+        ({"levels": (2, 1)}, "each radius needs a number of levels"),
+    ],
+)
+def test_decisions_that_cannot_be_are_refused(changes: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Decision(**{"norm": "l2", "radii": (0.1, 0.2), "levels": (1, 2), **changes})
+
+
+def test_decisions_are_about_the_levels_of_their_plan() -> None:
+    with pytest.raises(InputError, match="decisions must be about the 1 levels"):
+        radii.Sequential((0.6,), decisions=(Decision("l2", (0.1, 0.2), (1, 2)),))
 
 
 def test_the_farthest_radius_is_where_plans_end() -> None:

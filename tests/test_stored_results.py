@@ -73,6 +73,14 @@ def asked(command: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNam
     return found
 
 
+def as_stored(plan: radii.Fixed | radii.Sequential, stored: object) -> object:
+    """The plan with the levels of the stored one, which is older than their rounding, if only that sets them apart."""
+    if not isinstance(plan, radii.Sequential) or not isinstance(stored, radii.Sequential):
+        return plan
+    np.testing.assert_allclose(1 - np.array(stored.levels), 1 - np.array(plan.levels), rtol=2**-19)
+    return replace(plan, levels=stored.levels)
+
+
 @pytest.mark.parametrize("noise, sigma", [("laplace", 0.25), ("laplace", 0.5), ("laplace", 1.0)])
 def test_the_readme_trains_under_the_noise_that_names_the_run(noise, sigma, monkeypatch) -> None:
     found = asked("train", FOLDER / f"{noise}-{sigma:g}", monkeypatch)
@@ -98,7 +106,7 @@ def test_the_commands_of_the_readme_made_the_run(run, tmp_path, monkeypatch) -> 
         assert (found.smoothed.noise, found.smoothed.precision) == (votes.noise, votes.precision)
         assert found.smoothed.compile == ("compiler" in votes.software)
         assert found.smoothed.exact == votes.exact
-        assert (found.plan, found.seed) == (votes.plan, votes.seed) and votes.complete
+        assert (as_stored(found.plan, votes.plan), found.seed) == (votes.plan, votes.seed) and votes.complete
         assert found.examples.data == votes.data
         assert np.array_equal(found.examples.index, votes.index)
 

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from vote_factory import make_votes
 
 PAGE = (Path(__file__).parents[1] / "docs" / "votes-file.md").read_text()
 ((SNIPPET, PRINTED),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
+OLDER = {"l1": (0.25, 0.5, 1.0), "linf": (1 / 255, 2 / 255), "l2": (0.25, 0.5)}
+"""What the sequential votes of format 3 were asked."""
 COLUMNS, FIELDS = (
     dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", part, re.MULTILINE)) for part in PAGE.split("\n## ")[1:3]
 )
@@ -51,6 +53,14 @@ def sequential() -> radii.Votes:
     return smoothed.vote(np.full((3, 1, 2, 2), 0.5, dtype=np.float32), np.zeros(3, int), plan=plan)
 
 
+def deciding() -> radii.Votes:
+    """Votes by a plan for radii."""
+    votes, question = sequential(), radii.Question(radii.Gaussian(0.5), "l2", (0.1, 0.2), (1, 2, 2))
+    smoothed = radii.Smoothed(certain, votes.noise, batch=64)
+    images = np.full((3, 1, 2, 2), 0.5, dtype=np.float32)
+    return smoothed.vote(images, np.zeros(3, int), plan=radii.sequential(question, n_max=1000))
+
+
 def certain(images):
     return images.new_tensor([[1.0, 0.0, 0.0]]).expand(len(images), 3)
 
@@ -60,6 +70,7 @@ KINDS = {
     "without labels": lambda: replace(make_votes(), labels=None),
     "many classes": lambda: counted(MANY_CLASSES + 1, [[9, 0, 1], [0, 10, 0]]),
     "sequential": sequential,
+    "deciding": deciding,
     "odd names": lambda: replace(make_votes(), classes=tuple("äbcdefgh∞j"), devices=("cpu a",)),
 }
 
@@ -92,7 +103,7 @@ def test_files_are_as_the_page_says(kind: str, tmp_path: Path, monkeypatch: pyte
         expected |= (
             dict.fromkeys([name, f"{name}_class"], "large_list<int64>") if many else {name: "list<int64>"}
         )
-    if kind == "sequential":
+    if kind in ("sequential", "deciding"):
         expected |= {"certified": "int64", "fingerprint": "int64"}
     assert types == expected and all(
         kind in COLUMNS[name] for name, kind in expected.items() if name in COLUMNS and not many
@@ -101,7 +112,8 @@ def test_files_are_as_the_page_says(kind: str, tmp_path: Path, monkeypatch: pyte
     (key,) = table.schema.metadata
     header = json.loads(table.schema.metadata[key])
     assert key == b"radii" and set(header) | {"devices"} == set(FIELDS)
-    assert header["format"] == (3 if "fingerprint" in types else 1 + many)
+    assert ("decisions" in header["plan"]) == (kind == "deciding")
+    assert header["format"] == (4 if kind == "deciding" else 3 if "fingerprint" in types else 1 + many)
 
 
 def test_lists_of_classes_with_votes_are_as_the_page_says(
@@ -132,6 +144,33 @@ def test_an_edited_file_has_another_digest(tmp_path: Path, monkeypatch: pytest.M
     with contextlib.redirect_stdout(out):
         exec(SNIPPET, {})
     assert out.getvalue().endswith("\nFalse\n")
+
+
+def test_decisions_are_as_the_page_says() -> None:
+    shown = json.loads(re.search(r"`(\{\"norm\".*?\})`", PAGE)[1])
+    plan = radii.sequential(radii.Question(radii.Gaussian(0.5), "l2", (0.25, 0.5), (3, 32, 32)))
+    assert json.loads(json.dumps(asdict(plan.decisions[0]))) == shown
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent / "formats").glob("*.parquet")), ids=lambda path: path.stem
+)
+def test_files_of_earlier_formats_are_read(path: Path, tmp_path: Path) -> None:
+    votes, form = radii.load_votes(path), int(path.stem.split("-")[1])
+    header = json.loads(pq.read_schema(path).metadata[b"radii"])
+    assert header["format"] == form
+    votes.save(tmp_path / "again.parquet")
+    assert json.loads(pq.read_schema(tmp_path / "again.parquet").metadata[b"radii"]) == header
+    if isinstance(votes.plan, radii.Sequential):
+        # levels that another processor found give the radii that they were found for
+        found = {norm: radii.certify(votes, norm).accuracy(at) for norm, at in OLDER.items()}
+        assert {norm: (499 * at).round().tolist() for norm, at in found.items()} == {
+            "l1": [288, 250, 203],
+            "linf": [298, 242],
+            "l2": [284, 230],
+        }
+    else:
+        assert radii.certify(votes, "l2").radius.max() > 0
 
 
 def test_fields_and_plans_are_all_there() -> None:

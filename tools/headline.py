@@ -8,10 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 import radii
-from radii import planning
 from radii.designs import Sequential
 from radii.exports import markdown_table, write_whole
 from radii.published import load_published, of_question
@@ -69,10 +66,8 @@ def told(question: Question, votes: radii.Votes) -> tuple[list[float | None], fl
     asked = question
     known = [True] * len(asked.radii)
     if isinstance(votes.plan, Sequential):
-        levels = planning.Question(
-            votes.noise, asked.norm, asked.radii, votes.shape, asked.k, exact=votes.exact
-        ).levels()
-        known = [np.isclose(one, votes.plan.levels, rtol=0, atol=planning.SAME).any() for one in levels]
+        mine = [one for one in votes.plan.decisions if (one.norm, one.k) == (asked.norm, asked.k)]
+        known = [any(radius in one.radii for one in mine) for radius in asked.radii]
     if not any(known):
         return [None] * len(known), votes.noise.sigma
     shares = radii.certify(votes, asked.norm, k=asked.k, alpha=ALPHA).accuracy(asked.radii)

@@ -142,7 +142,7 @@ def certify(
         reach = certified_radius(
             votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
         )
-        reach = np.maximum(reach, radius_at_looks(votes, norm, unit, reach))
+        reach = np.maximum(reach, radius_at_looks(votes, norm, unit, k, reach))
         radius.append(reach)
         lower.append(low)
         abstained.append(~confirmed(low, rivals) & (reach == 0))

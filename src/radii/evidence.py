@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from radii.designs import Anytime, Exhaustive, Sequential, TopK, TwoStage
+from radii.designs import Anytime, Decision, Exhaustive, Sequential, TopK, TwoStage
 from radii.errors import InputError, check_name
 from radii.intervals import METHODS, bounds, sign_test, strongest_rivals
 from radii.lattice import distance
 from radii.noises import Independent, Noise
-from radii.norms import inner_radius
-from radii.radius import certified_radius
+from radii.norms import Ball, inner_radius
+from radii.radius import certified_radius, check_bounds, margin
 from radii.votes import ABSTAIN, Votes
 
 BY_PILOT_METHODS = ("label", "two-event")
@@ -132,12 +132,15 @@ def ideal(
     return np.maximum(lower - slack, 0), None if rivals is None else np.minimum(rivals + slack, 1)
 
 
-def radius_at_looks(votes: Votes, norm: str, unit: str, reach: np.ndarray) -> np.ndarray:
-    """The radius that the looks of a plan with bounds on rivals certified, in this norm; 0 for other plans.
+def radius_at_looks(votes: Votes, norm: str, unit: str, k: int, reach: np.ndarray) -> np.ndarray:
+    """The radius that the looks of a sequential plan decided, in this norm; 0 for other plans.
 
-    `reach`, `(images,)`, is what the bounds of the last look give: all of the radii, where all were certified.
+    It is read from what was stored, and never searched for, so that it is the same on every machine. `reach`,
+    `(images,)`, is what the bounds of the last look give: all of the radii, where all were certified.
     """
     plan = votes.plan
+    if isinstance(plan, Sequential):
+        return decided(votes, plan, norm, unit, k)
     if not isinstance(plan, TopK):
         return np.zeros(len(votes))
     assert votes.certified is not None
@@ -153,6 +156,34 @@ def radius_at_looks(votes: Votes, norm: str, unit: str, reach: np.ndarray) -> np
     if "l0" in (plan.norm, norm):
         return np.zeros(len(votes))
     return inner_radius(found, plan.norm, norm, math.prod(votes.shape))
+
+
+def decided(votes: Votes, plan: Sequential, norm: str, unit: str, k: int) -> np.ndarray:
+    """The largest of the radii that the plan was asked about that its certified levels decide, `(images,)`."""
+    assert votes.certified is not None
+    radius = np.zeros(len(votes))
+    for decision in plan.decisions:
+        if decision.answers(norm, unit, k, votes.exact):
+            check_decision(plan, decision, votes.noise, votes.shape)
+            radius = np.maximum(radius, decision.radius(votes.certified))
+    return radius
+
+
+def check_decision(plan: Sequential, decision: Decision, noise: Noise, shape: tuple[int, ...]) -> None:
+    """Refuse a plan whose levels do not give its radii under this noise: it was made for another one.
+
+    Plans have levels with more room for rounding than this test asks for, so that every processor agrees.
+    """
+    levels = np.array(plan.levels)[np.array(decision.levels) - 1]
+    lower = ideal(noise, shape, levels, None)[0] if decision.exact else levels
+    bounds_of = check_bounds(lower, None, decision.k)
+    family = noise.trade_offs(Ball(decision.norm, shape, decision.unit))
+    if (wrong := margin(family, *bounds_of, np.array(decision.radii)) <= 0).any():
+        raise InputError(
+            f"the plan was made for other noise or images: a probability of {levels[wrong][0]:.10g} does not certify "
+            f"the {decision.norm} radius {decision.radii[int(wrong.argmax())]:g} under {noise.name} noise of "
+            f"{noise.level_words} on images of shape {shape}; make the plan anew with radii.sequential"
+        )
 
 
 def decide(counts: np.ndarray, alpha: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from radii.certificates import reachable_radius
-from radii.designs import PLANS, Anytime, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.designs import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS, least_draws, most_failures
 from radii.errors import InputError, check_name
@@ -16,8 +16,9 @@ from radii.noises import Noise
 from radii.norms import Ball, unit_of
 from radii.radius import certified_radius, check_bounds, confirmed, margin
 
-SAME = 1e-9
-"""Levels that differ by less are one."""
+DIGITS = 20
+"""Binary digits of what the level of a plan leaves to other labels: so many that rounding costs no draws, so few that
+processors, which differ in the last digits of a search, come to the same level."""
 
 USUAL_PRICE = 1.6e-6
 """In radii of the usual size (sigma, for Gaussian noise and l2) for each draw."""
@@ -90,15 +91,21 @@ class Question:
         return reachable_radius(self.noise, self.norm, n, shape=self.shape, unit=self.unit, **how)  # type: ignore[arg-type]
 
     def reachable_levels(self, n: int, alpha: float) -> tuple[float, ...]:
-        """The levels, if unanimous votes of `n` draws reach them all at `alpha`."""
+        """The levels, rounded up to `DIGITS`, if unanimous votes of `n` draws reach them all at `alpha`."""
         check_whole("n_max", n, 1, MOST_DRAWS)
-        found = self.levels()
+        found = rounded_up(self.levels())
         if most_failures(found[-1], n, alpha) < 0:
             raise InputError(
                 f"n_max = {n} draws certify {self.norm} radii up to {self.farthest(n, alpha):.6g}, not "
                 f"{self.radii[-1]:g}: take at least {least_draws(found[-1], alpha)} draws, or ask for less"
             )
         return found
+
+
+def rounded_up(levels: Sequence[float]) -> tuple[float, ...]:
+    """Levels below 1, each the next one whose distance from 1 has `DIGITS` binary digits: no radius gets easier."""
+    digits, exponent = np.frexp(1 - np.asarray(levels))
+    return tuple((1 - np.ldexp(np.floor(np.ldexp(digits, DIGITS)), exponent - DIGITS)).tolist())
 
 
 def check_radii(radii: object, norm: str) -> tuple[float, ...]:
@@ -123,10 +130,15 @@ def sequential(
     """
     if not questions:
         raise InputError("a sequential plan needs a question: which radii?")
-    found = np.unique([level for one in questions for level in one.reachable_levels(n_max, alpha)])
-    # who reaches the larger of two levels that agree to rounding has both
-    apart = np.append(np.diff(found) > SAME, True)
-    return Sequential(tuple(found[apart]), alpha=alpha, n_max=n_max, batch=batch, selection=selection)
+    needed = [one.reachable_levels(n_max, alpha) for one in questions]
+    found = np.unique(np.concatenate(needed))
+    # the larger of two neighbours decides the radii of both
+    levels = found[np.append(np.diff(found) > 2 ** (2 - DIGITS) * (1 - found[:-1]), True)]
+    decisions = tuple(
+        Decision(one.norm, one.radii, tuple(np.searchsorted(levels, own) + 1), one.k, one.unit, one.exact)
+        for one, own in zip(questions, needed, strict=True)
+    )
+    return Sequential(tuple(levels), alpha, n_max, batch, selection, decisions)
 
 
 def sequential_top_k(
@@ -231,7 +243,8 @@ def two_stage(
 ) -> TwoStage:
     """The plan for the top-k radius itself; by default a draw must earn 1.6e-6 of a radius of the usual size."""
     if price is None:
-        price = USUAL_PRICE * noise.trade_offs(Ball(norm, shape, unit)).start
+        # a few digits: the same on every processor
+        price = float(f"{USUAL_PRICE * noise.trade_offs(Ball(norm, shape, unit)).start:.6g}")
     return TwoStage(price, norm, k, n_max=n_max, alpha=alpha, unit=unit)
 
 

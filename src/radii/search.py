@@ -9,7 +9,7 @@ Margin = Callable[[np.ndarray, np.ndarray], np.ndarray]
 FARTHEST = 2.0**40
 
 
-def largest(margin: Margin, rows: np.ndarray, start: float, rtol: float = 1e-12) -> np.ndarray:
+def largest(margin: Margin, rows: np.ndarray, start: float, rtol: float = 1e-13) -> np.ndarray:
     """Largest radius with a margin above zero, for each of `rows`, `(m,)`.
 
     `start` is a radius of the usual size, from which the search doubles and halves; radii under `start * 2**-60`

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from radii.designs import Anytime, Fixed, Plan, Sequential, TopK
+from radii.evidence import check_decision
 from radii.noises import Noise
 from radii.planning import Question, fresh_draws, judge
 
@@ -163,6 +164,8 @@ def stopping(
     if isinstance(plan, Fixed):
         return AllAtOnce(plan.selection, *(part or (0, plan.n)))
     if isinstance(plan, Sequential):
+        for decision in plan.decisions:
+            check_decision(plan, decision, noise, shape)
         return ByFailures(plan)
     if isinstance(plan, TopK):
         return ByBounds(plan, Question(noise, plan.norm, plan.radii, shape, plan.k, plan.unit, exact))

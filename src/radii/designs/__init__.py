@@ -5,6 +5,7 @@ Plans know counts and probabilities alone; `radii.planning` makes them for radii
 
 from radii.designs.anytime import Anytime
 from radii.designs.boundaries import Boundaries, Operating, fixed_boundaries
+from radii.designs.decisions import Decision
 from radii.designs.exhaustive import Exhaustive
 from radii.designs.fixed import Fixed, fixed
 from radii.designs.sequential import Sequential
@@ -28,6 +29,7 @@ __all__ = [
     "PLANS",
     "Anytime",
     "Boundaries",
+    "Decision",
     "Exhaustive",
     "Fixed",
     "Operating",

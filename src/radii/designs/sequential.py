@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from radii.designs.boundaries import Boundaries, Operating, check_levels
+from radii.designs.decisions import Decision
 from radii.designs.fixed import check_whole
 from radii.designs.paths import (
     CUT,
@@ -40,7 +41,7 @@ class Sequential:
 
     `levels` rise; each is tested at all of `alpha`, and certified only with all that lie below it. Looks are
     multiples of `batch`, but for the last. The label is the true one, or, with `selection` above 0, the one that at
-    most so many separate draws show.
+    most so many separate draws show. `decisions` say which radii follow from how many certified levels.
 
     Guarantee: whatever the label's probability, a level that is not below it is certified with probability at most
     `alpha`, also by who goes on where the plan gives up. The draws must be independent, the label fixed before them.
@@ -51,15 +52,19 @@ class Sequential:
     n_max: int = 100_000
     batch: int = 1
     selection: int = 0
+    decisions: tuple[Decision, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(map(float, self.levels)))
+        object.__setattr__(self, "decisions", tuple(self.decisions))
         check_levels(self.levels)
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
         check_whole("selection", self.selection, 0, MOST_DRAWS)
         check_reach(self.levels[-1], self.n_max, self.alpha)
+        if any(one.levels[-1] > len(self.levels) for one in self.decisions):
+            raise InputError(f"decisions must be about the {len(self.levels)} levels; got {self.decisions}")
 
     @cached_property
     def boundaries(self) -> Boundaries:

@@ -6,20 +6,21 @@ Few classes: lists `counts` and `selection` of one number a class. Many: only cl
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from radii.designs import PLANS, Plan
+from radii.designs import PLANS, Decision, Plan, Sequential
 from radii.errors import InputError, check_name
 from radii.noises import NOISES, Noise
 from radii.parquet import Columns, Lists
-from radii.plain import check_fields
+from radii.plain import check_fields, fits
 
 if TYPE_CHECKING:
     from radii.votes.base import Votes
 
-FORMAT = 3
+FORMAT = 4
 PLAIN = ("shape", "seed", "model", "precision", "exact", "data", "classes", "software")
 MANY_CLASSES = 64
 """More are stored as lists of those with votes."""
@@ -53,6 +54,11 @@ COLUMNS = {
 }
 
 
+def decides(plan: Plan) -> bool:
+    """Whether a plan says which radii its levels decide; those of formats 1 to 3 do not."""
+    return isinstance(plan, Sequential) and bool(plan.decisions)
+
+
 def plan_name(plan: Plan) -> str:
     """The name of a plan in files."""
     return next(name for name, kind in PLANS.items() if type(plan) is kind)
@@ -60,6 +66,8 @@ def plan_name(plan: Plan) -> str:
 
 def format_of(votes: "Votes") -> int:
     """The oldest format that can hold them."""
+    if decides(votes.plan):
+        return 4
     if votes.fingerprints is not None:
         return 3
     return 2 if len(votes.classes) > MANY_CLASSES else 1
@@ -81,9 +89,12 @@ def header_of(votes: "Votes") -> dict[str, Any]:
 
 def law_of(votes: Any) -> dict[str, Any]:
     """The law of votes, or of what has the same attributes, as plain values: all but which images and draws."""
+    plan = {"name": plan_name(votes.plan), **asdict(votes.plan)}
+    if not decides(votes.plan):
+        plan.pop("decisions", None)
     law = {
         "noise": {"name": votes.noise.name, **asdict(votes.noise)},
-        "plan": {"name": plan_name(votes.plan), **asdict(votes.plan)},
+        "plan": plan,
         **{name: getattr(votes, name) for name in PLAIN},
     }
     return law | ({"devices": votes.devices} if votes.devices else {})
@@ -91,7 +102,11 @@ def law_of(votes: Any) -> dict[str, Any]:
 
 def plan_of(document: dict[str, Any]) -> Plan:
     """The plan that `law_of` wrote."""
-    return _made("sampling plan", document, PLANS)
+    if not (given := document.get("decisions")):
+        return _made("sampling plan", document, PLANS)
+    if not fits(given, list[dict[str, Any]]):
+        raise InputError(f"decisions must be a list of fields with values; got {short(given)}")
+    return _made("sampling plan", document | {"decisions": [_fields(one, Decision) for one in given]}, PLANS)
 
 
 def noise_of(document: dict[str, Any]) -> Noise:
@@ -125,8 +140,13 @@ def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, 
 def _made(what: str, document: dict[str, Any], kinds: Mapping[str, Any]) -> Any:
     """One of `kinds` by its name, with the other fields of the document as its own."""
     given = dict(document)
-    kind = kinds[check_name(what, given.pop("name", None), kinds)]
-    check_fields(given, {one.name: one.type for one in fields(kind)})
+    return _fields(given, kinds[check_name(what, given.pop("name", None), kinds)])
+
+
+def _fields(given: dict[str, Any], kind: Any) -> Any:
+    """One of a kind by its fields; what older files leave out is as usual."""
+    known = {one.name: Any if one.name == "decisions" else one.type for one in fields(kind)}
+    check_fields(given, known, optional=("decisions",))
     return kind(**given)
 
 
