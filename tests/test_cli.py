@@ -486,8 +486,7 @@ def test_plan_asks_about_several_norms_by_the_same_copies():
         "l1 and l2 are one question to Gaussian noise"
     )
     for row, question, radius in zip(rows, [0, 0, 1, 2, 3], (0, 1, 0, 0, 0), strict=True):
-        alone = radii.sequential(questions[question])
-        assert float(row[-3]) == pytest.approx(alone.levels[radius], abs=1e-9)
+        assert float(row[-3]) == pytest.approx(questions[question].levels()[radius], abs=1e-9)
     shares = [
         plan.operating(0.8).certified[np.searchsorted(plan.levels, float(row[-3]) - 1e-9)] for row in rows
     ]
