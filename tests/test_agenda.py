@@ -9,8 +9,10 @@ from scipy.stats import binom
 import radii
 from radii.agenda import Agenda
 from radii.designs import Sequential, TopK, TwoStage
+from radii.designs.fixed import AllAtOnce
+from radii.designs.stopping import LEAD, STEP, until_clear
 from radii.planning import Question, fresh_draws, judge
-from radii.stopping import LEAD, STEP, AllAtOnce, stopping, until_clear
+from radii.stopping import stopping
 
 NOISE, SHAPE = radii.Gaussian(0.25), (3, 8, 8)
 LEVELS = (0.6, 0.8)
@@ -198,7 +200,12 @@ def test_two_stages_draw_what_the_pilot_is_worth() -> None:
 
 def test_top_k_is_about_the_radii_of_its_plan() -> None:
     how = stopping(TopK(0.7, "l1", (0.3,), k=3, selection=5), radii.Laplace(0.5), SHAPE, True)
-    assert how.question == Question(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact=True)
+    question = Question(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact=True)
+    lower = np.array(question.levels())[0] + np.array([-1e-9, 0, 1e-9])
+    for rivals in (None, np.full((3, 3), 0.1)):
+        held = how.holds(lower, rivals, np.full(3, 0.3))
+        np.testing.assert_array_equal(held, question.holds(lower, rivals, np.full(3, 0.3)))
+    assert how.holds(lower, None, np.full(3, 0.3)).tolist() == [False, True, True]
 
 
 def test_part_of_a_micro_batch_waits_for_what_is_under_way() -> None:

@@ -64,7 +64,7 @@ def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
     # exactly, draw by draw, by someone who never gives up
     alpha, n_max = 0.05, 90
     question = Question(NOISE, "l2", (true_radius(np.array(p), 1) * (1 + 1e-9),), SHAPE)
-    plan = TopK(0.6, "l2", (0.1,), alpha=alpha, n_max=n_max)
+    plan = TopK(0.6, "l2", question.radii, alpha=alpha, n_max=n_max)
     law, error, shares = (
         np.zeros((n_max + 1, n_max + 1)),
         0.0,

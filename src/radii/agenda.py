@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radii.stopping import Stopping
+from radii.designs import Stopping
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from radii.designs import Anytime, Exhaustive, Fixed
 from radii.errors import InputError, check_name, missing_extra
-from radii.evidence import BY_PILOT, EXACT, ideal_bounds, radius_at_looks, settled
+from radii.evidence import RulesOf, ideal_bounds
 from radii.intervals import bounds, check_alpha, check_k
 from radii.noises import Noise
 from radii.norms import check_images, inner_radius
 from radii.radius import certified_radius, confirmed
-from radii.votes import Votes, check_seen, plan_name
+from radii.votes import Votes, check_seen
 
 LABELS = ("true", "predicted", "set")
 
@@ -124,7 +123,8 @@ def certify(
         raise InputError(f"certify takes votes, as radii.load_votes gives them from a file; got {votes!r}")
     check_k(k, len(votes.classes))
     check_alpha(alpha)
-    method = settled(votes, labels, k, alpha, method)
+    plan = votes.plan
+    method = plan.settle(labels, k, alpha, method)
     check_complete(votes)
     if images is not None and len(own := check_images(images, votes.shape)) == len(votes):
         check_seen(votes, own)
@@ -132,17 +132,19 @@ def certify(
     members = chosen.reshape(len(votes), -1)
     # every member of a set must keep its place at once: their errors add
     each = alpha / members.shape[1]
-    if method == EXACT:
+    last = plan.last_test(each, method)
+    if last is None:
         alpha = 0.0
-    elif votes.certified is None and not isinstance(votes.plan, Anytime):
-        check_reach(votes.n, k, each, "label" if method == BY_PILOT else method, len(votes.classes))
+    elif not plan.steps and not plan.open_ended:
+        check_reach(votes.n, k, last[1], last[0], len(votes.classes))
+    rules = RulesOf(votes.noise, votes.shape, votes.exact)
     radius, lower, abstained = [], [], []
     for member in members.T:
         low, rivals = ideal_bounds(votes, member, k=k, alpha=each, method=method)
         reach = certified_radius(
             votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
         )
-        reach = np.maximum(reach, radius_at_looks(votes, norm, unit, k, reach))
+        reach = np.maximum(reach, plan.decided(votes, norm, unit, k, reach, rules))
         radius.append(reach)
         lower.append(low)
         abstained.append(~confirmed(low, rivals) & (reach == 0))
@@ -162,7 +164,7 @@ def certify(
         labels=source,
         shape=votes.shape,
         n=votes.n,
-        plan=plan_name(votes.plan),
+        plan=plan.name,
         passes=float(votes.passes.mean()),
         data=votes.data,
         box=images is not None,
@@ -183,9 +185,9 @@ def converted(certificates: Certificates, norm: str) -> Certificates:
 
 def check_complete(votes: Votes) -> None:
     """Refuse a part of the draws: who certifies parts until one succeeds has looked too often."""
-    if isinstance(votes.plan, Fixed) and not votes.complete:
+    if not votes.complete:
         raise InputError(
-            f"these votes hold {votes.n} of the {votes.plan.n} draws that were planned: add the other parts first"
+            f"these votes hold {votes.n} of the {votes.plan.most} draws that were planned: add the other parts first"
         )
 
 
@@ -204,7 +206,7 @@ def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.nd
             )
         return votes.labels, labels
     # exact votes leave no room for a lucky choice
-    exact = isinstance(votes.plan, Exhaustive)
+    exact = votes.plan.outcomes is not None
     if not votes.plan.selection and not exact:
         raise InputError(
             "no selection draws were taken, so that no label can be predicted: vote with selection > 0"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radii.designs import Fixed, Sequential
+from radii.designs import Sequential
 from radii.designs.fixed import check_whole
 from radii.errors import InputError
 from radii.noises import Noise, full_name
@@ -112,7 +112,7 @@ def pilot_shares(votes: Votes, noise: Noise, shape: tuple[int, ...]) -> np.ndarr
     The pilot must be of the model, noise and shape of images that the plan is for, with as many draws of every image:
     who stopped early did so because of the votes, whose shares then mislead.
     """
-    if not isinstance(votes.plan, Fixed):
+    if votes.plan.per_image is None:
         raise InputError("a pilot must have as many draws of every image: vote with --n 1000, without radii")
     if votes.labels is None:
         raise InputError("a pilot must know the true labels, whose votes are counted; this one has none")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -10,11 +11,10 @@ from radii.designs import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Seq
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS, least_draws, most_failures
 from radii.errors import InputError, check_name
-from radii.evidence import ideal
+from radii.evidence import RulesOf
 from radii.intervals import check_k
 from radii.noises import Noise
 from radii.norms import Ball, unit_of
-from radii.radius import certified_radius, check_bounds, confirmed, margin
 
 DIGITS = 20
 """Binary digits of what the level of a plan leaves to other labels: so many that rounding costs no draws, so few that
@@ -71,19 +71,15 @@ class Question:
 
     def reach(self, lower: np.ndarray) -> np.ndarray:
         """The radius that a lower bound on the label's probability gives by itself, `(n,)` to `(n,)`."""
-        known = {"k": self.k, "shape": self.shape, "unit": self.unit}
-        return certified_radius(self.noise, self.norm, self._paid(lower, None)[0], **known)  # type: ignore[arg-type]
+        return self._rules.radius(self.norm, self.unit, self.k, self._rules.paid(lower, None)[0])
 
     def holds(self, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray) -> np.ndarray:
         """Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
-        lower, rivals = check_bounds(*self._paid(lower, rivals), self.k)
-        family = self.noise.trade_offs(Ball(self.norm, self.shape, self.unit))
-        found = confirmed(lower, rivals)
-        found[found] = margin(family, lower[found], rivals[found], radius[found]) > 0
-        return found
+        return self._rules.holds(self.norm, self.unit, self.k, lower, rivals, radius)
 
-    def _paid(self, lower: np.ndarray, rivals: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        return ideal(self.noise, self.shape, lower, rivals) if self.exact else (lower, rivals)
+    @property
+    def _rules(self) -> RulesOf:
+        return RulesOf(self.noise, self.shape, self.exact)
 
     def farthest(self, n: int, alpha: float) -> float:
         """The largest radius that the label alone can get from `n` draws, when they are unanimous."""
@@ -158,21 +154,8 @@ def sequential_top_k(
 def judge(
     plan: TopK, question: Question, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a look says: how many of the radii are certified for each image, `(images,)`, and which images are done.
-
-    `counts`, `(images, classes)`, are those of all draws so far; `certified`, how many radii were certified before.
-
-    Guarantee: for each image, with probability at least `1 - alpha` over the draws, no radius certified at any look is
-    larger than the true one.
-    """
-    lower, rivals = plan.bounds(counts, label)
-    passed = [question.holds(lower, rivals, np.full(len(lower), radius)) for radius in question.radii]
-    # the bounds of all looks hold together, and a larger radius is certified with all smaller ones
-    now = np.maximum(certified, np.logical_and.accumulate(passed).sum(axis=0))
-    done = now == len(question.radii)
-    wanted = np.array(question.radii)[np.where(done, 0, now)]
-    hopeless = ~question.holds(*plan.hopes(counts, label), wanted)
-    return now, done | hopeless | (np.sum(counts, axis=1) == plan.n_max)
+    """What a look of the plan says about a question; see `TopK.judge`."""
+    return plan.judge(question.holds, counts, label, certified)
 
 
 def choose(
@@ -251,13 +234,10 @@ def two_stage(
 def fresh_draws(plan: TwoStage, noise: Noise, failures: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
     """How many fresh draws each image is worth, `(images,)`, from how often its label failed in the pilot."""
 
-    def reach(lower: np.ndarray) -> np.ndarray:
-        return certified_radius(noise, plan.norm, lower, k=plan.k, shape=shape, unit=plan.unit)
-
     failures = np.asarray(failures)
     known = failures.dtype.kind in "iu" and bool(((failures >= 0) & (failures <= plan.pilot)).all())
     if not known:
         raise InputError(
             f"failures must be whole numbers from 0 to {plan.pilot}, the draws of the pilot; got {failures!r}"
         )
-    return plan.fresh_draws(reach)[failures]
+    return plan.fresh_draws(partial(RulesOf(noise, shape).radius, plan.norm, plan.unit, plan.k))[failures]

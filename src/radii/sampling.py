@@ -12,8 +12,8 @@ from radii.agenda import Agenda
 from radii.asking import Ask
 from radii.certificates import Certificates, certify, check_reach
 from radii.data.base import DataSet
-from radii.designs import Anytime, Fixed, Plan
-from radii.designs.fixed import check_whole
+from radii.designs import Fixed, Plan, check_plan
+from radii.designs.fixed import AllAtOnce, check_whole
 from radii.errors import InputError, check_name
 from radii.evidence import clear_winner, decide
 from radii.examples import Examples, examples_in
@@ -23,9 +23,8 @@ from radii.noises import Noise
 from radii.norms import Ball
 from radii.planning import anytime, choose, exhaustive
 from radii.scales import check_scale
-from radii.stopping import AllAtOnce
-from radii.votes import PRECISIONS, Votes, check_plan
-from radii.voting import Progress, Voter, prepare_voter, watched_labels
+from radii.votes import PRECISIONS, Votes
+from radii.voting import Progress, Voter, prepare_voter
 
 AUTO = "auto"
 CERTIFYING = ("sequential", "top-k", "two-stage", "fixed", "exhaustive")
@@ -245,8 +244,8 @@ class Smoothed:
         check_scale(self.model, self.noise, examples)
         voter = self.ready(examples.shape)
         voter.check(examples, plan, k)
-        if isinstance(plan, Anytime):
-            check_reach(n, k, alpha / 2, "label", voter.classes)
+        if (test := plan.last_test(alpha, "label")) is not None:
+            check_reach(n, k, test[1], test[0], voter.classes)
         left = None if seconds is None else max(started + seconds - time.monotonic(), SOON)
         votes = voter.vote(examples, plan, seed, None, progress, left, k)
         return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit, images=own)
@@ -278,7 +277,7 @@ class Smoothed:
         seconds: float | None = None,
         k: int = 1,
     ) -> Votes:
-        watched_labels(plan, examples.labels)
+        plan.labels_from(examples.labels)
         check_scale(self.model, self.noise, examples)
         return self.ready(examples.shape).vote(examples, plan, seed, part, progress, seconds, k)
 
@@ -287,11 +286,11 @@ def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
     """The draws to take of a fixed plan, None for all; no other has parts."""
     if draws is None:
         return None
-    if not isinstance(plan, Fixed):
+    if plan.per_image is None:
         raise InputError(f"only a fixed plan has parts of its draws: leave out draws; got {draws}")
     first, stop = draws
-    if not 0 <= first < stop <= plan.n:
-        raise InputError(f"draws must be a range [first, stop) within the plan's {plan.n}; got {draws}")
+    if not 0 <= first < stop <= plan.most:
+        raise InputError(f"draws must be a range [first, stop) within the plan's {plan.most}; got {draws}")
     return first, stop
 
 

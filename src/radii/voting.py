@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from radii.agenda import Agenda
 from radii.asking import LEAST_ROWS, Ask, WithinMemory, check_independent
 from radii.copies import Law
-from radii.designs import Anytime, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.designs import Plan
 from radii.devices import busy_cores, kind_of, turns_of
 from radii.errors import InputError
 from radii.examples import Examples
@@ -56,13 +55,13 @@ class Voter:
         k: int = 1,
     ) -> Votes:
         """Follow the plan for each image, or take part of the draws of a fixed one; see `Smoothed.vote`."""
-        if part is None and isinstance(plan, Fixed):
-            part = 0, plan.n
+        if part is None and plan.per_image is not None:
+            part = 0, plan.most
         self.check(examples, plan, k)
-        if seconds is not None and not (isinstance(plan, Anytime) and seconds > 0):
+        if seconds is not None and not (plan.open_ended and seconds > 0):
             raise InputError(f"seconds, above 0, are for the plan radii.anytime alone; got {seconds!r}")
         how = stopping(plan, self.noise, self.shape, self.exact, part)
-        agenda = Agenda(how, len(examples), self.classes, watched_labels(plan, examples.labels))
+        agenda = Agenda(how, len(examples), self.classes, plan.labels_from(examples.labels))
         self.follow(agenda, examples, seed, "bound", progress, seconds)
         return Votes(
             counts=agenda.counts,
@@ -71,7 +70,7 @@ class Voter:
             index=examples.index,
             fingerprints=examples.fingerprints,
             draws=(part,) if part else (),
-            certified=agenda.certified if isinstance(plan, Sequential | TopK) else None,
+            certified=agenda.certified if plan.steps else None,
             **self.law(examples, plan, seed),
         )
 
@@ -159,15 +158,3 @@ def prepare_voter(
         classes = check_independent(ask, seen, rows, precision)
     identity = digest(model), kind_of(model)
     return Voter(model, ask, noise, shape, classes, precision, rows, fuse, exact, *identity)
-
-
-def watched_labels(plan: Plan, labels: np.ndarray | None) -> np.ndarray | None:
-    """The labels that a plan looks at: the true ones, or None for those that selection draws will show.
-
-    A pilot is about the true label where it is known; where looks have selection draws, they take its place.
-    """
-    if labels is None and not plan.selection and not isinstance(plan, Fixed | Anytime):
-        raise InputError(
-            "a sequential plan watches one label of each image: give labels, or a plan with selection draws"
-        )
-    return labels if isinstance(plan, TwoStage) or not plan.selection else None

@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.special import bdtrc
 
-from radii.designs import Exhaustive
 from radii.intervals import sign_test
 from radii.votes import Votes
 
@@ -24,7 +23,7 @@ def pushed_out(votes: Votes, labels: np.ndarray, k: int) -> np.ndarray:
     """
     rows = np.arange(len(labels))
     own = votes.counts[rows, labels]
-    if isinstance(votes.plan, Exhaustive):
+    if votes.plan.outcomes:
         return np.asarray((votes.counts > own[:, None]).sum(axis=1) >= k)
     others = votes.selection.astype(np.float64)
     others[rows, labels] = -1

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from radii.designs import PLANS, Anytime, Exhaustive, Fixed, Plan, TopK
+from radii.designs import PLANS, Plan
 from radii.errors import InputError, check_name
 from radii.noises import Noise
 from radii.norms import unit_of
@@ -44,16 +44,9 @@ def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shap
     from radii.certificates import check_reach, reachable_radius
     from radii.wording import radius_text
 
-    if isinstance(plan, Exhaustive):
-        return f"All {plan.n} noisy copies of each image: exact, no error probability"
-    method, last = "label", alpha
-    if isinstance(plan, Fixed | TopK):
-        method = "two-event"
-    if isinstance(plan, TopK):
-        last = float(plan.shares[-1])
-    if isinstance(plan, Anytime):
-        last = alpha / 2
-    n = plan.n if isinstance(plan, Fixed) else plan.n_max
+    if (test := plan.last_test(alpha, "two-event" if plan.per_image else "label")) is None:
+        return f"All {plan.most} noisy copies of each image: exact, no error probability"
+    (method, last), n = test, plan.most
     check_reach(n, k, last, method, classes)
     known: dict[str, Any] = {"k": k, "alpha": last, "method": method, "classes": classes, "shape": shape}
     reach = {

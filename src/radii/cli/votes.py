@@ -25,11 +25,11 @@ from radii.cli.polled import (
 )
 from radii.cli.polling_plans import choose_plan, reachable
 from radii.console import say
-from radii.designs import Anytime, Fixed
+from radii.designs import Anytime
 from radii.errors import InputError, check_name
 from radii.norms import UNITS
 from radii.stores import check_writable, exists, with_suffix, write_file
-from radii.votes import Votes, load_votes, plan_name
+from radii.votes import Votes, load_votes
 
 
 def vote(
@@ -167,7 +167,7 @@ def vote(
     polled.check(smoothed, images)
     farthest = reachable(chosen, smoothed.noise, k, alpha, classes, shape)
     if seconds is not None and not isinstance(chosen, Anytime):
-        raise InputError(f"--seconds has no meaning for the plan {plan_name(chosen)}: add --plan anytime")
+        raise InputError(f"--seconds has no meaning for the plan {chosen.name}: add --plan anytime")
     votes, loaded = before, (smoothed, images)
     if votes is not None:
         check_same_job(votes, loaded, chosen, seed, k, path)
@@ -225,6 +225,4 @@ def merge(
 
 def copies_text(votes: Votes) -> str:
     """How many draws there are, or copies an image on average."""
-    return (
-        f"{votes.n} draws" if isinstance(votes.plan, Fixed) else f"{votes.passes.mean():,.1f} copies an image"
-    )
+    return f"{votes.n} draws" if votes.plan.per_image else f"{votes.passes.mean():,.1f} copies an image"

@@ -8,20 +8,14 @@ from radii.designs.boundaries import Boundaries, Operating, fixed_boundaries
 from radii.designs.decisions import Decision
 from radii.designs.exhaustive import Exhaustive
 from radii.designs.fixed import Fixed, fixed
+from radii.designs.plan import Counts, Plan, Rules, check_plan
 from radii.designs.sequential import Sequential
+from radii.designs.stopping import Stopping
 from radii.designs.top_k import TopK
 from radii.designs.two_stage import TwoStage
 
-Plan = Fixed | Sequential | TopK | TwoStage | Anytime
-"""Plans by which models are polled."""
-
 PLANS: dict[str, type[Plan]] = {
-    "exhaustive": Exhaustive,
-    "fixed": Fixed,
-    "sequential": Sequential,
-    "top-k": TopK,
-    "two-stage": TwoStage,
-    "anytime": Anytime,
+    kind.name: kind for kind in (Exhaustive, Fixed, Sequential, TopK, TwoStage, Anytime)
 }
 """Their names in files."""
 
@@ -29,14 +23,18 @@ __all__ = [
     "PLANS",
     "Anytime",
     "Boundaries",
+    "Counts",
     "Decision",
     "Exhaustive",
     "Fixed",
     "Operating",
     "Plan",
+    "Rules",
     "Sequential",
+    "Stopping",
     "TopK",
     "TwoStage",
+    "check_plan",
     "fixed",
     "fixed_boundaries",
 ]

@@ -5,7 +5,7 @@ mixture of their likelihood ratios is a martingale under p, and hardly ever larg
 refuted while it is (docs/math/sequential.md).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betaincc, betaln
@@ -13,18 +13,21 @@ from scipy.special import betaincc, betaln
 from radii.designs.boundaries import Boundaries, check_levels
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS, largest_count, likely_level, most_failures
+from radii.designs.plan import Counts, Plan, Rules
 from radii.designs.sequential import GIVEN_UP, POWER, check_reach
+from radii.designs.stopping import Stopping
 from radii.errors import InputError
 from radii.intervals import check_alpha, lower_bound
 
 ATOM = 0.25  # weight of 'the label always wins'
 # More than the rounding of the logarithm of a mixture over `MOST_DRAWS` draws.
 SLACK = 1e-6
+FIRST_ROUND = 16
 LARGEST_ALPHA = 0.5  # up to here the mixture crosses 1 / alpha once (docs/math/sequential.md)
 
 
 @dataclass(frozen=True)
-class Anytime:
+class Anytime(Plan):
     """Lower bounds on the label's probability that hold whenever one looks, for time limits and odd batches.
 
     The label is the true one, or one that `selection` separate draws show.
@@ -35,6 +38,9 @@ class Anytime:
     most `alpha`. The draws must be independent, the label fixed before them; looks and the end may depend on them.
     """
 
+    name = "anytime"
+    usual_method = "label"
+    open_ended = True
     alpha: float = 1e-3
     n_max: int = 100_000
     selection: int = 0
@@ -45,6 +51,38 @@ class Anytime:
         check_whole("selection", self.selection, 0, MOST_DRAWS)
         if self.n_max > MOST_DRAWS:
             raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
+
+    @property
+    def most(self) -> int:
+        return self.n_max
+
+    @property
+    def draws(self) -> np.ndarray:
+        return np.arange(self.n_max + 1)
+
+    @property
+    def selection_draws(self) -> np.ndarray:
+        # stopped at any moment, perhaps before the label was chosen
+        return np.arange(self.selection + 1)
+
+    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+        return InRounds(self)
+
+    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+        if method not in (None, "label"):
+            raise InputError(f"a plan for any moment bounds the label alone: method 'label', not {method!r}")
+        return "label"
+
+    def last_test(self, alpha: float, method: str) -> tuple[str, float]:
+        return "label", alpha / 2
+
+    def bounds_from(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
+    ) -> tuple[np.ndarray, None]:
+        n = votes.counts.sum(axis=1)
+        right = votes.counts[np.arange(len(label)), label]
+        bound = replace(self, alpha=alpha).lower(right, np.maximum(n, 1))
+        return np.where(n > 0, bound, 0.0), None
 
     def lower(self, successes: np.ndarray, n: np.ndarray | int) -> np.ndarray:
         """The bound after `n` draws with so many successes; broadcasts. The largest one seen so far holds, too."""
@@ -72,6 +110,32 @@ class Anytime:
         futile = looks - most_refuting(1 - hoped, looks, GIVEN_UP)
         futile[:, -1] = certify[:, -1] + 1
         return Boundaries(looks, certify, futile)
+
+
+@dataclass(frozen=True)
+class InRounds(Stopping):
+    """All images get the same number of draws, half as many again in each round, until someone stops them."""
+
+    plan: Anytime
+
+    @property
+    def in_rounds(self) -> bool:
+        return True
+
+    @property
+    def each(self) -> int:
+        return self.plan.selection + self.plan.n_max
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.plan.selection)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), min(FIRST_ROUND, self.plan.n_max))
+
+    def judge(
+        self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return certified, np.minimum(counts.sum(axis=1) * 3 // 2, self.plan.n_max)
 
 
 def log_mixture(successes: np.ndarray, failures: np.ndarray, p: np.ndarray | float) -> np.ndarray:

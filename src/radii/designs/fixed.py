@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from radii.designs.plan import Plan, Rules
+from radii.designs.stopping import Stopping
 from radii.errors import InputError
 
 MOST = 10**12
@@ -11,15 +13,54 @@ MOST = 10**12
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Plan):
     """`n` draws that bound the probabilities, and `selection` separate ones that choose the label."""
 
+    name = "fixed"
     n: int
     selection: int = 100
 
     def __post_init__(self) -> None:
         check_whole("n", self.n, 1)
         check_whole("selection", self.selection, 0)
+
+    @property
+    def most(self) -> int:
+        return self.n
+
+    @property
+    def per_image(self) -> int:
+        return self.n + self.selection
+
+    @property
+    def draws(self) -> np.ndarray:
+        return np.array([self.n])
+
+    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+        return AllAtOnce(self.selection, *(part or (0, self.n)))
+
+
+@dataclass(frozen=True)
+class AllAtOnce(Stopping):
+    """Draws `start` to `stop - 1` of every image, after `selection` others."""
+
+    selection: int
+    start: int
+    stop: int
+
+    @property
+    def first(self) -> int:
+        return self.start
+
+    @property
+    def each(self) -> int:
+        return self.selection + self.stop - self.start
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.selection)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.stop - self.start)
 
 
 def fixed(n: int, selection: int = 100) -> Fixed:

@@ -7,6 +7,7 @@ Armitage, McPherson & Rowe 1969); giving up early costs power and never validity
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from radii.designs.paths import (
     likely_level,
     most_failures,
 )
+from radii.designs.plan import Counts, Plan, Rules, check_settled
+from radii.designs.stopping import Stopping, clear_draws, next_look, until_clear
 from radii.errors import InputError
 from radii.intervals import check_alpha
 
@@ -36,7 +39,7 @@ ALONE = 0.8  # past this share of the draws, a first look is not worth it
 
 
 @dataclass(frozen=True)
-class Sequential:
+class Sequential(Plan):
     """Is each of several levels below the label's probability? At most `n_max` draws, usually far fewer.
 
     `levels` rise; each is tested at all of `alpha`, and certified only with all that lie below it. Looks are
@@ -47,6 +50,9 @@ class Sequential:
     `alpha`, also by who goes on where the plan gives up. The draws must be independent, the label fixed before them.
     """
 
+    name = "sequential"
+    usual_method = "label"
+    decides = True
     levels: tuple[float, ...]
     alpha: float = 1e-3
     n_max: int = 100_000
@@ -101,9 +107,103 @@ class Sequential:
         over = edges.futile[next_level, look] <= failures
         return (edges.looks[look] == n) & np.where(certified == levels, ~missed, missed & over)
 
+    @property
+    def most(self) -> int:
+        return self.n_max
+
+    @property
+    def selection_draws(self) -> np.ndarray:
+        return clear_draws(self.selection)
+
+    @property
+    def steps(self) -> int:
+        return len(self.levels)
+
+    @property
+    def watched(self) -> str:
+        return "predicted" if self.selection else "true"
+
+    @property
+    def file_format(self) -> int:
+        return 4 if self.decisions else 1
+
+    def document(self) -> dict[str, Any]:
+        given = super().document()
+        return given if self.decisions else {key: value for key, value in given.items() if key != "decisions"}
+
+    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+        for decision in self.decisions:
+            self._check(decision, rules)
+        return ByFailures(self)
+
+    def cannot_end(self, counts: np.ndarray, watched: np.ndarray | None, certified: np.ndarray) -> np.ndarray:
+        if watched is None:
+            raise InputError("these draws watched the true labels: votes without them prove nothing")
+        n = counts.sum(axis=1)
+        return ~self.ends_with(n, n - counts[np.arange(len(counts)), watched], certified)
+
+    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+        asked = {"labels": labels, "alpha": alpha, "method": "label" if method is None else method}
+        check_settled(asked, {"labels": self.watched, "alpha": self.alpha, "method": "label"})
+        return "label"
+
+    def bounds_from(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
+    ) -> tuple[np.ndarray, None]:
+        assert votes.certified is not None
+        return self.lower(votes.certified), None
+
+    def decided(
+        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules
+    ) -> np.ndarray:
+        """The largest of the radii that it was asked about that the certified levels decide."""
+        assert votes.certified is not None
+        radius = np.zeros(len(votes.index))
+        for decision in self.decisions:
+            if decision.answers(norm, unit, k, rules.exact):
+                self._check(decision, rules)
+                radius = np.maximum(radius, decision.radius(votes.certified))
+        return radius
+
+    def _check(self, decision: Decision, rules: Rules) -> None:
+        """Refuse levels that do not give their radii under this noise: the plan was made for another one.
+
+        Plans have levels with more room for rounding than this test asks for, so that every processor agrees.
+        """
+        levels, radii = np.array(self.levels)[np.array(decision.levels) - 1], np.array(decision.radii)
+        held = rules.holds(decision.norm, decision.unit, decision.k, levels, None, radii)
+        if (decision.exact or not rules.exact) and not held.all():
+            raise InputError(
+                f"the plan was made for other noise or images: a probability of {levels[~held][0]:.10g} does not "
+                f"certify the {decision.norm} radius {radii[~held][0]:g} under {rules.words}; make the plan anew with "
+                "radii.sequential"
+            )
+
     def operating(self, p: float) -> Operating:
         """What the plan will do for a label of probability `p`: certified levels, and draws."""
         return self.boundaries.operating(p)
+
+
+@dataclass(frozen=True)
+class ByFailures(Stopping):
+    """The group-sequential test of levels."""
+
+    plan: Sequential
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return until_clear(selection, self.plan.selection)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.plan.boundaries.looks[0])
+
+    def judge(
+        self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        looks, n = self.plan.boundaries.looks, counts.sum(axis=1)
+        look = np.searchsorted(looks, n)
+        failures = n - counts[np.arange(len(counts)), label]
+        certified, done = self.plan.boundaries.decide(look, failures, certified)
+        return certified, next_look(looks, n, done)
 
 
 def check_reach(level: float, n: int, alpha: float) -> None:

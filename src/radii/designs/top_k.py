@@ -3,15 +3,19 @@
 The error is shared out over the looks, and the bounds of all looks hold together (docs/math/sequential.md).
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from radii.designs.boundaries import check_levels, check_radii
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS
+from radii.designs.plan import Counts, Plan, Rules, check_settled
 from radii.designs.sequential import AT_FIRST, BEFORE_LAST, check_reach, choose_looks
+from radii.designs.stopping import Stopping, clear_draws, next_look, until_clear
 from radii.errors import InputError, check_name
 from radii.intervals import (
     bounds,
@@ -22,23 +26,28 @@ from radii.intervals import (
     strongest_rivals,
     upper_bound,
 )
-from radii.norms import NORMS, UNITS
+from radii.norms import NORMS, UNITS, inner_radius
+
+Holds = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
+"""Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify radii, `(n,)`."""
 
 DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(Plan):
     """Does the label stay in the top `k` up to each of `radii`? At most `n_max` draws, usually far fewer.
 
     `level` is the label's probability from which on it would be certified by itself, at the smallest radius: it
     places the looks, which are multiples of `batch` but for the last. What the bounds are worth as radii, in `norm`
-    and `unit`, says `radii.planning.judge`. `selection` as in `Sequential`.
+    and `unit`, says `judge`. `selection` as in `Sequential`.
 
     Guarantee: with probability at least `1 - alpha`, all `bounds` at all looks hold together. The draws must be
     independent, the label fixed before them.
     """
 
+    name = "top-k"
+    decides = True
     level: float
     norm: str
     radii: tuple[float, ...]
@@ -88,6 +97,81 @@ class TopK:
         shares[at] = parts * (self.alpha * (1 - 1e-12))  # no rounding takes their sum past alpha
         return shares
 
+    @property
+    def most(self) -> int:
+        return self.n_max
+
+    @property
+    def selection_draws(self) -> np.ndarray:
+        return clear_draws(self.selection)
+
+    @property
+    def steps(self) -> int:
+        return len(self.radii)
+
+    @property
+    def watched(self) -> str:
+        return "predicted" if self.selection else "true"
+
+    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+        return ByBounds(self, partial(rules.holds, self.norm, self.unit, self.k))
+
+    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+        asked = {
+            "labels": labels,
+            "alpha": alpha,
+            "method": "two-event" if method is None else method,
+            "k": k,
+        }
+        check_settled(
+            asked, {"labels": self.watched, "alpha": self.alpha, "method": "two-event", "k": self.k}
+        )
+        return "two-event"
+
+    def last_test(self, alpha: float, method: str) -> tuple[str, float]:
+        return "two-event", float(self.shares[-1])
+
+    def bounds_from(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.bounds(votes.counts, label)
+
+    def decided(
+        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules
+    ) -> np.ndarray:
+        assert votes.certified is not None
+        found = np.array([0.0, *self.radii])[votes.certified]
+        if (self.norm, self.unit) == (norm, unit):
+            all_of_them = votes.certified == len(self.radii)
+            if (wrong := all_of_them & (reach < found * (1 - 1e-9))).any():
+                image = votes.index[np.flatnonzero(wrong)[0]]
+                raise InputError(
+                    f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
+                )
+            return found
+        if "l0" in (self.norm, norm):
+            return np.zeros(len(found))
+        return inner_radius(found, self.norm, norm, math.prod(rules.shape))
+
+    def judge(
+        self, holds: Holds, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a look says: how many of the radii are certified for each image, `(images,)`, and which are done.
+
+        `counts`, `(images, classes)`, are those of all draws so far; `certified`, how many radii were certified before.
+
+        Guarantee: for each image, with probability at least `1 - alpha` over the draws, no radius certified at any
+        look is larger than the true one.
+        """
+        lower, rivals = self.bounds(counts, label)
+        passed = [holds(lower, rivals, np.full(len(lower), radius)) for radius in self.radii]
+        # the bounds of all looks hold together, and a larger radius is certified with all smaller ones
+        now = np.maximum(certified, np.logical_and.accumulate(passed).sum(axis=0))
+        done = now == len(self.radii)
+        wanted = np.array(self.radii)[np.where(done, 0, now)]
+        hopeless = ~holds(*self.hopes(counts, label), wanted)
+        return now, done | hopeless | (np.sum(counts, axis=1) == self.n_max)
+
     def bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Two-event bounds `lower`, `(images,)`, and `rivals`, `(images, k)`, from `counts`, `(images, classes)`.
 
@@ -115,3 +199,23 @@ class TopK:
         if (wrong := self.looks[look] != n).any():
             raise InputError(f"look at {self.looks.tolist()} draws only, as planned; got {n[wrong][0]}")
         return look
+
+
+@dataclass(frozen=True)
+class ByBounds(Stopping):
+    """The sequential plan with bounds on the rivals."""
+
+    plan: TopK
+    holds: Holds
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return until_clear(selection, self.plan.selection)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.plan.looks[0])
+
+    def judge(
+        self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        certified, done = self.plan.judge(self.holds, counts, label, certified)
+        return certified, next_look(self.plan.looks, counts.sum(axis=1), done)

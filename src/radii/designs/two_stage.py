@@ -6,15 +6,22 @@ is as good as one from a number of draws fixed in advance (docs/math/sequential.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from radii.designs.boundaries import Operating, check_levels
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS, most_failures, new_failures
+from radii.designs.plan import Counts, Plan, Rules, sampled_bounds
+from radii.designs.stopping import Stopping
 from radii.errors import InputError, check_name
 from radii.intervals import check_alpha, check_k, lower_bound
 from radii.norms import NORMS, UNITS
+
+BY_PILOT_METHODS = ("label", "two-event")
+BY_PILOT = " or ".join(BY_PILOT_METHODS)
+"""The usual method: for each image the one from which its pilot promises the larger radius."""
 
 FEWEST = 50
 SIZE_RATIO = 1.1
@@ -28,15 +35,17 @@ Reach = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class TwoStage:
+class TwoStage(Plan):
     """`pilot` draws, and then as many fresh ones, at most `n_max`, as pay: each must earn `price` in mean radius.
 
-    Radii are those of the top `k` in `norm` and `unit`; `radii.planning.fresh_draws` knows them.
+    Radii are those of the top `k` in `norm` and `unit`.
 
     Guarantee: the Clopper-Pearson bound from the fresh draws alone, at `alpha`, exceeds the label's probability with
     probability at most `alpha`. The draws must be independent, and label and number depend on the pilot alone.
     """
 
+    name = "two-stage"
+    usual_method = BY_PILOT
     price: float
     norm: str
     k: int = 1
@@ -58,9 +67,49 @@ class TwoStage:
             raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
 
     @property
-    def selection(self) -> int:
+    def selection(self) -> int:  # type: ignore[override]
         """The pilot's draws, which also show the label if it is not known."""
         return self.pilot
+
+    @property
+    def most(self) -> int:
+        return self.n_max
+
+    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+        return AfterPilot(self.pilot, self.fresh_draws(partial(rules.radius, self.norm, self.unit, self.k)))
+
+    def labels_from(self, labels: np.ndarray | None) -> np.ndarray | None:
+        """The true labels where they are known, which the pilot is then about, or None."""
+        return labels
+
+    def last_test(self, alpha: float, method: str) -> tuple[str, float]:
+        return "label" if method == BY_PILOT else method, alpha
+
+    def bounds_from(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if method != BY_PILOT:
+            return sampled_bounds(votes.counts, label, k, alpha, method)
+        alone, both = (sampled_bounds(votes.counts, label, k, alpha, one) for one in BY_PILOT_METHODS)
+        simple = self._prefers_label(votes, label, k, alpha, rules)
+        return np.where(simple, alone[0], both[0]), np.where(simple[:, None], alone[1], both[1])
+
+    def _prefers_label(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, rules: Rules
+    ) -> np.ndarray:
+        """Where the radius is likely to be larger from the votes of the label alone, `(images,)`.
+
+        Depends on the pilot and the number of fresh draws alone, so that the bounds hold whichever is taken.
+        """
+        # what the fresh draws would be if they repeated the pilot
+        n = votes.counts.sum(axis=1)
+        expected = votes.selection * n[:, None] // self.pilot
+        expected[np.arange(len(label)), label] += n - expected.sum(axis=1)
+        alone, both = (
+            rules.radius(self.norm, self.unit, k, *sampled_bounds(expected, label, k, alpha, method))
+            for method in BY_PILOT_METHODS
+        )
+        return alone > both
 
     @property
     def draws(self) -> np.ndarray:
@@ -118,3 +167,17 @@ class TwoStage:
         low, weights = new_failures(self.pilot, p)
         sizes, which = np.unique(fresh[low : low + len(weights)], return_inverse=True)
         return sizes, np.bincount(which, weights)
+
+
+@dataclass(frozen=True)
+class AfterPilot(Stopping):
+    """As many fresh draws as the pilot, which are the selection draws, says that an image is worth."""
+
+    pilot: int
+    worth: np.ndarray
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.pilot)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return self.worth[self.pilot - selection[np.arange(len(selection)), label]]

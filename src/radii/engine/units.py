@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from radii.designs import Fixed, Plan
+from radii.designs import Plan
 from radii.errors import InputError
 
 BLOCK = 2**14
@@ -45,7 +45,7 @@ class Unit:
 
 def usual_block(plan: Plan, images: int, shards: int = 1) -> int:
     """Noisy copies of a unit: small units, but not too many, and several for each shard."""
-    total = images * (plan.n + plan.selection if isinstance(plan, Fixed) else USUAL)
+    total = images * (plan.per_image or USUAL)
     block = max(BLOCK, -(-total // MOST))
     return block if shards == 1 else max(1, min(block, total // (4 * shards)))
 
@@ -54,7 +54,7 @@ def cut(plan: Plan, images: int, block: int) -> list[Unit]:
     """All units of a run, of about `block` noisy copies each; every draw of every image is in one of them."""
     if block < 1:
         raise InputError(f"a block of work must be at least one noisy copy; got {block}")
-    each = plan.n + plan.selection if isinstance(plan, Fixed) else USUAL
+    each = plan.per_image or USUAL
     step = max(1, block // each)
     if images * each / block > FAR_TOO_MANY:
         raise InputError(
@@ -71,8 +71,8 @@ def cut(plan: Plan, images: int, block: int) -> list[Unit]:
 
 def ranges(plan: Plan, block: int) -> list[tuple[int, int] | None]:
     """The draws of an image, as ranges of about the same length that a unit has room for."""
-    if not isinstance(plan, Fixed):
+    if plan.per_image is None:
         return [None]
     most = max(block - plan.selection, REPEATED * plan.selection, 1)
-    count = -(-plan.n // most)
-    return list(pairwise(plan.n * piece // count for piece in range(count + 1)))
+    count = -(-plan.most // most)
+    return list(pairwise(plan.most * piece // count for piece in range(count + 1)))

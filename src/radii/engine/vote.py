@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from radii.data.base import DataSet
-from radii.designs import Anytime, Plan
+from radii.designs import Plan
 from radii.engine.job import Job, at_hand
 from radii.engine.parts import Parts
 from radii.engine.run import Here, Shard, run
@@ -41,7 +41,7 @@ def vote(
     Guarantee: the same votes, bit for bit, however often it was interrupted and whoever drew which part, on one kind
     of device; parts that are damaged are never used, and nothing is counted twice.
     """
-    if isinstance(plan, Anytime):
+    if plan.open_ended:
         raise InputError("the plan anytime draws in one piece: use Smoothed.vote")
     examples = examples_in(images, labels, index)
     check_scale(smoothed.model, smoothed.noise, examples)

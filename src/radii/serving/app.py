@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from radii.designs import Fixed
 from radii.errors import InputError
 from radii.serving.desk import Desk
 from radii.serving.images import NPY, largest_body, read_image
@@ -155,7 +154,7 @@ def how_to_ask(service: Service, address: str) -> str:
     """The service in words."""
     channels, height, width = service.shape
     kind = {1: "grey", 3: "in colour"}.get(channels, f"of {channels} channels")
-    copies = service.plan.n if isinstance(service.plan, Fixed) else service.plan.n_max
+    copies = service.plan.most
     noise = service.voter.noise
     return f"""radii: labels with certified radii
 

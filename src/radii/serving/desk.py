@@ -10,9 +10,9 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
+from radii.designs.anytime import FIRST_ROUND
 from radii.errors import InputError
 from radii.serving.service import Answer, Service
-from radii.stopping import FIRST_ROUND
 
 
 @dataclass(frozen=True, eq=False)

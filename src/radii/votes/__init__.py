@@ -4,8 +4,8 @@ Votes are stored once; every certificate (any norm, k, alpha) is a function of t
 """
 
 from radii.votes.base import ABSTAIN, Votes, decode_votes, load_votes, software_versions
-from radii.votes.checks import PRECISIONS, check_outcomes, check_plan, check_seen
-from radii.votes.format import FORMAT, LAW, law_of, plan_name, plan_of
+from radii.votes.checks import PRECISIONS, check_outcomes, check_seen
+from radii.votes.format import FORMAT, LAW, law_of, plan_of
 from radii.votes.merging import IDENTITY, check_same_law, merge
 from radii.votes.ranges import join_ranges
 
@@ -17,7 +17,6 @@ __all__ = [
     "PRECISIONS",
     "Votes",
     "check_outcomes",
-    "check_plan",
     "check_same_law",
     "check_seen",
     "decode_votes",
@@ -25,7 +24,6 @@ __all__ = [
     "law_of",
     "load_votes",
     "merge",
-    "plan_name",
     "plan_of",
     "software_versions",
 ]

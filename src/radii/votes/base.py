@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from radii import parquet
-from radii.designs import Fixed, Plan, Sequential, TopK
+from radii.designs import Plan
 from radii.errors import InputError
 from radii.noises import Noise
 from radii.norms import check_shape
@@ -95,9 +95,7 @@ class Votes:
     @property
     def n(self) -> int:
         """Draws per image in `counts`: of every image under a fixed plan, else the most that one may have."""
-        if isinstance(self.plan, Fixed):
-            return sum(stop - first for first, stop in self.draws)
-        return self.plan.n_max
+        return sum(stop - first for first, stop in self.draws) or self.plan.most
 
     @property
     def passes(self) -> np.ndarray:
@@ -107,14 +105,12 @@ class Votes:
     @property
     def complete(self) -> bool:
         """Whether every draw of the plan is there."""
-        return not isinstance(self.plan, Fixed) or self.draws == ((0, self.plan.n),)
+        return not self.draws or self.draws == ((0, self.plan.most),)
 
     @property
     def watched(self) -> str | None:
         """The labels that a sequential plan looked at, and that alone may be certified: "true" or "predicted"."""
-        if not isinstance(self.plan, Sequential | TopK):
-            return None
-        return "predicted" if self.plan.selection else "true"
+        return self.plan.watched
 
     def __getitem__(self, images: slice | np.ndarray | list[int]) -> "Votes":
         """The votes on some of the images: a slice, a boolean mask, or positions."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from radii.descriptions import data_of
-from radii.designs import Anytime, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.designs import Plan, check_plan
 from radii.errors import InputError, check_name
 from radii.fingerprints import fingerprints
 from radii.noises import Independent, Noise
@@ -27,24 +27,20 @@ def check_identity(votes: "Votes") -> None:
     check_name("precision", votes.precision, PRECISIONS)
     if votes.exact and not isinstance(votes.noise, Independent):
         raise InputError(f"there is no exact arithmetic of {votes.noise.name} noise")
-    if not isinstance(votes.plan, Fixed):
+    if votes.plan.per_image is None:
         if votes.draws:
             raise InputError(
                 f"a plan that is followed to its end has no part of its draws; got {votes.draws}"
             )
-    elif not votes.draws or votes.draws[-1][1] > votes.plan.n:
-        raise InputError(f"draws must lie in the plan's {votes.plan.n} and not be empty; got {votes.draws}")
-
-
-def check_plan(plan: object) -> None:
-    """Refuse what no model can be polled by."""
-    if not isinstance(plan, Plan):
-        raise InputError(f"plan must be a sampling plan, for example radii.fixed(1000); got {plan!r}")
+    elif not votes.draws or votes.draws[-1][1] > votes.plan.most:
+        raise InputError(
+            f"draws must lie in the plan's {votes.plan.most} and not be empty; got {votes.draws}"
+        )
 
 
 def check_outcomes(plan: Plan, noise: Noise) -> None:
     """Refuse to sample noise whose outcomes are listed, and to list those of other noise."""
-    if (plan.n if isinstance(plan, Exhaustive) else None) != noise.outcomes:
+    if plan.outcomes != noise.outcomes:
         way = (
             "sampled" if noise.outcomes is None else f"listed, all {noise.outcomes}: radii.exhaustive(noise)"
         )
@@ -89,15 +85,9 @@ def check_seen(votes: "Votes", images: np.ndarray) -> None:
 
 def _possible(votes: "Votes", name: str) -> np.ndarray:
     """The numbers of draws that an image can have in `counts` or `selection`, rising."""
-    plan = votes.plan
-    if isinstance(plan, Anytime):
-        # stopped at any moment, perhaps before the label was chosen
-        return np.arange((plan.n_max if name == "counts" else plan.selection) + 1)
-    if name == "counts":
-        return np.array([votes.n]) if isinstance(plan, Fixed) else plan.draws
-    if isinstance(plan, Fixed | TwoStage) or not plan.selection:
-        return np.array([plan.selection])
-    return np.arange(1, plan.selection + 1)
+    if name == "selection":
+        return votes.plan.selection_draws
+    return np.array([votes.n]) if votes.draws else votes.plan.draws
 
 
 def check_counts(votes: "Votes", name: str) -> None:
@@ -121,29 +111,23 @@ def check_counts(votes: "Votes", name: str) -> None:
 def check_certified(votes: "Votes") -> None:
     """Refuse what the looks of the plan cannot have certified."""
     plan, certified = votes.plan, votes.certified
-    if not isinstance(plan, Sequential | TopK):
+    if not plan.steps:
         if certified is not None:
             raise InputError("certified belongs to plans that look; leave it out")
         return
-    most = len(plan.levels if isinstance(plan, Sequential) else plan.radii)
     if certified is None or certified.shape != votes.index.shape:
         raise InputError(f"certified must be one number an image, shape {votes.index.shape}")
-    if not 0 <= certified.min() <= certified.max() <= most:
-        raise InputError(f"certified must lie in 0..{most}; found {certified.min()} to {certified.max()}")
-    if isinstance(plan, Sequential):
-        _check_ends(votes, plan, certified)
-
-
-def _check_ends(votes: "Votes", plan: Sequential, certified: np.ndarray) -> None:
-    """Refuse counts at which the plan would not have ended so: labels or numbers were changed since."""
+    if not 0 <= certified.min() <= certified.max() <= plan.steps:
+        raise InputError(
+            f"certified must lie in 0..{plan.steps}; found {certified.min()} to {certified.max()}"
+        )
+    # labels or numbers that were changed since
     watched = votes.selection.argmax(axis=1) if plan.selection else votes.labels
-    if watched is None:
-        raise InputError("these draws watched the true labels: votes without them prove nothing")
-    n = votes.counts.sum(axis=1)
-    failures = n - votes.counts[np.arange(len(votes)), watched]
-    if (wrong := ~plan.ends_with(n, failures, certified)).any():
+    if (wrong := plan.cannot_end(votes.counts, watched, certified)).any():
+        assert watched is not None
         row = np.flatnonzero(wrong)[0]
+        n = votes.counts[row].sum()
         raise InputError(
             f"image {votes.index[row]} cannot have ended with {certified[row]} levels certified: its plan does not "
-            f"stop at {failures[row]} votes of {n[row]} against label {watched[row]}"
+            f"stop at {n - votes.counts[row, watched[row]]} votes of {n} against label {watched[row]}"
         )

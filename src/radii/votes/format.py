@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from radii.designs import PLANS, Decision, Plan, Sequential
+from radii.designs import PLANS, Decision, Plan
 from radii.errors import InputError, check_name
 from radii.noises import NOISES, Noise
 from radii.parquet import Columns, Lists
@@ -54,23 +54,10 @@ COLUMNS = {
 }
 
 
-def decides(plan: Plan) -> bool:
-    """Whether a plan says which radii its levels decide; those of formats 1 to 3 do not."""
-    return isinstance(plan, Sequential) and bool(plan.decisions)
-
-
-def plan_name(plan: Plan) -> str:
-    """The name of a plan in files."""
-    return next(name for name, kind in PLANS.items() if type(plan) is kind)
-
-
 def format_of(votes: "Votes") -> int:
     """The oldest format that can hold them."""
-    if decides(votes.plan):
-        return 4
-    if votes.fingerprints is not None:
-        return 3
-    return 2 if len(votes.classes) > MANY_CLASSES else 1
+    by_columns = 2 if len(votes.classes) > MANY_CLASSES else 1
+    return max(votes.plan.file_format, by_columns if votes.fingerprints is None else 3)
 
 
 def columns_of(votes: "Votes") -> Columns:
@@ -89,12 +76,9 @@ def header_of(votes: "Votes") -> dict[str, Any]:
 
 def law_of(votes: Any) -> dict[str, Any]:
     """The law of votes, or of what has the same attributes, as plain values: all but which images and draws."""
-    plan = {"name": plan_name(votes.plan), **asdict(votes.plan)}
-    if not decides(votes.plan):
-        plan.pop("decisions", None)
     law = {
         "noise": {"name": votes.noise.name, **asdict(votes.noise)},
-        "plan": plan,
+        "plan": votes.plan.document(),
         **{name: getattr(votes, name) for name in PLAIN},
     }
     return law | ({"devices": votes.devices} if votes.devices else {})

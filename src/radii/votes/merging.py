@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from radii.designs import Fixed
 from radii.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def _more_draws(same: "list[Votes]") -> "Votes":
 
 
 def _check_parts(votes: "Votes", image: int) -> None:
-    if not isinstance(votes.plan, Fixed):
+    if votes.plan.per_image is None:
         raise InputError(f"image {image} is in both votes, but its plan is followed to the end in each")
 
 
