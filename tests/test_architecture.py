@@ -15,6 +15,7 @@ ROOT = Path(radii.__file__).parent
 FLOORS = {
     0: [
         "errors",
+        "bisection",
         "descriptions",
         "fingerprints",
         "plain",

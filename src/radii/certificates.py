@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from radii.bisection import bisect_whole
 from radii.errors import InputError, check_name, missing_extra
 from radii.evidence import RulesOf, ideal_bounds
 from radii.intervals import bounds, check_alpha, check_k
@@ -226,13 +227,14 @@ def check_reach(n: int, k: int, alpha: float, method: str, classes: int) -> None
 
 def least_draws(k: int, alpha: float, method: str, classes: int) -> int:
     """The smallest number of draws at which unanimous votes confirm a label."""
+
+    def too_few(n: np.ndarray) -> np.ndarray:
+        return np.array(not unanimous(int(n), k, alpha, method, classes)[2])
+
     few, enough = 0, 1
-    while not unanimous(enough, k, alpha, method, classes)[2]:
+    while too_few(np.array(enough)):
         few, enough = enough, 2 * enough
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        few, enough = (few, middle) if unanimous(middle, k, alpha, method, classes)[2] else (middle, enough)
-    return enough
+    return int(bisect_whole(too_few, few, enough)[1])
 
 
 def unanimous(n: int, k: int, alpha: float, method: str, classes: int) -> tuple[np.ndarray, np.ndarray, bool]:

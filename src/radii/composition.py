@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from radii.bisection import bisect_whole
+
 # Losses farther than this many Hoeffding deviations from their mean are bounded, not summed.
 REACH = 8.5
 OUTSIDE = 2 * float(np.exp(-(REACH**2) / 2))
@@ -44,13 +46,11 @@ def lowest(curve: Curve, points: int | np.ndarray, p: np.ndarray, complement: np
         divergence, c = np.where(c > LARGEST, 1, divergence), np.minimum(c, LARGEST)
         return np.where(position < 0, np.exp(-c) * (p - divergence), 1 - divergence - np.exp(c) * complement)
 
-    low = np.broadcast_to(1 - np.asarray(points), p.shape)
-    high = -low
-    for _ in range(int(2 * np.max(points)).bit_length()):
-        middle = (low + high) // 2
-        rising = bound(np.minimum(middle + 1, high)) > bound(middle)
-        low, high = np.where(rising, np.minimum(middle + 1, high), low), np.where(rising, high, middle)
-    return np.clip(bound(low), 0, 1)
+    last = np.broadcast_to(np.asarray(points) - 1, p.shape)
+    _, highest = bisect_whole(
+        lambda here: bound(np.minimum(here + 1, last)) > bound(np.maximum(here, -last)), -last - 1, last
+    )
+    return np.clip(bound(highest), 0, 1)
 
 
 @dataclass(frozen=True, eq=False)

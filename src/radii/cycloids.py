@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from radii.bisection import bisect
 from radii.tradeoffs import TradeOffs
 
 ANGLES, STEPS = 2048, 28
@@ -33,12 +34,7 @@ def around(rising: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray) -> tu
     grid = np.linspace(0, np.pi / 2, ANGLES)
     grid[0] = 1e-12
     after = np.clip(np.searchsorted(rising(grid), wanted), 1, ANGLES - 1)
-    low, high = grid[after - 1], grid[after]
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        there = rising(middle) >= wanted
-        low, high = np.where(there, low, middle), np.where(there, middle, high)
-    return low, high
+    return bisect(lambda angle: rising(angle) < wanted, grid[after - 1], grid[after], STEPS)
 
 
 def where_needed(mask: np.ndarray, function: Callable[..., np.ndarray], *arguments: np.ndarray) -> np.ndarray:

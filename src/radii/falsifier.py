@@ -6,14 +6,19 @@ a region and a move, and draws enough, can show that it is wrong; never that it 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from radii.bisection import bisect
 from radii.errors import InputError
 from radii.intervals import lower_bound, upper_bound
 from radii.noises import GREY_LEVELS, Noise
 from radii.norms import ORDERS, Ball
 from radii.radius import certified_radius
+
+HALVINGS = 60
+"""Of a bracket around the radius at which a move succeeds, at most."""
 
 LEVEL = 1e-9
 """Probability that a sound rule is called wrong, over all that is tried in one call."""
@@ -179,8 +184,6 @@ def attack_radius(
         low, high = 0.9 * certified, min(10 * certified, found)
         if not (certified and falls(high, number)):
             continue
-        while high - low > 0.002 * low:
-            middle = (low + high) / 2
-            low, high = (low, middle) if falls(middle, number) else (middle, high)
-        found = min(found, high)
+        stays = partial(lambda radius, number: np.array(not falls(float(radius), number)), number=number)
+        found = min(found, float(bisect(stays, low, high, HALVINGS, rtol=0.002)[1]))
     return found

@@ -5,6 +5,7 @@ from math import comb
 import numpy as np
 from scipy.special import betainc, betaincinv
 
+from radii.bisection import bisect
 from radii.errors import InputError, check_name
 
 METHODS = ("two-event", "simultaneous", "label")
@@ -35,12 +36,7 @@ def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.
 
 def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
     """The largest x seen with `betainc(a, b, x) <= alpha`, to the last bits; arrays `(m,)`."""
-    low, high = np.zeros(len(a)), a / (a + b)
-    for _ in range(64):
-        middle = (low + high) / 2
-        holds = betainc(a, b, middle) <= alpha
-        low, high = np.where(holds, middle, low), np.where(holds, high, middle)
-    return low
+    return bisect(lambda x: betainc(a, b, x) <= alpha, np.zeros(len(a)), a / (a + b), 64)[0]
 
 
 def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from radii.bisection import bisect
 from radii.certificates import reachable_radius
 from radii.designs import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.designs.fixed import check_whole
@@ -58,10 +59,7 @@ class Question:
                 f"{self.noise.name} noise of {self.noise.level_words} certifies no {self.norm} radius of "
                 f"{at[~certain][0]:g}, however sure the label: ask for a smaller one"
             )
-        for _ in range(60):
-            middle = (low + high) / 2
-            enough = self.holds(middle, None, at)
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        _, high = bisect(lambda level: ~self.holds(level, None, at), low, high, 60)
         # the search for the radius ends a little before the one at which the test fails
         more = 2.0**-50
         while (short := self.reach(high) < at).any():

@@ -10,6 +10,7 @@ from torch import nn
 from radii.asking import logits_of
 from radii.attacks.descent import Effort, Target, descend, greedy
 from radii.attacks.verdict import pushed_out
+from radii.bisection import bisect_whole
 from radii.certificates import Certificates
 from radii.designs import fixed
 from radii.devices import TensorSource
@@ -121,11 +122,8 @@ class Hunt:
         inside = self.out(changed(high), rows)
         low, high = np.where(inside, 0, high), np.where(inside, high, most)
         hit = self.out(changed(high), rows)
-        while (hit & (high - low > 1)).any():
-            middle = (low + high) // 2
-            out = self.out(changed(middle), rows)
-            low, high = np.where(out, low, middle), np.where(out, middle, high)
-        return changed(high), hit
+        low = np.where(hit, low, high - 1)
+        return changed(bisect_whole(lambda count: ~self.out(changed(count), rows), low, high)[1]), hit
 
     # shared ------------------------------------------------------------------------------------------
 

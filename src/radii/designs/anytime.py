@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import betaincc, betaln
 
+from radii.bisection import bisect
 from radii.designs.boundaries import Boundaries, check_levels
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS, largest_count, likely_level, most_failures
@@ -156,13 +157,12 @@ def mixture_lower(successes: np.ndarray, n: np.ndarray, alpha: float) -> np.ndar
     Guarantee: the mixture was evaluated at every returned bound above 0, and is at least `1 / alpha` there.
     """
     check_mixture(alpha)
-    low, high = np.zeros(np.shape(n)), successes / n
-    for _ in range(50):
-        middle = (low + high) / 2
-        inside = np.clip(middle, 1e-300, 1 - 1e-16)
-        refuted = (middle > 0) & (log_mixture(successes, n - successes, inside) >= SLACK - np.log(alpha))
-        low, high = np.where(refuted, middle, low), np.where(refuted, high, middle)
-    return low
+
+    def refuted(p: np.ndarray) -> np.ndarray:
+        inside = np.clip(p, 1e-300, 1 - 1e-16)
+        return (p > 0) & (log_mixture(successes, n - successes, inside) >= SLACK - np.log(alpha))
+
+    return bisect(refuted, np.zeros(np.shape(n)), successes / n, 50)[0]
 
 
 def most_refuting(level: np.ndarray | float, n: np.ndarray, alpha: float) -> np.ndarray:

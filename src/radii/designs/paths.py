@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betainc, betaincinv
 
+from radii.bisection import bisect_whole
+
 # The law of new failures is cut where Bernstein's inequality leaves exp(-REACH) on each side.
 REACH = 46.0
 CUT = 2 * math.exp(-REACH)
@@ -96,12 +98,7 @@ def largest_count(
 ) -> np.ndarray:
     """The largest number up to `n` at which a falling test holds, -1 where it fails at 0; as `n` and `level`."""
     low = np.full(np.broadcast(n, level).shape, -1)
-    high = low + np.asarray(n) + 2
-    while (high - low > 1).any():
-        middle = (low + high) // 2
-        passed = holds(np.clip(middle, 0, n))
-        low, high = np.where(passed, middle, low), np.where(passed, high, middle)
-    return low
+    return bisect_whole(lambda count: holds(np.clip(count, 0, n)), low, low + np.asarray(n) + 2)[0]
 
 
 def least_draws(level: float, alpha: float) -> int:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from radii.bisection import bisect
+
 ROUNDS = 60
 """Halvings of the interval that holds the step, after which it is known to the last bit."""
 
@@ -25,14 +27,15 @@ def moved(image: np.ndarray, norm: str, radius: float, unit: str, seed: int = 0)
 
 def _scaled(image: np.ndarray, way: np.ndarray, radius: float) -> np.ndarray:
     """As far along `way`, clipped to the box, as l2 length `radius` reaches."""
-    short, long = 0.0, 1.0
-    while np.linalg.norm(np.clip(image + long * way, 0, 1) - image) < radius and long < 2**20:
+
+    def length(share: float) -> float:
+        return float(np.linalg.norm(np.clip(image + share * way, 0, 1) - image))
+
+    long = 1.0
+    while length(long) < radius and long < 2**20:
         long *= 2
-    for _ in range(ROUNDS):
-        middle = (short + long) / 2
-        reached = np.linalg.norm(np.clip(image + middle * way, 0, 1) - image)
-        short, long = (middle, long) if reached <= radius else (short, middle)
-    return np.clip(image + short * way, 0, 1)
+    share, _ = bisect(lambda share: np.array(length(float(share)) <= radius), 0.0, long, ROUNDS)
+    return np.clip(image + share * way, 0, 1)
 
 
 def _spent(image: np.ndarray, norm: str, radius: float, unit: str, random: np.random.Generator) -> np.ndarray:
