@@ -17,6 +17,7 @@ FLOORS = {
         "errors",
         "bisection",
         "descriptions",
+        "class_names",
         "fingerprints",
         "plain",
         "norms",

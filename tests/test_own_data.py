@@ -91,6 +91,37 @@ def test_class_folders_are_named_and_take_turns(tmp_path):
     assert own.pixels[:, 0, 0, 0].tolist() == [1, 0, 3, 2, 4] and own.labels.tolist() == [0, 1, 1, 0, 1]
 
 
+NUMBERED = {
+    "numbers from 0": [str(one) for one in range(12)],
+    "floats with gaps": ["1.0", "2.0", "4.5", "10.0"],
+    "not all numbers": ["1", "10", "2", "other"],
+}
+
+
+@pytest.mark.parametrize("form", factory.WHOLE)
+@pytest.mark.parametrize("kind", NUMBERED)
+def test_class_names_that_are_numbers_count_as_numbers(form, kind, tmp_path):
+    """Folders and words alike; names that are not all numbers come as text."""
+    names = NUMBERED[kind]
+    images = np.arange(len(names), dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
+    own = load_data(str(factory.WHOLE[form](tmp_path / "own", {"": (images, np.array(names))})), "all")
+    assert own.classes == tuple(names)
+    assert own.labels.tolist() == own.pixels[:, 0, 0, 0].tolist()
+    listed = from_dataset(Listed(images[::-1], names[::-1]), "listed")
+    assert listed.classes == tuple(names) and listed.labels.tolist() == list(range(len(names)))[::-1]
+
+
+def test_labels_without_names_are_known_as_such(tmp_path):
+    grey = COLOUR[..., 0]
+    np.savez(tmp_path / "a.npz", x=grey, y=TWO)
+    np.savez(tmp_path / "b.npz", x=grey, y=TWO, classes=["0", "1"])
+    assert not load_data(str(tmp_path / "a.npz")).first(2).named and load_data(str(tmp_path / "b.npz")).named
+    idx = factory.write_idx(tmp_path / "idx", {"train": (grey, TWO), "test": (grey, TWO)})
+    assert not load_data(str(idx), "test").named
+    assert not from_dataset(Listed(grey, TWO), "mine").named
+    assert from_dataset(Listed(grey, TWO, classes=["a", "b"]), "mine").named and load_data("digits").named
+
+
 def test_grey_among_colour_becomes_colour(tmp_path):
     (tmp_path / "a").mkdir()
     opaque = np.dstack([COLOUR[0], np.full((6, 5), 255, np.uint8)])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from radii.data.base import DataSet
 from radii.data.form import Found
-from radii.data.labels import name_classes, number_labels
+from radii.data.labels import are_words, name_classes, number_labels
 from radii.data.own import make_own
 from radii.data.pictures import plain
 from radii.errors import InputError
@@ -30,9 +30,11 @@ def from_dataset(
     pairs = [_pair(dataset[place], f"image {place} of {name}") for place in range(len(dataset))]
     labels = np.array([label for _, label in pairs])
     own: Sequence[Any] = getattr(dataset, "classes", ())
-    names = tuple(map(str, classes or own)) or name_classes([labels], name)
-    found = Found(_one_array([image for image, _ in pairs], name), number_labels(labels, names, name), names)
-    return make_own(name, split, found, name)
+    given = tuple(map(str, classes or own))
+    names = given or name_classes([labels], name)
+    images = _one_array([image for image, _ in pairs], name)
+    has_names = bool(given) or are_words([labels])
+    return make_own(name, split, Found(images, number_labels(labels, names, name), names, has_names), name)
 
 
 def _pair(given: Any, where: str) -> tuple[np.ndarray, Any]:

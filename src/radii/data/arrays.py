@@ -9,7 +9,7 @@ import numpy as np
 
 from radii.data.base import ALL, SPLITS
 from radii.data.form import Form, Found
-from radii.data.labels import WORDS, name_classes, number_labels
+from radii.data.labels import WORDS, are_words, name_classes, number_labels
 from radii.errors import InputError
 from radii.unpacked import most_unpacked
 
@@ -68,7 +68,8 @@ def _found(
         classes = tuple(named.tolist())
     else:
         raise InputError(f"{CLASSES} in {path} must be words, one a class; got {named.dtype}")
-    return Found(images, number_labels(labels[split], classes, str(path)), classes)
+    has_names = named is not None or are_words(labels.values())
+    return Found(images, number_labels(labels[split], classes, str(path)), classes, has_names)
 
 
 @contextmanager

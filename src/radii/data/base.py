@@ -33,7 +33,8 @@ class DataSet:
     `pixels`: uint8, or float32 in [0, 1] where bytes cannot hold them; `in_unit` makes both the same.
     `index`: `(n,)`, the position of each image in the whole split; it survives taking a part, so votes on a
     part are votes on those very images. `part` says in words which images these are. `digest`: of pixels and labels of
-    the whole split, for images of one's own, which may change under their name.
+    the whole split, for images of one's own, which may change under their name. `named`: whether `classes` are names;
+    if not, they only count labels, "0", "1", ...
     """
 
     name: str
@@ -44,6 +45,7 @@ class DataSet:
     index: Tensor
     part: str = "all"
     digest: str = ""
+    named: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -109,7 +111,13 @@ class DataSet:
 
 
 def make_data(
-    name: str, split: str, pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], digest: str = ""
+    name: str,
+    split: str,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    digest: str = "",
+    named: bool = True,
 ) -> DataSet:
     """A whole split, from arrays: `(n, channels, height, width)`, uint8 or float32 in [0, 1]; labels `(n,)`."""
     assert pixels.dtype in (np.uint8, np.float32) and pixels.ndim == 4 and len(pixels) == len(labels)
@@ -121,6 +129,7 @@ def make_data(
         classes=classes,
         index=torch.arange(len(labels)),
         digest=digest,
+        named=named,
     )
 
 

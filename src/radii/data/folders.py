@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radii.class_names import in_order
 from radii.data.base import ALL, SPLITS, take_turns
 from radii.data.form import Form, Found
 from radii.data.pictures import SUFFIXES, stack
@@ -17,8 +18,8 @@ def visible(path: Path) -> list[Path]:
 
 
 def subfolders(path: Path) -> list[str]:
-    """The names of the folders in a folder, sorted, without hidden ones."""
-    return [one.name for one in visible(path) if one.is_dir()]
+    """The names of the folders in a folder, in the order of class names, without hidden ones."""
+    return list(in_order(one.name for one in visible(path) if one.is_dir()))
 
 
 def splits(path: Path) -> tuple[str, ...]:

@@ -9,11 +9,15 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a file or a folder holds, as it is there: `images` and `labels` `(n,)`, whole numbers; names of classes."""
+    """What a file or a folder holds, as it is there: `images` and `labels` `(n,)`, whole numbers; names of classes.
+
+    `named`: whether the classes have names; if not, `classes` are the labels themselves, "0", "1", ...
+    """
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    named: bool = True
 
 
 @dataclass(frozen=True)

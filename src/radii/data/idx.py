@@ -37,7 +37,7 @@ def read(path: Path, split: str) -> Found:
     images = _file(path, split, "images", 3)
     assert images is not None
     classes = name_classes(labels.values(), where)
-    return Found(read_idx(images, 3), number_labels(labels[split], classes, where), classes)
+    return Found(read_idx(images, 3), number_labels(labels[split], classes, where), classes, named=False)
 
 
 def _labels(path: Path, split: str) -> np.ndarray:

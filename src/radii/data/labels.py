@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from radii.class_names import in_order
 from radii.errors import InputError
 
 MOST_CLASSES = 100_000
@@ -12,12 +13,17 @@ WORDS = "U"
 
 
 def name_classes(several: Iterable[np.ndarray], where: str) -> tuple[str, ...]:
-    """The classes of labels without names: the words themselves, sorted, or numbers from 0 to the largest."""
+    """The classes of labels without names: the words themselves, in order, or numbers from 0 to the largest."""
     labels = [_flat(one, where) for one in several]
     if all(one.dtype.kind == WORDS for one in labels):
-        return tuple(sorted({word for one in labels for word in one.tolist()}))
+        return in_order(word for one in labels for word in one.tolist())
     largest = max(int(_whole(one, where).max(initial=0)) for one in labels)
     return tuple(map(str, range(largest + 1)))
+
+
+def are_words(several: Iterable[np.ndarray]) -> bool:
+    """Whether labels are words, which name their classes; numbers only count them."""
+    return all(one.dtype.kind == WORDS for one in several)
 
 
 def number_labels(given: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +58,14 @@ def _part(whole: Found, split: str, path: Path) -> Found:
         raise InputError(
             f"{path} has no five images of any class, so no test images: take all of them, --split all"
         )
-    return Found(whole.images[rows], whole.labels[rows], whole.classes)
+    return replace(whole, images=whole.images[rows], labels=whole.labels[rows])
 
 
 def make_own(name: str, split: str, found: Found, where: str) -> DataSet:
     """What was found, checked, as a data set that knows its own digest."""
     pixels = as_pixels(found.images, where)
-    return make_data(name, split, pixels, found.labels, found.classes, digest(pixels, found.labels))
+    known = digest(pixels, found.labels)
+    return make_data(name, split, pixels, found.labels, found.classes, known, found.named)
 
 
 def digest(pixels: np.ndarray, labels: np.ndarray) -> str:

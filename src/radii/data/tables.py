@@ -8,7 +8,7 @@ import numpy as np
 
 from radii.data.base import ALL, SPLITS
 from radii.data.form import Form, Found
-from radii.data.labels import name_classes, number_labels
+from radii.data.labels import are_words, name_classes, number_labels
 from radii.data.pictures import stack
 from radii.errors import InputError
 from radii.plain import fits, parse_json
@@ -36,13 +36,15 @@ def read(path: Path, split: str) -> Found:
     tables = {one: [Table(file) for file in files_of(path, one)] for one in splits(path) or (ALL,)}
     mine, where = tables[split], str(path)
     labels = {one: np.concatenate([table.labels() for table in several]) for one, several in tables.items()}
-    classes = mine[0].class_names() or name_classes(labels.values(), where)
+    named = mine[0].class_names()
+    classes = named or name_classes(labels.values(), where)
     numbers = number_labels(labels[split], classes, where)
     if not len(numbers):
         raise InputError(f"{path} holds no images")
     pictures = (picture for table in mine for picture in table.pictures())
     most = most_unpacked(sum(table.size for table in mine))
-    return Found(stack(pictures, len(numbers), most), numbers, classes)
+    has_names = bool(named) or are_words(labels.values())
+    return Found(stack(pictures, len(numbers), most), numbers, classes, has_names)
 
 
 class Table:
