@@ -45,7 +45,23 @@ centred = NearestMean(Inputs((-1, 1))).eval()
 like_hugging_face = LikeHuggingFace().eval()
 convolution = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 10)).eval()
 in_training = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(64, 10))
+meta = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, device="meta")).eval()
+lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(10)).eval()
 number = 3
+
+
+class Masked(nn.Module):
+    """The nearest mean with the classes 7 to 9 switched off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = NearestMean()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).index_fill(1, torch.arange(7, 10), -torch.inf)
+
+
+masked = Masked().eval()
 
 
 def make() -> nn.Module:
@@ -80,6 +96,19 @@ def nine_classes(images: Tensor) -> Tensor:
 
 def one_number(images: Tensor) -> Tensor:
     return plain(images).amax(1)
+
+
+def one_logit(images: Tensor) -> Tensor:
+    """A binary model: above 0 for images that are rather bright."""
+    return images.flatten(1).sum(1, keepdim=True) - 20
+
+
+def thresholded(images: Tensor) -> Tensor:
+    return plain(images) > 0
+
+
+def on_meta(images: Tensor) -> Tensor:
+    return meta(images.to("meta"))
 
 
 def digits(count: int, every: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.svm import LinearSVC
 from torch import nn
 
+import given_models
 import radii
 from given_models import NearestMean, digits, function, like_hugging_face, plain
 from radii.data import load_data
@@ -255,15 +256,35 @@ def test_a_module_that_fails_while_it_is_imported(tmp_path, monkeypatch) -> None
         ("in_training", r"the model is in training mode \(BatchNorm2d 0\), where .*: call model\.eval\(\)"),
         ("lucky", "changes with the other images in its batch, or from call to call"),
         ("not_finite", "NaN or infinite logits on a noisy copy of image"),
-        ("one_number", r"must return logits \(batch, classes\)"),
+        (
+            "one_number",
+            r"must return logits \(batch, classes\) of at least two classes; got \(10,\): if .* binary",
+        ),
+        (
+            "one_logit",
+            r"must return logits \(batch, classes\) of at least two classes; got \(10, 1\): if .* binary",
+        ),
+        ("thresholded", r"must return logits as real numbers; got torch\.bool: return the scores"),
+        ("on_meta", "must return logits as numbers, but they are on the meta device"),
+        ("meta", r"must have all of its weights, but 1\.weight is on the meta device"),
+        ("lazy", r"must have all of its weights, but 1\.weight of a lazy layer has no shape yet"),
         ("nine_classes", "the model gives 9 logits"),
     ],
 )
 def test_models_that_are_no_classifiers(name: str, words: str) -> None:
     data = load_data("digits").first(10)
-    smoothed = radii.Smoothed(radii.load_model(f"given_models:{name}"), radii.Gaussian(0.25), batch=64)
     with pytest.raises(InputError, match=words):
-        smoothed.vote(data, **HOW)
+        radii.Smoothed(radii.load_model(f"given_models:{name}"), radii.Gaussian(0.25), batch=64).vote(
+            data, **HOW
+        )
+
+
+@pytest.mark.parametrize("name", ["one_logit", "one_number", "thresholded", "on_meta", "meta", "lazy"])
+@pytest.mark.parametrize("asked", [{}, {"norm": "l2"}])
+def test_no_noise_is_drawn_for_models_that_are_no_classifiers(name: str, asked: dict, monkeypatch) -> None:
+    monkeypatch.setattr(radii.Gaussian, "draw", lambda *_: pytest.fail("noise was drawn"))
+    with pytest.raises(InputError, match="the model must"):
+        radii.Smoothed(getattr(given_models, name), radii.Gaussian(0.25)).predict(IMAGES, **asked)
 
 
 def test_probabilities_vote_as_their_logits_do() -> None:

@@ -146,5 +146,24 @@ def test_answers_that_differ_by_rounding_are_a_notice() -> None:
         assert check_independent(uneven, SHAPE, 32, "float32") == 10
 
 
+def test_classes_that_are_switched_off_hide_no_dependence() -> None:
+    def off(images: torch.Tensor) -> torch.Tensor:
+        return network()(images).index_fill(1, torch.tensor([4]), -torch.inf)
+
+    def dependent(images: torch.Tensor) -> torch.Tensor:
+        return statistics(images).index_fill(1, torch.tensor([4]), -torch.inf)
+
+    def now_and_then(images: torch.Tensor) -> torch.Tensor:
+        """A class that is switched off at some places of a batch alone."""
+        return network()(images).masked_fill(torch.arange(len(images))[:, None] % 3 == 0, -torch.inf)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert check_independent(off, SHAPE, 32, "float32") == 10
+    for model in (dependent, now_and_then):
+        with pytest.raises(InputError, match="changes with the other images"):
+            check_independent(model, SHAPE, 32, "float32")
+
+
 def test_what_is_no_number_is_left_to_the_images_themselves() -> None:
     assert check_independent(lambda images: torch.full((len(images), 4), torch.nan), SHAPE, 8, "float32") == 4

@@ -137,6 +137,26 @@ def test_descent_stays_within_radius_and_box() -> None:
         assert (Line()(images + move)[:, 0] <= Line()(images)[:, 0]).all()
 
 
+def test_slopes_know_nothing_of_classes_that_are_switched_off() -> None:
+    """Minus infinity in place of a logit that is far below all others changes no slope."""
+
+    class Off(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return Line()(images).masked_fill(torch.tensor([False, False, True]), -torch.inf)
+
+    images = torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(0))
+    for k in (1, 2):
+        slopes = []
+        for model in (Line(), Off()):
+            draw = Draw(radii.Gaussian(0.3), TensorSource(0, torch.device("cpu")))
+            slopes.append(
+                Target(model, draw, torch.zeros(5, dtype=torch.long), k, Effort(5, 8)).slope(images)
+            )
+        assert slopes[1].isfinite().all() and slopes[1].any()
+        if k == 1:
+            torch.testing.assert_close(*slopes)
+
+
 def test_greedy_changes_go_where_the_slope_says() -> None:
     images = torch.full((2, 3, 2, 2), 0.5)
     weights = torch.arange(12.0).view(3, 2, 2)

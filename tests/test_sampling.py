@@ -270,16 +270,41 @@ def test_progress_reaches_the_total():
 # refusals -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_logits_that_are_not_finite_name_the_image(value):
+@pytest.mark.parametrize(
+    ("value", "column"), [(float("nan"), 1), (float("inf"), 1), (-float("inf"), slice(None))]
+)
+def test_logits_that_are_not_finite_name_the_image(value, column):
     def broken(noisy):
         logits = brightness(noisy)
-        logits[noisy.flatten(1).mean(1) > 0.9, 1] = value
+        logits[noisy.flatten(1).mean(1) > 0.9, column] = value
         return logits
 
     images = torch.cat([torch.zeros(2, 1, 8, 8), torch.ones(1, 1, 8, 8)])
     with pytest.raises(InputError, match="NaN or infinite logits on a noisy copy of image 30"):
         Smoothed(broken, Gaussian(0.01)).vote(images, plan=fixed(10), index=[10, 20, 30])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_classes_switched_off_by_minus_infinity_get_no_votes(dtype):
+    """The others get the votes that they get in a model that does not have those classes."""
+    model, off = random_model(), torch.tensor([1, 3])
+
+    def masked(noisy):
+        return model(noisy).to(dtype).index_fill(1, off, -torch.inf)
+
+    def without(noisy):
+        return model(noisy).to(dtype)[:, [0, 2]]
+
+    votes, usual = (
+        Smoothed(one, NOISE, batch=32).vote(random_images(), plan=fixed(200, 10), seed=3)
+        for one in (masked, without)
+    )
+    assert not votes.counts[:, off].any() and (usual.counts > 0).all(1).any()
+    np.testing.assert_array_equal(votes.counts[:, [0, 2]], usual.counts)
+    np.testing.assert_array_equal(
+        Smoothed(masked, NOISE).predict(random_images()),
+        np.array([-1, 0, 2])[Smoothed(without, NOISE).predict(random_images()) + 1],
+    )
 
 
 @pytest.mark.parametrize(

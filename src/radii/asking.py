@@ -62,7 +62,9 @@ def check_independent(ask: Ask, shape: tuple[int, ...], rows: int, precision: st
             ask(torch.cat([mine, torch.zeros(rows - len(mine), *shape)]))[: len(mine)].float().cpu().clone()
         )
         again = ask(torch.cat([mine, mine, mine])[-rows:])[-len(mine) :].float().cpu()
-    gap, size = float((first - again).abs().max()), float(first.abs().max())
+    # classes that are switched off by -inf in both say nothing about rounding
+    gap = float((first - again).abs().nan_to_num(nan=0.0, posinf=np.inf).max())
+    size = float(first.abs().nan_to_num(nan=0.0, posinf=0.0).max())
     if gap > ROUNDING[precision] * size:
         raise InputError(
             "the model's answer about an image changes with the other images in its batch, or from call to call: "
@@ -85,6 +87,11 @@ def logits_of(ask: Ask, images: Tensor) -> Tensor:
     # classifiers of Hugging Face give logits among other things
     logits = getattr(answer, "logits", answer)
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if isinstance(logits, Tensor) and shape in ((len(images),), (len(images), 1)):
+        raise InputError(
+            f"the model must return logits (batch, classes) of at least two classes; got {shape}: if it is a binary "
+            "model, say what its number is, binary= or --binary logit or probability"
+        )
     if (
         not isinstance(logits, Tensor)
         or logits.ndim != 2
@@ -94,4 +101,19 @@ def logits_of(ask: Ask, images: Tensor) -> Tensor:
         raise InputError(
             f"the model must return logits (batch, classes) = ({len(images)}, ...), as a torch tensor; got {shape}"
         )
+    check_numbers(logits)
     return logits
+
+
+def check_numbers(logits: Tensor) -> None:
+    """Refuse answers that are not real numbers, or that a model without weights gives."""
+    if logits.dtype == torch.bool or logits.is_complex():
+        raise InputError(
+            f"the model must return logits as real numbers; got {logits.dtype}: return the scores, without a "
+            "comparison or a threshold"
+        )
+    if logits.is_meta:
+        raise InputError(
+            "the model must return logits as numbers, but they are on the meta device, which holds none: load its "
+            "weights onto a processor or a GPU"
+        )

@@ -59,8 +59,8 @@ def poll(
     with torch.inference_mode():
         for copies, noisy in noisy_batches(examples, law, agenda, rows, cores):
             logits = ask(torch.from_numpy(noisy))[: len(copies)]
-            # one transfer: what is not finite is no class
-            winners = logits.argmax(1).masked_fill_(~torch.isfinite(logits).all(1), -1).cpu().numpy()
+            # one transfer; the largest logit shows NaN, +inf, and a row of -inf alone, which are no votes
+            winners = logits.argmax(1).masked_fill_(~torch.isfinite(logits.amax(1)), -1).cpu().numpy()
             if (winners < 0).any():
                 raise _not_finite(examples.index[copies.rows[winners < 0][0]])
             agenda.record(copies, winners)
@@ -69,5 +69,6 @@ def poll(
 
 def _not_finite(image: int) -> InputError:
     return InputError(
-        f"the model gives NaN or infinite logits on a noisy copy of image {image}: that is no vote"
+        f"the model gives NaN or infinite logits on a noisy copy of image {image}: that is no vote; -inf may switch "
+        "off some of the classes, and not all"
     )

@@ -19,6 +19,7 @@ from radii.evidence import clear_winner, decide
 from radii.examples import Examples, examples_in
 from radii.intervals import check_alpha
 from radii.lattice import check_range
+from radii.models.loaded import check_loaded
 from radii.noises import Noise
 from radii.norms import Ball
 from radii.planning import anytime, choose, exhaustive
@@ -69,6 +70,7 @@ class Smoothed:
 
     def __post_init__(self) -> None:
         check_name("precision", self.precision, (*PRECISIONS, AUTO))
+        check_loaded(self.model)
         if not isinstance(self.noise, Noise):
             raise InputError(
                 f"noise must be one of radii, for example radii.Laplace(0.5); got {self.noise!r}"

@@ -37,7 +37,7 @@ class Target:
     def slope(self, images: Tensor) -> Tensor:
         """Of the margin of the labels, `(batch, *shape)`."""
         at = images.detach().requires_grad_()
-        logits = ask(self.model, self.noisy(copies(at, self.effort.copies)), self.effort.copies)
+        logits = finite(ask(self.model, self.noisy(copies(at, self.effort.copies)), self.effort.copies))
         (slope,) = torch.autograd.grad(margin(log_mean_prediction(logits), self.labels, self.k).sum(), at)
         return slope
 
@@ -45,6 +45,11 @@ class Target:
         """Noisy copies; where they have the images' shape, their slope is taken for 1, as rounding has none."""
         drawn = self.draw(images)
         return drawn.detach() + images - images.detach() if drawn.shape == images.shape else drawn
+
+
+def finite(logits: Tensor) -> Tensor:
+    """Logits with a very low number in place of -inf, which switches a class off and would make slopes NaN."""
+    return logits.clamp(min=torch.finfo(logits.dtype).min / 4)
 
 
 def margin(scores: Tensor, labels: Tensor, k: int) -> Tensor:

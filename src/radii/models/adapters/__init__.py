@@ -13,6 +13,7 @@ from radii.models.adapters.estimator import Estimator, is_estimator
 from radii.models.adapters.exported import load_exported
 from radii.models.adapters.onnx import load_onnx
 from radii.models.adapters.preprocess import LAYOUTS, Inputs, preprocessed
+from radii.models.loaded import check_loaded
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 FORMS = "PACKAGE.MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx or http://HOST/PATH"
@@ -45,6 +46,7 @@ def load_model(
 def as_model(found: Any) -> Callable[[Tensor], Tensor]:
     """A Python object as a callable from images to logits."""
     if isinstance(found, nn.Module):
+        check_loaded(found)
         return found
     if is_estimator(found):
         return Estimator(found)
