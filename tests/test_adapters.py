@@ -16,7 +16,7 @@ import given_models
 import radii
 from given_models import NearestMean, digits, function, like_hugging_face, plain
 from radii.data import load_data
-from radii.errors import InputError, Notice, UnknownName
+from radii.errors import InputError, UnknownName
 from radii.models import digest, make_model
 from radii.models.adapters.files import check_takes
 from radii.models.adapters.preprocess import Inputs, Preprocess, preprocessed, taken_apart
@@ -289,15 +289,6 @@ def test_no_noise_is_drawn_for_models_that_are_no_classifiers(name: str, asked: 
 
 def test_probabilities_vote_as_their_logits_do() -> None:
     np.testing.assert_array_equal(vote(radii.load_model("given_models:probabilities")).counts, USUAL.counts)
-
-
-def test_an_estimator_that_counts_its_classes_otherwise_is_noted() -> None:
-    fitted = Labels()
-    fitted.fit(IMAGES, np.array([0, 1, 2, 4, 5]))
-    with pytest.warns(Notice, match="what it calls 4 is taken for class 3"):
-        radii.load_model(fitted)
-    fitted.fit(IMAGES, np.array(["cat", "dog"]))
-    radii.load_model(fitted)
 
 
 def test_an_estimator_of_other_images() -> None:

@@ -62,6 +62,7 @@ FLOORS = {
         "asking",
         "examples",
         "copies",
+        "matching",
         "polling",
         "scales",
         "voting",

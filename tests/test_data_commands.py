@@ -125,7 +125,7 @@ MISTAKES = {
     "data bad": "bad/a/1.png is no whole image",
     "data bomb": "bomb/a/1.png would unpack to an image larger than Pillow opens",
     "vote runs/photos --data bad --split all --out new": "bad/a/1.png is no whole image",
-    "vote runs/photos --data digits.npz --out new": "class 2 of digits.npz is '2'; the model knows only 2 classes",
+    "vote runs/photos --data digits.npz --out new": "those of the model, '0', '1'; '2', '3', '4' and 5 more are not",
     "vote runs/photos --data mnist5k --out new": "mnist5k has images of the shape (1, 28, 28); the model",
     "vote runs/photos --split all --out new": "unknown split of photos 'all'; known: train, test",
     "vote runs/digits --split al --out new": "unknown split of digits.npz 'al'; did you mean 'all'",

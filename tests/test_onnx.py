@@ -14,15 +14,24 @@ from onnx import TensorProto, helper, numpy_helper
 import radii
 from given_models import digits, plain
 from radii import trial
-from radii.errors import InputError, MissingExtra
+from radii.data import load_data
+from radii.errors import InputError, MissingExtra, Notice
 from radii.models import make_model
+from radii.models.adapters.outputs import class_names
 
 IMAGES, LABELS = digits(20)
 FLOAT = TensorProto.FLOAT
 
 
 def linear(
-    path: Path, shape=("batch", 64), logits=("batch", 10), kind=FLOAT, twice=False, outside=False
+    path: Path,
+    shape=("batch", 64),
+    logits=("batch", 10),
+    kind=FLOAT,
+    twice=False,
+    outside=False,
+    words=False,
+    names=None,
 ) -> str:
     """The nearest mean as a file: flattened images in, logits out."""
     weight = numpy_helper.from_array(plain.layer.weight.detach().numpy().T.copy(), "weight")
@@ -37,10 +46,18 @@ def linear(
     if twice:
         nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"]))
         outputs.append(helper.make_tensor_value_info("probabilities", FLOAT, logits))
+    if words:
+        nodes += [
+            helper.make_node("ArgMax", ["logits"], ["winner"], axis=1, keepdims=0),
+            helper.make_node("Cast", ["winner"], ["label"], to=TensorProto.STRING),
+        ]
+        outputs.append(helper.make_tensor_value_info("label", TensorProto.STRING, ("batch",)))
     graph = helper.make_graph(
         nodes, "linear", [helper.make_tensor_value_info("images", kind, shape)], outputs, [weight, bias]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    if names is not None:
+        helper.set_model_props(model, {"class_names": names})
     onnx.save(model, path, save_as_external_data=outside, size_threshold=0)
     return str(path)
 
@@ -109,6 +126,40 @@ def test_a_trial_finds_the_micro_batch(file: str, monkeypatch) -> None:
     assert trial.fastest(model, lambda _: model, (1, 8, 8), "auto", False) == ("float32", 32)
     assert tried == [(16, 10), (32, 10), (64, 10)]
     assert trial.fastest(model, lambda _: pytest.fail("not remembered"), (1, 8, 8), "auto", False)[1] == 32
+
+
+# names of classes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:the last digits:radii.errors.Notice")
+def test_names_in_the_metadata_are_matched(tmp_path) -> None:
+    """The digits of the file are called as if they were counted from the last one on."""
+    path = linear(tmp_path / "named.onnx", names='["9", "8", "7", "6", "5", "4", "3", "2", "1", "0"]')
+    model = radii.load_model(path, layout="flat")
+    for one in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert class_names(one) == tuple("9876543210")
+    images = load_data("digits").first(10)
+    how = {"plan": radii.fixed(50, 5), "seed": 4}
+    votes, usual = (
+        radii.Smoothed(one, radii.Gaussian(0.25), batch=64).vote(images, **how) for one in (model, plain)
+    )
+    assert (votes.counts[:, ::-1] != usual.counts).sum() <= 4 and votes.classes == tuple("0123456789")
+
+
+def test_names_that_are_not_read_are_noted(tmp_path) -> None:
+    with pytest.warns(
+        Notice, match=r"words.onnx gives its classes names that radii does not read: labels are posi"
+    ):
+        model = radii.load_model(linear(tmp_path / "words.onnx", words=True))
+    assert class_names(model) == ()
+    names = '["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]'
+    assert class_names(radii.load_model(linear(tmp_path / "both.onnx", words=True, names=names)))[1] == "b"
+
+
+@pytest.mark.parametrize("names", ["cat, dog", '{"0": "cat"}', "[1, 2]"])
+def test_metadata_that_are_no_names(tmp_path, names: str) -> None:
+    with pytest.raises(InputError, match=r"class_names of .*bad.onnx must be a list of names in JSON"):
+        radii.load_model(linear(tmp_path / "bad.onnx", names=names))
 
 
 # mistakes -----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+import radii
 from certificate_factory import make_certificates
 from radii.errors import InputError
 from radii.exports import table_markdown
@@ -285,6 +286,26 @@ def test_runs_on_different_data_sets_are_refused(tmp_path):
     with pytest.raises(InputError, match="compare runs on one data set"):
         write_report(runs, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_runs_with_classes_in_different_orders_are_not_compared(tmp_path):
+    """One label would stand for two classes."""
+
+    def run(name, classes):
+        counts = np.full((2, 3), 100)
+        index = np.arange(2)
+        votes = radii.Votes(
+            counts, 0 * counts, index, index, radii.Gaussian(0.5), (1, 2, 2), radii.fixed(300, 0), ((0, 300),), 0,
+            "none", data="photos test, all", classes=classes,
+        )  # fmt: skip
+        return Run(name, {("l2", 1): radii.certify(votes, "l2")}, votes)
+
+    several = [run("new", ("1", "2", "10")), run("old", ("1", "10", "2"))]
+    with pytest.raises(InputError, match="class 1 is '2' in new and '10' in old: vote again"):
+        write_report(several, tmp_path)
+    assert not list(tmp_path.iterdir())
+    for classes in (("1.0", "2.0", "10.0"), ("ant", "bee", "cat")):
+        write_report([several[0], run("other", classes)], tmp_path / classes[0])
 
 
 @pytest.fixture(scope="module")

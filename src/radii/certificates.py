@@ -29,7 +29,7 @@ class Certificates:
     images whose label could not even be confirmed without any perturbation. `n`: draws of each image, or the most
     that one could have under a `plan` that is not "fixed"; `passes`: how often the model was asked about an image, on
     average. `box`: whether rules were told the room that each image has in [0, 1]. `on_grid`: whether they are about
-    8-bit images, as exact arithmetic and some noises are.
+    8-bit images, as exact arithmetic and some noises are. `classes`: what labels stand for, as in the votes.
 
     Guarantee: for each image, with probability at least `1 - alpha` over the draws, no perturbation of norm at
     most `radius` pushes `label` out of the `k` most probable labels of the smoothed classifier. In l0, and with `box`,
@@ -56,6 +56,7 @@ class Certificates:
     data: str
     box: bool = False
     on_grid: bool = False
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -170,6 +171,7 @@ def certify(
         data=votes.data,
         box=images is not None,
         on_grid=votes.exact or votes.noise.of_bytes,
+        classes=votes.classes,
     )
 
 

@@ -13,13 +13,17 @@ from radii.fingerprints import fingerprints
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Images to poll: float32 in [0, 1] or uint8 pixels `(images, *shape)`, and what is known about them."""
+    """Images to poll: float32 in [0, 1] or uint8 pixels `(images, *shape)`, and what is known about them.
+
+    `classes`: their names, or "0", "1", ... where they are not `named`; empty where their number is not known either.
+    """
 
     images: np.ndarray
     labels: np.ndarray | None
     index: np.ndarray
     data: str = ""
     classes: tuple[str, ...] = ()
+    named: bool = True
 
     def __len__(self) -> int:
         return len(self.images)
@@ -45,7 +49,7 @@ class Examples:
         if self.classes and len(self.classes) != classes:
             raise InputError(
                 f"the model gives {classes} logits, but {self.data} has {len(self.classes)} classes: take images of "
-                "the classes that it knows"
+                "the classes that it knows, or say which of its outputs each class is, class_map= or --class-map FILE"
             )
         if self.labels is not None and not 0 <= self.labels.min() <= self.labels.max() < classes:
             raise InputError(
@@ -61,9 +65,8 @@ class Examples:
 
 def examples_of(data: DataSet) -> Examples:
     """A data set, with its true labels, positions and names."""
-    return Examples(
-        data.pixels.numpy(), data.labels.numpy(), data.index.numpy(), data.description, data.classes
-    )
+    arrays = data.pixels.numpy(), data.labels.numpy(), data.index.numpy()
+    return Examples(*arrays, data.description, data.classes, data.named)
 
 
 def examples_from(

@@ -12,10 +12,14 @@ from radii.votes import Votes
 
 
 def shown_examples(data: DataSet, files: Mapping[str, Votes]) -> Examples:
-    """The images of `data`, with the first noisy copy of each that bounded the probabilities in each of the votes."""
+    """The images of `data`, with the first noisy copy of each that bounded the probabilities in each of the votes.
+
+    Classes have the names in the votes, by which their labels are counted.
+    """
     images = examples_of(data)
     noisy = {}
     for name, votes in files.items():
         copies = first_copies(images, Law(votes.noise, votes.seed, exact=votes.exact))
         noisy[name] = np.round(255 * votes.noise.pictures(copies)).astype(np.uint8)
-    return Examples(data.pictures(), data.index.numpy(), data.classes, noisy)
+    classes = next((votes.classes for votes in files.values()), data.classes)
+    return Examples(data.pictures(), data.index.numpy(), classes, noisy)

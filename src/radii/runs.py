@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from radii.class_names import few, find_places, without
 from radii.data.base import DataSet
 from radii.errors import InputError, check_name
 from radii.files import replacing
@@ -145,21 +146,25 @@ class Config:
     def fitting(self, images: DataSet) -> DataSet:
         """Images that the model can be asked about, with the classes of the model; others are refused.
 
-        Their own classes may be fewer, if they are the first of the model's, so that labels mean the same.
+        Their own classes may be fewer, and in another order: they are matched by name, and labels become the model's.
         """
+        places = find_places(self.sized(images).classes, self.classes)
+        if places is None:
+            raise InputError(
+                f"the classes of {images.name} must be among those of the model, {few(self.classes)}; "
+                f"{few(without(images.classes, self.classes)) or 'some'} are not: give images of its classes, or say "
+                "which of its outputs each class is, class_map= or --class-map FILE"
+            )
+        return replace(images, labels=torch.tensor(places)[images.labels], classes=self.classes, named=True)
+
+    def sized(self, images: DataSet) -> DataSet:
+        """Images of the shape that the model takes, whatever their classes; others are refused."""
         if images.shape != self.shape:
             raise InputError(
                 f"{images.name} has images of the shape {images.shape}; the model was trained on {self.shape}: "
                 "resize them"
             )
-        for label, name in enumerate(images.classes):
-            known = self.classes[label] if label < len(self.classes) else None
-            if name != known:
-                raise InputError(
-                    f"class {label} of {images.name} is {name!r}; the model knows "
-                    f"{f'only {label} classes' if known is None else repr(known)}: give images of its classes"
-                )
-        return replace(images, classes=self.classes)
+        return images
 
 
 def save_config(folder: Path, config: Config) -> None:
@@ -205,6 +210,7 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
         raise InputError(f"{folder}: the weights do not fit {config.recipe.model}: train it again")
     model = make_model(*made_for)
     model.load_state_dict(weights)
+    model.class_names = config.classes  # type: ignore[assignment]
     return model.eval(), config
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -19,6 +19,7 @@ from radii.evidence import clear_winner, decide
 from radii.examples import Examples, examples_in
 from radii.intervals import check_alpha
 from radii.lattice import check_range
+from radii.matching import matched
 from radii.models.loaded import check_loaded
 from radii.noises import Noise
 from radii.norms import Ball
@@ -48,7 +49,8 @@ class Smoothed:
 
     `model`: any callable from images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`; a
     torch module must be in evaluation mode; `radii.load_model` makes others of files, names and endpoints, in whatever
-    scale and layout. Where labels are known, a few clean images show whether the scale is right.
+    scale and layout. Where labels are known, a few clean images show whether the scale is right. Where the model and a
+    data set both name their classes, logits come in the order of the data's names.
 
     `precision`: "bfloat16" polls a copy of the module in that precision, which makes it another classifier, and votes
     record it; "auto" takes the faster one on this machine. `batch`: noisy copies in one call of the model; memory holds
@@ -243,8 +245,9 @@ class Smoothed:
         own = _boxes(examples, norm) if box else None
         self.noise.trade_offs(Ball(norm, examples.shape, unit))
         plan = within(self.noise, n, alpha, seconds)
-        check_scale(self.model, self.noise, examples)
-        voter = self.ready(examples.shape)
+        smoothed = self.matched(examples)
+        check_scale(smoothed.model, smoothed.noise, examples)
+        voter = smoothed.ready(examples.shape)
         voter.check(examples, plan, k)
         if (test := plan.last_test(alpha, "label")) is not None:
             check_reach(n, k, test[1], test[0], voter.classes)
@@ -256,7 +259,7 @@ class Smoothed:
         self, examples: Examples, n: int, alpha: float, seed: int, progress: Progress | None
     ) -> np.ndarray:
         """Labels that are most probable, or ABSTAIN."""
-        voter = self.ready(examples.shape)
+        voter = self.matched(examples).ready(examples.shape)
         agenda = Agenda(
             AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n), len(examples), voter.classes, None
         )
@@ -269,6 +272,11 @@ class Smoothed:
             self.model, self.noise, shape, self.precision, self.batch, self.compile, self.exact
         )
 
+    def matched(self, examples: Examples) -> "Smoothed":
+        """The same with the classes of the model in the order of those of the images, by their names."""
+        model = matched(self.model, examples)
+        return self if model is self.model else replace(self, model=model)
+
     def _follow(
         self,
         examples: Examples,
@@ -280,8 +288,9 @@ class Smoothed:
         k: int = 1,
     ) -> Votes:
         plan.labels_from(examples.labels)
-        check_scale(self.model, self.noise, examples)
-        return self.ready(examples.shape).vote(examples, plan, seed, part, progress, seconds, k)
+        smoothed = self.matched(examples)
+        check_scale(smoothed.model, smoothed.noise, examples)
+        return smoothed.ready(examples.shape).vote(examples, plan, seed, part, progress, seconds, k)
 
 
 def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:

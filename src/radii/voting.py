@@ -17,7 +17,9 @@ from radii.errors import InputError
 from radii.examples import Examples
 from radii.intervals import check_k
 from radii.lattice import levels_of
+from radii.matching import check_matched
 from radii.models import digest
+from radii.models.adapters.outputs import check_count, class_names
 from radii.noises import Noise
 from radii.polling import poll, prepare
 from radii.stopping import stopping
@@ -77,6 +79,7 @@ class Voter:
     def check(self, examples: Examples, plan: Plan, k: int) -> None:
         """Refuse labels that are no classes of the model, and so few classes that the top `k` would be all of them."""
         check_outcomes(plan, self.noise)
+        check_matched(self.model, examples)
         examples.check_classes(self.classes)
         check_k(getattr(plan, "k", k), max(self.classes, 2))
 
@@ -91,10 +94,16 @@ class Voter:
             "precision": self.precision,
             "exact": self.exact,
             "data": examples.data,
-            "classes": examples.classes or tuple(str(label) for label in range(self.classes)),
+            "classes": self.names_for(examples),
             "software": software_versions() | ({"compiler": "inductor"} if self.fused else {}),
             "devices": (self.device,) if self.device else (),
         }
+
+    def names_for(self, examples: Examples) -> tuple[str, ...]:
+        """The names of the classes: those of the images, else those of the model, else "0", "1", ..."""
+        names = class_names(self.model)
+        own = examples.classes if examples.named or not names else ()
+        return own or names or tuple(str(label) for label in range(self.classes))
 
     def follow(
         self,
@@ -156,5 +165,6 @@ def prepare_voter(
         rows = max(rows, LEAST_ROWS)
         ask = WithinMemory(ready(precision))
         classes = check_independent(ask, seen, rows, precision)
+    check_count(len(class_names(model)), classes)
     identity = digest(model), kind_of(model)
     return Voter(model, ask, noise, shape, classes, precision, rows, fuse, exact, *identity)

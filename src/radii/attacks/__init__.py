@@ -1,7 +1,7 @@
 """Attacks on smoothed classifiers: from above what certificates bound from below, and a test of certificates."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from radii.attacks.descent import Effort
 from radii.attacks.hunt import Hunt
 from radii.attacks.verdict import too_many
 from radii.certificates import Certificates
+from radii.class_names import are_counted
 from radii.errors import InputError
+from radii.matching import renamed
 from radii.sampling import Smoothed
 
 TOGETHER = 32
@@ -94,7 +96,8 @@ def attack(
     if not 1 <= reach < np.inf:
         raise InputError(f"reach must be at least 1, the certified radius; got {reach}")
     rows = np.flatnonzero(~certificates.abstained & (certificates.radius > 0))
-    hunt = Hunt(smoothed, certificates, effort, n, reach, seed)
+    model = renamed(smoothed.model, certificates.classes, "the votes", not are_counted(certificates.classes))
+    hunt = Hunt(replace(smoothed, model=model), certificates, effort, n, reach, seed)
     found, moved = np.full(len(rows), np.inf), images[rows].astype(np.float32)
     for begin in range(0, len(rows), TOGETHER):
         some = slice(begin, begin + TOGETHER)

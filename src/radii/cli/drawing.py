@@ -52,7 +52,7 @@ class Source:
         examples = examples_of(self.chosen(images))
         model = self.model.load(device_of(number))
         smoothed = Smoothed(model, self.model.law(), self.precision, self.batch, self.compile, self.exact)
-        return smoothed, examples
+        return smoothed.matched(examples), examples
 
     def chosen(self, images: "DataSet") -> "DataSet":
         """Those of the images to poll: of the subset every so many, of these not some, and of these the first."""

@@ -44,6 +44,7 @@ def vote(
     if plan.open_ended:
         raise InputError("the plan anytime draws in one piece: use Smoothed.vote")
     examples = examples_in(images, labels, index)
+    smoothed = smoothed.matched(examples)
     check_scale(smoothed.model, smoothed.noise, examples)
     job = Job(partial(at_hand, smoothed, examples), plan, seed)
     share = None if shard is None else Shard(*shard)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from radii.certificates import Certificates
+from radii.class_names import meaning, number_of
 from radii.descriptions import data_of
 from radii.errors import InputError
 from radii.exports import slug
@@ -86,6 +87,7 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
     if len({run.slug for run in several}) < len(several):
         raise InputError(f"the names of runs must differ; got {', '.join(run.name for run in several)}")
     check_one_data({run.name: run.all[0].data for run in several})
+    check_one_order(several)
     return several
 
 
@@ -98,6 +100,21 @@ def check_one_data(data: Mapping[str, str]) -> None:
     if len(first) > 1:
         said = " and ".join(f"{name} is about {known}" for known, name in first.items())
         raise InputError(f"{said}: compare runs on one data set at a time")
+
+
+def check_one_order(runs: Sequence[Run]) -> None:
+    """Refuse runs that count their classes in different orders: one label would mean two classes."""
+    known = [(run.name, run.votes.classes) for run in runs if run.votes is not None]
+    for name, classes in known[1:]:
+        first, expected = known[0]
+        for label, (one, other) in enumerate(zip(expected, classes, strict=False)):
+            # numbers beside names are labels of votes whose classes have no names
+            alike = (number_of(one) is None) == (number_of(other) is None)
+            if alike and meaning(one) != meaning(other):
+                raise InputError(
+                    f"runs must count their classes in one order, but class {label} is {one!r} in {first} and "
+                    f"{other!r} in {name}: vote again, with images of the same classes"
+                )
 
 
 def norms_of(runs: Sequence[Run]) -> list[str]:

@@ -1,13 +1,13 @@
 """A scikit-learn estimator over flattened images."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from radii.errors import InputError, Notice
+from radii.class_names import by_number, text_of
+from radii.errors import InputError
 from radii.models.identity import Identified
 
 
@@ -21,8 +21,8 @@ def is_estimator(model: object) -> bool:
 class Estimator(Identified):
     """A fitted classifier as a model: probabilities, else decision values, else one vote for what it predicts.
 
-    Column c is class number c of `estimator.classes_`, in which the labels of the images are counted; a notice says so
-    where these are other whole numbers than 0, 1, 2, ...
+    Classes come in the order of `estimator.classes_`; names that are numbers, which scikit-learn sorts as text, come by
+    size. `class_names` are these names; empty if `classes_` are the numbers 0, 1, 2, ..., which only count labels.
     """
 
     def __init__(self, estimator: Any) -> None:
@@ -32,16 +32,11 @@ class Estimator(Identified):
                 f"an estimator must be fitted to at least two classes, which it shows as classes_; "
                 f"got {type(estimator).__name__}"
             )
-        if classes.dtype.kind in "iu" and not np.array_equal(classes, np.arange(len(classes))):
-            gap = int(np.argmax(classes != np.arange(len(classes))))
-            warnings.warn(
-                Notice(
-                    "the estimator knows its classes by other numbers than the images do: what it calls "
-                    f"{classes[gap]} is taken for class {gap}"
-                ),
-                stacklevel=2,
-            )
+        names = [text_of(name) for name in classes.tolist()]
         self._estimator, self._classes = estimator, classes
+        self._order = by_number(names) or list(range(len(names)))
+        counted = classes.dtype.kind in "biuf" and np.array_equal(classes, np.arange(len(classes)))
+        self.class_names = () if counted else tuple(names[place] for place in self._order)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Scores `(batch, classes)` of images `(batch, *shape)`."""
@@ -52,7 +47,7 @@ class Estimator(Identified):
             raise InputError(
                 f"{type(self._estimator).__name__} does not take {features.shape[1]} features: {error}"
             ) from error
-        return torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float32))
+        return torch.from_numpy(np.ascontiguousarray(scores[:, self._order], dtype=np.float32))
 
     @property
     def identity(self) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, check_name
+from radii.models.adapters.outputs import Model, class_names
 from radii.models.identity import Identified, digest
 
 LAYOUTS = ("nchw", "nhwc", "flat")
@@ -91,6 +92,11 @@ class Preprocessed(Identified):
     def identity(self) -> str:
         return _with_inputs(digest(self.model), self.preprocess.inputs)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of its classes; empty if they are not known."""
+        return class_names(self.model)
+
 
 class PreprocessedModule(Preprocessed, nn.Module):
     """A module behind what it takes."""
@@ -128,6 +134,12 @@ def taken_apart(model: Callable[[Tensor], Tensor]) -> tuple[Callable[[Tensor], T
     if isinstance(model, Preprocessed):
         return model.model, model.preprocess.inputs
     return model, Inputs()
+
+
+def rewrapped(model: Model, change: Callable[[Model], Model]) -> Model:
+    """The model with its inner part changed, behind the inputs that were declared for it."""
+    inner, inputs = taken_apart(model)
+    return preprocessed(change(inner), inputs)
 
 
 def _with_inputs(model: str, inputs: Inputs) -> str:
