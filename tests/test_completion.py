@@ -41,6 +41,7 @@ COMPLETED = {
     ("vote", "run", "--plan", "t"): ["top-k", "two-stage"],
     ("vote", "run", "--precision", "b"): ["bfloat16"],
     ("vote", "run", "--layout", "nh"): ["nhwc"],
+    ("vote", "m.onnx", "--binary", "l"): ["logit"],
     ("vote", "run", "--split", "t"): ["test", "train"],
     ("vote", "run", "--executor", "r"): ["ray"],
     ("train", "--recipe", "cifar10-c"): ["cifar10-cpu"],
@@ -68,13 +69,14 @@ def test_names_are_those_that_the_rest_of_radii_knows():
     from radii.data import ALL, DATASETS, SPLITS
     from radii.losses import LOSSES
     from radii.models import MODELS
-    from radii.models.adapters import LAYOUTS
+    from radii.models.adapters import BINARY, LAYOUTS
     from radii.published import NAMES as PUBLISHED
     from radii.recipes import NAMES as RECIPES
     from radii.sampling import AUTO
     from radii.votes import PRECISIONS
 
     known = {
+        "binary": BINARY,
         "data": DATASETS,
         "executor": EXECUTORS,
         "layout": LAYOUTS,

@@ -53,7 +53,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_page_shows_what_it_should() -> None:
-    assert set(FILES) == {"zoo.py", "export.py", "serve.py"} and len(SNIPPETS) == 1 and len(COMMANDS) == 2
+    assert set(FILES) == {"zoo.py", "export.py", "serve.py"} and len(SNIPPETS) == 2 and len(COMMANDS) == 2
 
 
 @pytest.mark.parametrize(("code", "printed"), SNIPPETS)

@@ -225,14 +225,17 @@ def test_names_for_another_number_of_logits() -> None:
     """Even where only some of the outputs would be taken: a stale list of names is no choice of outputs."""
     model, some = hugging_face(dict(enumerate(ANIMALS[:5])), range(12)), Y < 5
     images = make_data("toy", "test", PIXELS[some], 4 - Y[some], ANIMALS[4::-1])
+    mapped = radii.load_model(model, class_map=list(ANIMALS[:3]))
     for ask in (
         lambda: poll(model, data().images()),
         lambda: poll(model, images),
+        lambda: poll(mapped, data().images()),
     ):
         with pytest.raises(
             InputError, match="a name for each of its 12 logits, but it has 5 names: correct its"
         ):
             ask()
+    assert right(poll(radii.load_model(model, class_map=[4, 3, 2, 1, 0]), images)) == 1
 
 
 def test_two_outputs_of_one_name() -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from radii.class_names import are_counted
 from radii.cli.options import Alpha, Behind, DataDir, Ks, Seed, Unit, images_of
-from radii.cli.polled import InputRange, Layout, Mean, Polled, Std, polled_by
+from radii.cli.polled import Binary, ClassMap, Declared, InputRange, Layout, Mean, Polled, Std, polled_by
 from radii.console import console, progress, say, titled
 from radii.errors import InputError
 from radii.noises import full_name
@@ -41,6 +42,8 @@ def attack(
     mean: Mean = None,
     std: Std = None,
     layout: Layout = None,
+    binary: Binary = None,
+    class_map: ClassMap = None,
     every: Annotated[int, typer.Option(help="Attack the first of the images, and then every so many.")] = 1,
     steps: Annotated[int, typer.Option(help="Steps of the descent.")] = 20,
     copies: Annotated[int, typer.Option(help="Noisy copies of an image for one step.")] = 16,
@@ -79,7 +82,8 @@ def attack(
     if run is None and not (votes.parent / CONFIG).is_file():
         raise InputError(f"{votes} lies in no run folder: say which model gave these votes, by --run")
     name = run or str(votes.parent)
-    polled = polled_again(drawn, name, classifier, (input_range, mean, std, layout))
+    declared = Declared(input_range, mean, std, layout, binary, class_map)
+    polled = polled_again(drawn, name, classifier, declared)
     smoothed, effort = load_smoothed(drawn, polled, name), Effort(steps, copies)
     images, refuted = images_of(part, data_dir), False
     for which in norm:
@@ -100,26 +104,22 @@ def attack(
         raise SystemExit(1)
 
 
-def polled_again(
-    votes: Votes,
-    run: str,
-    classifier: Path | None,
-    takes: tuple[str | None, str | None, str | None, str | None],
-) -> Polled:
+def polled_again(votes: Votes, run: str, classifier: Path | None, declared: Declared) -> Polled:
     """The model that the options name; what they leave out of one that radii train did not make, votes say."""
     from radii.models.adapters import is_spec
 
     data, noise = (votes.data, full_name(votes.noise)) if is_spec(run) else (None, None)
-    return polled_by(run, classifier, data, noise, None, *takes)
+    return polled_by(run, classifier, data, noise, None, declared)
 
 
 def load_smoothed(votes: Votes, polled: Polled, name: str) -> "Smoothed":
     """The model that gave these votes, polled as it was then."""
     from radii.devices import best_device
+    from radii.matching import renamed
     from radii.models import digest
     from radii.sampling import Smoothed
 
-    model = polled.load(best_device())
+    model = renamed(polled.load(best_device()), votes.classes, "the votes", not are_counted(votes.classes))
     if digest(model) != votes.model:
         raise InputError(
             f"{name} holds another model than the one that gave these votes: say which with --run, and what it "

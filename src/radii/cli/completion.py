@@ -19,8 +19,10 @@ DATA = ("mnist5k", "digits", "cifar10", "cifar100")
 MODELS = ("small-cnn", "wrn-16-2", "wrn-16-4", "wrn-40-2", "wrn-22-3-half", "wrn-28-10", "denoiser-8-32")
 LOSSES = ("noise-augmentation", "stability", "consistency", "smoothadv", "macer", "ordinary", "denoising")
 LAYOUTS = ("nchw", "nhwc", "flat")
+BINARY = ("logit", "probability")
 
 NAMES: Mapping[str, Iterable[str]] = {
+    "binary": BINARY,
     "data": DATA,
     "executor": ("local", "ray"),
     "labels": LABELS,

@@ -1,10 +1,11 @@
 """Which model radii vote polls: one that radii train made, or any other, with what is said about it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -62,6 +63,14 @@ Std = Annotated[
     str | None, typer.Option(metavar="NUMBER,...", help="Of a MODEL: and divided by this, likewise.")
 ]
 Layout = Annotated[str | None, typer.Option(help="Of a MODEL: nchw, nhwc or flat.  [default: nchw]")]
+Binary = Annotated[
+    str | None,
+    typer.Option(help="Of a MODEL with one output: logit or probability, of class 1."),
+]
+ClassMap = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The outputs of the model for each class of the data, JSON or CSV."),
+]
 Split = Annotated[
     str, typer.Option(help="test or train images; all, of images of one's own that know no splits.")
 ]
@@ -84,8 +93,36 @@ Exact = Annotated[
 ]
 
 
-Takes = tuple[tuple[int, ...], tuple[str, ...]]
-"""Shape of an image, and the names of classes."""
+Takes = tuple["Smoothed", tuple[int, ...], tuple[str, ...]]
+"""The smoothed classifier with its classes in order, the shape of an image, and the names of classes."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What options say about a model that radii train did not make; None where they say nothing."""
+
+    input_range: str | None = None
+    mean: str | None = None
+    std: str | None = None
+    layout: str | None = None
+    binary: str | None = None
+    class_map: Path | None = None
+
+    def own(self) -> dict[str, str | None]:
+        """What a run folder says of its model itself, by the names of the options."""
+        own = {"input-range": self.input_range, "mean": self.mean, "std": self.std}
+        return own | {"layout": self.layout, "binary": self.binary}
+
+    def parsed(self) -> dict[str, Any]:
+        """What `radii.load_model` is told."""
+        return {
+            "input_range": numbers("input-range", self.input_range) or (0.0, 1.0),
+            "mean": numbers("mean", self.mean),
+            "std": numbers("std", self.std),
+            "layout": self.layout or "nchw",
+            "binary": self.binary,
+            "class_map": self.class_map,
+        }
 
 
 class Polled(ABC):
@@ -114,7 +151,7 @@ class Polled(ABC):
 
     @abstractmethod
     def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> "Takes":
-        """Shape and classes of the images that it can be asked about, without more data than that needs."""
+        """What it can be asked about, without more data than that needs."""
 
     @abstractmethod
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
@@ -128,15 +165,18 @@ class TrainedRun(Polled):
     folder: Path
     classifier: Path | None
     other_data: str | None
+    class_map: Path | None = None
 
     @property
     def votes(self) -> str:
         return str(self.folder / "votes.parquet")
 
     def load(self, device: "torch.device") -> "Ask":
+        from radii.models.adapters import declare_outputs
         from radii.runs import load_classifier
 
-        return load_classifier(self.folder, self.classifier)[0].to(device)
+        model = load_classifier(self.folder, self.classifier)[0].to(device)
+        return declare_outputs(model, class_map=self.class_map)
 
     @cached_property
     def config(self) -> "Config":
@@ -152,7 +192,7 @@ class TrainedRun(Polled):
         return self.other_data or self.config.recipe.data
 
     def fitting(self, images: "DataSet") -> "DataSet":
-        return self.config.fitting(images)
+        return self.config.fitting(images) if self.class_map is None else self.config.sized(images)
 
     def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
         if self.other_data is not None:
@@ -160,7 +200,9 @@ class TrainedRun(Polled):
                 f"--data shows what a model takes that radii train did not make: {self.folder} is a run folder, which "
                 "says it"
             )
-        return self.config.shape, self.config.classes
+        if self.class_map is not None:
+            return known_by(smoothed, self.fitting(load_images(self.data(), split, data_dir)))
+        return smoothed, self.config.shape, self.config.classes
 
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
         """It was trained on such images, by this program."""
@@ -173,10 +215,7 @@ class GivenModel(Polled):
     spec: str
     name_of_data: str
     noise: Noise
-    input_range: tuple[float, ...]
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    layout: str
+    declared: Mapping[str, Any]
 
     @property
     def votes(self) -> str:
@@ -189,8 +228,7 @@ class GivenModel(Polled):
 
         from radii.models.adapters import load_model
 
-        declared = {"input_range": self.input_range, "mean": self.mean, "std": self.std}
-        model = load_model(self.spec, **declared, layout=self.layout)  # type: ignore[arg-type]
+        model = load_model(self.spec, **self.declared)
         return model.to(device) if isinstance(model, nn.Module) else model
 
     def law(self) -> Noise:
@@ -204,17 +242,34 @@ class GivenModel(Polled):
         return images
 
     def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
-        from radii.data import load_data
         from radii.examples import examples_of
 
-        examples = examples_of(load_data(self.name_of_data, split, data_dir))
-        self.check(smoothed, examples)
-        return examples.shape, examples.classes
+        images = load_images(self.name_of_data, split, data_dir)
+        known = known_by(smoothed, images)
+        self.check(known[0], examples_of(images))
+        return known
 
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
         from radii.scales import check_scale
 
         check_scale(smoothed.model, smoothed.noise, examples)
+
+
+def load_images(name: str, split: str, data_dir: Path | None) -> "DataSet":
+    """A split of a data set, or of images of one's own."""
+    from radii.data import load_data
+
+    return load_data(name, split, data_dir)
+
+
+def known_by(smoothed: "Smoothed", images: "DataSet") -> Takes:
+    """What such images show of a model; labels without names have those of the model, if it has any."""
+    from radii.examples import examples_of
+    from radii.models.adapters.outputs import class_names
+
+    found = smoothed.matched(examples_of(images))
+    own = () if images.named else class_names(found.model)
+    return found, images.shape, own or images.classes
 
 
 def polled_by(
@@ -223,16 +278,12 @@ def polled_by(
     data: str | None,
     noise: str | None,
     sigma: float | None,
-    input_range: str | None,
-    mean: str | None,
-    std: str | None,
-    layout: str | None,
+    declared: Declared,
 ) -> Polled:
     """What the options of radii vote mean; those that have no meaning are refused."""
     from radii.models.adapters import FORMS, is_spec
 
-    own = {"noise": noise, "sigma": sigma, "input-range": input_range}
-    own |= {"mean": mean, "std": std, "layout": layout}
+    own = {"noise": noise, "sigma": sigma, **declared.own()}
     if not is_spec(run):
         if not Path(run).is_dir() and any(value is not None for value in (data, *own.values())):
             raise InputError(f"there is no run folder {run}; a model is {FORMS}")
@@ -241,7 +292,7 @@ def polled_by(
                 raise InputError(
                     f"--{name} is for models that radii train did not make: {run} is a run folder, which says it"
                 )
-        return TrainedRun(Path(run), classifier, data)
+        return TrainedRun(Path(run), classifier, data, declared.class_map)
     if classifier is not None:
         raise InputError(f"--classifier stands behind a denoiser in a run folder; {run} is a model")
     if data is None or noise is None:
@@ -249,9 +300,7 @@ def polled_by(
             f"--{name}" for name, value in (("data", data), ("noise", noise)) if value is None
         )
         raise InputError(f"{run} is a model, not a run folder: add {missing}")
-    scale = numbers("input-range", input_range) or (0.0, 1.0)
-    normal = numbers("mean", mean), numbers("std", std)
-    return GivenModel(run, data, make_noise(noise, sigma), scale, *normal, layout or "nchw")
+    return GivenModel(run, data, make_noise(noise, sigma), declared.parsed())
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:

@@ -9,7 +9,10 @@ import typer
 from radii.cli.options import Alpha, Behind, DataDir, Unit
 from radii.cli.polled import (
     Batch,
+    Binary,
+    ClassMap,
     Compile,
+    Declared,
     Exact,
     GivenNoise,
     GivenSigma,
@@ -84,6 +87,8 @@ def serve(
     mean: Mean = None,
     std: Std = None,
     layout: Layout = None,
+    binary: Binary = None,
+    class_map: ClassMap = None,
     split: Split = "test",
     precision: Precision = "float32",
     batch: Batch = None,
@@ -103,13 +108,14 @@ def serve(
     from radii.serving import run as run_service
     from radii.serving.server import address_of
 
-    polled = polled_by(run, classifier, data, noise, sigma, input_range, mean, std, layout)
+    declared = Declared(input_range, mean, std, layout, binary, class_map)
+    polled = polled_by(run, classifier, data, noise, sigma, declared)
     check_whole("queue", queue, 1, MOST_PLACES)
     if not timeout > 0:
         raise InputError(f"--timeout must be above 0 seconds; got {timeout:g}")
     listen(host, port).close()  # a port that is taken is found before the model is loaded
-    smoothed = load(polled, precision, batch, compile, exact)
-    shape, classes = polled.takes(smoothed, split, data_dir)
+    loaded = load(polled, precision, batch, compile, exact)
+    smoothed, shape, classes = polled.takes(loaded, split, data_dir)
     plan = within(smoothed.noise, n, alpha, seconds)
     secret = secrets.randbits(64) if seed is None else check_seed(seed)
     voter = smoothed.ready(shape)

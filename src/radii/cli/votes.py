@@ -9,8 +9,11 @@ from radii.cli.drawing import Source, Team, check_same_job, draw, draw_for
 from radii.cli.options import Behind, DataDir, Radii, Seed, Unit, parse_radii
 from radii.cli.polled import (
     Batch,
+    Binary,
+    ClassMap,
     Compile,
     Data,
+    Declared,
     Exact,
     GivenNoise,
     GivenSigma,
@@ -74,6 +77,8 @@ def vote(
     mean: Mean = None,
     std: Std = None,
     layout: Layout = None,
+    binary: Binary = None,
+    class_map: ClassMap = None,
     split: Split = "test",
     subset: Annotated[
         Path | None,
@@ -144,7 +149,8 @@ def vote(
     from radii.intervals import check_alpha, check_k
 
     check_name("unit", unit, UNITS)
-    polled = polled_by(run, classifier, data, noise, sigma, input_range, mean, std, layout)
+    declared = Declared(input_range, mean, std, layout, binary, class_map)
+    polled = polled_by(run, classifier, data, noise, sigma, declared)
     path = out or polled.votes
     check_alpha(alpha)
     team = Team(shard, workers, lease, block, executor)

@@ -1,6 +1,7 @@
 """Any model: what it is given as, in one function, and what it takes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ from torch import Tensor, nn
 
 from radii.errors import InputError
 from radii.models.adapters.attribute import load_attribute
+from radii.models.adapters.class_map import mapped
 from radii.models.adapters.endpoint import Endpoint
 from radii.models.adapters.estimator import Estimator, is_estimator
 from radii.models.adapters.exported import load_exported
 from radii.models.adapters.onnx import load_onnx
-from radii.models.adapters.preprocess import LAYOUTS, Inputs, preprocessed
+from radii.models.adapters.outputs import BINARY, Outputs, class_names, with_outputs
+from radii.models.adapters.preprocess import LAYOUTS, Inputs, preprocessed, rewrapped
 from radii.models.loaded import check_loaded
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
@@ -26,6 +29,8 @@ def load_model(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     layout: str = "nchw",
+    binary: str | None = None,
+    class_map: Any = None,
 ) -> Callable[[Tensor], Tensor]:
     """Any classifier as a model of images in [0, 1], which `radii.Smoothed` polls.
 
@@ -37,10 +42,28 @@ def load_model(
     normalised, `mean` and `std` in its units, one number or one a channel; then laid out as "nchw", "nhwc" or "flat".
     Noise is added before, so that sigma and radii are in units of [0, 1] whatever is declared.
 
-    A module must be in evaluation mode. Nothing in files is unpickled; a name runs the code that it stands for.
+    `binary`: "logit" or "probability", for a model with one output, which is that of class 1; class 0 has the logit 0,
+    or the rest of the probability. `class_map`: the outputs that stand for each class of the data, as numbers from 0 or
+    as names that the model knows: `{"cat": [281, 282], "dog": 207}`, a list in the order of the data's classes, or a
+    file with one of them (docs/models.md). The largest output of a class counts, others of the model do not.
+
+    Where both the model and a data set name their classes, they are matched by name. A module must be in evaluation
+    mode. Nothing in files is unpickled; a name runs the code that it stands for.
     """
     inputs = Inputs(input_range, mean, std, layout)  # type: ignore[arg-type]
-    return preprocessed(_from_text(str(spec)) if isinstance(spec, str | Path) else as_model(spec), inputs)
+    model = _from_text(str(spec)) if isinstance(spec, str | Path) else as_model(spec)
+    return preprocessed(declare_outputs(model, binary, class_map), inputs)
+
+
+def declare_outputs(
+    model: Callable[[Tensor], Tensor], binary: str | None = None, class_map: Any = None
+) -> Callable[[Tensor], Tensor]:
+    """A model with what `load_model` is told about its outputs: first `binary`, then `class_map`."""
+    if binary is None and class_map is None:
+        return model
+    known = class_names(model) if binary is None else ()
+    outputs = replace(Outputs() if class_map is None else mapped(class_map, known), binary=binary)
+    return rewrapped(model, lambda inner: with_outputs(inner, outputs))
 
 
 def as_model(found: Any) -> Callable[[Tensor], Tensor]:
@@ -82,4 +105,4 @@ def _from_text(spec: str) -> Callable[[Tensor], Tensor]:
     raise InputError(f"a model is {FORMS}; got {spec!r}")
 
 
-__all__ = ["FORMS", "LAYOUTS", "Inputs", "is_spec", "load_model"]
+__all__ = ["BINARY", "FORMS", "LAYOUTS", "Inputs", "declare_outputs", "is_spec", "load_model"]
