@@ -180,7 +180,9 @@ def test_attacks_are_on_the_classes_of_the_map() -> None:
         ([0, []], "class_map must give outputs to at least two classes"),
         ([0, [1, 0]], "must give each output to one class; output 0 comes twice"),
         ([[1, 1], 0], "must give each output to one class; output 1 comes twice"),
-        ([0, -1], "must give numbers of outputs from 0; got -1"),
+        ([0, -1], "must give numbers of outputs from 0 to 999999; got -1"),
+        ([0, 10**30], "must give numbers of outputs from 0 to 999999; got 10000"),
+        ([0, "9" * 90], "must give numbers of outputs from 0 to 999999; got '9999"),
         ([0, 1.5], "must give numbers or names of outputs, .*; got 1.5"),
         ([0, True], "must give numbers or names of outputs, .*; got True"),
         ([0, None], "must give numbers or names of outputs, .*; got None"),
@@ -425,7 +427,7 @@ def test_a_service_with_a_map(here: Path, monkeypatch) -> None:
     assert call(*line).status == 2
 
 
-def test_a_run_folder_with_a_map(here: Path) -> None:
+def test_a_run_folder_with_a_map(here: Path, monkeypatch) -> None:
     """Of ten digits three are told apart; the others do not count."""
     fine("train", "--data", "digits", "--sigma", 0.25, "--epochs", 3, "--out", "run")
     digits = load_data("digits", "test")
@@ -446,3 +448,14 @@ def test_a_run_folder_with_a_map(here: Path) -> None:
         "attack", "some.parquet", "--run", "run", "--class-map", "digits.json", "--every", 30, "--steps", 2
     )
     assert "images attacked" in said
+    found = []
+    monkeypatch.setattr("radii.serving.run", lambda service, *_: found.append(service))
+    for name, classes in (("digits.json", ("one", "four", "seven")), ("list.txt", ())):
+        (here / "list.txt").write_text("1\n4\n7\n")
+        fine("serve", "run", "--class-map", name, "--port", 0, "--n", 200)
+        answers = found[-1].answers({row: digits.images([row])[0].numpy() for row in rows[:20]})
+        wanted = [(1, 4, 7).index(label) for label in digits.labels[rows[:20]].tolist()]
+        assert found[-1].classes == classes
+        assert np.mean([one.label for one in answers.values()] == np.array(wanted)) > 0.8
+    fine("serve", "run", "--port", 0, "--n", 200)
+    assert found[-1].classes == digits.classes

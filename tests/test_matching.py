@@ -375,6 +375,20 @@ def test_votes_of_class_folders_and_an_estimator(here, kind: str) -> None:
     fine("certify", "model.votes.parquet", "--norm", "l2")
 
 
+@pytest.mark.parametrize("names", [TWELVE, ANIMALS])
+def test_a_service_answers_with_the_right_names(here, names, monkeypatch) -> None:
+    """Numbers as names come by size; labels of arrays, which have no names, get those of the model."""
+    line, found = here(names, fitted(names)), []
+    np.savez("arrays.npz", images=PIXELS[:, 0], labels=Y)
+    monkeypatch.setattr("radii.serving.run", lambda service, *_: found.append(service))
+    for images in ("photos", "arrays.npz"):
+        place = line.index("photos")
+        ended = call("serve", *line[1:place], images, *line[place + 1 : -1], 200, "--port", 0)
+        assert ended.status == 0 and found[-1].classes == tuple(names)
+        answers = found[-1].answers({row: FEATURES[row].reshape(1, 4, 3) for row in range(0, 240, 10)})
+        assert np.mean([one.label == Y[row] for row, one in answers.items()]) > 0.9
+
+
 def test_class_folders_with_other_names_are_refused(here) -> None:
     line = here(ANIMALS, fitted([*ANIMALS[:11], "yak"]))
     ended = call(*line)

@@ -195,14 +195,15 @@ class TrainedRun(Polled):
         return self.config.fitting(images) if self.class_map is None else self.config.sized(images)
 
     def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
+        from radii.models.adapters.outputs import class_names
+
         if self.other_data is not None:
             raise InputError(
                 f"--data shows what a model takes that radii train did not make: {self.folder} is a run folder, which "
                 "says it"
             )
-        if self.class_map is not None:
-            return known_by(smoothed, self.fitting(load_images(self.data(), split, data_dir)))
-        return smoothed, self.config.shape, self.config.classes
+        # with a class map those of the map, which may have no names
+        return smoothed, self.config.shape, class_names(smoothed.model)
 
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
         """It was trained on such images, by this program."""
@@ -242,34 +243,21 @@ class GivenModel(Polled):
         return images
 
     def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
+        from radii.data import load_data
         from radii.examples import examples_of
+        from radii.models.adapters.outputs import class_names
 
-        images = load_images(self.name_of_data, split, data_dir)
-        known = known_by(smoothed, images)
-        self.check(known[0], examples_of(images))
-        return known
+        examples = examples_of(load_data(self.name_of_data, split, data_dir))
+        known = smoothed.matched(examples)
+        self.check(known, examples)
+        # labels without names have those of the model, if it has any
+        own = () if examples.named else class_names(known.model)
+        return known, examples.shape, own or examples.classes
 
     def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
         from radii.scales import check_scale
 
         check_scale(smoothed.model, smoothed.noise, examples)
-
-
-def load_images(name: str, split: str, data_dir: Path | None) -> "DataSet":
-    """A split of a data set, or of images of one's own."""
-    from radii.data import load_data
-
-    return load_data(name, split, data_dir)
-
-
-def known_by(smoothed: "Smoothed", images: "DataSet") -> Takes:
-    """What such images show of a model; labels without names have those of the model, if it has any."""
-    from radii.examples import examples_of
-    from radii.models.adapters.outputs import class_names
-
-    found = smoothed.matched(examples_of(images))
-    own = () if images.named else class_names(found.model)
-    return found, images.shape, own or images.classes
 
 
 def polled_by(

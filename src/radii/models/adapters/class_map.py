@@ -14,6 +14,9 @@ from radii.errors import InputError
 from radii.models.adapters.outputs import Outputs
 from radii.plain import parse_json
 
+MOST_OUTPUTS = 10**6
+"""No model has more; a table of larger numbers would not fit into memory."""
+
 FORM = (
     'for example {"cat": [281, 282], "dog": 207}, or a list in the order of the data\'s classes; outputs are numbers '
     "from 0, or names that the model knows"
@@ -60,8 +63,10 @@ class Called:
             place = self._named(one, where)
         else:
             raise InputError(f"{where} must give numbers or names of outputs, {FORM}; got {one!r}")
-        if place < 0:
-            raise InputError(f"{where} must give numbers of outputs from 0; got {one!r}")
+        if not 0 <= place < MOST_OUTPUTS:
+            raise InputError(
+                f"{where} must give numbers of outputs from 0 to {MOST_OUTPUTS - 1}; got {one!r}"
+            )
         return place
 
     def _named(self, name: str, where: str) -> int:
