@@ -14,6 +14,7 @@ ROOT = Path(radii.__file__).parent
 # The floor of every module or package: imports point to the same floor or lower ones, and never in a circle.
 FLOORS = {
     0: [
+        "addresses",
         "errors",
         "bisection",
         "descriptions",

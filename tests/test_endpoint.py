@@ -5,6 +5,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ import torch
 
 import radii
 from given_models import digits, plain
+from radii.cli.polled import GivenModel
 from radii.errors import InputError
 from radii.models import digest
 from radii.models.adapters import endpoint
+from radii.votes import load_votes
+from test_cli import call
 
 IMAGES, LABELS = digits(12)
 
@@ -33,6 +37,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.plan: list = []
+        self.quotes = False
         self.headers: dict[str, str] = {}
         self.seen: list[tuple[str, str, tuple[int, ...], str]] = []
         self.url = f"http://127.0.0.1:{self.server_port}/predict?version=2"
@@ -59,9 +64,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in server.headers.items():
             self.send_header(name, value)
+        if status != 200:
+            body = self.path.encode() if server.quotes else b"x" * len(body)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body if status == 200 else b"x" * len(body))
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -219,11 +226,69 @@ def test_endpoints_that_change_their_mind(server: Server) -> None:
         )
 
 
+KEYS = "&api_key=sEcReT%2Fk3y&sig=sEcReT"
+
+
+def test_keys_in_an_address_are_sent_and_shown_nowhere(
+    server: Server, slept: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a command prints, whatever it writes, and what a server says that quotes them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    url = server.url + KEYS
+    vote = (
+        "vote",
+        url,
+        "--data",
+        "digits",
+        "--noise",
+        "gaussian",
+        "--sigma",
+        0.25,
+        "--first",
+        4,
+        "--batch",
+        64,
+    )
+    printed = [call(*vote, "--n", 100, "--out", "v.parquet"), call(*vote, "--n", 50, "--out", "v.parquet")]
+    printed += [
+        call("attack", "v.parquet", "--run", url, "--every", 4, "--n", 20),
+        call("vote", url),
+        call("serve", url),
+    ]
+    printed += [call("report", "v.parquet", "--norm", "l2", "--k", 1)]
+    assert [ended.status for ended in printed] == [0, 2, 2, 2, 2, 0] and "plan n 100, not 50" in printed[
+        1
+    ].err
+    assert all(path.endswith(KEYS) for path, *_ in server.seen)
+    assert load_votes("v.parquet").model == f"unknown:{server.url}&api_key=***&sig=***"
+
+    images, errors = torch.from_numpy(IMAGES), []
+    for address, step in ((url, 403), (url, b"no table"), (f"{server.url}&token=sEcReT k3y", 200)):
+        server.plan, server.quotes = [step], True
+        with pytest.raises(InputError) as error:
+            radii.load_model(address)(images)
+        errors.append(f"{error.value!r} {error.value.__cause__!r}")
+    assert "/predict?version=2&api_key=***&sig=***" in errors[0] and "control characters" in errors[2]
+    polled = GivenModel(url, "digits", radii.Gaussian(0.25), (0.0, 1.0), None, None, "nchw")
+    texts = [
+        *errors,
+        repr(radii.load_model(url)),
+        repr(polled),
+        *(f"{ended.out}{ended.err}" for ended in printed),
+    ]
+    texts += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(texts) > 12 and not any("sEcReT" in text or "k3y" in text for text in texts)
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
         ("http:///predict", "an endpoint is http://HOST:PORT/PATH"),
         ("http://me:secret@127.0.0.1/", "leave user and password out"),
+        ("http://127.0.0.1:port/", "an endpoint is http://HOST:PORT/PATH"),
+        ("http://me:secret@[/", "an endpoint is http://HOST:PORT/PATH"),
+        ("ftp://me:secret@127.0.0.1/", "an endpoint is http://HOST:PORT/PATH"),
     ],
 )
 def test_addresses_that_are_none(url: str, words: str) -> None:

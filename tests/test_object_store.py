@@ -81,10 +81,10 @@ class Server:
         self.store.kill()
         self.store.wait()
 
-    def address(self, path: str) -> str:
+    def address(self, path: str, keys: str = "") -> str:
         """Of a file or a folder."""
         where = f"endpoint_override=127.0.0.1:{self.port}&scheme=http&region=us-east-1"
-        return f"s3://{path}?{where}&allow_bucket_creation=true"
+        return f"s3://{keys}{path}?{where}&allow_bucket_creation=true"
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +182,110 @@ def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch
     server.connect()
     with pytest.warns(Notice, match="2 of 6 parts were drawn before"):
         assert run(Here(job()), parts()).encode() == drawn_at_once().encode()
+
+
+KEYS = "KEYIDKEYID:sEc%2FReT%2B123@"
+SECRETS = ("KEYID", "sEc", "ReT")
+
+
+def everything(server, folder) -> dict[str, str]:
+    """What was written: names and contents of all files below a folder, and of all objects in the store."""
+    from pyarrow.fs import FileSelector, FileSystem
+
+    found = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    system, _ = FileSystem.from_uri(server.address("votes"))
+    for one in system.get_file_info(FileSelector("votes", recursive=True)):
+        if one.is_file:
+            with system.open_input_stream(one.path) as stream:
+                found[one.path] = stream.read()
+    return {name: f"{name}\0{content.decode('latin-1')}" for name, content in found.items()}
+
+
+def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stores, "PAUSES", ())
+    run, more = tmp_path / "run", tmp_path / "more"
+    fine("train", "--data", "digits", "--epochs", 1, "--out", run)
+    fine("vote", run, "--first", 6, "--n", 200, "--seed", 5, "--out", more / "votes.parquet")
+    address, other = (server.address(f"votes/{name}/votes.parquet", KEYS) for name in ("keys", "others"))
+    parts = server.address("votes/keys/votes.parts", KEYS)
+    vote = ("vote", run, "--first", 6, "--n", 200, "--block", 400, "--out", address)
+    lines = [
+        (*vote, "--shard", "1/2"),
+        ("merge", parts),  # parts are missing
+        (*vote, "--seed", 1),  # another run was begun there
+        (*vote, "--shard", "2/2"),
+        ("merge", parts),
+        vote,  # all was drawn before
+        ("merge", parts),  # the file exists
+        (*vote, "--n", 300),  # with other votes
+        ("vote", run, "--first", 6, "--n", 200, "--out", other),
+        (
+            "certify",
+            address,
+            other,
+            more / "votes.parquet",
+            "--norm",
+            "l2",
+            "--norm",
+            "linf",
+            "--out",
+            "found",
+        ),
+        ("certify", address, address),
+        ("report", address, other, "--norm", "l2", "--k", 1, "--out", "page"),
+        ("report", address, "--attacks", "--out", "page"),
+        (
+            "attack",
+            address,
+            "--run",
+            run,
+            "--every",
+            6,
+            "--steps",
+            1,
+            "--copies",
+            2,
+            "--n",
+            50,
+            "--out",
+            "attacks",
+        ),
+        ("attack", address),  # no run folder
+        (
+            "plan",
+            "--images",
+            9,
+            "--pilot",
+            address,
+            "--radii",
+            0.1,
+            "--noise",
+            "laplace:sigma=0.5",
+            "--shape",
+            "1,8,8",
+        ),
+        ("certify", server.address("votes/none.parquet", KEYS)),
+        ("certify", address.replace("region=", "token=sEcReT&regio=")),
+        ("certify", address.replace("%2F", "/")),
+        ("certify", address.replace("s3:", "s4:")),
+        ("vote", address),  # no model
+        ("vote", run, "--first", address),  # no number
+    ]
+    printed = []
+    for line in lines:
+        ended = call(*line)
+        printed.append(f"{ended.out}{ended.err}")
+        assert ended.status in (0, 1, 2)
+    server.cut()
+    printed += [f"{ended.out}{ended.err}" for ended in (call("certify", address), call(*vote, "--seed", 9))]
+    server.connect()
+    assert "s3:/***@votes/keys" in "".join(printed) and "cannot be reached" in printed[-1]
+    written = everything(server, tmp_path)
+    assert {"votes/keys/votes.parquet", str(tmp_path / "page" / "results.json")} <= set(written)
+    assert "votes/keys/votes.parts/law.json" in written
+    for text in (*printed, *written.values()):
+        assert not any(secret in text for secret in SECRETS)
 
 
 def test_addresses_that_are_none(server) -> None:

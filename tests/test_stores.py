@@ -2,9 +2,11 @@
 
 import pytest
 
-from radii.errors import InputError
+from radii import stores
+from radii.addresses import shown, without_keys
+from radii.errors import InputError, Notice
 from radii.files import check_writable, replacing
-from radii.stores import LocalFolder, exists, open_folder, read_file, split, write_file
+from radii.stores import LocalFolder, bare, exists, open_folder, read_file, split, write_file
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,130 @@ def test_what_is_not_there(tmp_path):
         read_file(tmp_path)
     with pytest.raises(InputError, match="no address of an object store"):
         open_folder("nothing://like/this")
+
+
+# keys in addresses ---------------------------------------------------------------------------------
+
+SHOWN = {
+    "votes/a?b=c": "votes/a?b=c",
+    "file:///tmp/a?b=c": "file:///tmp/a?b=c",
+    "s3://bucket/x@y/v.parquet?region=eu&scheme=http": "s3://bucket/x@y/v.parquet?region=eu&scheme=http",
+    "hdfs://host:8020/votes": "hdfs://host:8020/votes",
+    "abfss://container@account.net/v": "abfss://container@account.net/v",
+    "http://127.0.0.1:80/p?model=a&x=1": "http://127.0.0.1:80/p?model=a&x=1",
+    "s3://ID:k3y@bucket/v?region=eu": "s3://***@bucket/v?region=eu",
+    "s3:/ID:k3y@bucket/v": "s3:/***@bucket/v",
+    "S3://k3y@bucket": "S3://***@bucket",
+    "s3://ID:k3/y?k3+y@bucket/v": "s3://***@bucket/v",
+    "s3://ID:12/k3y@bucket/v": "s3://***@bucket/v",
+    "abfss://account:k3y@container.net/v?sv=1": "abfss://***@container.net/v?sv=***",
+    "s3://bucket/v?X-Amz-Signature=k3y&region=eu": "s3://bucket/v?X-Amz-Signature=***&region=eu",
+    "s3://bucket/v?k3y": "s3://bucket/v?***",
+    "s3://bucket/v?k3y==": "s3://bucket/v?***",
+    "s3://bucket/v#k3y": "s3://bucket/v#***",
+    "s3://bucket/v?endpoint_override=ID:k3y@host:1": "s3://bucket/v?endpoint_override=***",
+    "http://me:k3y@host:80/p": "http://***@host:80/p",
+    "https://host/p?code=k3y;v=2&api%5Fkey=k3y": "https://host/p?code=***;v=2&api%5Fkey=***",
+    "https://host/p?url=http://me:k3y@x": "https://host/p?url=***",
+}
+
+
+@pytest.mark.parametrize("address", SHOWN)
+def test_an_address_is_shown_without_its_keys(address):
+    assert shown(address) == SHOWN[address] and "k3y" not in shown(address)
+    assert (
+        without_keys(f"see '{address}': again, ({address})")
+        == f"see '{SHOWN[address]}': again, ({SHOWN[address]})"
+    )
+    assert (
+        str(InputError(f"{address} is wrong"))
+        == str(Notice(f"{address} is wrong"))
+        == f"{SHOWN[address]} is wrong"
+    )
+
+
+def test_keys_are_masked_wherever_they_stand():
+    """A library may quote a key by itself, with its percent signs or without, or an address that a space cuts."""
+    address = "s3://KEYID:a%2Fb c%2Bd@bucket/v?token=t0p%3D1"
+    said = "no KEYID; a/b c+d, a%2Fb c%2Bd or t0p=1; cannot parse 's3://KEYID:a%2Fb c%2Bd@bucket/v'"
+    assert without_keys(said, address) == "no ***; ***, *** or ***; cannot parse 's3://***@bucket/v'"
+    assert without_keys("cannot parse s3://ID:k3y and more@bucket") == "cannot parse s3://*** and more@bucket"
+
+
+def family(error):
+    """An error and all that Python keeps beside it, as texts."""
+    while error is not None:
+        yield f"{error!r} {error} {error.args}"
+        error = error.__cause__ or error.__context__
+
+
+ADDRESSES_OF_NOTHING = [
+    "s3://KEYID:k3yk3y@bucket/v.parquet?regio=eu",
+    "s3://KEYID:k3y/k3y@bucket/v.parquet?region=eu",
+    "s3://KEYID:k3y k3y@bucket/v.parquet?region=eu",
+    "s4://KEYID:k3yk3y@bucket/v.parquet",
+    "S4://KEYID:k3yk3y@bucket/v.parquet",
+    "gs://KEYID@bucket/v.parquet?token=k3yk3y",
+    "abfs://KEYID:k3yk3y@container.net/v.parquet?k3yk3y",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES_OF_NOTHING)
+def test_no_error_about_an_address_holds_its_keys(address):
+    with pytest.raises(InputError) as error:
+        read_file(address)
+    assert all("k3y" not in text and "KEYID" not in text for text in family(error.value))
+
+
+def test_names_made_of_addresses_hold_no_keys():
+    assert str(bare("s3://KEYID:k3y@bucket/run/v.parquet?token=a/b")) == "s3:/***@bucket/run/v.parquet"
+    assert str(bare("runs/a?b/v.parquet")) == "runs/a?b/v.parquet"
+
+
+def test_a_store_whose_name_is_not_resolved_for_a_moment_is_asked_again(monkeypatch):
+    """Where the address names no region, the store is asked for it before anything else."""
+    from pyarrow.fs import FileSystem, LocalFileSystem
+
+    said = (
+        "When resolving region for bucket 'b': AWS Error NETWORK_CONNECTION: Could not resolve host: b.s3.aws"
+    )
+    waited, asked = [], []
+
+    class Stores:
+        away = 3
+
+        @classmethod
+        def from_uri(cls, where):
+            asked.append(where)
+            if len(asked) <= cls.away:
+                raise OSError(said)
+            return LocalFileSystem(), "nowhere"
+
+    monkeypatch.setattr("pyarrow.fs.FileSystem", Stores)
+    monkeypatch.setattr(stores.time, "sleep", waited.append)
+    assert open_folder("s3://KEYID:k3y@b/x").names() == []
+    assert waited == [1, 2, 4] and len(asked) == 4
+    Stores.away = 99
+    with pytest.raises(InputError) as error:
+        open_folder("s3://KEYID:k3y@b/x")
+    words = str(error.value)
+    assert (
+        words.startswith(f"s3://***@b/x cannot be reached ({said}): check the address")
+        and "no address" not in words
+    )
+    assert waited == [1, 2, 4, *stores.PAUSES] and FileSystem is not Stores
+
+
+@pytest.mark.parametrize(
+    "wrong", [PermissionError("ACCESS_DENIED"), FileNotFoundError("no bucket"), ValueError("bad")]
+)
+def test_what_does_not_pass_is_not_waited_for(monkeypatch, wrong):
+    class Stores:
+        @staticmethod
+        def from_uri(where):
+            raise wrong
+
+    monkeypatch.setattr("pyarrow.fs.FileSystem", Stores)
+    monkeypatch.setattr(stores.time, "sleep", lambda _: pytest.fail("waited"))
+    with pytest.raises(InputError, match=str(wrong)):
+        open_folder("s3://b/x")

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
+from radii.addresses import without_keys
 from radii.certificates import Certificates
 from radii.errors import InputError, Notice
 from radii.memory import is_of_memory
@@ -204,9 +205,10 @@ def say(sentence: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """What a terminal shows and does not obey: words of files and paths may hold its commands."""
+    """What a terminal shows and does not obey, without keys: words of files and paths may hold its commands."""
     return "".join(
-        one if one == "\n" or category(one) not in UNSEEN else "\N{REPLACEMENT CHARACTER}" for one in text
+        one if one == "\n" or category(one) not in UNSEEN else "\N{REPLACEMENT CHARACTER}"
+        for one in without_keys(text)
     )
 
 

@@ -3,9 +3,17 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from radii.addresses import without_keys
+
 
 class InputError(ValueError):
-    """Something given to radii is wrong; the message is one sentence for the person who gave it."""
+    """Something given to radii is wrong; the message is one sentence for the person who gave it.
+
+    Keys in addresses are masked: messages end up in logs.
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(without_keys(sentence))
 
 
 class UnknownName(InputError, LookupError):
@@ -17,7 +25,10 @@ class MissingExtra(InputError, ImportError):
 
 
 class Notice(UserWarning):
-    """Something that is not wrong, and that the user may want to know."""
+    """Something that is not wrong, and that the user may want to know; keys in addresses are masked."""
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(without_keys(sentence))
 
 
 def check_name(kind: str, name: object, known: Iterable[str]) -> str:

@@ -15,13 +15,16 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from radii import files
+from radii.addresses import shown, without_keys
 from radii.errors import InputError
 from radii.files import UNFINISHED, replacing
 
 Where = str | Path
 
 # pathlib takes the second slash of an address away, which is harmless here
-ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9]+):/+(?P<rest>[^?]*)(?P<query>\?.*)?")
+ADDRESS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+]+):/+(?P<rest>[^?]*)(?P<query>\?.*)?", re.IGNORECASE | re.DOTALL
+)
 
 PAUSES = (1, 2, 4, 8, 16)
 """Seconds to wait before an object store is asked again."""
@@ -113,17 +116,13 @@ class StoreFolder(Folder):
     """A prefix in an object store, which shows an object once all of it has arrived."""
 
     def __init__(self, where: str) -> None:
-        import pyarrow as pa
         from pyarrow.fs import FileSystem
 
-        self.where = where.partition("?")[0]
-        try:
-            self._system, self._prefix = FileSystem.from_uri(where)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise InputError(f"{where} is no address of an object store: {_first_line(error)}") from error
+        self._where = where
+        self._system, self._prefix = self._patiently(None, lambda: FileSystem.from_uri(where))
 
     def address(self, name: str) -> str:
-        return f"{self.where}/{name}"
+        return f"{shown(self._where).partition('?')[0]}/{name}"
 
     def names(self) -> list[str]:
         from pyarrow.fs import FileSelector, FileType
@@ -165,37 +164,59 @@ class StoreFolder(Folder):
     def close(self) -> None:
         """Nothing: a prefix without objects is not there."""
 
-    def _patiently(self, name: str, ask: Callable[[], Found]) -> Found:
-        """Ask again a few times where the store does not answer."""
+    def _patiently(self, name: str | None, ask: Callable[[], Found]) -> Found:
+        """Ask again a few times where the store does not answer; `name`: of the file, None for the store itself."""
+        import pyarrow as pa
+
         for pause in (*PAUSES, None):
             try:
                 return ask()
-            except FileNotFoundError:
-                raise Missing(f"there is no file {self.address(name)}") from None
-            except OSError as error:
-                if pause is None or isinstance(error, PermissionError):
-                    raise InputError(
-                        f"{self.address(name)} cannot be reached ({_first_line(error)}): check the address, the "
-                        "credentials and the connection; what is stored stays, and the same command goes on from there"
-                    ) from error
-                time.sleep(pause)
+            except (OSError, ValueError, ImportError, pa.ArrowException) as error:
+                found, temporary = self._meaning(error, name), _is_temporary(error)
+            # not within `except`: what a library raised may quote keys, and would go along as the context
+            if pause is None or not temporary:
+                raise found
+            time.sleep(pause)
         raise AssertionError("the last pause is none")
+
+    def _meaning(self, error: Exception, name: str | None) -> InputError:
+        """What an error of a library means, in words without keys."""
+        if isinstance(error, FileNotFoundError) and name is not None:
+            return Missing(f"there is no file {self.address(name)}")
+        why = without_keys(_first_line(error), self._where)
+        if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
+            return InputError(f"{shown(self._where)} is no address of an object store: {why}")
+        place = shown(self._where) if name is None else self.address(name)
+        return InputError(
+            f"{place} cannot be reached ({why}): check the address, the credentials and the connection; what is "
+            "stored stays, and the same command goes on from there"
+        )
+
+
+def _is_temporary(error: Exception) -> bool:
+    """Whether a store may answer later, for all that is known: a name may be resolved again, a line be mended."""
+    return isinstance(error, OSError) and not isinstance(error, PermissionError | FileNotFoundError)
 
 
 def open_folder(where: Where) -> Folder:
-    """The folder at a path or an address; nothing is made or asked yet."""
+    """The folder at a path or an address; nothing is made yet, and a store is asked for its region at most."""
     address = ADDRESS.fullmatch(str(where))
     if address is None:
         return LocalFolder(Path(where))
-    if address["scheme"] == "file":
+    if address["scheme"].lower() == "file":
         return LocalFolder(Path(f"/{address['rest']}"))
-    return StoreFolder(f"{address['scheme']}://{address['rest'].rstrip('/')}{address['query'] or ''}")
+    return StoreFolder(f"{address['scheme'].lower()}://{address['rest'].rstrip('/')}{address['query'] or ''}")
 
 
 def split(where: Where) -> tuple[str, str]:
     """The folder of a file, and its name."""
     path, query = _path_and_query(where)
     return f"{path.parent}{query}", path.name
+
+
+def bare(where: Where) -> Path:
+    """The path of a file or in an address, without keys and options: for names that are made of it."""
+    return _path_and_query(shown(where))[0]
 
 
 def with_suffix(where: Where, suffix: str) -> str:
@@ -207,7 +228,7 @@ def with_suffix(where: Where, suffix: str) -> str:
 def _path_and_query(where: Where) -> tuple[Path, str]:
     base, mark, query = str(where).partition("?") if ADDRESS.fullmatch(str(where)) else (str(where), "", "")
     if not (path := Path(base)).name:
-        raise InputError(f"{str(where)!r} is the name of no file")
+        raise InputError(f"{shown(where)!r} is the name of no file")
     return path, mark + query
 
 

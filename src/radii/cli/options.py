@@ -9,6 +9,7 @@ import typer
 
 from radii.errors import InputError
 from radii.plain import parse_number
+from radii.stores import bare
 from radii.votes import Votes, check_seen, load_votes
 
 if TYPE_CHECKING:
@@ -98,8 +99,9 @@ def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
     loaded = [load_votes(path) for path in paths]
     short = [one.noise.title for one in loaded]
     level = [f"{name} {one.noise.level:g}" for name, one in zip(short, loaded, strict=True)]
-    inner = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(level, paths, strict=True)]
-    whole = [f"{name} {path.resolve()}" for name, path in zip(level, paths, strict=True)]
+    places = [bare(path) for path in paths]
+    inner = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(level, places, strict=True)]
+    whole = [f"{name} {path.resolve()}" for name, path in zip(level, places, strict=True)]
     names = next(names for names in (short, level, inner, whole) if len(set(names)) == len(names))
     return dict(zip(names, loaded, strict=True))
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -211,9 +211,9 @@ class TrainedRun(Polled):
 
 @dataclass(frozen=True)
 class GivenModel(Polled):
-    """Any other model, by its name; the rest is said by options."""
+    """Any other model, by its name, which may be an address with keys; the rest is said by options."""
 
-    spec: str
+    spec: str = field(repr=False)
     name_of_data: str
     noise: Noise
     declared: Mapping[str, Any]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from radii import parquet
+from radii.addresses import without_keys
 from radii.designs import Plan
 from radii.errors import InputError
 from radii.noises import Noise
@@ -81,6 +82,8 @@ class Votes:
         object.__setattr__(self, "shape", check_shape(self.shape))
         object.__setattr__(self, "draws", join_ranges(self.draws))
         object.__setattr__(self, "seed", check_seed(self.seed))
+        for name in ("model", "data"):  # of an endpoint, or as a caller called it
+            object.__setattr__(self, name, without_keys(getattr(self, name)))
         object.__setattr__(self, "classes", tuple(self.classes) or _numbered(self.counts))
         object.__setattr__(self, "devices", tuple(sorted(self.devices)))
         check_identity(self)

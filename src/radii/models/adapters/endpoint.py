@@ -7,12 +7,13 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from radii.addresses import WEB, shown, without_keys
 from radii.errors import InputError
 from radii.models.identity import Identified
 
@@ -36,17 +37,18 @@ class Endpoint(Identified):
     """The model that answers at `url`: to POST of a float32 array `(batch, *shape)`, with an array `(batch, classes)`.
 
     Both are NPY files, as numpy.save writes them. A server that is busy or away is asked again, later and later; a
-    `Retry-After` is kept to, up to a minute.
+    `Retry-After` is kept to, up to a minute. Keys in the address are sent, and masked in whatever is said or written.
     """
 
     def __init__(self, url: str) -> None:
-        self._url, self._parts = url, urlsplit(url)
-        if self._parts.scheme not in ("http", "https") or not self._parts.hostname:
-            raise InputError(f"an endpoint is http://HOST:PORT/PATH or https://...; got {url!r}")
-        if self._parts.username or self._parts.password:
+        parts, self._shown = _parsed(url), shown(url)
+        if parts is None or parts.scheme not in WEB or not parts.hostname:
+            raise InputError(f"an endpoint is http://HOST:PORT/PATH or https://...; got {self._shown!r}")
+        if parts.username or parts.password:
             raise InputError(
                 "the address of an endpoint is written into its votes: leave user and password out"
             )
+        self._url, self._parts = url, parts
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits `(batch, classes)` of images `(batch, *shape)`."""
@@ -61,7 +63,7 @@ class Endpoint(Identified):
     @property
     def identity(self) -> str:
         """Whatever answers there may change unseen."""
-        return f"unknown:{self._url}"
+        return f"unknown:{self._shown}"
 
     def _answer(self, body: bytes) -> bytes:
         """The body of the answer, after as many tries as it takes."""
@@ -78,9 +80,14 @@ class Endpoint(Identified):
                 return content
             reason, asked = f"it answered {response.status} {response.reason}", _seconds(response)
             if response.status not in AGAIN:
-                said = content[:200].decode(errors="replace")
-                raise InputError(f"the endpoint {self._url} refuses a batch of images: {reason} {said}")
-        raise InputError(f"the endpoint {self._url} gave no answer in {TRIES} tries: {reason}; is it up?")
+                said = self._without_keys(f"{reason} {content[:200].decode(errors='replace')}")
+                raise InputError(f"the endpoint {self._shown} refuses a batch of images: {said}")
+        said = self._without_keys(reason)
+        raise InputError(f"the endpoint {self._shown} gave no answer in {TRIES} tries: {said}; is it up?")
+
+    def _without_keys(self, words: str) -> str:
+        """What a server or a library says: it may quote the address."""
+        return without_keys(words, self._url)
 
     def _post(self, body: bytes) -> tuple[HTTPResponse, bytes]:
         """One try; a connection of its own costs little beside a batch of images, and is never a stale one."""
@@ -98,10 +105,19 @@ class Endpoint(Identified):
                 raise ValueError(f"{table.dtype} {table.shape}")
         except (ValueError, EOFError, AttributeError) as error:
             raise InputError(
-                f"the endpoint {self._url} must answer with logits ({rows}, classes), as numpy.save writes them; "
+                f"the endpoint {self._shown} must answer with logits ({rows}, classes), as numpy.save writes them; "
                 f"got {len(content)} bytes that are none ({error})"
             ) from error
         return table.astype(np.float32)
+
+
+def _parsed(url: str) -> SplitResult | None:
+    """The parts of an address, or None if it has a port that is no number, or is none at all."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port else None
+    except ValueError:
+        return None
 
 
 def waits() -> Iterator[float]:
