@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(unbroken, tmp_path, monkeyp
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(radii.checkpoints, "replacing", filling)
+        patch.setattr(radii.files, "replacing", filling)
         with pytest.raises(OSError, match="No space left"):
             train(RECIPE, digits(), tmp_path, device=CPU)
     assert path.read_bytes() == before

@@ -1,9 +1,14 @@
 """Folders of files, wherever they are: whole or absent, listed, replaced, removed."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
-from radii import stores
+from radii import files, stores
 from radii.addresses import shown, without_keys
+from radii.console import one_sentence
 from radii.errors import InputError, Notice
 from radii.files import check_writable, replacing
 from radii.stores import LocalFolder, bare, exists, open_folder, read_file, split, write_file
@@ -70,6 +75,103 @@ def test_what_is_not_there(tmp_path):
         read_file(tmp_path)
     with pytest.raises(InputError, match="no address of an object store"):
         open_folder("nothing://like/this")
+
+
+# file systems that refuse for a moment --------------------------------------------------------------
+
+
+def refused(path, kind, times):
+    """The function at `path` with so many errors before its first answers; how often it was called."""
+    import importlib
+
+    module, _, name = path.rpartition(".")
+    owner = importlib.import_module(module) if module != "pathlib.Path" else Path
+    real, calls = getattr(owner, name), []
+
+    def function(*arguments, **how):
+        calls.append(arguments)
+        if len(calls) <= times:
+            raise OSError(kind, os.strerror(kind), str(arguments[0]))
+        return real(*arguments, **how)
+
+    return function, calls
+
+
+@pytest.fixture
+def moments(monkeypatch):
+    """Seconds that would have been waited for a file system."""
+    waited = []
+    monkeypatch.setattr(files.time, "sleep", waited.append)
+    return waited
+
+
+# what is called, what calls it, the errors that pass, and what the file holds in the end
+WAYS = {
+    "os.replace": ("write", (errno.ESTALE, errno.EACCES, errno.EPERM, errno.EBUSY), b"new"),
+    "os.fsync": ("write", (errno.ESTALE,), b"new"),
+    "pathlib.Path.touch": ("check", (errno.ESTALE,), b"old"),
+    "pathlib.Path.read_bytes": ("read", (errno.ESTALE,), b"old"),
+    "os.listdir": ("names", (errno.ESTALE,), b"old"),
+    "pathlib.Path.unlink": ("remove", (errno.ESTALE,), None),
+}
+CASES = [(way, *WAYS[way][::2], kind) for way in WAYS for kind in WAYS[way][1]]
+
+
+def do(deed, place):
+    """What is done to the file `v` of a folder."""
+    if deed == "check":
+        check_writable(place.path / "v")
+    else:
+        more = {"write": ("v", b"new"), "read": ("v",), "remove": ("v",), "names": ()}
+        getattr(place, deed)(*more[deed])
+
+
+def content(folder):
+    """What the file `v` holds, None if it is gone; there is no other file."""
+    left = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(left) <= {"v"}
+    return left.get("v")
+
+
+@pytest.mark.parametrize(("way", "deed", "after", "kind"), CASES)
+def test_a_file_system_that_refuses_for_a_moment_is_asked_again(
+    tmp_path, monkeypatch, moments, way, deed, after, kind
+):
+    place = open_folder(tmp_path)
+    place.write("v", b"old")
+    function, calls = refused(way, kind, 2)
+    monkeypatch.setattr(way, function)
+    do(deed, place)
+    assert moments == [0.05, 0.1] and len(calls) >= 3
+    monkeypatch.undo()
+    assert content(tmp_path) == after
+
+
+@pytest.mark.parametrize(("way", "deed", "after", "kind"), CASES)
+def test_a_file_system_that_keeps_refusing_is_said_in_one_sentence(
+    tmp_path, monkeypatch, moments, capsys, way, deed, after, kind
+):
+    place = open_folder(tmp_path)
+    place.write("v", b"old")
+    function, _ = refused(way, kind, 99)
+    monkeypatch.setattr(way, function)
+    with pytest.raises(SystemExit) as end, one_sentence():
+        do(deed, place)
+    monkeypatch.undo()
+    said = capsys.readouterr().err
+    assert (
+        end.value.code == 2 and said.startswith("radii: ") and said.count("\n") == 1 and "Errno" not in said
+    )
+    assert str(tmp_path) in said and ".part" not in said and os.strerror(kind) in said
+    assert moments == list(files.PAUSES) and content(tmp_path) == b"old"
+
+
+def test_a_disk_that_is_full_is_not_waited_for(tmp_path, monkeypatch, moments):
+    function, _ = refused("os.fsync", errno.ENOSPC, 99)
+    monkeypatch.setattr("os.fsync", function)
+    with pytest.raises(OSError, match="No space left"):
+        write_file(tmp_path / "v", b"new")
+    assert not moments and not list(tmp_path.iterdir())
 
 
 # keys in addresses ---------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
+from radii import files
 from radii.errors import InputError
-from radii.files import replacing
 from radii.plain import fits, parse_json
 from radii.runs import Config, read_tensors
 
@@ -32,8 +32,7 @@ def save_checkpoint(
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"training": json.dumps(_identity(config, device)), "rows": json.dumps(rows), "radii": FORMAT}
-    with replacing(folder / CHECKPOINT) as file:
-        file.write(save(plain, metadata))
+    files.write(folder / CHECKPOINT, save(plain, metadata))
 
 
 def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, dict[str, Tensor]] | None:

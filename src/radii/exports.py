@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from radii import files
 from radii.certificates import Certificates
 from radii.errors import InputError
-from radii.files import replacing
 from radii.results import SETTLING, AccuracyTable, footnotes, marked_names, summarize
 from radii.wording import floor_text, identity
 
@@ -132,6 +132,5 @@ def json_text(values: Mapping[str, Any]) -> str:
 
 def write_whole(path: Path, content: str | bytes) -> Path:
     """Write a file so that at any moment it is either the old one or the whole new one."""
-    with replacing(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    files.write(path, content.encode() if isinstance(content, str) else content)
     return path

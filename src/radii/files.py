@@ -1,15 +1,67 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, on file systems that now and then refuse for a moment."""
 
 import errno
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+from radii.errors import InputError
 
 UNFINISHED = ".*.part"
 """What the names of temporary files are like."""
+
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds to wait before a file system is asked again: virus scanners and servers of NFS are done in less."""
+
+Found = TypeVar("Found")
+
+
+class Unwritable(InputError, OSError):
+    """A file that cannot be replaced."""
+
+
+def is_stale(error: OSError) -> bool:
+    """Whether a server of NFS has another file under the same name by now: the next try opens that one."""
+    return error.errno == errno.ESTALE
+
+
+def is_held(error: OSError) -> bool:
+    """Whether a file cannot be replaced because something looks at it, as virus scanners do on Windows."""
+    return isinstance(error, PermissionError) or error.errno == errno.EBUSY
+
+
+def patiently(do: Callable[[], Found], passes: Callable[[OSError], bool] = is_stale) -> Found:
+    """Return what `do()` gives; try again a few times, within two seconds, after errors that may pass."""
+    for pause in PAUSES:
+        try:
+            return do()
+        except OSError as error:
+            if not passes(error):
+                raise
+        time.sleep(pause)
+    return do()
+
+
+def read(path: str | Path) -> bytes:
+    """Return the content of a file."""
+    return patiently(Path(path).read_bytes)
+
+
+def write(path: str | Path, content: bytes) -> None:
+    """Make or replace a file.
+
+    Guarantee: that of `replacing`.
+    """
+
+    def once() -> None:
+        with replacing(path) as file:
+            file.write(content)
+
+    patiently(once)
 
 
 @contextmanager
@@ -17,7 +69,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write under a temporary name, renamed to `path` at the end unless an error came between.
 
     Guarantee: at any moment `path` holds what it held before or the whole new content, also if the machine
-    stops.
+    stops. `Unwritable` if the file system does not let `path` be replaced, also after a moment.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +79,9 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        _rename(part, path)
+    except Unwritable:
+        raise
     except OSError as error:
         # a full disk names no file, and the temporary name says nothing to the reader
         error.filename = str(path)
@@ -46,7 +100,7 @@ def check_writable(path: str | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _temporary(path)
     try:
-        part.touch()
+        patiently(part.touch)
     except OSError as error:
         error.filename = str(path)
         raise
@@ -68,6 +122,17 @@ def is_writable(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _rename(part: Path, path: Path) -> None:
+    try:
+        patiently(lambda: os.replace(part, path), is_held)
+    except OSError as error:
+        if not is_held(error):
+            raise
+        raise Unwritable(
+            f"{path} cannot be replaced ({error.strerror}): close the program that has it open, or choose another place"
+        ) from error
 
 
 def _temporary(path: Path) -> Path:

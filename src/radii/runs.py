@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from radii import files
 from radii.class_names import few, find_places, without
 from radii.data.base import DataSet
 from radii.errors import InputError, check_name
-from radii.files import replacing
 from radii.losses import LOSSES, check_options
 from radii.models import Denoised, is_denoiser, make_model
 from radii.noises import Noise, make_noise
@@ -170,7 +170,7 @@ class Config:
 def save_config(folder: Path, config: Config) -> None:
     """Write config.json."""
     text = json.dumps({"format": FORMAT, **asdict(config)}, indent=2, ensure_ascii=False)
-    _write(folder / CONFIG, (text + "\n").encode())
+    files.write(folder / CONFIG, (text + "\n").encode())
 
 
 def save_model(folder: Path, model: nn.Module, config: Config) -> None:
@@ -182,13 +182,13 @@ def save_model(folder: Path, model: nn.Module, config: Config) -> None:
     }
     header = {"model": config.recipe.model, "shape": config.shape, "classes": config.classes}
     metadata = {"radii": str(FORMAT)} | {name: json.dumps(value) for name, value in header.items()}
-    _write(folder / WEIGHTS, save(weights, metadata))
+    files.write(folder / WEIGHTS, save(weights, metadata))
 
 
 def save_metrics(folder: Path, rows: list[dict[str, float]]) -> None:
     """Write metrics.csv, one line an epoch."""
     lines: Iterable[str] = (",".join(f"{value:.6g}" for value in row.values()) for row in rows)
-    _write(folder / METRICS, ("\n".join([",".join(rows[0]), *lines]) + "\n").encode())
+    files.write(folder / METRICS, ("\n".join([",".join(rows[0]), *lines]) + "\n").encode())
 
 
 def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
@@ -244,7 +244,7 @@ def load_config(folder: str | Path) -> Config:
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise InputError(f"{path.parent} is no run folder: {path.name} is missing; radii train writes one")
-    document = read_document(path.read_bytes(), path, FORMAT, FIELDS, optional=OPTIONAL)
+    document = read_document(files.read(path), path, FORMAT, FIELDS, optional=OPTIONAL)
     try:
         recipe = Recipe(**document.pop("recipe"))
         shape, classes = check_shape(document.pop("shape")), tuple(document.pop("classes"))
@@ -272,8 +272,3 @@ def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, tor
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise InputError(f"{path} is damaged ({error}): {advice}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content)

@@ -17,7 +17,7 @@ from typing import TypeVar
 from radii import files
 from radii.addresses import shown, without_keys
 from radii.errors import InputError
-from radii.files import UNFINISHED, replacing
+from radii.files import UNFINISHED
 
 Where = str | Path
 
@@ -78,30 +78,34 @@ class LocalFolder(Folder):
 
     def names(self) -> list[str]:
         try:
-            return sorted(name for name in os.listdir(self.path) if not name.startswith("."))
+            there = files.patiently(lambda: os.listdir(self.path))
+            return sorted(name for name in there if not name.startswith("."))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def read(self, name: str) -> bytes:
         path = self.path / name
-        if path.is_dir():
-            raise InputError(f"{path} is a folder: give a file, for example {path / 'votes.parquet'}")
         try:
-            return path.read_bytes()
+            return files.read(path)
         except (FileNotFoundError, NotADirectoryError):
             raise Missing(f"there is no file {path}") from None
-        except PermissionError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        except OSError as error:
+            if os.path.isdir(path):
+                raise InputError(
+                    f"{path} is a folder: give a file, for example {path / 'votes.parquet'}"
+                ) from None
+            raise InputError(
+                f"{path} cannot be read: {error.strerror or error}; check its rights and its disk, and try again"
+            ) from error
 
     def write(self, name: str, content: bytes) -> None:
         try:
-            with replacing(self.path / name) as file:
-                file.write(content)
+            files.write(self.path / name, content)
         except FileNotFoundError as error:
             raise Missing(f"{self.path} was taken away while {name} was written") from error
 
     def remove(self, name: str) -> None:
-        (self.path / name).unlink(missing_ok=True)
+        files.patiently(lambda: (self.path / name).unlink(missing_ok=True))
 
     def close(self) -> None:
         if not self.names():

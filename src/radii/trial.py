@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from radii import files
 from radii.devices import SMALL, has_bfloat16
-from radii.files import replacing
 from radii.models import digest
 from radii.models.identity import Identified
 from radii.plain import fits, parse_json
@@ -74,8 +74,8 @@ def fastest(
         known = _remembered()
         if key not in known or known[key][0] not in precisions:
             known[key] = try_all(prepare, shape, precisions, device)
-            with suppress(OSError, RuntimeError), replacing(memory_file()) as file:
-                file.write(json.dumps(known, indent=1, sort_keys=True).encode())
+            with suppress(OSError, RuntimeError):
+                files.write(memory_file(), json.dumps(known, indent=1, sort_keys=True).encode())
         chosen, rows = known[key]
     return chosen, rows
 
@@ -137,7 +137,7 @@ def _key(model: object, device: torch.device, shape: tuple[int, ...], precision:
 def _remembered() -> dict[str, tuple[str, int]]:
     """What earlier trials found; nothing where the file is not there or not as it should be."""
     try:
-        document = parse_json(memory_file().read_bytes())
+        document = parse_json(files.read(memory_file()))
         return {
             key: (precision, rows)
             for key, (precision, rows) in document.items()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radii import files
 from radii.data.base import DataSet, make_data
 from radii.errors import InputError, missing_extra
 
@@ -60,7 +61,7 @@ class Layout:
 
     def _read_classes(self, path: Path) -> tuple[str, ...]:
         self._check(path)
-        names = tuple(path.read_bytes().decode("utf-8", errors="replace").split())
+        names = tuple(files.read(path).decode("utf-8", errors="replace").split())
         if len(names) != self.classes:
             raise InputError(f"{path} must name {self.classes} classes; found {len(names)}")
         return names

@@ -9,6 +9,7 @@ from radii.data.base import ALL, SPLITS, take_turns
 from radii.data.form import Form, Found
 from radii.data.pictures import SUFFIXES, stack
 from radii.errors import InputError
+from radii.files import read as read_file
 from radii.unpacked import most_unpacked
 
 
@@ -53,7 +54,7 @@ def read(path: Path, split: str) -> Found:
     labels = np.array([label for label, _ in files])
     order = take_turns(labels)
     most = most_unpacked(sum(file.stat().st_size for _, file in files))
-    contents = ((str(file), file.read_bytes()) for file in (files[row][1] for row in order))
+    contents = ((str(file), read_file(file)) for file in (files[row][1] for row in order))
     return Found(stack(contents, len(files), most), labels[order], classes)
 
 

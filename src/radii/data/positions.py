@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radii import files
 from radii.data.arrays import open_npy
 from radii.errors import InputError
 
@@ -22,7 +23,7 @@ def read_positions(path: Path) -> np.ndarray:
 
 
 def _lines(path: Path) -> np.ndarray:
-    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
+    lines = files.read(path).decode("utf-8", errors="replace").split("\n")
     given = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     for number, line in given:
         if not (line.isascii() and line.isdigit() and len(line) <= 18):  # what int64 holds

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from radii import files
 from radii.data.base import ALL, SPLITS
 from radii.data.form import Form, Found
 from radii.data.labels import are_words, name_classes, number_labels
@@ -54,7 +55,7 @@ class Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        content = path.read_bytes()
+        content = files.read(path)
         self.path, self.size = path, len(content)
         try:
             small = 8 * numbers_in(content) <= most_unpacked(len(content))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from radii import files
 from radii.errors import InputError
 
 
@@ -9,7 +10,7 @@ def read_model(path: str) -> bytes:
     """The content of a file."""
     if not Path(path).is_file():
         raise InputError(f"there is no file {path}")
-    return Path(path).read_bytes()
+    return files.read(path)
 
 
 def check_takes(path: str, expected: tuple[int | str | None, ...], shape: tuple[int, ...]) -> None:
