@@ -63,7 +63,7 @@ def machine() -> str:
 
 def peak_memory() -> int:
     """The most memory that this process held since it began to run its program, in bytes; Linux knows it."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])  # type: ignore[index]
 
 

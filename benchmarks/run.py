@@ -77,7 +77,7 @@ def main() -> None:
         sections[LAST] = lambda: end_to_end.section(asked.data_dir, asked.every, end_to_end.RUN)
     if LAST in (asked.only or []) and not asked.data_dir:
         parser.error("end_to_end polls images of CIFAR-10: give --data-dir, the folder that holds them")
-    found = stored(PAGE.read_text())
+    found = stored(PAGE.read_text(encoding="utf-8"))
     for name in asked.only or sections:
         text = sections[name]()
         found[name] = f"{text.strip()}\n\n{datetime.date.today()}, {machine()}."

@@ -93,7 +93,7 @@ FLOORS = {
         "doctor",
         "serving",
     ],
-    5: ["demo", "console", "cli", "__main__"],
+    5: ["demo", "terminal", "console", "cli", "__main__"],
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
 WITH_TORCH = {
@@ -212,3 +212,42 @@ except radii.MissingExtra as error:
     print(error)
 """
     assert run(code).splitlines() == ["True", "to_pandas needs pandas: run pip install 'radii[report]'"]
+
+
+def texts_without_encoding(tree: ast.AST) -> list[int]:
+    """Lines that read or write text in the letters of the locale."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or any(one.arg == "encoding" for one in node.keywords):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        given = [*node.args, *(one.value for one in node.keywords)]
+        binary = any(
+            isinstance(one, ast.Constant)
+            and isinstance(one.value, str)
+            and set("rwxab") >= set(one.value) > {"b"}
+            for one in given
+        )
+        plain = (
+            isinstance(node.func, ast.Name) or getattr(getattr(node.func, "value", None), "id", "") == "io"
+        )
+        if name in ("read_text", "write_text") or (name == "open" and plain and not binary):
+            found.append(node.lineno)
+    return found
+
+
+def test_files_are_read_and_written_as_utf_8_whatever_the_locale() -> None:
+    places = [
+        *ROOT.rglob("*.py"),
+        *(ROOT.parents[1] / "tools").glob("*.py"),
+        *(ROOT.parents[1] / "benchmarks").glob("*.py"),
+    ]
+    wrong = {
+        path.name: lines
+        for path in places
+        if (lines := texts_without_encoding(ast.parse(path.read_text("utf-8"))))
+    }
+    assert not wrong
+    assert texts_without_encoding(
+        ast.parse("open(x); open(x, 'w'); open(x, 'rb'); p.read_text(); p.open()")
+    ) == [1, 1, 1]

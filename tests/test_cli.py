@@ -863,6 +863,132 @@ def test_certify_needs_no_torch_and_a_closed_pipe_is_no_error(work):
         assert process.stderr.read() == ""
 
 
+# consoles of other letters, and outputs that take nothing ------------------------------------------
+
+CONSOLES = {
+    "cp1252": {"PYTHONIOENCODING": "cp1252"},
+    "latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+ALL = """
+import shlex, sys
+import radii.doctor
+from radii.cli import main
+radii.doctor._devices = lambda: ([], "")  # how fast they are takes seconds
+for line in open(sys.argv[1], encoding="utf-8"):
+    sys.argv = ["radii", *shlex.split(line)]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 0, (line, end.code)
+"""
+"""Commands one after the other, in one process."""
+THEIRS = """data = "digits test"
+[[row]]
+name = "Lévy's ℓ₂ – σ"
+norm = "l2"
+sigma = "best"
+noise = "laplace"
+accuracy = {{ "0.25" = 0.5 }}
+source = "Paul Lévy, 1937"
+"""
+
+
+def in_console(folder, votes, **environment):
+    """What commands print to a console, as bytes, and the files that they write."""
+    folder.mkdir()
+    (folder / "theirs.toml").write_text(THEIRS.format(), encoding="utf-8")
+    lines = [
+        f"certify {' '.join(map(str, votes))} --out found",
+        "noises --norm l2 --norm linf --plot rules.png",
+        "plan --images 9 --radii l2:0.25 --radii linf:1/255 --shape 1,8,8",
+        "data",
+        "data digits",
+        "doctor",
+        f"report {' '.join(map(str, votes))} --norm l2 --k 1 --no-examples --published theirs.toml --title ℓ₂",
+        "vote --help",
+    ]
+    (folder / "lines").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    command = [sys.executable, "-c", ALL, "lines"]
+    ended = subprocess.run(command, capture_output=True, cwd=folder, env=os.environ | environment)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    return ended.stdout, {str(path.relative_to(folder)): content for path, content in tree(folder).items()}
+
+
+@pytest.fixture(scope="module")
+def as_usual(work):
+    """What a console with all letters shows, of votes at two levels whose classes have accents."""
+    classes = ("zéro", "один", "二", *"3456789")
+    votes = [work.folder / "usual" / f"{sigma}.parquet" for sigma in (0.4, 0.8)]
+    for path, sigma in zip(votes, (0.4, 0.8), strict=True):
+        replace(radii.load_votes(work.votes), noise=radii.Laplace(sigma), classes=classes).save(path)
+    return votes, *in_console(work.folder / "utf-8", votes, PYTHONIOENCODING="utf-8")
+
+
+@pytest.mark.parametrize("name", CONSOLES)
+def test_every_console_shows_which_norm_is_which(as_usual, tmp_path, name):
+    votes, usual, files = as_usual
+    printed, written = in_console(tmp_path / "here", votes, **CONSOLES[name])
+    text = printed.decode("ascii" if name == "C" else name)
+    assert written == files and {"report/tables.md", "report/index.html", "rules-linf.png"} < set(written)
+    assert (
+        all(f"{norm}: certified accuracy" in text for norm in radii.NORMS) and "Laplace, best sigma" in text
+    )
+    assert "?" not in text and "ℓ₂" in usual.decode("utf-8") and "best σ" in usual.decode("utf-8")
+
+
+def test_files_are_utf_8_whatever_the_console(as_usual):
+    files = as_usual[2]
+    assert "ℓ₂" in files["report/tables.md"].decode("utf-8") and "Lévy" in files["report/index.html"].decode(
+        "utf-8"
+    )
+    assert "σ" in files["report/results.json"].decode("utf-8")
+
+
+def in_shell(line, folder, **how):
+    """A shell's command of radii: its exit status and both outputs, as far as they are not elsewhere."""
+    command = ["sh", "-c", line.replace("radii", f"{sys.executable} -m radii")]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, **how)
+    assert "Traceback" not in ended.stderr and "Exception ignored" not in ended.stderr
+    return ended
+
+
+FULL = "radii: standard output cannot be written (No space left on device): send it elsewhere\n"
+OUTPUTS = {
+    "radii certify {votes} --out here >&-": (0, ""),
+    "radii certify {votes} --out here >&- 2>&-": (0, ""),
+    "radii certify {votes} --out here <&- >&- 2>&-": (0, ""),
+    "radii certify {votes} --out here > /dev/full": (2, FULL),
+    "radii certify {votes} --out here > /dev/full 2>&1": (2, ""),
+    "radii vote --help > /dev/full": (2, "radii: No space left on device\n"),
+    "radii noises --norm l2 > /dev/full": (2, FULL),
+    "radii certify nothing > /dev/full": (2, "radii: there is no file nothing\n"),
+    "radii certify nothing 2>&-": (2, ""),
+    "radii certify nothing 2> /dev/full": (2, ""),
+    "radii certify nothing >&- 2>&-": (2, ""),
+}
+
+
+@pytest.mark.parametrize("line", OUTPUTS)
+def test_an_output_that_takes_nothing_is_no_traceback(work, tmp_path, line):
+    ended = in_shell(line.format(votes=work.votes), tmp_path)
+    assert (ended.returncode, ended.stderr) == OUTPUTS[line] and ended.stdout == ""
+    if "here" in line:
+        fine("certify", work.votes, "--out", tmp_path / "usual")
+        usual = {path.name: content for path, content in tree(tmp_path / "usual").items()}
+        assert {path.name: content for path, content in tree(tmp_path / "here").items()} == usual
+
+
+@pytest.mark.parametrize("line", ["certify {votes}", "noises", "vote --help"])
+def test_a_reader_that_has_gone_ends_a_command_as_it_ends_others(work, line):
+    command = [sys.executable, "-m", "radii", *line.format(votes=work.votes).split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 128 + signal.SIGPIPE
+
+
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; from radii.cli import main; sys.argv = ['radii', '--help']\n"

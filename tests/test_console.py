@@ -1,9 +1,12 @@
 """What the terminal shows: one line of progress that fits, plain lines in a pipe, tables that fit, one sentence."""
 
+import errno
 import io
 import re
 import signal
+import sys
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +16,7 @@ from rich.console import Console
 from certificate_factory import make_certificates
 from radii import console
 from radii.errors import InputError
+from radii.terminal import PIPE_BROKE, READABLE, Screen, delivering, open_streams, readable
 
 METRICS = {"epoch": 3, "loss": 0.073821, "accuracy": 0.97682, "images_per_second": 214.7, "seconds": 18.6}
 
@@ -235,3 +239,88 @@ def test_being_asked_to_end_is_not_forgotten_where_a_library_drops_it(terminal, 
 def test_bugs_keep_their_traceback():
     with pytest.raises(ZeroDivisionError), console.one_sentence():
         raise ZeroDivisionError
+
+
+# consoles without some letters, and outputs that take nothing ---------------------------------------
+
+
+def test_every_symbol_has_a_form_in_ascii():
+    shown = {
+        "ℓ₀ ℓ₁ ℓ₂ ℓ∞": "l0 l1 l2 linf",
+        "best σ": "best sigma",
+        "α – β — …": "alpha - beta - ...",
+        "3 × 4²": "3 x 4^2",
+    }
+    shown |= {
+        "✓ ✗ → ≤ ≥ µs": "ok x -> <= >= us",
+        "━━╸─│": "----|",
+        "Zoë": "Zoe",
+        "ﬁ": "fi",
+    }
+    shown |= {"日": "\\u65e5", "\ufffd": "?", "plain [x]": "plain [x]"}
+    assert {text: readable(text) for text in shown} == shown and readable("\udcff") == "\\udcff"
+    source = "".join(path.read_text("utf-8") for path in Path(console.__file__).parent.rglob("*.py"))
+    symbols = {letter for letter in source if not letter.isascii()}
+    assert not [letter for letter in symbols if readable(letter).startswith("\\") or readable(letter) == "?"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437", "utf-8"])
+def test_tables_are_laid_out_for_the_letters_that_there_are(encoding):
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=READABLE)
+    screen = Screen(file=file, width=100, highlight=False, markup=False, emoji=False)
+    sigmas = {f"Laplace {sigma}": make_certificates("laplace", sigma=sigma) for sigma in (0.25, 1.0)}
+    screen.print(console.accuracy_table(sigmas))
+    file.seek(0)
+    title, *lines = file.read().splitlines()
+    norm, sigma = ("ℓ₂", "σ") if encoding == "utf-8" else ("l2", "σ" if encoding == "cp437" else "sigma")
+    assert title.startswith(f"{norm}: certified accuracy") and "?" not in "".join(lines)
+    assert len({len(line) for line in lines}) == 1 and any(f"Laplace, best {sigma}" in line for line in lines)
+
+
+class Output(io.TextIOWrapper):
+    """Standard output on something that takes nothing."""
+
+    def __init__(self, error):
+        super().__init__(io.BytesIO(), encoding="utf-8")
+        self.error = error
+
+    def flush(self):
+        raise self.error
+
+    def fileno(self):
+        raise io.UnsupportedOperation
+
+
+@pytest.mark.parametrize("size", [3, 20_000])
+@pytest.mark.parametrize("work", [None, SystemExit(1), InputError("no such thing")])
+def test_what_does_not_arrive_is_said_unless_the_reader_has_gone(monkeypatch, capsys, work, size):
+    for error, status, words in (
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), PIPE_BROKE, ""),
+        (
+            OSError(errno.ENOSPC, "No space left"),
+            2,
+            "radii: standard output cannot be written (No space left)",
+        ),
+    ):
+        monkeypatch.setattr("sys.stdout", Output(error))
+        with pytest.raises(SystemExit) as end, console.one_sentence(), delivering():
+            sys.stdout.write("x" * size)
+            if work is not None:
+                raise work
+        said = capsys.readouterr().err
+        if isinstance(work, InputError):
+            assert (end.value.code, said) == (2, "radii: no such thing\n")
+        else:
+            assert end.value.code == status and said.startswith(words) and said.count("\n") == bool(words)
+        with pytest.raises(SystemExit) as end, console.one_sentence(), delivering():
+            Screen(highlight=False).print("x\n" * size)
+        assert end.value.code == status
+
+
+def test_nothing_is_written_to_the_numbers_of_closed_streams(monkeypatch, tmp_path):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    open_streams()
+    assert sys.stdin.read() == "" and sys.stdout.write("x") and sys.stderr.write("é")
+    for name in ("stdin", "stdout", "stderr"):
+        getattr(sys, name).close()

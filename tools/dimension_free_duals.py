@@ -68,5 +68,5 @@ def solve(tau: float) -> Majorant:
 if __name__ == "__main__":
     path = Path(dimension_free.__file__).with_suffix(".json")
     rows = [json.dumps(asdict(solve(float(round(tau, 6))))) for tau in TAUS]
-    path.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    path.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
     print(f"{len(rows)} majorants in {path}")

@@ -261,8 +261,8 @@ if __name__ == "__main__":
     bits = grow()
     boxes = list(leaves(bits))
     print(f"{len(boxes)} boxes", flush=True)
-    (HERE / "direction_cover.json").write_text(json.dumps({"splits": bits}) + "\n")
+    (HERE / "direction_cover.json").write_text(json.dumps({"splits": bits}) + "\n", encoding="utf-8")
     stored = {"radii": RADII.tolist(), "start": float(X[0]), "step": float(X[1] - X[0]), "rise": table(boxes)}
     path = Path(directions.__file__).with_suffix(".json")
-    path.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
+    path.write_text(json.dumps(stored, separators=(",", ":")) + "\n", encoding="utf-8")
     print(f"{len(RADII)} radii, {len(X)} points in {path}")

@@ -174,7 +174,7 @@ def spread(cap: float, majorants: list[Majorant], tail: float) -> float:
 
 def load() -> dict[float, list[Majorant]]:
     """The majorants of each bound on the weights."""
-    stored = json.loads((HERE / "spread_sums.json").read_text())
+    stored = json.loads((HERE / "spread_sums.json").read_text(encoding="utf-8"))
     return {
         float(cap): [Majorant(*(tuple(x) if isinstance(x, list) else x for x in row)) for row in rows]
         for cap, rows in stored.items()
@@ -192,4 +192,4 @@ if __name__ == "__main__":
     text = ",\n".join(
         f'"{cap}": [\n' + ",\n".join(map(json.dumps, rows)) + "]" for cap, rows in table.items()
     )
-    (HERE / "spread_sums.json").write_text("{" + text + "}\n")
+    (HERE / "spread_sums.json").write_text("{" + text + "}\n", encoding="utf-8")

@@ -78,7 +78,7 @@ def main() -> None:
     if with_report:
         with tempfile.TemporaryDirectory() as out:
             run(RADII, "report", VOTES, "--no-examples", "--out", out)
-            expect("Certified robustness", (Path(out) / "index.html").read_text())
+            expect("Certified robustness", (Path(out) / "index.html").read_text(encoding="utf-8"))
     else:
         try_base()
         expect("pip install 'radii[report]'", run(RADII, "report", VOTES, "--no-examples", status=2))

@@ -138,4 +138,4 @@ def filled(page: str) -> str:
 
 
 if __name__ == "__main__":
-    write_whole(PAGE, filled(PAGE.read_text()))
+    write_whole(PAGE, filled(PAGE.read_text(encoding="utf-8")))

@@ -15,7 +15,6 @@ from unicodedata import category
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -25,10 +24,13 @@ from radii.certificates import Certificates
 from radii.errors import InputError, Notice
 from radii.memory import is_of_memory
 from radii.results import round_radii, same_question, summarize, tabulate
+from radii.terminal import Screen, warn
 from radii.wording import NORM_NAMES, radius_text, unit_text
 
 # a file or a pipe has no width of its own
-console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100)
+console = Screen(
+    highlight=False, markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 100
+)
 INTERRUPTED, TERMINATED = 130, 143
 REPEATABLE = "finished files are whole, and the same command starts the rest again"
 FIRST_LINE, RAREST_LINE = 5.0, 600.0
@@ -283,7 +285,7 @@ def show_notices() -> None:
         text = str(message)
         if issubclass(category, Notice) and text not in shown:
             shown.add(text)
-            print(f"radii: note: {harmless(' '.join(text.split()))}", file=sys.stderr)
+            warn(f"radii: note: {harmless(' '.join(text.split()))}")
 
     warnings.simplefilter("always", Notice)
     warnings.showwarning = show
@@ -321,5 +323,5 @@ def _os_words(error: OSError) -> str:
 
 def fail(sentence: str, status: int) -> NoReturn:
     """Print `radii: sentence` to standard error and leave."""
-    print(f"radii: {harmless(' '.join(sentence.split()))}", file=sys.stderr)
+    warn(f"radii: {harmless(' '.join(sentence.split()))}")
     raise SystemExit(status)

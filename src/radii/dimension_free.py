@@ -69,7 +69,7 @@ class Majorant:
 
 def load_majorants() -> list[Majorant]:
     """The majorants shipped with the package, by rising tau; tools/dimension_free_duals.py makes them."""
-    rows = json.loads((files("radii") / "dimension_free.json").read_text())
+    rows = json.loads((files("radii") / "dimension_free.json").read_text(encoding="utf-8"))
     return [Majorant(**{**row, "knots": tuple(row["knots"]), "c": tuple(row["c"])}) for row in rows]
 
 

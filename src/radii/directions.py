@@ -53,7 +53,7 @@ class Table:
 @lru_cache(maxsize=1)
 def load_table() -> Table:
     """The table shipped with the package; tools/direction_cover.py makes it."""
-    stored = json.loads((files("radii") / "directions.json").read_text())
+    stored = json.loads((files("radii") / "directions.json").read_text(encoding="utf-8"))
     radii = np.array(stored["radii"])
     x = stored["start"] + stored["step"] * np.arange(len(stored["rise"][0]))
     risen = np.vstack([x, x + radii[:, None] * np.array(stored["rise"]) * GRAIN])

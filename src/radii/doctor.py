@@ -136,7 +136,7 @@ def _device(device: Any, kind: str, memory: int) -> Device:
 def _processor() -> str:
     """Its name, as Linux says it; elsewhere what Python knows."""
     with suppress(OSError):
-        if found := re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+        if found := re.search(r"^model name\s*:\s*(.+)$", _text("/proc/cpuinfo"), re.MULTILINE):
             return found[1]
     return platform.processor() or platform.machine()
 
@@ -144,9 +144,14 @@ def _processor() -> str:
 def _memory(field: str) -> int:
     """Bytes, as Linux says them; elsewhere 0."""
     with suppress(OSError):
-        if found := re.search(rf"^{field}:\s*(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE):
+        if found := re.search(rf"^{field}:\s*(\d+) kB$", _text("/proc/meminfo"), re.MULTILINE):
             return 1024 * int(found[1])
     return 0
+
+
+def _text(path: str) -> str:
+    """What the system says in a file; names of processors may hold any letter."""
+    return Path(path).read_text(encoding="utf-8", errors="replace")
 
 
 def _caches() -> list[Cache]:

@@ -1,8 +1,6 @@
 """The command line: each command reads files and writes files."""
 
-import io
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -21,6 +19,7 @@ from radii.cli.votes import merge, vote
 from radii.console import INTERRUPTED, end_when_asked, one_sentence, say, show_notices
 from radii.errors import InputError
 from radii.memory import keep_freed_memory
+from radii.terminal import delivering, open_streams
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -74,11 +73,9 @@ def main() -> None:
     keep_freed_memory()
     # OpenMP threads that spin while they wait make a busy machine many times slower; read when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # no letter is worth an error
+    open_streams()
     show_notices()
-    with one_sentence():
+    with one_sentence(), delivering():
         end_when_asked()
         try:
             # by this name shells know the command, also where Python was given the module
