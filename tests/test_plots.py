@@ -1,8 +1,12 @@
 """Figures: what is drawn is what was found, and every figure says what was measured."""
 
 import itertools
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -25,6 +29,8 @@ from radii.plots.curves import axis_scale, step_path
 from radii.plots.labels import DIRECT, Curve, draw_curves
 from radii.plots.style import frame, readable
 from radii.radius import certified_radius
+from radii.report.examples import picture_uri
+from test_cli import fine
 
 NOISE_NAMES = ("laplace", "gaussian", "uniform")
 
@@ -254,3 +260,84 @@ def test_files_are_reproducible_and_load_nothing():
     assert png_bytes(figure).startswith(b"\x89PNG")
     assert "Laplace" in picture, "text stays text"
     assert 'href="http' not in picture and len(picture) < 60_000
+
+
+# settings of a user ------------------------------------------------------------------------------
+
+SETTINGS = """
+text.usetex: True
+font.family: Comic Sans MS, serif
+font.size: 31
+figure.dpi: 17
+figure.facecolor: black
+figure.autolayout: True
+savefig.dpi: 23
+savefig.bbox: tight
+savefig.facecolor: red
+savefig.transparent: True
+savefig.format: pdf
+axes.facecolor: green
+axes.spines.bottom: False
+axes.prop_cycle: cycler(color=['y'])
+axes.formatter.use_locale: True
+axes.unicode_minus: False
+axes.xmargin: .3
+legend.frameon: False
+lines.linewidth: 9
+lines.linestyle: --
+path.sketch: 9, 9, 9
+image.cmap: jet
+image.origin: lower
+svg.fonttype: path
+svg.hashsalt: salt
+text.color: magenta
+xtick.direction: in
+ytick.minor.visible: True
+"""
+
+
+def drawn():
+    """All figures as they are written."""
+    picture = picture_uri(np.arange(64, dtype=np.uint8).reshape(1, 8, 8))
+    return [picture, *(form(figure) for figure in figures().values() for form in (png_bytes, svg_text))]
+
+
+def test_a_users_settings_change_no_figure_and_stay_as_they_are(tmp_path):
+    before = dict(matplotlib.rcParams)
+    usual = drawn()
+    assert dict(matplotlib.rcParams) == before
+    rc = tmp_path / "matplotlibrc"
+    rc.write_text(SETTINGS, encoding="utf-8")
+    with matplotlib.rc_context(fname=rc):
+        theirs = dict(matplotlib.rcParams)
+        assert theirs["text.usetex"] and theirs["image.origin"] == "lower"
+        assert drawn() == usual
+        assert dict(matplotlib.rcParams) == theirs
+
+
+@pytest.mark.parametrize("backend", ["TkAgg", "QtAgg", "nonsense"])
+def test_a_command_draws_the_same_under_any_settings(tmp_path, backend):
+    """A file of settings in the current folder comes before that of the user."""
+    (tmp_path / "matplotlibrc").write_text(
+        f"{SETTINGS}\nbackend: TkAgg\ninteractive: True\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "radii", "noises", "--norm", "l1", "--plot", "rules.png"]
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"} | {
+        "MPLBACKEND": backend
+    }
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        fine("noises", "--norm", "l1", "--plot", "usual.png")
+    assert (tmp_path / "rules.png").read_bytes() == (tmp_path / "usual.png").read_bytes()
+
+
+def test_settings_that_matplotlib_cannot_read_are_said(tmp_path):
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe: True\n")
+    command = [sys.executable, "-m", "radii", "noises", "--norm", "l1", "--plot", "rules.png"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(
+        "radii: matplotlib cannot be loaded with its settings here"
+    )

@@ -73,6 +73,8 @@ def main() -> None:
     keep_freed_memory()
     # OpenMP threads that spin while they wait make a busy machine many times slower; read when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # no figure needs a display; read when matplotlib is loaded
+    os.environ["MPLBACKEND"] = "agg"
     open_streams()
     show_notices()
     with one_sentence(), delivering():

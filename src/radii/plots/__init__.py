@@ -1,11 +1,15 @@
 """Certificates -> figures: accuracy by radius, by k, radius by probability, example images."""
 
-from radii.errors import missing_extra
+from radii.errors import InputError, missing_extra
 
 try:
     import matplotlib  # noqa: F401  (so that every module below may import it plainly)
 except ImportError as cause:
     raise missing_extra("drawing figures", "report", cause) from cause
+except ValueError as cause:
+    raise InputError(
+        f"matplotlib cannot be loaded with its settings here ({cause}): mend its file matplotlibrc, or MPLBACKEND"
+    ) from cause
 
 from radii.plots.curves import accuracy_by_k, accuracy_by_noise
 from radii.plots.strip import image_strip

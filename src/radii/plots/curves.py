@@ -13,7 +13,7 @@ from radii.errors import InputError
 from radii.noises import Noise
 from radii.plots.labels import Curve, draw_curves
 from radii.plots.points import draw_points, key_height
-from radii.plots.style import caption_text, frame, noise_colour, run_colours, shades
+from radii.plots.style import caption_text, frame, noise_colour, own_style, run_colours, shades
 from radii.published import Published, of_question
 from radii.results import accuracy_curve, same_question
 from radii.wording import NORM_NAMES
@@ -23,6 +23,7 @@ _SHARE_K = "share of all images with the true label certified among the top k up
 _MOST_STEPS = 600
 
 
+@own_style()
 def accuracy_by_noise(
     certificates: Mapping[str, Certificates], published: Sequence[Published] = ()
 ) -> Figure:
@@ -44,6 +45,7 @@ def accuracy_by_noise(
     return figure
 
 
+@own_style()
 def accuracy_by_k(
     certificates: Sequence[Certificates], published: Sequence[Published] = (), *, name: str = ""
 ) -> Figure:

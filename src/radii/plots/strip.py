@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 
 from radii.certificates import Certificates
 from radii.errors import InputError
-from radii.plots.style import INK, PAPER, SMALL, SOFT, TEXT, caption_text, write_caption
+from radii.plots.style import INK, PAPER, SMALL, SOFT, TEXT, caption_text, own_style, write_caption
 from radii.wording import NORM_NAMES, radius_text
 
 _TILE, _GAP, _NAMES, _LINE = 1.02, 0.1, 0.86, 0.19
 
 
+@own_style()
 def image_strip(
     images: np.ndarray,
     certificates: Mapping[str, Certificates],

@@ -3,10 +3,11 @@
 import io
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
@@ -28,6 +29,18 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 _FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
 WIDTH, HEIGHT = 5.2, 3.75
 _LEFT, _RIGHT, _BOTTOM, _TOP = 0.54, 0.2, 0.9, 0.58
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw as matplotlib does without a file of settings, `matplotlibrc`: figures are the same for every user.
+
+    The caller's own settings are back afterwards. Texts take some settings when they are made, others when they are
+    drawn, so both are done within.
+    """
+    own = {"svg.fonttype": "none", "svg.hashsalt": "radii", "font.sans-serif": _FONTS}
+    with style.context("default"), rc_context(own):  # type: ignore[arg-type]
+        yield
 
 
 def noise_colour(name: str) -> str:
@@ -175,6 +188,6 @@ def _short_path(path: str) -> str:
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     content = io.BytesIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "radii", "font.sans-serif": _FONTS}):
+    with own_style():
         figure.savefig(content, **options)
     return content.getvalue()

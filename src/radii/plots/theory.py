@@ -13,7 +13,7 @@ from radii.noises import Noise
 from radii.norms import check_shape
 from radii.plots.curves import axis_scale, radius_label, ticks_in_grey_levels
 from radii.plots.labels import Curve, draw_curves
-from radii.plots.style import SMALL, SOFT, frame, noise_colour
+from radii.plots.style import SMALL, SOFT, frame, noise_colour, own_style
 from radii.radius import certified_radius
 from radii.wording import NORM_NAMES
 
@@ -21,6 +21,7 @@ _PROBABILITY = "lower bound on the label's probability under noise"
 _TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999)
 
 
+@own_style()
 def radius_by_probability(
     noises: Sequence[Noise],
     norm: str,

@@ -11,6 +11,7 @@ import numpy as np
 from radii.certificates import Certificates
 from radii.errors import InputError
 from radii.plots.strip import as_picture, class_name, labels_text
+from radii.plots.style import own_style
 from radii.report.content import colours
 from radii.report.moves import moved
 from radii.report.runs import Run
@@ -184,5 +185,6 @@ def picture_uri(image: np.ndarray) -> str:
     from matplotlib.image import imsave
 
     content = io.BytesIO()
-    imsave(content, as_picture(image), format="png", cmap="gray", vmin=0, vmax=255)
+    with own_style():
+        imsave(content, as_picture(image), format="png", cmap="gray", vmin=0, vmax=255)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
