@@ -18,7 +18,29 @@ HALVES = {"": "", "train": "train", "test": "t10k"}
 
 def png(image: np.ndarray, kind: str = "PNG") -> bytes:
     content = io.BytesIO()
-    Image.fromarray(image).save(content, kind)
+    Image.fromarray(image).save(content, kind, lossless=True)
+    return content.getvalue()
+
+
+# of an upright image the one that a camera stores, by its EXIF orientation
+STORED = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, 1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: np.rot90(image, -1),
+}
+
+
+def taken(image: np.ndarray, orientation: int, kind: str = "PNG") -> bytes:
+    """A picture whose camera was held in some way, and says so in its EXIF."""
+    content, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(STORED[orientation](image))
+    Image.fromarray(stored).save(content, kind, exif=exif, lossless=True)
     return content.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Images of one's own: every form gives the pixels that were written, and whatever is wrong is said."""
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import radii
 from radii.data import from_dataset, load_data, load_described, read_positions, splits_of
 from radii.data.base import read_packaged, take_turns
 from radii.data.digits import FILE, SHA256
+from radii.data.pictures import decode
 from radii.data.pixels import as_pixels
 from radii.descriptions import data_of, describe, read_description
 from radii.devices import best_device
@@ -23,6 +25,8 @@ from radii.errors import InputError, MissingExtra, UnknownName
 from radii.examples import examples_of
 from radii.runs import Recipe, make_recipe
 from radii.training import train
+from radii.votes import check_seen
+from test_cli import fine
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
 TWO = np.arange(20) % 2
@@ -43,6 +47,12 @@ def written():
     table = read_packaged("sklearn", FILE, SHA256, "digits")
     pixels = np.round(table[:, :-1] * (255 / 16)).astype(np.uint8)
     return pixels.reshape(-1, 8, 8), table[:, -1]
+
+
+def dark(images):
+    """Two classes: how dark a picture is."""
+    mean = images.flatten(1).mean(1)
+    return 8 * mean[:, None] * images.new_tensor([-1.0, 1.0])
 
 
 # what was written comes back ----------------------------------------------------------------------
@@ -291,6 +301,127 @@ def test_floats_are_polled_and_shown_as_bytes_are(twins):
         replace(smoothed, exact=True).vote(grey.first(2), plan=radii.fixed(20, 0))
 
 
+# pictures of cameras that were held in some way ----------------------------------------------------
+
+
+def camera_roll(path, kind="PNG", tags=True):
+    """Two classes of the same colour pictures, each taken in all eight ways, or stored upright without any tag."""
+    for label in "ab":
+        (path / label).mkdir(parents=True)
+        for number, image in enumerate(COLOUR[:16]):
+            content = factory.taken(image, 1 + number % 8, kind) if tags else factory.png(image, kind)
+            (path / label / f"{number:02}.{kind.lower()}").write_bytes(content)
+    return path
+
+
+def in_parquet(path, folder):
+    """The pictures of a folder as one file."""
+    files = sorted(folder.glob("*/*"), key=lambda file: (file.name, file.parent.name))
+    columns = {
+        "image": [file.read_bytes() for file in files],
+        "label": ["ab".index(file.parent.name) for file in files],
+    }
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_pictures_are_turned_as_their_exif_says(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    upright, roll = (camera_roll(tmp_path / name, kind, name == "roll") for name in ("upright", "roll"))
+    for form in (
+        lambda path: path.name,
+        lambda path: in_parquet(tmp_path / f"{path.name}.parquet", path).name,
+    ):
+        one, other = (load_data(form(path), "all") for path in (upright, roll))
+        assert same(one, other) and one.digest == other.digest and one.shape == (3, 6, 5)
+        assert other.turned and not one.turned and "EXIF" not in one.description
+        assert (
+            other.every(2).description
+            == f"{other.name} all sha256:{other.digest} (turned by EXIF), every 2nd of 32"
+        )
+        assert same(load_described(other.description), other)
+
+
+def test_photographs_are_turned(tmp_path):
+    """JPEG loses a little, so that the truth is what the stored picture becomes."""
+    for orientation in factory.STORED:
+        content = factory.taken(COLOUR[0], orientation, "JPEG")
+        found, turned = decode(content, "here", 10**6)
+        stored, untouched = decode(content, "here", 10**6, upright=False)
+        np.testing.assert_array_equal(factory.STORED[orientation](found), stored)
+        assert turned == (orientation > 1) and not untouched
+        np.testing.assert_array_equal(decode(content, "here", 10**6, (6, 5))[0], found)
+        with pytest.raises(InputError, match="must have 5 x 6 pixels, height x width; got 6 x 5"):
+            decode(content, "here", 10**6, (5, 6))
+
+
+def png_with(image, exif):
+    """A picture whose EXIF is these bytes."""
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG", exif=exif)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"",
+        b"Exif\0\0",
+        b"Exif\0\0MM\0*\0\0\0\x08",
+        b"nonsense" * 9,
+        *(("orientation", value) for value in (0, 1, 9, 65535)),
+    ],
+)
+def test_what_exif_does_not_say_changes_nothing(tmp_path, exif):
+    if isinstance(exif, tuple):
+        said = Image.Exif()
+        said[0x0112] = exif[1]
+        exif = said.tobytes()
+    plain, tagged = (
+        load_data(str(folder_of(tmp_path / name, x_png=content)), "all")
+        for name, content in (("plain", factory.png(COLOUR[0])), ("tagged", png_with(COLOUR[0], exif)))
+    )
+    assert same(plain, tagged) and not tagged.turned
+    assert plain.description.replace("plain", "tagged") == tagged.description
+
+
+def test_votes_from_before_pictures_were_turned_still_know_them(tmp_path, monkeypatch):
+    """Their words name the digest of the pictures as they are stored."""
+    monkeypatch.chdir(tmp_path)
+    for label in "ab":
+        (tmp_path / "roll" / label).mkdir(parents=True)
+        for number, image in enumerate(COLOUR[:5]):
+            content = factory.taken(image, 3 if number == 4 else 1)
+            (tmp_path / "roll" / label / f"{number}.png").write_bytes(content)
+    before = load_data("roll", "all", upright=False)
+    old, new = before.description, load_data("roll", "all").description
+    assert (
+        old == f"roll all sha256:{before.digest}, all"
+        and new.endswith("(turned by EXIF), all")
+        and new[:27] != old[:27]
+    )
+    assert same(load_described(old), before) and not same(load_described(new), before)
+    smoothed = radii.Smoothed(dark, radii.Gaussian(0.5), batch=8)
+    for words in (old, new):
+        votes = smoothed.vote(load_described(words), plan=radii.fixed(20, 0))
+        votes.save(tmp_path / "v.parquet")
+        again = radii.load_votes(tmp_path / "v.parquet")
+        assert again.data == words
+        check_seen(again, load_described(words).at(again.index).images().numpy())
+    said = fine("data", "roll")
+    assert (
+        "roll all: 10 images" in said
+        and "8-bit pixels, pictures turned as their EXIF orientation says" in said
+    )
+    # of the five pictures of a class the fifth is for tests, so that none of the others is turned
+    assert load_data("roll", "test").turned and not load_data("roll", "train").turned
+    with pytest.raises(
+        InputError, match=r"but the images there are roll all sha256:\w+ \(turned by EXIF\): they were"
+    ):
+        load_described(new.replace(load_data("roll", "all").digest, "0" * 16))
+
+
 # words for images ---------------------------------------------------------------------------------
 
 
@@ -299,10 +430,11 @@ def test_floats_are_polled_and_shown_as_bytes_are(twins):
 )
 @pytest.mark.parametrize("part", ["all", "first 3 of all but 20, 780 of every 20th of 1000"])
 @pytest.mark.parametrize("split", ["train", "test", "all"])
-def test_descriptions_are_read_back(name, split, part):
-    words = describe(name, split, "fedcba9876543210", part)
-    assert read_description(words) == (name, split, "fedcba9876543210", part)
-    assert data_of(words) == f"{name} {split} sha256:fedcba9876543210"
+@pytest.mark.parametrize("turned", [False, True])
+def test_descriptions_are_read_back(name, split, part, turned):
+    words = describe(name, split, "fedcba9876543210", part, turned)
+    assert read_description(words) == (name, split, "fedcba9876543210", part, turned)
+    assert data_of(words) == f"{name} {split} sha256:fedcba9876543210{' (turned by EXIF)' * turned}"
 
 
 def test_descriptions_of_known_data_are_as_ever():
@@ -312,6 +444,7 @@ def test_descriptions_of_known_data_are_as_ever():
         "test",
         "",
         "all but 7, 9 of 355",
+        False,
     )
     assert read_description("mine") is read_description("") is None
     assert data_of("digits test, all") == "digits test" and data_of("mine, all") == "mine"

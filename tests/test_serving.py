@@ -23,7 +23,7 @@ from PIL import Image
 import radii
 from driven import wait_until
 from given_models import digits, plain
-from image_factory import empty_png, png
+from image_factory import empty_png, png, taken
 from radii.errors import InputError, MissingExtra
 from radii.sampling import within
 from radii.serving import Desk, Limits, Service, listen
@@ -133,6 +133,7 @@ def test_the_same_image_has_the_same_answer_however_it_comes(port: int) -> None:
     bodies = [
         (picture(image), "image/png"),
         (png(pixels[0], "BMP"), "IMAGE/BMP; charset=binary"),
+        *((taken(pixels[0], orientation), "image/png") for orientation in range(2, 9)),
         (packed(image), NPY),
         (packed(image.astype(">f8")), NPY),
         (packed(pixels[0]), NPY),

@@ -5,36 +5,48 @@ from typing import NamedTuple
 
 # what comes first may hold anything, a comma or the name of a split too: it is a path; so the last fit is the right one
 FORM = re.compile(
-    r"(?P<name>.+) (?P<split>train|test|all)(?: sha256:(?P<digest>[0-9a-f]{16}))?, (?P<part>.+)", re.DOTALL
+    r"(?P<name>.+) (?P<split>train|test|all)"
+    r"(?: sha256:(?P<digest>[0-9a-f]{16})(?P<turned> \(turned by EXIF\))?)?, (?P<part>.+)",
+    re.DOTALL,
 )
 
 
 class Described(NamedTuple):
-    """Which images: those in `part` of a split of a data set; `digest`: of the whole split, if they are one's own."""
+    """Which images: those in `part` of a split of a data set; `digest`: of the whole split, if they are one's own.
+
+    `turned`: pictures of the split were turned upright, as their EXIF orientation says.
+    """
 
     name: str
     split: str
     digest: str
     part: str
+    turned: bool = False
 
 
-def describe(name: str, split: str, digest: str, part: str) -> str:
-    """For example `digits test, every 2nd of 355` or `photos test sha256:0123456789abcdef, all`."""
-    return f"{whole_split(name, split, digest)}, {part}"
+def describe(name: str, split: str, digest: str, part: str, turned: bool = False) -> str:
+    """For example `digits test, every 2nd of 355` or `photos test sha256:0123456789abcdef (turned by EXIF), all`."""
+    return f"{whole_split(name, split, digest, turned)}, {part}"
 
 
-def whole_split(name: str, split: str, digest: str = "") -> str:
+def whole_split(name: str, split: str, digest: str = "", turned: bool = False) -> str:
     """The same words without the part."""
-    return f"{name} {split} sha256:{digest}" if digest else f"{name} {split}"
+    words = f" sha256:{digest}{' (turned by EXIF)' * turned}" if digest else ""
+    return f"{name} {split}{words}"
 
 
 def read_description(words: str) -> Described | None:
     """What `describe` was told; None for other words."""
     found = FORM.fullmatch(words)
-    return Described(found["name"], found["split"], found["digest"] or "", found["part"]) if found else None
+    if found is None:
+        return None
+    name, split, digest, turned, part = found.groups(default="")
+    return Described(name, split, digest, part, bool(turned))
 
 
 def data_of(words: str) -> str:
     """The data set and split in the words of votes, with its digest: what two runs must share to be compared."""
     found = read_description(words)
-    return whole_split(found.name, found.split, found.digest) if found else words.partition(",")[0]
+    if found is None:
+        return words.partition(",")[0]
+    return whole_split(found.name, found.split, found.digest, found.turned)

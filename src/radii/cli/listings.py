@@ -57,7 +57,8 @@ def data(
         say(f"{name} {split}: {len(found)} images of {found.shape}, {len(found.classes)} classes")
         if found.digest:
             kind = "8-bit" if found.pixels.dtype.itemsize == 1 else "real"
-            say(f"  {kind} pixels, sha256:{found.digest}; {short_list(found.classes)}")
+            turned = ", pictures turned as their EXIF orientation says" if found.turned else ""
+            say(f"  {kind} pixels{turned}, sha256:{found.digest}; {short_list(found.classes)}")
 
 
 def short_list(words: Sequence[str], most: int = 10) -> str:

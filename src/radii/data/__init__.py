@@ -20,16 +20,19 @@ DATASETS = {
 LOADERS = {"mnist5k": mnist5k.load, "digits": digits.load, "cifar10": cifar10.load, "cifar100": cifar100.load}
 
 
-def load_data(name: str, split: str = "test", data_dir: str | Path | None = None) -> DataSet:
+def load_data(
+    name: str, split: str = "test", data_dir: str | Path | None = None, *, upright: bool = True
+) -> DataSet:
     """The `train` or `test` images of the data set called `name`, from `data_dir` if given; or images of one's own.
 
     Then `name` is their path, from `data_dir` if given: a folder of class folders, perhaps below train and test, a
     `.npz` or `.npy` file, Parquet with encoded images, or a folder of idx files (docs/data.md). Where these do not tell
-    splits apart, every fifth image of each class is a test image, and the split "all" has all of them.
+    splits apart, every fifth image of each class is a test image, and the split "all" has all of them. `upright`: turn
+    pictures in files as their EXIF orientation says; False takes them as they are stored.
     """
     _check_folder(data_dir)
     if (path := _own_path(name, data_dir)) is not None:
-        return own.load(name, path, split)
+        return own.load(name, path, split, upright)
     loader = LOADERS[_known(name, data_dir)]
     check_name("split", split, SPLITS)
     return loader(split, None if data_dir is None else Path(data_dir))
@@ -47,14 +50,15 @@ def splits_of(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
 def load_described(description: str, data_dir: str | Path | None = None) -> DataSet:
     """The whole split that `DataSet.description` speaks of, of which it may be a part.
 
-    Guarantee: images of one's own have the digest that the description names, so that they are those very images.
+    Guarantee: images of one's own have the digest that the description names, so that they are those very images. Where
+    it does not say that pictures were turned, as of votes that are older than this, they are taken as they are stored.
     """
     said = read_description(description)
     if said is None:
         raise InputError(f"the votes name no data set that could be loaded; they say {description!r}")
-    data = load_data(said.name, said.split, data_dir)
+    data = load_data(said.name, said.split, data_dir, upright=said.turned)
     if data.digest != said.digest:
-        there = whole_split(data.name, data.split, data.digest)
+        there = whole_split(data.name, data.split, data.digest, data.turned)
         raise InputError(
             f"the votes are about {description}, but the images there are {there}: they were changed, or are others"
         )

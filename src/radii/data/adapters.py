@@ -20,8 +20,9 @@ def from_dataset(
     """All that a map-style data set of torch holds: `dataset[i]` is an image and its label, for i from 0.
 
     An image is one of Pillow, or a tensor or array, `(channels, height, width)` or as `as_pixels` reads it: bytes, or
-    floats in [0, 1], before any normalisation, which belongs into the model. `classes`: the names of labels; by default
-    those that the data set has as its own `classes`, else numbers.
+    floats in [0, 1], before any normalisation, which belongs into the model. Pictures of Pillow are taken as they are,
+    whatever EXIF orientation they name. `classes`: the names of labels; by default those that the data set has as its
+    own `classes`, else numbers.
     """
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise InputError(f"a data set must give images by position, dataset[i]; got {type(dataset).__name__}")

@@ -34,7 +34,8 @@ class DataSet:
     `index`: `(n,)`, the position of each image in the whole split; it survives taking a part, so votes on a
     part are votes on those very images. `part` says in words which images these are. `digest`: of pixels and labels of
     the whole split, for images of one's own, which may change under their name. `named`: whether `classes` are names;
-    if not, they only count labels, "0", "1", ...
+    if not, they only count labels, "0", "1", ... `turned`: whether any picture of the
+    split was turned upright as its EXIF orientation says.
     """
 
     name: str
@@ -46,6 +47,7 @@ class DataSet:
     part: str = "all"
     digest: str = ""
     named: bool = True
+    turned: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,7 +60,7 @@ class DataSet:
     @property
     def description(self) -> str:
         """The words that votes carry, for example `mnist5k test, every 2nd of 1000`."""
-        return describe(self.name, self.split, self.digest, self.part)
+        return describe(self.name, self.split, self.digest, self.part, self.turned)
 
     def images(self, rows: slice | Tensor | np.ndarray | list[int] = slice(None)) -> Tensor:
         """Some images as float32 in [0, 1], `(rows, channels, height, width)`."""

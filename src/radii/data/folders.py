@@ -1,5 +1,6 @@
 """A folder of image files, one subfolder a class, perhaps below train and test."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def classes_of(path: Path) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def read(path: Path, split: str) -> Found:
+def read(path: Path, split: str, upright: bool = True) -> Found:
     """All images of a split, in an order in which classes take turns, and by name within a class."""
     root, classes = path if split == ALL else path / split, classes_of(path)
     for one in visible(root):
@@ -55,7 +56,8 @@ def read(path: Path, split: str) -> Found:
     order = take_turns(labels)
     most = most_unpacked(sum(file.stat().st_size for _, file in files))
     contents = ((str(file), read_file(file)) for file in (files[row][1] for row in order))
-    return Found(stack(contents, len(files), most), labels[order], classes)
+    images, turned = stack(contents, len(files), most, upright)
+    return Found(images, labels[order], classes, turned=turned)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -67,4 +69,10 @@ def images_in(folder: Path) -> list[Path]:
     return files
 
 
-FORM = Form("a folder of class folders", lambda path: path.is_dir() and bool(subfolders(path)), splits, read)
+FORM = Form(
+    "a folder of class folders",
+    lambda path: path.is_dir() and bool(subfolders(path)),
+    splits,
+    read,
+    partial(read, upright=False),
+)

@@ -40,12 +40,13 @@ def splits_in(path: Path) -> tuple[str, ...]:
     return form_of(path).splits(path) or (*SPLITS, ALL)
 
 
-def load(name: str, path: Path, split: str) -> DataSet:
-    """The images of a split at `path`, which are called `name`."""
+def load(name: str, path: Path, split: str, upright: bool = True) -> DataSet:
+    """The images of a split at `path`, which are called `name`; `upright`: pictures turned as EXIF says."""
     form = form_of(path)
     kept = form.splits(path)
     check_name(f"split of {path}", split, kept or (*SPLITS, ALL))
-    found = form.read(path, split if kept else ALL)
+    read = form.read if upright or form.read_stored is None else form.read_stored
+    found = read(path, split if kept else ALL)
     count = len(found.images) if found.images.ndim else 0
     if count != len(found.labels):
         raise InputError(f"{path} has {count} images and {len(found.labels)} labels: each image needs one")
@@ -58,14 +59,16 @@ def _part(whole: Found, split: str, path: Path) -> Found:
         raise InputError(
             f"{path} has no five images of any class, so no test images: take all of them, --split all"
         )
-    return replace(whole, images=whole.images[rows], labels=whole.labels[rows])
+    turned = None if whole.turned is None else whole.turned[rows]
+    return replace(whole, images=whole.images[rows], labels=whole.labels[rows], turned=turned)
 
 
 def make_own(name: str, split: str, found: Found, where: str) -> DataSet:
     """What was found, checked, as a data set that knows its own digest."""
     pixels = as_pixels(found.images, where)
     known = digest(pixels, found.labels)
-    return make_data(name, split, pixels, found.labels, found.classes, known, found.named)
+    data = make_data(name, split, pixels, found.labels, found.classes, known, found.named)
+    return replace(data, turned=found.turned is not None and bool(found.turned.any()))
 
 
 def digest(pixels: np.ndarray, labels: np.ndarray) -> str:

@@ -15,15 +15,32 @@ PLAIN = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "
 """Modes of Pillow that are read, and what they become: 8-bit grey or colour, without transparency."""
 
 
-def stack(pictures: Iterable[tuple[str, bytes]], count: int, most: int) -> np.ndarray:
-    """`count` pictures, each with its name, as uint8 `(count, height, width, channels)`.
+ORIENTATION = 0x0112
+"""The number of the EXIF tag that says how a camera was held."""
+TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What Pillow calls the way from the stored picture to the upright one, by its orientation; 1 is upright."""
+
+
+def stack(
+    pictures: Iterable[tuple[str, bytes]], count: int, most: int, upright: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """`count` pictures, each with its name, as uint8 `(count, height, width, channels)`, and which of them were turned.
 
     Grey if all are, else all in colour. `most`: the bytes that all of them together may take; a picture that takes more
-    than its share by its first bytes is refused before it is decoded.
+    than its share by its first bytes is refused before it is decoded. `upright`: as `decode`.
     """
     pixels, first, grey = np.empty((0, 0, 0, 3), np.uint8), "", True
+    turned = np.zeros(count, dtype=bool)
     for row, (where, content) in enumerate(pictures):
-        picture = decode(content, where, most // count)
+        picture, turned[row] = decode(content, where, most // count, upright=upright)
         if not row:
             pixels, first = np.empty((count, *picture.shape[:2], 3), np.uint8), where
         if picture.shape[:2] != pixels.shape[1:3]:
@@ -33,7 +50,7 @@ def stack(pictures: Iterable[tuple[str, bytes]], count: int, most: int) -> np.nd
             )
         pixels[row] = picture
         grey = grey and picture.shape[2] == 1
-    return pixels[..., :1] if grey else pixels
+    return (pixels[..., :1] if grey else pixels), turned
 
 
 def size_text(shape: Sequence[int]) -> str:
@@ -41,25 +58,31 @@ def size_text(shape: Sequence[int]) -> str:
     return f"{shape[0]} x {shape[1]}"
 
 
-def decode(content: bytes, where: str, most: int, size: tuple[int, int] | None = None) -> np.ndarray:
-    """One picture as uint8 `(height, width, channels)`, 1 or 3 of them.
+def decode(
+    content: bytes, where: str, most: int, size: tuple[int, int] | None = None, upright: bool = True
+) -> tuple[np.ndarray, bool]:
+    """One picture as uint8 `(height, width, channels)`, 1 or 3 of them, and whether it was turned.
 
     One that takes more than `most` bytes, or has another `size`, if that is given, is refused by its first bytes.
+    `upright`: turn it as its EXIF orientation says, as viewers do; False keeps it as it is stored.
     """
     pillow = _pillow()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
-                if size not in (None, (picture.height, picture.width)):
-                    raise InputError(
-                        f"{where} must have {size_text(size)} pixels, height x width; got "
-                        f"{size_text((picture.height, picture.width))}: resize it"
-                    )
+                stored = picture.height, picture.width
+                # which side is up is known when all is decoded
+                if size not in (None, stored, stored[::-1]):
+                    raise _another_size(where, size, stored)
                 if 3 * picture.width * picture.height > most:
-                    raise _bomb(where, f"{size_text((picture.height, picture.width))} pixels")
+                    raise _bomb(where, f"{size_text(stored)} pixels")
                 picture.load()
-                return plain(picture, where)
+                turn = TURNS.get(_orientation(pillow, picture)) if upright else None
+                shown = picture.transpose(pillow.Transpose[turn]) if turn else picture
+                if size not in (None, (shown.height, shown.width)):
+                    raise _another_size(where, size, (shown.height, shown.width))
+                return plain(shown, where), turn is not None
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError):
         raise _bomb(where, "an image larger than Pillow opens") from None
     except InputError:
@@ -82,6 +105,25 @@ def plain(picture: Any, where: str) -> np.ndarray:
         raise InputError(f"{where} has transparent pixels: put it on a background first")
     array = np.asarray(picture.convert(PLAIN[picture.mode]))
     return array[..., None] if array.ndim == 2 else array
+
+
+def _orientation(pillow: Any, picture: Any) -> int:
+    """The orientation by EXIF, 1 to 8; 1 where it says nothing, or nothing that can be read."""
+    exif = pillow.Exif()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif.load(picture.info.get("exif", b""))
+            return int(exif.get(ORIENTATION, 1))
+    except Exception:  # whatever a parser stumbles over: the picture itself is whole
+        return 1
+
+
+def _another_size(where: str, expected: Sequence[int] | None, found: Sequence[int]) -> InputError:
+    assert expected is not None
+    return InputError(
+        f"{where} must have {size_text(expected)} pixels, height x width; got {size_text(found)}: resize it"
+    )
 
 
 def _bomb(where: str, size: str) -> InputError:

@@ -1,6 +1,7 @@
 """Parquet files with a column of encoded images and one of labels, as data sets on the web come: one, or a folder."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def splits(path: Path) -> tuple[str, ...]:
     return tuple(split for split in SPLITS if path.is_dir() and files_of(path, split))
 
 
-def read(path: Path, split: str) -> Found:
+def read(path: Path, split: str, upright: bool = True) -> Found:
     """All rows of the files of a split, in order; classes have names where a file names them as Hugging Face does."""
     tables = {one: [Table(file) for file in files_of(path, one)] for one in splits(path) or (ALL,)}
     mine, where = tables[split], str(path)
@@ -45,7 +46,8 @@ def read(path: Path, split: str) -> Found:
     pictures = (picture for table in mine for picture in table.pictures())
     most = most_unpacked(sum(table.size for table in mine))
     has_names = bool(named) or are_words(labels.values())
-    return Found(stack(pictures, len(numbers), most), numbers, classes, has_names)
+    images, turned = stack(pictures, len(numbers), most, upright)
+    return Found(images, numbers, classes, has_names, turned)
 
 
 class Table:
@@ -145,4 +147,5 @@ FORM = Form(
     lambda path: (path.suffix.lower() == ".parquet" and path.is_file()) or bool(splits(path)),
     splits,
     read,
+    partial(read, upright=False),
 )

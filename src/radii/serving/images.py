@@ -33,7 +33,7 @@ def read_image(body: bytes, kind: str, shape: tuple[int, ...]) -> np.ndarray:
     if not body:
         raise Refusal(400, "the body is empty: post the bytes of one image")
     if kind.startswith("image/"):
-        picture = decode(body, WHERE, 3 * shape[1] * shape[2], (shape[1], shape[2]))
+        picture, _ = decode(body, WHERE, 3 * shape[1] * shape[2], (shape[1], shape[2]))
         grey = shape[0] == 3 and picture.shape[2] == 1
         image = np.repeat(picture, 3, axis=2) if grey else picture
     elif kind == NPY:
