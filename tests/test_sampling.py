@@ -253,10 +253,11 @@ def test_memory_holds_micro_batches_only():
         return brightness(noisy)
 
     Smoothed(spy, NOISE, batch=32).vote(random_images(), plan=fixed(100, selection=10))
-    assert set(seen) == {32} and len(seen) == 2 + 18  # two to see that answers are independent
+    # five queries show that answers are independent, one of them about a single image
+    assert set(seen) == {32, 1} and len(seen) == 5 + 18 and seen.count(1) == 1
     seen.clear()
     Smoothed(spy, NOISE, batch=1).vote(random_images(1), plan=fixed(10, selection=0))
-    assert set(seen) == {LEAST_ROWS}
+    assert set(seen) == {LEAST_ROWS, 1}
 
 
 def test_progress_reaches_the_total():
@@ -407,7 +408,7 @@ def test_what_does_not_fit_is_said_before_most_of_the_polling(changes: dict, wor
     smoothed = radii.Smoothed(model, radii.Gaussian(0.5), batch=8)
     with pytest.raises(InputError, match=words):
         smoothed.vote(np.zeros((2, 1, 4, 4), np.float32), **{"plan": radii.fixed(1000, 10), **changes})
-    assert len(calls) <= 3
+    assert len(calls) <= 6
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself

@@ -243,8 +243,8 @@ def test_who_has_left_costs_nothing() -> None:
 
 def test_no_image_fails_for_another() -> None:
     spy = Spy()
-    service = make_service(spy)
     spy.bright = 0.6
+    service = make_service(spy)
     dark, bright = np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32)
     with served(service) as running, ThreadPoolExecutor(3) as pool:
         spy.hold()

@@ -156,7 +156,7 @@ def test_votes_say_which_precision_was_chosen(monkeypatch):
     model.register_forward_pre_hook(lambda _, inputs: seen.append((inputs[0].dtype, len(inputs[0]))))
     smoothed = radii.Smoothed(model, radii.Gaussian(0.5), "auto")
     votes = smoothed.vote(torch.rand(2, 3, 8, 8), plan=radii.fixed(30, 2))
-    assert votes.precision == "bfloat16" and set(seen) == {(torch.bfloat16, 24)}
+    assert votes.precision == "bfloat16" and set(seen) == {(torch.bfloat16, 24), (torch.bfloat16, 1)}
     seen.clear()
     radii.Smoothed(model, radii.Gaussian(0.5), batch=16).predict(torch.rand(1, 3, 8, 8), n=20)
-    assert set(seen) == {(torch.float32, 16)}
+    assert set(seen) == {(torch.float32, 16), (torch.float32, 1)}

@@ -1,9 +1,8 @@
-"""How a model is asked: in pieces that fit into memory, and only if its answers about images are independent."""
+"""How a model is asked: in pieces that fit into memory."""
 
 import warnings
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,30 +14,28 @@ Ask = Callable[[Tensor], Tensor]
 LEAST_ROWS = 8
 """Fewer images in one call are not tried: single ones would take other kernels, with other rounding."""
 
-ROUNDING = {"float32": 1e-3, "bfloat16": 0.05}
-"""The most by which rounding can change a logit, in units of the largest: more depends on other images."""
-
 
 class WithinMemory:
     """A model that is asked about part of a micro-batch at a time once the whole of it does not fit into memory."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._pieces = 1
+        self.pieces = 1
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits `(images, classes)`."""
         while True:
+            pieces = min(self.pieces, len(images))
             try:
-                return torch.cat([logits_of(self._ask, part) for part in images.tensor_split(self._pieces)])
+                return torch.cat([logits_of(self._ask, part) for part in images.tensor_split(pieces)])
             except (MemoryError, RuntimeError) as error:
                 if not is_of_memory(error):
                     raise
                 self._halve(len(images), error)
 
     def _halve(self, images: int, error: BaseException) -> None:
-        self._pieces *= 2
-        if (rows := images // self._pieces) < LEAST_ROWS:
+        self.pieces *= 2
+        if (rows := images // self.pieces) < LEAST_ROWS:
             raise InputError(
                 f"not enough memory to ask the model about {2 * rows} images at a time: free some memory"
             ) from error
@@ -47,38 +44,6 @@ class WithinMemory:
         warnings.warn(
             Notice(f"out of memory: going on with {rows} images in one call of the model"), stacklevel=2
         )
-
-
-def check_independent(ask: Ask, shape: tuple[int, ...], rows: int, precision: str) -> int:
-    """The number of classes of a model whose answer about an image is the same among whichever other images.
-
-    Two micro-batches of made-up images: half of them are in both, at other places, beside other images. Batch
-    normalisation in training mode and dropout are refused, since such votes would be about no one classifier; answers
-    that differ by rounding are a notice.
-    """
-    mine = torch.from_numpy(np.random.default_rng(0).random((rows // 2, *shape), dtype=np.float32))
-    with torch.inference_mode():
-        first = (
-            ask(torch.cat([mine, torch.zeros(rows - len(mine), *shape)]))[: len(mine)].float().cpu().clone()
-        )
-        again = ask(torch.cat([mine, mine, mine])[-rows:])[-len(mine) :].float().cpu()
-    # classes that are switched off by -inf in both say nothing about rounding
-    gap = float((first - again).abs().nan_to_num(nan=0.0, posinf=np.inf).max())
-    size = float(first.abs().nan_to_num(nan=0.0, posinf=0.0).max())
-    if gap > ROUNDING[precision] * size:
-        raise InputError(
-            "the model's answer about an image changes with the other images in its batch, or from call to call: "
-            "switch off dropout and batch statistics, as model.eval() does"
-        )
-    if gap > 0:
-        warnings.warn(
-            Notice(
-                "the last digits of the model's answers depend on how images are put together into batches: work that "
-                "is split in another way can give another vote where two classes are equally likely"
-            ),
-            stacklevel=2,
-        )
-    return first.shape[1]
 
 
 def logits_of(ask: Ask, images: Tensor) -> Tensor:

@@ -114,7 +114,10 @@ def _perturbed(examples: Examples, law: Law, purpose: str, rows: np.ndarray, dra
     return np.divide(levels, np.float32(GREY_LEVELS), out=levels)
 
 
-def first_copies(examples: Examples, law: Law) -> np.ndarray:
-    """The first noisy copy of each image, as a model under this law is shown it, `(images, *seen)`."""
-    rows = np.arange(len(examples))
-    return _perturbed(examples, law, law.purpose, rows, np.zeros_like(rows))
+def first_copies(examples: Examples, law: Law, count: int | None = None) -> np.ndarray:
+    """Return the first noise sample of each image, `(images, *seen)`, as a model under this law receives it.
+
+    With `count`, return that many noise samples: the first of each image, then the second, and so on.
+    """
+    draws, rows = np.divmod(np.arange(len(examples) if count is None else count), len(examples))
+    return _perturbed(examples, law, law.purpose, rows, draws % (law.noise.outcomes or len(draws)))

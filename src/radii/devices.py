@@ -68,6 +68,11 @@ def check_compiler(device: torch.device) -> None:
         raise InputError("compile needs a C++ compiler: install g++ or clang++, or go without compile")
 
 
+def is_compiled(model: object) -> bool:
+    """Return whether a model is a module or a function that torch.compile made."""
+    return hasattr(model, "_orig_mod") or hasattr(model, "_torchdynamo_orig_callable")
+
+
 def is_small(model: object) -> bool:
     """Whether a model is a module that one thread runs as fast as several."""
     return isinstance(model, nn.Module) and sum(one.numel() for one in model.parameters()) <= SMALL

@@ -13,6 +13,8 @@ from radii.copies import Law, noisy_batches
 from radii.devices import check_compiler
 from radii.errors import InputError
 from radii.examples import Examples
+from radii.models.adapters.preprocess import innermost
+from radii.models.identity import Identified
 
 
 def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = False) -> Ask:
@@ -36,6 +38,20 @@ def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = Fal
         check_compiler(first.device)
         own = torch.compile(own, dynamic=False, options={"freezing": True})
     return lambda noisy: own(noisy.to(first.device, dtype, memory_format=layout))
+
+
+def unused(model: Ask) -> Ask:
+    """Return the model, or a copy of one that is no module, so that its state is not that of other queries.
+
+    A module is copied by `prepare`. A plain function has no state of its own, and what `load_model` made of a file, an
+    address or an estimator is taken to have none; what cannot be copied is returned as it is.
+    """
+    if isinstance(model, nn.Module) or isinstance(innermost(model), Identified):
+        return model
+    try:
+        return copy.deepcopy(model)
+    except Exception:  # of locks, connections and whatever else objects may hold
+        return model
 
 
 def _depends(named: tuple[str, nn.Module]) -> bool:

@@ -17,6 +17,7 @@ from radii.designs.fixed import AllAtOnce, check_whole
 from radii.errors import InputError, check_name
 from radii.evidence import clear_winner, decide
 from radii.examples import Examples, examples_in
+from radii.independence import made_up
 from radii.intervals import check_alpha
 from radii.lattice import check_range
 from radii.matching import matched
@@ -50,7 +51,8 @@ class Smoothed:
     `model`: any callable from images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`; a
     torch module must be in evaluation mode; `radii.load_model` makes others of files, names and endpoints, in whatever
     scale and layout. Where labels are known, a few clean images show whether the scale is right. Where the model and a
-    data set both name their classes, logits come in the order of the data's names.
+    data set both name their classes, logits come in the order of the data's names. Logits that depend on the rest of
+    the batch, or on earlier queries, are an error, before the sampling or during it (docs/models.md).
 
     `precision`: "bfloat16" polls a copy of the module in that precision, which makes it another classifier, and votes
     record it; "auto" takes the faster one on this machine. `batch`: noisy copies in one call of the model; memory holds
@@ -247,7 +249,7 @@ class Smoothed:
         plan = within(self.noise, n, alpha, seconds)
         smoothed = self.matched(examples)
         check_scale(smoothed.model, smoothed.noise, examples)
-        voter = smoothed.ready(examples.shape)
+        voter = smoothed.ready(examples.shape, examples)
         voter.check(examples, plan, k)
         if (test := plan.last_test(alpha, "label")) is not None:
             check_reach(n, k, test[1], test[0], voter.classes)
@@ -259,17 +261,21 @@ class Smoothed:
         self, examples: Examples, n: int, alpha: float, seed: int, progress: Progress | None
     ) -> np.ndarray:
         """Labels that are most probable, or ABSTAIN."""
-        voter = self.matched(examples).ready(examples.shape)
+        voter = self.matched(examples).ready(examples.shape, examples)
         agenda = Agenda(
             AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n), len(examples), voter.classes, None
         )
         voter.follow(agenda, examples, seed, "predict", progress)
         return clear_winner(agenda.counts) if self.noise.outcomes else decide(agenda.counts, alpha)
 
-    def ready(self, shape: tuple[int, ...]) -> Voter:
-        """The model as it will be polled about images of `shape`: settings tried out, answers checked."""
+    def ready(self, shape: tuple[int, ...], examples: Examples | None = None) -> Voter:
+        """Return the model as it will be polled about images of `shape`: settings tried out, answers checked.
+
+        Answers are checked on noise samples of `examples`, or of made-up images.
+        """
+        images = made_up(shape) if examples is None else examples
         return prepare_voter(
-            self.model, self.noise, shape, self.precision, self.batch, self.compile, self.exact
+            self.model, self.noise, images, self.precision, self.batch, self.compile, self.exact
         )
 
     def matched(self, examples: Examples) -> "Smoothed":
@@ -290,7 +296,7 @@ class Smoothed:
         plan.labels_from(examples.labels)
         smoothed = self.matched(examples)
         check_scale(smoothed.model, smoothed.noise, examples)
-        return smoothed.ready(examples.shape).vote(examples, plan, seed, part, progress, seconds, k)
+        return smoothed.ready(examples.shape, examples).vote(examples, plan, seed, part, progress, seconds, k)
 
 
 def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:

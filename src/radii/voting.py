@@ -4,27 +4,33 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from radii.agenda import Agenda
-from radii.asking import LEAST_ROWS, Ask, WithinMemory, check_independent
+from radii.asking import LEAST_ROWS, Ask, WithinMemory
 from radii.copies import Law
 from radii.designs import Plan
-from radii.devices import busy_cores, kind_of, turns_of
+from radii.devices import busy_cores, is_compiled, kind_of, turns_of
 from radii.errors import InputError
 from radii.examples import Examples
+from radii.independence import check_independent, make_probe
 from radii.intervals import check_k
 from radii.lattice import levels_of
 from radii.matching import check_matched
 from radii.models import digest
 from radii.models.adapters.outputs import check_count, class_names
+from radii.models.adapters.preprocess import innermost
 from radii.noises import Noise
-from radii.polling import poll, prepare
+from radii.polling import poll, prepare, unused
 from radii.stopping import stopping
 from radii.trial import fastest
 from radii.votes import Votes, check_outcomes, software_versions
+
+ENOUGH = 64
+"""Images of a run whose noise samples show whether logits depend on the rest of a batch."""
 
 Progress = Callable[[int, int], object]
 """Called as `progress(done, total)`: in noisy copies if their number is known before, else in images."""
@@ -142,29 +148,52 @@ class Voter:
 def prepare_voter(
     model: Ask,
     noise: Noise,
-    shape: tuple[int, ...],
+    examples: Examples,
     precision: str,
     rows: int | None,
     fuse: bool,
     exact: bool,
 ) -> Voter:
-    """The model made ready; precision "auto" and rows None are tried out, and what it answers is checked.
+    """Return the model made ready for images like the examples; precision "auto" and rows None are tried out.
 
-    Later changes of a module's weights do not show: it is copied.
+    Its logits must not depend on the rest of a batch, which noise samples of the examples show. Later changes of a
+    module's weights do not show: it is copied.
     """
+    seen = noise.seen(examples.shape)
 
-    seen = noise.seen(shape)
-
-    def ready(precision: str) -> Ask:
-        return prepare(model, precision, seen, fuse)
+    def fresh(precision: str) -> Ask:
+        return prepare(unused(model), precision, seen, fuse)
 
     with turns_of(model)():
         if rows is None or precision == "auto":
-            precision, tried = fastest(model, ready, seen, precision, fuse)
+            precision, tried = fastest(model, fresh, seen, precision, fuse)
             rows = rows or tried
         rows = max(rows, LEAST_ROWS)
-        ask = WithinMemory(ready(precision))
-        classes = check_independent(ask, seen, rows, precision)
+        law = Law(noise, 0, "predict", exact)
+        ask, classes = _checked(
+            model, examples[:: max(1, len(examples) // ENOUGH)], law, precision, rows, fuse
+        )
     check_count(len(class_names(model)), classes)
     identity = digest(model), kind_of(model)
-    return Voter(model, ask, noise, shape, classes, precision, rows, fuse, exact, *identity)
+    return Voter(model, ask, noise, examples.shape, classes, precision, rows, fuse, exact, *identity)
+
+
+def _checked(
+    model: Ask, examples: Examples, law: Law, precision: str, rows: int, fuse: bool
+) -> tuple[WithinMemory, int]:
+    """Return the model, whose logits were found to depend on one image alone, and how many there are."""
+    seen = law.noise.seen(examples.shape)
+
+    # what is compiled takes one batch size, and compiling it again takes half a minute
+    compiled = fuse or is_compiled(innermost(model))
+
+    def fresh() -> WithinMemory:
+        return WithinMemory(prepare(unused(model), precision, seen, fuse))
+
+    if law.exact or law.noise.of_bytes:
+        examples = replace(examples, images=levels_of(examples.images))
+    probe = make_probe(examples, law, rows)
+    copied, first = check_independent(cache(fresh) if compiled else fresh, probe, precision, not compiled)
+    # a module is polled as a copy anyway
+    ready = copied if isinstance(model, nn.Module) else WithinMemory(model)
+    return ready, first.shape[1]

@@ -169,6 +169,6 @@ def draw_for(
         )
     smoothed, examples = loaded
     with progress(f"vote on {len(examples)} images") as move:
-        votes = smoothed.ready(examples.shape).vote(examples, plan, seed, None, move, seconds, k)
+        votes = smoothed.ready(examples.shape, examples).vote(examples, plan, seed, None, move, seconds, k)
     write_file(path, votes.encode())
     return votes

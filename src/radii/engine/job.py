@@ -49,7 +49,7 @@ class Job:
             smoothed = replace(smoothed, precision=precision, batch=rows)
         if smoothed.exact:
             examples = replace(examples, images=levels_of(examples.images))
-        return Drawing(self, smoothed.ready(examples.shape), examples)
+        return Drawing(self, smoothed.ready(examples.shape, examples), examples)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, check_name
-from radii.models.adapters.outputs import Model, class_names
+from radii.models.adapters.outputs import Model, WithOutputs, class_names
 from radii.models.identity import Identified, digest
 
 LAYOUTS = ("nchw", "nhwc", "flat")
@@ -140,6 +140,13 @@ def rewrapped(model: Model, change: Callable[[Model], Model]) -> Model:
     """The model with its inner part changed, behind the inputs that were declared for it."""
     inner, inputs = taken_apart(model)
     return preprocessed(change(inner), inputs)
+
+
+def innermost(model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return the model without any of what `load_model` put before and behind it."""
+    while isinstance(model, Preprocessed | WithOutputs):
+        model = model.model
+    return model
 
 
 def _with_inputs(model: str, inputs: Inputs) -> str:
