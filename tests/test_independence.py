@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm, dropout
 
 import radii
+import radii.engine
 from given_models import plain
+from radii.agenda import Agenda
 from radii.asking import WithinMemory
 from radii.copies import Law
 from radii.errors import InputError, Notice
@@ -19,6 +22,9 @@ from radii.examples import examples_from
 from radii.independence import FAR, FEW, check_independent, check_same, made_up, make_probe
 from radii.models import Denoised, make_model
 from radii.noises import example
+from radii.polling import poll
+from radii.rechecks import LEAST_BETWEEN
+from radii.stopping import stopping
 
 SHAPE = (1, 8, 8)
 SIZES = [8, 64, 512]
@@ -257,7 +263,7 @@ def test_what_cannot_be_copied_is_checked_as_it_is() -> None:
         vote(Locked(1.0), 64)
     votes = vote(model := Locked(0.0), 64)
     np.testing.assert_array_equal(votes.counts, vote(plain, 64).counts)
-    assert model.calls == 5 + 1, "the check and the run"
+    assert model.calls == 5 + 1 + 1, "the check, the run, the re-check"
     with pytest.raises(TypeError):
         copy.deepcopy(model)
 
@@ -441,3 +447,117 @@ def test_the_change_of_logits(first: Tensor, again: Tensor, expected: float) -> 
     if expected > 0:
         with pytest.raises(InputError, match="changed here"):
             check_same(first, again, 0.9 * min(expected, 1.0), "here")
+
+
+# during a run -------------------------------------------------------------------------------------
+
+
+def rare(images: Tensor) -> Tensor:
+    """Takes the batch into account for one noise sample in thousands."""
+    far = (images.flatten(1).amax(1) > 2.55).view(-1, 1, 1, 1)
+    return plain(images - 2 * far * images.mean(0))
+
+
+def test_a_dependence_of_rare_noise_samples_is_found_in_the_run() -> None:
+    checked(rare, 64)
+    vote(rare, 64, 100)
+    with pytest.raises(
+        InputError, match=rf"{REFUSAL} when noise samples of this run .* sample all votes again"
+    ):
+        vote(rare, 64, 20_000)
+
+
+@pytest.mark.parametrize("rows", SIZES)
+def test_state_that_begins_to_matter_is_found_at_the_end_of_the_run(rows: int) -> None:
+    vote(Counter(after=100), rows, 20 * rows)
+    for n in (40 * rows, 400 * rows):
+        with pytest.raises(InputError, match=rf"{REFUSAL} when noise samples of this run"):
+            vote(Counter(after=100), rows, n)
+
+
+def test_a_model_that_failed_stays_refused() -> None:
+    voter = radii.Smoothed(Counter(after=20), NOISE, batch=64).ready(SHAPE)
+    examples = examples_from(IMAGES, None, None)
+    with pytest.raises(InputError, match=REFUSAL):
+        voter.vote(examples, radii.fixed(1000), 0)
+    with pytest.raises(InputError, match=REFUSAL):
+        voter.vote(examples, radii.fixed(1), 0)
+
+
+@pytest.mark.parametrize(("rows", "n"), [(8, 1000), (64, 6000), (64, 12_000)])
+def test_votes_are_those_of_the_model_alone(rows: int, n: int) -> None:
+    plan, examples = radii.fixed(n, selection=0), examples_from(IMAGES, None, None)
+    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), len(IMAGES), 10, None)
+    poll(plain, examples, Law(NOISE, 0, "bound"), agenda, rows, lambda _: None)
+    np.testing.assert_array_equal(vote(plain, rows, n).counts, agenda.counts)
+
+
+@pytest.mark.parametrize(("rows", "n", "most"), [(8, 6000, 10), (64, 6000, 2), (64, 20_000, 4)])
+def test_the_cost_of_re_checks(rows: int, n: int, most: int) -> None:
+    """Less than .5 % of all queries."""
+    sizes = []
+
+    def spy(images: Tensor) -> Tensor:
+        sizes.append(len(images))
+        return plain(images)
+
+    voter = radii.Smoothed(spy, NOISE, batch=rows).ready(SHAPE)
+    before = len(sizes)
+    voter.vote(examples_from(IMAGES, None, None), radii.fixed(n, selection=0), 0)
+    again = len(sizes) - before - -(-3 * n // rows)
+    assert before == 5 and set(sizes) == {1, rows}
+    assert 1 <= again <= most and again / (len(sizes) - before) < 0.005
+
+
+def test_the_cost_of_many_short_runs() -> None:
+    """As the units of the engine, and the requests to a server: the first has a re-check, then some have."""
+    calls = []
+    voter = radii.Smoothed(lambda images: calls.append(0) or plain(images), NOISE, batch=8).ready(SHAPE)
+    calls.clear()
+    again = []
+    for seed in range(120):
+        voter.vote(examples_from(IMAGES, None, None), radii.fixed(24, selection=0), seed)
+        again.append(len(calls) - 9 * (seed + 1))
+    assert again[0] == 1 and 3 <= again[-1] <= len(calls) / LEAST_BETWEEN < len(calls) / 200
+
+
+def test_re_checks_of_threads_that_share_a_model() -> None:
+    voter, found = radii.Smoothed(plain, NOISE, batch=8).ready(SHAPE), []
+    examples = examples_from(IMAGES, None, None)
+    expected = voter.vote(examples, radii.fixed(2000), 0).counts
+
+    def work() -> None:
+        found.append(voter.vote(examples, radii.fixed(2000), 0).counts)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(found) == 4
+    for counts in found:
+        np.testing.assert_array_equal(counts, expected)
+
+
+def test_a_part_that_fails_is_not_kept(tmp_path) -> None:
+    """The engine keeps parts that were drawn before."""
+    smoothed, plan = radii.Smoothed(Counter(after=400), NOISE, batch=64), radii.fixed(20_000)
+    with pytest.raises(InputError, match=REFUSAL):
+        radii.engine.vote(smoothed, IMAGES, plan=plan, folder=tmp_path / "parts", block=20_100)
+    assert len(list((tmp_path / "parts").glob("part-*"))) == 1
+
+
+def test_memory_that_runs_out_in_between_is_no_change() -> None:
+    """Smaller batches may have other kernels."""
+
+    def narrow(images: Tensor) -> Tensor:
+        narrow.calls += 1
+        if narrow.calls > 20 and len(images) > 32:
+            raise MemoryError
+        return plain(images) * (1.01 if len(images) == 32 else 1.0)
+
+    narrow.calls = 0
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert vote(narrow, 64, 2000).counts.sum() == 6000
+    assert any("out of memory" in str(one.message) for one in said)

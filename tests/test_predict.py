@@ -125,7 +125,7 @@ def test_time_ends_the_polling_and_not_the_truth(clock: list[float]) -> None:
         found = smoothed.predict(IMAGES, n=1000, norm="l2", seconds=seconds)
         assert np.all(found.radius <= np.abs(AT - 0.5))
         passes.append(found.passes)
-        # micro-batches at hand are finished, no others begun; five were queried before the polling
+        # micro-batches at hand are finished, no others begun but the re-check; five were queried before the polling
         assert clock[0] <= min(seconds, 5 + 33 * 1100 / 128) + radii.copies.WORKERS + 2
     assert passes == sorted(set(passes)) and passes[-1] == 1100
 

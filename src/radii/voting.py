@@ -25,6 +25,7 @@ from radii.models.adapters.outputs import check_count, class_names
 from radii.models.adapters.preprocess import innermost
 from radii.noises import Noise
 from radii.polling import poll, prepare, unused
+from radii.rechecks import Rechecked
 from radii.stopping import stopping
 from radii.trial import fastest
 from radii.votes import Votes, check_outcomes, software_versions
@@ -41,7 +42,7 @@ class Voter:
     """A model in its precision, asked about micro-batches of `rows` images of one shape, under one noise."""
 
     model: Ask
-    ask: Ask
+    ask: Rechecked
     noise: Noise
     shape: tuple[int, ...]
     classes: int
@@ -143,6 +144,8 @@ class Voter:
         with turn():
             cores = busy_cores(self.model)
         poll(ask, examples, Law(self.noise, seed, purpose, self.exact), agenda, self.rows, report, cores)
+        with turn():
+            self.ask.finish()
 
 
 def prepare_voter(
@@ -170,18 +173,14 @@ def prepare_voter(
             rows = rows or tried
         rows = max(rows, LEAST_ROWS)
         law = Law(noise, 0, "predict", exact)
-        ask, classes = _checked(
-            model, examples[:: max(1, len(examples) // ENOUGH)], law, precision, rows, fuse
-        )
-    check_count(len(class_names(model)), classes)
+        ask = _checked(model, examples[:: max(1, len(examples) // ENOUGH)], law, precision, rows, fuse)
+    check_count(len(class_names(model)), ask.classes)
     identity = digest(model), kind_of(model)
-    return Voter(model, ask, noise, examples.shape, classes, precision, rows, fuse, exact, *identity)
+    return Voter(model, ask, noise, examples.shape, ask.classes, precision, rows, fuse, exact, *identity)
 
 
-def _checked(
-    model: Ask, examples: Examples, law: Law, precision: str, rows: int, fuse: bool
-) -> tuple[WithinMemory, int]:
-    """Return the model, whose logits were found to depend on one image alone, and how many there are."""
+def _checked(model: Ask, examples: Examples, law: Law, precision: str, rows: int, fuse: bool) -> Rechecked:
+    """Return the model, whose logits were found to depend on one image alone, as it will be polled."""
     seen = law.noise.seen(examples.shape)
 
     # what is compiled takes one batch size, and compiling it again takes half a minute
@@ -196,4 +195,4 @@ def _checked(
     copied, first = check_independent(cache(fresh) if compiled else fresh, probe, precision, not compiled)
     # a module is polled as a copy anyway
     ready = copied if isinstance(model, nn.Module) else WithinMemory(model)
-    return ready, first.shape[1]
+    return Rechecked(ready, probe, first, precision)
