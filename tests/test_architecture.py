@@ -17,6 +17,7 @@ FLOORS = {
         "addresses",
         "errors",
         "bisection",
+        "docstrings",
         "descriptions",
         "class_names",
         "fingerprints",

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import inspect
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from radii.console import size_text
 from radii.costs import Work
 from radii.data import load_data
 from radii.exports import csv_text, run_csv_text, summary
-from radii.noises import make_noise
+from radii.noises import NOISES, make_noise
 from radii.results import summarize
 from radii.votes import FORMAT
 from radii.wording import floor_text, radius_text
@@ -530,6 +531,35 @@ def test_help_is_worth_reading():
         assert f"  {command} " in top and "..." not in top.split("Commands:")[1]
         assert (f"Example: radii {command} " in page and "default:" in page) or command == "data"
         assert len(page.split("Options:")[0].split()) > 30, "what goes in, what comes out"
+
+
+TEXTS = """
+import contextlib, inspect, io, json, sys
+from radii.cli import main
+from radii.docstrings import docstring
+from radii.noises import NOISES
+found = {name: docstring(kind) for name, kind in NOISES.items()}
+for command in sys.argv[1:]:
+    shown = io.StringIO()
+    sys.argv = ["radii", *command.split(), "--help"]
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        main()
+    found[command] = shown.getvalue()
+print(json.dumps(found))
+"""
+
+
+def test_help_keeps_its_texts_where_python_leaves_docstrings_out():
+    """And so do reports what they say of noises."""
+    commands = [
+        "",
+        *(line.split()[0] for line in fine().split("Commands:")[1].splitlines() if line.startswith("  ")),
+    ]
+    assert {"demo", "certify", "doctor"} < set(commands)
+    ended = subprocess.run([sys.executable, "-OO", "-c", TEXTS, *commands], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    usual = {name: fine(*name.split(), "--help") for name in commands}
+    assert json.loads(ended.stdout) == {name: inspect.getdoc(kind) for name, kind in NOISES.items()} | usual
 
 
 # mistakes -----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from radii.cli.serving import serve
 from radii.cli.training import demo, train
 from radii.cli.votes import merge, vote
 from radii.console import INTERRUPTED, end_when_asked, one_sentence, say, show_notices
+from radii.docstrings import docstring
 from radii.errors import InputError
 from radii.memory import keep_freed_memory
 from radii.terminal import delivering, open_streams
@@ -28,7 +29,6 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=True)
 def radii(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
@@ -46,6 +46,7 @@ def radii(
         say(context.get_help())
 
 
+app.callback(invoke_without_command=True, help=docstring(radii))(radii)
 for command, example in (
     (demo, "radii demo --sigma 0.25 --out demo-0.25"),
     (train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
@@ -65,7 +66,7 @@ for command, example in (
     (noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
     (doctor, "radii doctor --json > doctor.json"),
 ):
-    app.command(epilog=f"Example: {example}")(completed(command))
+    app.command(help=docstring(command), epilog=f"Example: {example}")(completed(command))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from radii.certificates import Certificates
+from radii.docstrings import docstring
 from radii.noises import Additive
 from radii.norms import NORMS
 from radii.plots.strip import class_name
@@ -201,7 +202,7 @@ def laws(runs: Sequence[Run]) -> list[dict[str, str]]:
         {
             "name": run.name,
             "colour": shades[run.name],
-            "law": (type(run.noise).__doc__ or run.noise.name).strip().splitlines()[0],
+            "law": (docstring(type(run.noise)) or run.noise.name).splitlines()[0],
             "parameters": f"{run.noise.level_text}, scale {run.noise.scale:.4g}",
         }
         for run in runs
