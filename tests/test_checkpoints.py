@@ -4,9 +4,6 @@ import csv
 import errno
 import os
 import signal
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import radii.checkpoints
+from driven import Command, kill
+from patience import wait_until
 from radii.data import load_data
 from radii.errors import InputError
 from radii.files import replacing
@@ -71,30 +70,43 @@ def test_stopped_and_started_again(unbroken, tmp_path, images):
     assert [row["loss"] for row in rows] == [row["loss"] for row in kept]
 
 
-def test_killed_by_the_system_several_times(tmp_path):
-    epochs = 60
-    code = f"""
-import sys, torch
+PROGRAM = """
+import os, sys, time
 from pathlib import Path
+import torch
 from radii.data import load_data
 from radii.runs import Recipe
 from radii.training import train
-recipe = Recipe("digits", "small-cnn", "laplace", 0.3, epochs={epochs}, batch=100)
-train(recipe, load_data("digits", "train").first(500), Path(sys.argv[1]), device=torch.device("cpu"))
+
+folder, epochs, last, starter = Path(sys.argv[1]), *map(int, sys.argv[2:])
+
+def hold(done, *_):
+    while done >= 500 * last and os.getppid() == starter:
+        time.sleep(0.01)
+
+recipe = Recipe("digits", "small-cnn", "laplace", 0.3, epochs=epochs, batch=100)
+train(recipe, load_data("digits", "train").first(500), folder, hold, torch.device("cpu"))
 """
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+"""A training that does not come past epoch `last`: however fast it is, a kill hits it before its end."""
+
+
+def test_killed_by_the_system_several_times(tmp_path):
+    epochs = 60
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-    kills = 0
+
+    def start(folder, last):
+        asked = ("-c", PROGRAM, folder, epochs, last, os.getpid())
+        return Command(*asked, log=tmp_path / "log", OMP_WAIT_POLICY="PASSIVE")
+
     for least in (1, 20, 40):
-        process = subprocess.Popen([sys.executable, "-c", code, str(broken)], env=environment)
-        while process.poll() is None and epochs_in(broken) < least:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-    assert kills >= 2
+        with start(broken, least + 15) as command:
+            wait_until(lambda command=command, least=least: epochs_in(broken) >= least or not command.alive)
+            kill(command.process.pid)
+            assert command.wait().status == -signal.SIGKILL
+        assert least <= epochs_in(broken) <= least + 15
     for folder in (broken, whole):
-        if not (folder / "model.safetensors").exists():
-            subprocess.run([sys.executable, "-c", code, str(folder)], env=environment, check=True)
+        with start(folder, last=epochs + 1) as command:
+            assert command.wait().status == 0
     assert same_model(broken, whole)
     assert epochs_in(broken) == epochs
 

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +18,8 @@ import numpy as np
 import pytest
 
 import radii
+from driven import Command, held_at, kill, read
+from patience import wait_until
 from radii import parquet
 from radii.cli import main
 from radii.console import size_text
@@ -54,12 +55,6 @@ def fine(*arguments):
     ended = call(*arguments)
     assert (ended.status, ended.err) == (0, "")
     return ended.out
-
-
-def start(*arguments, **how):
-    """A command in a process of its own."""
-    command = [sys.executable, "-m", "radii", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
 
 
 def tree(folder):
@@ -798,63 +793,66 @@ def test_an_unwritable_folder_is_found_before_the_work(work, tmp_path, monkeypat
 # interruptions, and processes of their own --------------------------------------------------------
 
 
-def wait_for(what):
-    """Until something is so, a minute at most."""
-    deadline = time.monotonic() + 60
-    while not what() and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-def interrupt(process, until):
-    """Ctrl-C as soon as the work is under way; what was printed to standard error."""
-    wait_for(until)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130 and "Traceback" not in out + err
-    assert err.startswith("radii: interrupted") and err.count("\n") == 1
-
-
 @pytest.mark.parametrize("sign,status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
 def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, workers):
-    votes, parts = tmp_path / "votes.parquet", tmp_path / "votes.parts"
+    place = tmp_path / "place"
+    votes, parts = place / "votes.parquet", place / "votes.parts"
     line = ("vote", work.run, "--first", 12, "--n", 3000, "--selection", 0, "--block", 3000)
-    process = start(*line, "--out", votes, *workers)
-    wait_for(lambda: len(list(parts.glob("part-*.parquet"))) >= 2)
-    process.send_signal(sign)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == status and "Traceback" not in out + err and not votes.exists()
+    with Command(
+        *("-m", "radii", *line, "--out", votes, *workers), log=tmp_path / "log", **held_at(10, tmp_path)
+    ) as command:
+        wait_until(lambda: len(list(parts.glob("part-*.parquet"))) >= 2 or not command.alive)
+        kill(command.process.pid, sign)
+        ended = command.wait()
     assert (
-        err
-        == f"radii: interrupted; what is done is kept in {parts}, and the same command goes on from there\n"
+        "Traceback" not in command.printed()
+        and not votes.exists()
+        and ended
+        == (
+            status,
+            f"radii: interrupted; what is done is kept in {parts}, and the same command goes on from there\n",
+        )
     )
     left = 12 - len(list(parts.glob("part-*.parquet")))
     assert 0 < left < 11
     ended = call(*line, "--out", votes)
     assert ended.status == 0 and ended.err == f"radii: note: {12 - left} of 12 parts were drawn before\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["votes.parquet"]
+    assert [path.name for path in place.iterdir()] == ["votes.parquet"]
     fine(*line, "--out", tmp_path / "whole")
     assert votes.read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def test_ctrl_c_is_for_the_command_alone_even_while_workers_start(work, tmp_path):
+MOMENTS = {
+    "before": lambda command: True,
+    "one": lambda command: command.workers(),
+    "both": lambda command: len(command.workers()) == 2,
+    "torch": lambda command: any(b"libtorch" in read(pid, "maps") for pid in command.workers()),
+}
+"""In the life of the workers of a command: none is there, Python begins in one or both, one is loading torch."""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_is_for_the_command_alone_even_while_workers_start(work, tmp_path, moment):
     """A terminal tells all processes of a command, those that only begin to load Python, too."""
-    for moment in (0.05, 0.2, 0.5):
-        out = tmp_path / f"{moment}" / "votes.parquet"
-        line = ("vote", work.run, "--first", 12, "--n", 900, "--workers", 2, "--out", out)
-        process = start(*line, start_new_session=True)
-        wait_for((out.parent / "votes.parts" / "law.json").exists)
-        time.sleep(moment)
-        os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 130 and err.startswith("radii: interrupted") and err.count("\n") == 1
+    out = tmp_path / "place" / "votes.parquet"
+    line = ("vote", work.run, "--first", 12, "--n", 900, "--block", 900, "--workers", 2, "--out", out)
+    with Command("-m", "radii", *line, log=tmp_path / "log", **held_at(0, tmp_path)) as command:
+        wait_until(lambda: (out.parent / "votes.parts" / "law.json").exists() or not command.alive)
+        wait_until(lambda: MOMENTS[moment](command) or not command.alive)
+        os.killpg(command.process.pid, signal.SIGINT)
+        status, err = command.wait()
+    assert status == 130 and err.startswith("radii: interrupted") and err.count("\n") == 1
 
 
 def test_an_interrupted_training_can_be_given_again(tmp_path):
     run = tmp_path / "run"
     line = ("train", "--data", "digits", "--batch", 1000, "--out", run)
-    interrupt(start(*line, "--epochs", 10_000), (run / "metrics.csv").exists)
+    with Command("-m", "radii", *line, "--epochs", 10**6, log=tmp_path / "log") as command:
+        wait_until(lambda: (run / "metrics.csv").exists() or not command.alive)
+        kill(command.process.pid, signal.SIGINT)
+        status, err = command.wait()
+    assert status == 130 and err.startswith("radii: interrupted") and err.count("\n") == 1
     assert {path.name for path in run.iterdir()} == {
         "config.json",
         "metrics.csv",
@@ -862,7 +860,7 @@ def test_an_interrupted_training_can_be_given_again(tmp_path):
         "tensorboard",
     }
     assert "did not finish" in call("vote", run).err
-    assert "unfinished training with epochs 10000, not 1:" in call(*line, "--epochs", 1).err
+    assert "unfinished training with epochs 1000000, not 1:" in call(*line, "--epochs", 1).err
     (run / "checkpoint.safetensors").unlink()
     fine(*line, "--epochs", 1)
     assert (run / "model.safetensors").is_file() and len((run / "metrics.csv").read_text().splitlines()) == 2

@@ -8,9 +8,10 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from types import SimpleNamespace
 from typing import Any
@@ -21,9 +22,9 @@ import torch
 from PIL import Image
 
 import radii
-from driven import wait_until
 from given_models import digits, plain
 from image_factory import empty_png, png, taken
+from patience import HANG, wait_until
 from radii.errors import InputError, MissingExtra
 from radii.sampling import within
 from radii.serving import Desk, Limits, Service, listen
@@ -34,7 +35,7 @@ from radii.serving.service import number_of
 
 IMAGES = digits(20)[0]
 NOISE, SHAPE, SECRET, NPY = radii.Gaussian(0.25), (1, 8, 8), 7, "application/x-npy"
-LIMITS = Limits()
+LIMITS = Limits(seconds=HANG)
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -52,19 +53,20 @@ def served(service: Service, limits: Limits = LIMITS) -> Iterator[SimpleNamespac
     thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
     thread.start()
     try:
-        assert wait_until(lambda: server.started)
+        wait_until(lambda: server.started or not thread.is_alive())
         yield SimpleNamespace(server=server, thread=thread, port=place.getsockname()[1])
     finally:
         server.should_exit = True
-        thread.join(60)
+        thread.join(HANG)
         place.close()
     assert not thread.is_alive()
 
 
 def ask(port: int, method: str, path: str, body: Any = None, kind: str | None = None) -> SimpleNamespace:
     """One request: status, content, and headers of its answer."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, path, body, {} if kind is None else {"Content-Type": kind})
+    connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
+    with suppress(ConnectionError):  # what is refused may be answered while it is still sent
+        connection.request(method, path, body, {} if kind is None else {"Content-Type": kind})
     return answered(connection)
 
 
@@ -106,9 +108,10 @@ def test_an_answer_is_the_certificate_of_its_image(port: int) -> None:
     for image in IMAGES[:6]:
         index = [number_of(image, SECRET)]
         found = smoothed.predict(image[None], n=100, norm="l2", seed=SECRET, index=index)
+        started = time.monotonic()
         answer = post(port, picture(image))
         seconds = answer.said.pop("seconds")
-        assert answer.status == 200 and 0 < seconds < 60
+        assert answer.status == 200 and 0 < seconds <= time.monotonic() - started
         abstained.append(bool(found.abstained[0]))
         label = None if abstained[-1] else int(found.label[0])
         assert answer.said == {
@@ -198,7 +201,7 @@ class Spy:
     def __call__(self, noisy: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         self.entered.set()
-        assert self.go.wait(60)
+        assert self.go.wait(HANG)
         logits = plain(noisy)
         return torch.where((noisy.flatten(1).mean(1) > self.bright)[:, None], torch.nan, logits)
 
@@ -249,9 +252,9 @@ def test_no_image_fails_for_another() -> None:
     with served(service) as running, ThreadPoolExecutor(3) as pool:
         spy.hold()
         first = pool.submit(post, running.port, picture(dark + np.float32(0.2)))
-        assert spy.entered.wait(60)
+        assert spy.entered.wait(HANG)
         rest = [pool.submit(post, running.port, picture(one)) for one in (dark, bright)]
-        assert wait_until(lambda: "radii_places_taken 3" in ask(running.port, "GET", "/metrics").said)
+        wait_until(lambda: "radii_places_taken 3" in ask(running.port, "GET", "/metrics").said)
         spy.go.set()
         assert first.result().status == rest[0].result().status == 200
         assert rest[1].result().status == 500
@@ -356,20 +359,21 @@ def test_what_is_no_image_is_refused_in_one_sentence(port: int, name: str) -> No
 def test_a_body_that_does_not_say_how_large_it_is(port: int) -> None:
     image = picture(IMAGES[0])
     assert post(port, iter([image[:20], image[20:]])).status == 200  # in chunks
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
     connection.putrequest("POST", "/predict")
     connection.putheader("Transfer-Encoding", "chunked")
     connection.putheader("Content-Type", "image/png")
     connection.endheaders()
     piece = b"10000\r\n" + bytes(2**16) + b"\r\n"
-    for _ in range(largest_body(64) // 2**16 + 1):
-        connection.send(piece)
+    with suppress(ConnectionError):
+        for _ in range(largest_body(64) // 2**16 + 1):
+            connection.send(piece)
     assert answered(connection).status == 413
 
 
 def half_asked(port: int, length: int) -> HTTPConnection:
     """A request that says how long its body is, and has sent five bytes of it."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
     connection.putrequest("POST", "/predict")
     connection.putheader("Content-Length", str(length))
     connection.putheader("Content-Type", "image/png")
@@ -383,12 +387,12 @@ def test_a_body_that_says_it_is_too_large_is_not_waited_for(port: int) -> None:
 
 def test_a_service_without_room_says_when_to_come_again() -> None:
     service = make_service(spy := Spy())
-    with served(service, Limits(queue=2)) as running, ThreadPoolExecutor(2) as pool:
+    with served(service, Limits(queue=2, seconds=HANG)) as running, ThreadPoolExecutor(2) as pool:
         spy.hold()
         first = pool.submit(post, running.port, picture(IMAGES[0]))
-        assert spy.entered.wait(60)
+        assert spy.entered.wait(HANG)
         second = pool.submit(post, running.port, picture(IMAGES[1]))
-        assert wait_until(lambda: "radii_places_taken 2" in ask(running.port, "GET", "/metrics").said)
+        wait_until(lambda: "radii_places_taken 2" in ask(running.port, "GET", "/metrics").said)
         for body in (picture(IMAGES[2]), bytes(2**20)):
             answer = post(running.port, body)
             assert (answer.status, answer.said["error"]) == (429, "all 2 places are taken: ask again later")
@@ -410,22 +414,27 @@ def test_nobody_waits_for_ever() -> None:
     service = make_service(spy := Spy())
     with served(service, Limits(queue=1, seconds=0.2)) as running:
         spy.hold()
-        answer = post(running.port, picture(IMAGES[0]))
-        assert answer.status == 503 and "no answer within 0.2 seconds" in answer.said["error"]
-        assert int(answer.headers["Retry-After"]) >= 1
+
+        def reaches_the_model() -> bool:
+            answer = post(running.port, picture(IMAGES[0]))
+            assert answer.status == 503 and "no answer within 0.2 seconds" in answer.said["error"]
+            assert int(answer.headers["Retry-After"]) >= 1
+            return spy.entered.is_set()
+
+        wait_until(reaches_the_model)  # a busy machine may need more than the time of one request
         # who sends half a body and then nothing holds his place no longer
         assert answered(half_asked(running.port, 1000)).status == 503
-        assert wait_until(lambda: ask(running.port, "GET", "/health").said == {"status": "stuck"})
+        wait_until(lambda: ask(running.port, "GET", "/health").said == {"status": "stuck"})
         spy.go.set()
-        assert wait_until(lambda: ask(running.port, "GET", "/health").said == {"status": "ok"})
+        wait_until(lambda: ask(running.port, "GET", "/health").said == {"status": "ok"})
 
 
 def test_who_hangs_up_frees_the_place() -> None:
-    with served(make_service(), Limits(queue=1)) as running:
+    with served(make_service(), Limits(queue=1, seconds=HANG)) as running:
         connection = half_asked(running.port, 1000)
-        assert wait_until(lambda: "radii_places_taken 1" in ask(running.port, "GET", "/metrics").said)
+        wait_until(lambda: "radii_places_taken 1" in ask(running.port, "GET", "/metrics").said)
         connection.close()
-        assert wait_until(lambda: "radii_places_taken 0" in ask(running.port, "GET", "/metrics").said)
+        wait_until(lambda: "radii_places_taken 0" in ask(running.port, "GET", "/metrics").said)
         assert 'radii_requests_total{status="400"} 1' in ask(running.port, "GET", "/metrics").said
 
 
@@ -437,9 +446,9 @@ def test_what_waits_is_answered_before_the_end() -> None:
     with served(service) as running, ThreadPoolExecutor(12) as pool:
         spy.hold()
         waiting = [pool.submit(post, running.port, picture(image)) for image in IMAGES[:12]]
-        assert wait_until(lambda: "radii_places_taken 12" in ask(running.port, "GET", "/metrics").said)
+        wait_until(lambda: "radii_places_taken 12" in ask(running.port, "GET", "/metrics").said)
         running.server.should_exit = True
-        assert wait_until(lambda: refuses(running.port))
+        wait_until(lambda: refuses(running.port))
         assert running.thread.is_alive()
         spy.go.set()
         assert [one.result().status for one in waiting] == [200] * 12
@@ -448,7 +457,7 @@ def test_what_waits_is_answered_before_the_end() -> None:
 def refuses(port: int) -> bool:
     """Whether nobody listens any more."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        socket.create_connection(("127.0.0.1", port), timeout=HANG).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -480,7 +489,7 @@ def test_other_addresses(port: int, method: str, path: str, status: int) -> None
 @pytest.mark.parametrize("host", ["[", "a b", "x" * 300, "\u00e9"])
 def test_hosts_that_are_none(port: int, host: str) -> None:
     for method, path in (("GET", "/"), ("GET", "/x"), ("GET", "/health")):
-        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
         connection.putrequest(method, path, skip_host=True)
         connection.putheader("Host", host)
         connection.endheaders()

@@ -18,7 +18,8 @@ import pytest
 
 import radii
 import radii.serving
-from driven import Command, kill, wait_until
+from driven import Command, kill
+from patience import HANG, wait_until
 from radii.data import load_data
 from radii.serving import Service
 from test_cli import call, fine
@@ -54,19 +55,20 @@ def test_every_line_is_a_start_or_a_question() -> None:
 @contextlib.contextmanager
 def started(folder: Path, line: str) -> Iterator[SimpleNamespace]:
     """A service by a command of the page, on a port that is free."""
-    words = re.sub("--port [0-9]+", "--port 0", line)
-    assert words != line
+    words = shlex.split(patiently(line))
     log = folder / f"log-{STARTS.index(line)}"
-    command = Command("-m", *shlex.split(words), log=log, PYTHONPATH=str(Path(radii.__file__).parents[1]))
-    said = log.with_suffix(".out").read_text
-    try:
-        assert wait_until(lambda: "until Ctrl-C" in said() or not command.alive) and command.alive, (
-            command.said()
-        )
-        port = int(re.findall(r"Listening on http://127\.0\.0\.1:([0-9]+)/", said())[0])
-        yield SimpleNamespace(command=command, port=port, said=said)
-    finally:
-        command.end()
+    with Command("-m", *words, log=log, PYTHONPATH=str(Path(radii.__file__).parents[1])) as command:
+        wait_until(lambda: "until Ctrl-C" in command.printed() or not command.alive)
+        assert command.alive, command.said()
+        port = int(re.findall(r"Listening on http://127\.0\.0\.1:([0-9]+)/", command.printed())[0])
+        yield SimpleNamespace(command=command, port=port, said=command.printed)
+
+
+def patiently(line: str) -> str:
+    """A line of the page on a port that is free, without limits that a busy machine would reach."""
+    words, count = re.subn("--port [0-9]+", f"--port 0 --timeout {HANG:g}", line)
+    assert count == 1
+    return re.sub("--seconds [0-9]+", f"--seconds {HANG:g}", words)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def test_the_page(first: SimpleNamespace) -> None:
     body, many = Path("digit.png").read_bytes(), 30
 
     def post(_: int) -> int:
-        connection = HTTPConnection("127.0.0.1", first.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", first.port, timeout=HANG)
         connection.request("POST", "/predict", body, {"Content-Type": "image/png"})
         with contextlib.closing(connection):
             return connection.getresponse().status
@@ -128,7 +130,7 @@ def test_the_page(first: SimpleNamespace) -> None:
 
     with ThreadPoolExecutor(many) as pool:
         waiting = [pool.submit(post, number) for number in range(many)]
-        assert wait_until(lambda: came() == many + 2)
+        wait_until(lambda: came() == many + 2)
         kill(first.command.process.pid, signal.SIGTERM)
         assert [one.result() for one in waiting] == [200] * many
     assert first.command.wait() == (0, "")
@@ -139,7 +141,7 @@ def test_models_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Up to where the port opens; a process of its own would take seconds."""
     services: list[Service] = []
     monkeypatch.setattr(radii.serving, "run", lambda service, *_: services.append(service))
-    said = fine(*shlex.split(re.sub("--port [0-9]+", "--port 0", STARTS[1]))[1:])
+    said = fine(*shlex.split(patiently(STARTS[1]))[1:])
     assert said.startswith("The largest radii that 1000 draws") and "Listening on http://127.0.0.1:" in said
     (service,) = services
     image = load_data("digits").images([0])[0].numpy()
