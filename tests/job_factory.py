@@ -1,5 +1,6 @@
 """Small jobs for tests of the engine, made the same in any process."""
 
+import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -60,12 +61,19 @@ class Trouble:
         def ask(images: torch.Tensor) -> torch.Tensor:
             nonlocal calls
             calls += 1
-            if calls == self.call and os.getpid() != self.home and (self.always or not self.flag.exists()):
-                self.flag.touch()
+            if calls == self.call and os.getpid() != self.home and (self.first() or self.always):
                 {"die": die, "hang": hang, "fail": fail}[self.deed]()
             return smoothed.model(images)
 
         return Smoothed(ask, smoothed.noise, batch=32), examples
+
+    def first(self) -> bool:
+        """Whether this process is the first that comes so far."""
+        try:
+            self.flag.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
 
 def die() -> None:
@@ -73,7 +81,9 @@ def die() -> None:
 
 
 def hang() -> None:
-    time.sleep(600)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
 
 
 def fail() -> None:
@@ -90,13 +100,22 @@ def load_not_finite() -> tuple[Smoothed, Examples]:
     return Smoothed(ask, smoothed.noise, batch=32), examples
 
 
-class Slow(torch.nn.Module):
-    """A network that takes its time."""
+class OnNodes(torch.nn.Module):
+    """A network that, once there is a `folder`, waits until two nodes of a Ray cluster ask it.
 
-    def __init__(self, network: torch.nn.Module, seconds: float) -> None:
+    Then it answers to `home`. The others are in the middle of their work until they are lost.
+    """
+
+    def __init__(self, network: torch.nn.Module, folder: Path, home: str) -> None:
         super().__init__()
-        self.network, self.seconds = network, seconds
+        self.network, self.folder, self.home = network, folder, home
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        time.sleep(self.seconds)
+        if self.folder.exists():
+            import ray
+
+            here = ray.get_runtime_context().get_node_id()
+            (self.folder / here).touch()
+            while here != self.home or len(list(self.folder.iterdir())) < 2:
+                time.sleep(0.01)
         return self.network(images)

@@ -4,18 +4,61 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import job_factory
-from job_factory import PLANS, Slow, load
+from job_factory import PLANS, OnNodes, load
+from patience import HANG, wait_until
 from radii.engine import Here, Job, Parts, run
 from radii.errors import InputError
 from radii.stores import LocalFolder
 
 BLOCK = 700
-NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 80_000_000, "include_dashboard": False}
+# without waiting, which has a limit: a node is there when it is made
+NODE = {
+    "num_cpus": 1,
+    "num_gpus": 0,
+    "object_store_memory": 80_000_000,
+    "include_dashboard": False,
+    "wait": False,
+}
+LIMITS = {
+    name: str(round(HANG * units))
+    for name, units in {
+        "RAY_gcs_server_port_wait_time_s": 1,
+        "RAY_gcs_server_request_timeout_seconds": 1,
+        "RAY_gcs_rpc_server_connect_timeout_s": 1,
+        "RAY_py_gcs_connect_timeout_s": 1,
+        "RAY_raylet_start_wait_time_s": 1,
+        "RAY_raylet_client_connect_timeout_milliseconds": 1000,
+        "RAY_worker_register_timeout_seconds": 1,
+        "RAY_agent_register_timeout_ms": 1000,
+        "RAY_health_check_timeout_ms": 1000,
+    }.items()
+}
+"""Settings with which Ray does not give up a process that is only slow: `HANG` in the unit of each."""
+
+
+def patient(ask: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of Ray that is called again where it has no answer yet."""
+
+    def asked(*given: Any) -> Any:
+        found: list[Any] = []
+
+        def answered() -> bool:
+            with suppress(RuntimeError):
+                found.append(ask(*given))
+            return bool(found)
+
+        wait_until(answered)
+        return found[0]
+
+    return asked
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +68,15 @@ def nodes():
 
     folder = tempfile.mkdtemp(prefix="ray")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**cluster.ALONE, "RAY_AUTH_TOKEN": "0" * 64, "RAY_TMPDIR": folder}.items():
+        own = {"RAY_AUTH_TOKEN": "0" * 64, "RAY_TMPDIR": folder}
+        for name, value in {**cluster.ALONE, **LIMITS, **own}.items():
             patch.setenv(name, value)
         import ray
-        from ray._private import worker
+        from ray._private import node, services, worker
         from ray.cluster_utils import Cluster
 
+        patch.setattr(services, "get_node", patient(services.get_node))
+        patch.setattr(node, "KILLED_PROCESS_REAP_TIMEOUT_SECONDS", HANG)
         # news of lost tasks would go to standard output
         patch.setattr(worker, "print_to_stdstream", lambda *_, **__: None)
         ray.cloudpickle.register_pickle_by_value(job_factory)
@@ -50,11 +96,14 @@ def nodes():
 
 
 def test_a_cluster_that_loses_a_node_draws_the_votes_of_one_machine(nodes, tmp_path) -> None:
+    import ray
+
     from radii.engine.cluster import Cluster
 
     both, second = nodes
     smoothed, examples = load()
-    slow = replace(smoothed, model=Slow(smoothed.model, 0.03).eval())
+    home, asking = ray.get_runtime_context().get_node_id(), tmp_path / "asking"
+    there = replace(smoothed, model=OnNodes(smoothed.model, asking, home).eval())
     job = Job(load, PLANS["fixed"], 3)
     drawn = []
 
@@ -66,10 +115,13 @@ def test_a_cluster_that_loses_a_node_draws_the_votes_of_one_machine(nodes, tmp_p
                     both.remove_node(second, allow_graceful=False)
                 yield unit, content
 
-    executor = Struck(slow, examples, job)
+    executor = Struck(there, examples, job)
     assert executor._slots == 2
+    asking.mkdir()
     votes = run(executor, Parts(LocalFolder(tmp_path / "ray")), block=BLOCK)
-    here = Here(replace(job, load=lambda: (slow, examples)))
+    assert len(list(asking.iterdir())) == 2
+    shutil.rmtree(asking)
+    here = Here(replace(job, load=lambda: (there, examples)))
     assert votes.encode() == run(here, Parts(LocalFolder(tmp_path / "here")), block=BLOCK).encode()
     assert sorted(drawn) == list(range(12))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from job_factory import PLANS, load
+from patience import HANG
 from radii.engine import Job
 from radii.errors import MissingExtra
 
@@ -20,7 +21,7 @@ NODES = Path(__file__).with_name("ray_nodes.py")
 )
 def test_votes_of_two_nodes(which: str, count: int) -> None:
     line = [sys.executable, "-m", "pytest", "-v", "-p", "no:xdist", "-p", "no:cacheprovider", "-m", which]
-    ended = subprocess.run([*line, str(NODES)], capture_output=True, text=True, timeout=280)
+    ended = subprocess.run([*line, str(NODES)], capture_output=True, text=True, timeout=HANG)
     # verdicts are printed before the nodes go
     verdicts = re.findall(r" (PASSED|FAILED|ERROR) ", ended.stdout)
     assert verdicts == ["PASSED"] * count, ended.stdout + ended.stderr

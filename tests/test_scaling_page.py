@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import radii
+from ray_nodes import LIMITS
 from test_cli import call
 from test_object_store import server
 
@@ -43,7 +44,7 @@ def shell(folder: Path, server, commands: str, **more: str) -> None:
     ended = subprocess.run(
         ["sh", "-ec", commands],
         cwd=folder,
-        env=os.environ | environment | more,
+        env=os.environ | LIMITS | environment | more,
         capture_output=True,
         text=True,
     )
