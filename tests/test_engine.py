@@ -1,21 +1,29 @@
 """The engine: the same votes whoever draws them and whatever comes in between."""
 
+import _thread
 import errno
+import gc
 import json
 import multiprocessing
 import os
+import signal
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from multiprocessing import resource_tracker, util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import radii
 from job_factory import IMAGES, PLANS, Trouble, job, load, numbered
-from radii.engine import Here, Job, Parts, Shard, Workers, gather, run
+from patience import HANG
+from radii.engine import Here, Job, Parts, Shard, Workers, gather, run, workers
 from radii.engine.parts import FORMAT, LAW, Gone
 from radii.errors import InputError, Notice
 from radii.stores import LocalFolder
@@ -280,7 +288,7 @@ def test_two_processes_in_one_folder_count_nothing_twice(tmp_path, whole) -> Non
     for one in team:
         one.start()
     for one in team:
-        one.join(120)
+        one.join(HANG)
     assert [one.exitcode for one in team] == [0, 0]
     assert gather([tmp_path]).encode() == whole["fixed"]
 
@@ -450,29 +458,45 @@ def test_a_disk_that_keeps_nothing_is_not_tried_for_ever(tmp_path) -> None:
         run(here(), Parts(Sieve(tmp_path)), block=4000)
 
 
+@pytest.fixture
+def patient(monkeypatch) -> Callable[[Callable[[], object]], None]:
+    """Stops the clock of the engine, so that no worker is late, until something is so; then it is far ahead."""
+    monkeypatch.setattr(workers, "GRACE", HANG)
+    start = time.monotonic()
+
+    def until(late: Callable[[], object]) -> None:
+        clock = SimpleNamespace(monotonic=lambda: start + 1e6 * bool(late()))
+        monkeypatch.setattr(workers, "time", clock)
+
+    return until
+
+
 @pytest.mark.parametrize(
     "deed,words",
-    [("die", "ended with status -9"), ("hang", "was silent for 5 s"), ("fail", "OSError: a device fell off")],
+    [
+        ("die", "ended with status -9"),
+        ("hang", r"was silent for 0\.1 s"),
+        ("fail", "OSError: a device fell off"),
+    ],
 )
-def test_a_worker_that_is_lost_is_replaced(deed, words, tmp_path, whole) -> None:
-    trouble = Trouble(tmp_path / "flag", deed, call=9)
+def test_a_worker_that_is_lost_is_replaced(deed, words, tmp_path, whole, patient) -> None:
+    trouble, done = Trouble(tmp_path / "flag", deed, call=9), tmp_path / "run"
+    # the one that hangs is late when the other has drawn all that is left, and is gone
+    patient(lambda: deed == "hang" and trouble.flag.exists() and len(list(done.glob("part-*"))) >= 5)
     with pytest.warns(Notice, match=f"a worker (failed with )?{words}; another one draws its part again"):
         votes = run(
-            Workers(
-                lambda number: Job(trouble, PLANS["fixed"], 3, threads=1),
-                2,
-                lease=5.0 if deed == "hang" else 60.0,
-            ),
-            parts_in(tmp_path / "run"),
+            Workers(lambda number: Job(trouble, PLANS["fixed"], 3, threads=1), 2, lease=0.1),
+            parts_in(done),
             block=BLOCK,
         )
     expected = decode_votes(whole["fixed"], "whole")
     np.testing.assert_array_equal(votes.counts, expected.counts)
     np.testing.assert_array_equal(votes.selection, expected.selection)
-    assert (tmp_path / "flag").exists()
+    assert trouble.flag.exists()
 
 
-def test_a_part_that_costs_worker_after_worker_is_given_up(tmp_path) -> None:
+def test_a_part_that_costs_worker_after_worker_is_given_up(tmp_path, patient) -> None:
+    patient(lambda: False)
     trouble = Trouble(tmp_path / "flag", "die", call=4, always=True)
     with (
         pytest.raises(InputError, match=r"3 workers were lost over the same part .* ended with status -9"),
@@ -495,6 +519,35 @@ def test_what_a_worker_refuses_is_an_error_at_once(tmp_path) -> None:
             block=BLOCK,
         )
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_a_start_is_acted_on_after_it(sign, tmp_path, monkeypatch, capfd) -> None:
+    """A worker without the data of its start would complain; a mask of this thread does not keep others from it."""
+    resource_tracker.ensure_running()
+    start, begun, ended = util.spawnv_passfds, [], False
+
+    def struck(*given):
+        begun.append(start(*given))
+        _thread.interrupt_main(sign)
+        return begun[-1]
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(util, "spawnv_passfds", struck)
+    before = signal.signal(sign, end)
+    try:
+        run(Workers(numbered, 2), parts_in(tmp_path), block=BLOCK)
+    except KeyboardInterrupt:
+        ended = True
+    finally:
+        signal.signal(sign, before)
+    gc.collect()  # what a start that was broken off leaves open
+    for pid in begun:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    assert ended and len(begun) == 1 and capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -33,6 +34,9 @@ TRIES = 3
 GRACE = 5.0
 """Seconds in which a process that has said its last word ends."""
 
+ENDS = (signal.SIGINT, signal.SIGTERM)
+"""Signals by which a run is asked to end."""
+
 JobOf = Callable[[int], Job]
 """The job for worker number 0, 1, ...: each may have a device of its own."""
 
@@ -44,8 +48,8 @@ class Worker:
     number: int
     process: BaseProcess
     connection: Connection
-    unit: Unit | None = None
-    heard: float = field(default_factory=time.monotonic)
+    unit: Unit | None
+    heard: float
     ready: bool = False
     why: str = ""
 
@@ -82,7 +86,7 @@ class Workers(Executor):
         try:
             while True:
                 while len(team) < self.count and (unit := next_unit()):
-                    team.append(self._hire(unit, {one.number for one in team}))
+                    self._hire(unit, team)
                 if not team:
                     return
                 for worker in self._ready(team):
@@ -100,17 +104,19 @@ class Workers(Executor):
             for worker in team:
                 _end(worker)
 
-    def _hire(self, unit: Unit, numbers: set[int]) -> Worker:
+    def _hire(self, unit: Unit, team: list[Worker]) -> None:
+        """Add a worker that draws a unit."""
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
-        number = next(one for one in range(self.count) if one not in numbers)
+        taken = {one.number for one in team}
+        number = next(one for one in range(self.count) if one not in taken)
         process = context.Process(target=work, args=(theirs, self._job_of(number)), daemon=True)
-        with _sheltered():
+        worker = Worker(number, process, mine, unit, time.monotonic())
+        with _postponed(), _sheltered():
             process.start()
+            team.append(worker)
         theirs.close()
-        worker = Worker(number, process, mine, unit)
         self._send(worker, unit)
-        return worker
 
     def _ready(self, team: list[Worker]) -> list[Worker]:
         """Those who have said something, after waiting for it as long as the first lease lasts."""
@@ -170,6 +176,27 @@ class Workers(Executor):
             )
         warnings.warn(Notice(f"a worker {why}; another one draws its part again"), stacklevel=2)
         return unit
+
+
+@contextmanager
+def _postponed() -> Iterator[None]:
+    """Act on SIGINT and SIGTERM at the end of the block.
+
+    In the middle of the start of a process they would leave it without the data that it reads first, and it would end
+    in a traceback. A mask is not enough: the system hands the signal to another thread, and Python to the main one.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other thread runs handlers
+        yield
+        return
+    came: list[int] = []
+    before = {sign: signal.signal(sign, lambda number, _: came.append(number)) for sign in ENDS}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 @contextmanager
