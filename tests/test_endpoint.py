@@ -13,6 +13,7 @@ import torch
 
 import radii
 from given_models import digits, plain
+from patience import HANG
 from radii.cli.polled import GivenModel
 from radii.errors import InputError
 from radii.models import digest
@@ -39,6 +40,7 @@ class Server(ThreadingHTTPServer):
         self.plan: list = []
         self.quotes = False
         self.headers: dict[str, str] = {}
+        self.over = threading.Event()
         self.seen: list[tuple[str, str, tuple[int, ...], str]] = []
         self.url = f"http://127.0.0.1:{self.server_port}/predict?version=2"
 
@@ -58,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if step == "wait":
-            threading.Event().wait(2)
+            server.over.wait(HANG)
         status = step if isinstance(step, int) else 200
         body = step if isinstance(step, bytes) else packed(plain(torch.from_numpy(images)).detach().numpy())
         self.send_response(status)
@@ -75,11 +77,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch) -> Iterator[Server]:
+    monkeypatch.setattr(endpoint, "TIMEOUT", HANG)
     one = Server()
     thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield one
+    one.over.set()
     one.shutdown()
     one.server_close()
     thread.join()

@@ -13,6 +13,7 @@ from torch import nn
 import radii
 import radii.copies
 import radii.voting
+from patience import HANG
 from radii import trial
 from radii.designs import Anytime
 from radii.devices import SMALL, fitting_threads
@@ -267,13 +268,13 @@ def test_threads_that_inherit_one_thread_do_not_hand_it_on(two_threads: None) ->
     def overlap() -> int:
         with fitting_threads(small):
             begun.set()
-            over.wait(60)
+            assert over.wait(HANG)
             return torch.get_num_threads()
 
     with ThreadPoolExecutor(1) as pool:
         with fitting_threads(small):
             threads = pool.submit(overlap)
-            assert begun.wait(60)
+            assert begun.wait(HANG)
         over.set()
         assert threads.result() == 1
     assert of_a_fresh_thread() == 2
@@ -286,7 +287,7 @@ def test_a_trial_is_made_once_for_all_threads(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(trial, "try_all", lambda *_: tried.append(1) or ("float32", 16 * len(tried)))
 
     def ready(_: int) -> tuple[str, int]:
-        all_here.wait(60)
+        all_here.wait(HANG)
         return trial.fastest(model, lambda precision: model, (3, 8, 8), "float32", False)
 
     with ThreadPoolExecutor(4) as pool:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from patience import HANG
 from radii.processes import Processes
 
 PROGRAM = """
@@ -44,13 +45,21 @@ assert group() is None, "gloo's threads outlive the group, and abort the process
 """
 
 
+LIMITS = ("join_timeout", "read_timeout", "close_timeout", "heartbeat_timeout", "keep_alive_interval")
+"""Seconds after which torchrun gives up, or takes its only machine for dead."""
+
+
 def launch(folder, stop=0, code=PROGRAM):
     program = folder.parent / "program.py"
     program.write_text(code)
-    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    patiently = ",".join(f"{name}={HANG:.0f}" for name in LIMITS)
+    line = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--rdzv-conf", patiently]
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [*line, str(program), str(folder), str(stop)], env=environment, capture_output=True, timeout=60
+        [sys.executable, "-m", *line, str(program), str(folder), str(stop)],
+        env=environment,
+        capture_output=True,
+        timeout=HANG,
     )
 
 

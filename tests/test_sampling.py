@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 import radii.copies
+import radii.devices
 import radii.voting
+from patience import HANG
 from radii.agenda import Agenda
 from radii.asking import LEAST_ROWS
 from radii.copies import Law, noisy_batches
@@ -157,34 +159,49 @@ def test_copies_are_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
     assert first(0) == (8 * radii.copies.WORKERS, 1 + radii.copies.WORKERS)
 
 
-def test_a_thread_learns_the_number_of_threads_in_the_turn_of_its_model():
+class Turns:
+    """The lock of the turns, which tells when a second thread wants one."""
+
+    def __init__(self) -> None:
+        self.lock, self.second, self.came = threading.RLock(), threading.Event(), []
+
+    def __enter__(self) -> None:
+        self.came.append(threading.get_ident())
+        if len(set(self.came)) > 1:
+            self.second.set()
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_a_thread_learns_the_number_of_threads_in_the_turn_of_its_model(monkeypatch):
     """Else a thread that first asks while a small model runs would run all models in one thread for good."""
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        found, inside, go = [], threading.Event(), threading.Event()
+        found, inside, turns = [], threading.Event(), Turns()
         voter = Smoothed(Wide(lambda: found.append(torch.get_num_threads())).eval(), NOISE, batch=8).ready(
             (1, 8, 8)
         )
+        monkeypatch.setattr(radii.devices, "_turns", turns)
 
         def small():
             with turns_of(random_model())():
                 inside.set()
-                go.wait(10)
+                assert turns.second.wait(HANG)
 
         def large():
             examples = examples_from(random_images(), None, None)
             voter.vote(examples, fixed(30, selection=0), 0)
 
-        one, other = threading.Thread(target=small), threading.Thread(target=large)
-        one.start()
-        inside.wait(10)
         found.clear()
-        other.start()
-        time.sleep(0.3)
-        go.set()
-        one.join()
-        other.join()
+        with ThreadPoolExecutor(2) as pool:
+            one = pool.submit(small)
+            assert inside.wait(HANG)
+            other = pool.submit(large)
+            one.result()
+            other.result()
         assert found and set(found) == {3}
     finally:
         torch.set_num_threads(before)
