@@ -3,12 +3,14 @@
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 
 import pytest
+from pyarrow.fs import FileSystem
 
 import radii
 from job_factory import PLANS, job, load
+from patience import HANG, wait_until
 from radii import stores
 from radii.engine import Here, Parts, Shard, gather, run
 from radii.errors import InputError, Notice
@@ -18,8 +20,19 @@ from test_cli import call, fine
 BLOCK = 1300
 
 
+STORE = """
+import sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+app = DomainDispatcherApplication(create_backend_app)
+how = {"threaded": True, "request_handler": MotoRequestHandler, "fd": int(sys.argv[1])}
+make_server("127.0.0.1", int(sys.argv[2]), app, **how).serve_forever()
+"""
+"""A store in the memory of a process, at a socket that is open."""
+
 LINE = """
-import asyncio, sys
+import asyncio, socket, sys
 
 async def pass_on(reader, writer):
     while data := await reader.read(65536):
@@ -32,7 +45,7 @@ async def connect(reader, writer):
     await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer), return_exceptions=True)
 
 async def main():
-    server = await asyncio.start_server(connect, "127.0.0.1", int(sys.argv[1]))
+    server = await asyncio.start_server(connect, sock=socket.socket(fileno=int(sys.argv[1])))
     await server.serve_forever()
 
 asyncio.run(main())
@@ -40,35 +53,40 @@ asyncio.run(main())
 """A line between a store and those who use it, which can be cut."""
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+def listening(port: int) -> socket.socket:
+    """A socket at a port, any that is free for 0, at which connections wait until somebody takes them."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    place.bind(("127.0.0.1", port))
+    place.listen(128)
+    return place
 
 
-def listen(port: int, *command: str) -> subprocess.Popen:
-    """Start a Python program that listens at a port, and wait until it does."""
+def start(code: str, place: socket.socket, port: int) -> subprocess.Popen:
+    """A process that takes over a socket; `port`: that of the store."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, *command], **quiet)
-    for _ in range(600):
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    return process
+    line = [sys.executable, "-c", code, str(place.fileno()), str(port)]
+    with place:
+        return subprocess.Popen(line, pass_fds=[place.fileno()], **quiet)
 
 
 class Server:
     """A store in the memory of a process, and the line to it."""
 
     def __init__(self) -> None:
-        self.port, self.behind = free_port(), free_port()
-        self.store = listen(self.behind, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.behind))
+        place = listening(0)
+        self.behind = place.getsockname()[1]
+        self.store = start(STORE, place, self.behind)
+        # nobody else gets the port while the line is cut: it is taken, although nobody listens here
+        self.taken = socket.socket()
+        self.taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.taken.bind(("127.0.0.1", 0))
+        self.port = self.taken.getsockname()[1]
         self.connect()
 
     def connect(self) -> None:
         """Let users reach the store."""
-        self.line = listen(self.port, "-c", LINE, str(self.port), str(self.behind))
+        self.line = start(LINE, listening(self.port), self.behind)
 
     def cut(self) -> None:
         """Let nobody reach the store any more."""
@@ -80,6 +98,7 @@ class Server:
         self.cut()
         self.store.kill()
         self.store.wait()
+        self.taken.close()
 
     def address(self, path: str, keys: str = "") -> str:
         """Of a file or a folder."""
@@ -93,13 +112,21 @@ def server():
         patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        # the client of pyarrow takes a store for lost that says nothing for 3 seconds
+        patch.setattr(stores, "PAUSES", (1,) * int(HANG))
         one = Server()
-        from pyarrow.fs import FileSystem
-
         system, _ = FileSystem.from_uri(one.address("votes"))
-        system.create_dir("votes")
+        wait_until(lambda: made(system, "votes") or one.store.poll() is not None)
         yield one
         one.stop()
+
+
+def made(system: FileSystem, bucket: str) -> bool:
+    """Whether a bucket is there; one try to make it."""
+    with suppress(OSError):
+        system.create_dir(bucket)
+        return True
+    return False
 
 
 def drawn_at_once() -> radii.Votes:
@@ -165,19 +192,19 @@ def test_commands_take_addresses(server, tmp_path) -> None:
 
 
 def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch) -> None:
-    monkeypatch.setattr(stores, "PAUSES", ())
-
     class Lost(Here):
         def draw(self, units, moved):
             for number, done in enumerate(super().draw(units, moved)):
                 if number == 2:
                     server.cut()
+                    patch.setattr(stores, "PAUSES", ())
                 yield done
 
     def parts() -> Parts:
         return Parts(open_folder(server.address("votes/lost.parts")))
 
-    with pytest.raises(InputError, match=r"s3://votes/lost\.parts.* cannot be reached .* check the address"):
+    words = r"s3://votes/lost\.parts.* cannot be reached .* check the address"
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=words):
         run(Lost(job()), parts(), block=BLOCK)
     server.connect()
     with pytest.warns(Notice, match="2 of 6 parts were drawn before"):
