@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import radii
+from patience import HANG
 from radii.data import load_data
 from radii.gallery import shown_examples
 from radii.norms import NORMS, unit_of
@@ -58,7 +59,9 @@ def chromium():
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert program, "the browser tests need Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"], timeout=1000 * HANG
+        )
         yield browser
         browser.close()
 
@@ -70,6 +73,7 @@ def opened(chromium, address):
 
     def opened(width=1200, height=900, **settings):
         context = chromium.new_context(viewport={"width": width, "height": height}, offline=True, **settings)
+        context.set_default_timeout(1000 * HANG)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))

@@ -269,7 +269,6 @@ def test_table_holds_what_a_second_route_finds_and_one_percent_less_is_caught(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_table_is_the_largest_over_all_boxes() -> None:
     stored = json.loads(Path(directions.__file__).with_suffix(".json").read_text())
     np.testing.assert_allclose(stored["radii"], COVER["RADII"])

@@ -51,7 +51,7 @@ from test_cli import call, tree
 SOME, MANY = 1, 12
 scales = pytest.mark.parametrize(
     "scale",
-    [SOME, pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [SOME, pytest.param(MANY, marks=pytest.mark.slow)],
     ids=["some", "many"],
 )
 LONGEST = 20.0

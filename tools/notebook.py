@@ -20,6 +20,9 @@ SOURCES = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 # a history of what was run would outlive it, and the kernel has nothing to say that its cells do not
 QUIET = ["--HistoryManager.enabled=False", "--log-level=ERROR"]
 
+HANG = 900
+"""Seconds after which a kernel that starts, a cell or its last words are taken to hang: a busy machine is slow."""
+
 
 def read(source: Path) -> NotebookNode:
     """The cells of a text, numbered: random names would change with every run."""
@@ -32,7 +35,8 @@ def read(source: Path) -> NotebookNode:
 def run(source: Path) -> NotebookNode:
     """The cells of a text with what they show, run in its folder."""
     notebook = read(source)
-    how = {"extra_arguments": QUIET, "timeout": 600, "record_timing": False}
+    limits = dict.fromkeys(("timeout", "startup_timeout", "iopub_timeout"), HANG)
+    how = {"extra_arguments": QUIET, "record_timing": False, **limits}
     where = {"metadata": {"path": str(source.parent)}}
     with TemporaryDirectory() as sockets:
         file = str(Path(sockets) / "kernel.json")
