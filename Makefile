@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := results/cifar10
 VOTES = $(foreach noise,laplace gaussian uniform splitting,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
-.PHONY: demo test test-portable test-browser lint docs test-slow soak bench results notebook mnist5k which-noise package clean
+.PHONY: demo test test-busy test-portable test-browser lint docs test-slow soak bench results notebook mnist5k which-noise package clean
 .DEFAULT_GOAL := demo
 
 # $(call install,PYTHON,WHAT): by uv if it can be had, else by pip. uv does not read pip's settings: it is handed the
@@ -27,6 +27,10 @@ demo: .venv/ready
 # lint, types, and every test but the slow ones
 test: .venv/ready lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# the same beside two busy loops: no test may fail because the machine is slow
+test-busy: .venv/ready
+	$(BIN)/python tools/busy.py $(MAKE) test
 
 # certificates, plans and stored results as older processors compute them: the same decisions, radii to 1e-12
 test-portable: .venv/ready
