@@ -281,8 +281,8 @@ def test_models_that_are_no_classifiers(name: str, words: str) -> None:
 
 @pytest.mark.parametrize("name", ["one_logit", "one_number", "thresholded", "on_meta", "meta", "lazy"])
 @pytest.mark.parametrize("asked", [{}, {"norm": "l2"}])
-def test_no_noise_is_drawn_for_models_that_are_no_classifiers(name: str, asked: dict, monkeypatch) -> None:
-    monkeypatch.setattr(radii.Gaussian, "draw", lambda *_: pytest.fail("noise was drawn"))
+def test_nothing_is_sampled_of_models_that_are_no_classifiers(name: str, asked: dict, monkeypatch) -> None:
+    monkeypatch.setattr("radii.voting.poll", lambda *_: pytest.fail("the model was sampled"))
     with pytest.raises(InputError, match="the model must"):
         radii.Smoothed(getattr(given_models, name), radii.Gaussian(0.25)).predict(IMAGES, **asked)
 
