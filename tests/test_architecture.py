@@ -18,6 +18,7 @@ FLOORS = {
         "errors",
         "bisection",
         "docstrings",
+        "kinds",
         "descriptions",
         "class_names",
         "fingerprints",

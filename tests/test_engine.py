@@ -6,6 +6,8 @@ import gc
 import json
 import multiprocessing
 import os
+import re
+import shutil
 import signal
 import time
 import warnings
@@ -140,7 +142,8 @@ def test_a_damaged_part_is_named_never_used_and_drawn_again(harm, tmp_path, whol
     part.write_bytes(harm(good))
     with pytest.warns(Notice) as said:
         votes = run(here(), parts_in(tmp_path))
-    assert any(f"{part} is damaged" in str(one.message) and "drawn again" in str(one.message) for one in said)
+    words = next(str(one.message) for one in said if str(part) in str(one.message))
+    assert re.search("is damaged|is an empty file, not votes", words) and "drawn again" in words
     assert votes.encode() == whole["fixed"] and part.read_bytes() == good
 
 
@@ -219,6 +222,31 @@ def test_a_law_that_is_none(content, tmp_path) -> None:
     (tmp_path / LAW).write_bytes(content)
     with pytest.raises(InputError, match=r"law\.json does not describe a run of radii"):
         run(here(), parts_in(tmp_path))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    "harm", [cut_short, lambda content: b"", lambda content: content.replace(b'"block"', b'"b"')]
+)
+def test_the_remedy_for_a_law_that_is_damaged_helps(harm, kept, tmp_path, whole) -> None:
+    folder, other = tmp_path / "votes.parts", tmp_path / "other.parts"
+    run(here(), parts_in(folder), shard=Shard(1, 2), block=BLOCK)
+    parts = {path: path.read_bytes() for path in folder.glob("part-*")}
+    (folder / LAW).write_bytes(harm((folder / LAW).read_bytes()))
+    with pytest.raises(InputError) as error:
+        run(here(), parts_in(folder), block=BLOCK)
+    assert str(error.value).startswith(f"{folder / LAW} does not describe a run of radii (")
+    assert "law.json that the same command writes with another --out" in str(error.value)
+    assert "remove its folder" in str(error.value) and "votes file stays" in str(error.value)
+    assert {path: path.read_bytes() for path in folder.glob("part-*")} == parts
+    if kept:
+        run(here(), parts_in(other), shard=Shard(1, 6), block=BLOCK)
+        shutil.copy(other / LAW, folder / LAW)
+        with pytest.warns(Notice, match="3 of 6 parts were drawn before"):
+            assert run(here(), parts_in(folder), block=BLOCK).encode() == whole["fixed"]
+    else:
+        shutil.rmtree(folder)
+        assert run(here(), parts_in(folder), block=BLOCK).encode() == whole["fixed"]
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,19 @@ def test_two_answers(tmp_path) -> None:
         radii.load_model(export(Twice(), tmp_path / "twice.pt2"))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"nonsense" * 99])
-def test_what_is_no_archive(tmp_path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04", r"is no program that torch\.export\.save"),
+        (b"\x00nonsense" * 99, r"is no program that torch\.export\.save"),
+        (b"", "is an empty file, not a program that torch"),
+        (b"nonsense", "is text, not a program that torch"),
+        (b"<html>404</html>", "is a web page, not a program that torch"),
+    ],
+)
+def test_what_is_no_archive(tmp_path, content: bytes, words: str) -> None:
     (tmp_path / "bad.pt2").write_bytes(content)
-    with pytest.raises(InputError, match=r"bad\.pt2 is no program that torch\.export\.save"):
+    with pytest.raises(InputError, match=rf"bad\.pt2 {words}"):
         radii.load_model(tmp_path / "bad.pt2")
 
 

@@ -218,10 +218,18 @@ def test_weights_in_other_files_are_not_read_wherever_one_is(tmp_path, monkeypat
         radii.load_model("linear.onnx")
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense" * 99])
-def test_what_is_no_model(tmp_path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x08\x0a nonsense" * 99, "is no ONNX model that onnxruntime can run"),
+        (b"", "is an empty file, not an ONNX model"),
+        (b"<html>404</html>", "is a web page, not an ONNX model: export the model again"),
+        (b"PK\x03\x04 x/data.pkl", "is a model or weights that torch.save wrote, not an ONNX model"),
+    ],
+)
+def test_what_is_no_model(tmp_path, content: bytes, words: str) -> None:
     (tmp_path / "bad.onnx").write_bytes(content)
-    with pytest.raises(InputError, match=r"bad\.onnx is no ONNX model that onnxruntime can run"):
+    with pytest.raises(InputError, match=rf"bad\.onnx {words}"):
         radii.load_model(tmp_path / "bad.onnx")
 
 

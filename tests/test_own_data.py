@@ -646,7 +646,8 @@ WRONG = {
         "x_labels.npy or y.npy, .*found 2",
     ),
     "no array": (lambda path: file(beside(path, "a.npy", "a_labels.npy"), b"hello"), "a.npy holds no arrays"),
-    "no parquet": (lambda path: file(path / "a.parquet", b"hello"), "a.parquet is no whole Parquet file"),
+    "no parquet": (lambda path: file(path / "a.parquet", b"hello"), "a.parquet is text, not a Parquet file"),
+    "cut parquet": (lambda path: file(path / "a.parquet", b"PAR1 cut"), "a.parquet is no whole Parquet file"),
     "columns": (lambda path: table(path, image=[PNG], kind=[0]), r"it has image \(binary\), kind \(int64\)"),
     "two images": (
         lambda path: table(path, a=[PNG], b=[PNG], label=[0]),

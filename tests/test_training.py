@@ -310,12 +310,18 @@ def test_damaged_or_missing_files(copy):
     (copy / "model.safetensors").write_bytes(whole[:-10])
     with pytest.raises(InputError, match="is damaged"):
         load_run(copy)
+    (copy / "model.safetensors").write_bytes(b"<!doctype html>")
+    with pytest.raises(InputError, match="is a web page, not weights: train again, or fetch another copy"):
+        load_run(copy)
     (copy / "model.safetensors").unlink()
     with pytest.raises(InputError, match="training did not finish"):
         load_run(copy)
-    (copy / "config.json").write_text("{")
-    with pytest.raises(InputError, match="does not describe a run"):
-        load_config(copy)
+    for content in ("{", ""):
+        (copy / "config.json").write_text(content)
+        with pytest.raises(
+            InputError, match=r"does not describe a run .*: remove the run folder and train again"
+        ):
+            load_config(copy)
     (copy / "config.json").unlink()
     with pytest.raises(InputError, match=r"no run folder: config\.json is missing"):
         load_run(copy)

@@ -1,8 +1,10 @@
 """Votes: what they refuse, how they add, and the file they are kept in."""
 
 import contextlib
+import gzip
 import io
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,11 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
+import torch
 
 import radii.votes
 from radii import parquet
 from radii.designs import fixed
 from radii.errors import InputError
+from radii.kinds import WORDS, kind_of
 from radii.noises import Gaussian, Laplace
 from radii.unpacked import numbers_in
 from radii.votes import FORMAT, Votes, decode_votes, join_ranges, load_votes, merge
@@ -234,7 +239,7 @@ def test_missing_file(tmp_path):
 def test_truncated_file(tmp_path, size):
     random_votes().save(tmp_path / "v")
     (tmp_path / "v").write_bytes((tmp_path / "v").read_bytes()[:size])
-    with pytest.raises(InputError, match="not a whole Parquet file"):
+    with pytest.raises(InputError, match=r"not a whole Parquet file|is an empty file, not votes"):
         load_votes(tmp_path / "v")
 
 
@@ -530,3 +535,84 @@ def test_kinds_of_devices_are_named_and_never_mixed_in_one_image():
     for one, two in ((cpu, gpu), (cpu, {}), ({"devices": both.devices},) * 2):
         with pytest.raises(InputError, match="different kinds of devices cannot be added"):
             random_votes(**one) + random_votes(**later, **two)
+
+
+# other files -------------------------------------------------------------------------------------
+
+
+def numpy_of(save, *arrays) -> bytes:
+    content = io.BytesIO()
+    save(content, *arrays)
+    return content.getvalue()
+
+
+WRONG = {
+    "log.tsv": (
+        b"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t3\t3\t1.31\t1\t0:00:14.5\n",
+        "a certification log, as the published codes write it",
+    ),
+    "predict.tsv": (
+        b"idx\tlabel\tpredict\tcorrect\ttime\n",
+        "a log of predictions, as the published codes write it",
+    ),
+    "other.tsv": (b"name\tradius\n", "a table with tabs between its columns"),
+    "found.csv": (
+        b"index,true_label,label,correct,abstained,lower,radius\n",
+        "certificates that radii certify wrote",
+    ),
+    "attack.csv": (b"index,label,certified,found\n", "what radii attack wrote"),
+    "excel.csv": (b"\xef\xbb\xbfname,radius\r\na,0.5\r\n", "a CSV table"),
+    "law.json": (b'{"block": 16384, "fingerprints": null}', "the law.json of an unfinished run"),
+    "config.json": (b'{"format": 1, "recipe": {}}', "the config.json of a trained model"),
+    "results.json": (b'[{"norm": "l2"}]', "a JSON document"),
+    "images.npy": (numpy_of(np.save, np.arange(3)), "an array that numpy.save wrote"),
+    "images.npz": (numpy_of(np.savez, np.arange(3)), "arrays that numpy.savez wrote"),
+    "model.pt": (
+        numpy_of(lambda file, model: torch.save(model, file), {"a": torch.ones(2)}),
+        "a model or weights that torch",
+    ),
+    "model.pkl": (pickle.dumps({"a": 1}), "a pickle"),
+    "model.safetensors": (safetensors.torch.save({"a": torch.ones(2)}), "weights in a safetensors file"),
+    "page.html": (b"\n<!DOCTYPE html><title>404</title>", "a web page"),
+    "page.xml": (b"<?xml version='1.0'?><Error/>", "an XML document"),
+    "picture.png": (b"\x89PNG\r\n\x1a\n" + bytes(20), "a picture"),
+    "picture.jpg": (b"\xff\xd8\xff\xe0" + bytes(20), "a picture"),
+    "votes.gz": (gzip.compress(b"votes"), "a file packed by gzip"),
+    "votes.lfs": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "a pointer of Git LFS, whose file git lfs pull fetches",
+    ),
+    "notes.txt": ("Ωmega\n".encode(), "text"),
+    "empty": (b"", "an empty file"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_another_file_is_called_what_it_is(tmp_path, name):
+    content, words = WRONG[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as error:
+        load_votes(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name} is {words}")
+    assert str(error.value).endswith(", not votes: give a file that radii vote wrote")
+
+
+def test_what_was_votes_is_damaged_and_what_nobody_knows_too(tmp_path):
+    content = random_votes().encode()
+    for harm in (content[:-1], content[: len(content) // 2], b"\x00\x01" + content, bytes(100), b"\x1b[2J"):
+        (tmp_path / "v").write_bytes(harm)
+        with pytest.raises(InputError, match="is damaged or was edited"):
+            load_votes(tmp_path / "v")
+    with pytest.raises(InputError, match=r"is a folder: give a file, for example .*votes\.parquet"):
+        load_votes(tmp_path)
+
+
+def test_every_kind_has_words():
+    found = {kind_of(content) for content, _ in WRONG.values()}
+    assert set(WORDS) - found == {"parquet", "onnx", "program", "zip", "pdf", "hdf5", "metrics"}
+    rng = np.random.default_rng(0)
+    for size in (1, 7, 9, 5000):
+        for _ in range(200):
+            assert kind_of(rng.bytes(size)) in {"", *WORDS}
+    long = "ä".encode() * 3000
+    assert kind_of(long) == kind_of(b"x" + long) == "text", "the last letter that is looked at may be cut"

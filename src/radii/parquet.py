@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from radii.errors import InputError
+from radii.kinds import foreign
 from radii.plain import fits, parse_json
 from radii.unpacked import numbers_in
 
@@ -16,7 +17,7 @@ MOST_PER_BYTE = 256
 
 
 class Damaged(InputError):
-    """A file that does not hold what was written, or not by radii."""
+    """A file that does not hold what radii wrote, or something else."""
 
 
 class Lists(NamedTuple):
@@ -63,6 +64,8 @@ def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[st
 
     Guarantee: what comes back is what was written, bit for bit; anything else is an error.
     """
+    if other := foreign(content, "parquet"):
+        raise Damaged(f"{path} is {other}, not votes: give a file that radii vote wrote")
     table = _open(content, path)
     document = _document(path, table.schema.metadata or {})
     if document["format"] > version:

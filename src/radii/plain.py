@@ -51,10 +51,20 @@ def parse_number(text: str) -> float:
 
 
 def read_document(
-    content: bytes, path: object, newest: int, kinds: Mapping[str, Any], optional: tuple[str, ...] = ()
+    content: bytes,
+    path: object,
+    newest: int,
+    kinds: Mapping[str, Any],
+    optional: tuple[str, ...] = (),
+    remedy: str = "it was damaged or edited, or is of something else",
 ) -> dict[str, Any]:
-    """The fields of a JSON file about a run, all but its `format`, which is at most `newest`; errors name `path`."""
+    """The fields of a JSON file about a run, all but its `format`, which is at most `newest`.
+
+    Errors name `path`, and say what to do if it is damaged: the `remedy`.
+    """
     try:
+        if not content.strip():
+            raise ValueError("it is empty")
         document = parse_json(content)
         if not isinstance(document, dict) or not fits(document.get("format"), int) or document["format"] < 1:
             raise ValueError("it has no number of its format")
@@ -62,9 +72,7 @@ def read_document(
             check_fields(document, kinds, optional)
             return document
     except ValueError as error:
-        raise InputError(
-            f"{path} does not describe a run of radii ({error}): it was damaged or edited, or is of something else"
-        ) from error
+        raise InputError(f"{path} does not describe a run of radii ({error}): {remedy}") from error
     raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
 
 

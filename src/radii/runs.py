@@ -15,6 +15,7 @@ from radii import files
 from radii.class_names import few, find_places, without
 from radii.data.base import DataSet
 from radii.errors import InputError, check_name
+from radii.kinds import foreign
 from radii.losses import LOSSES, check_options
 from radii.models import Denoised, is_denoiser, make_model
 from radii.noises import Noise, make_noise
@@ -36,6 +37,7 @@ FIELDS = {
 }
 OPTIONAL = ("trained_on", "software")
 """The fields of config.json and the kinds of their values."""
+REMEDY = "remove the run folder and train again, or fetch another copy of it"
 WEIGHTS, CONFIG, METRICS = "model.safetensors", "config.json", "metrics.csv"
 
 
@@ -244,12 +246,12 @@ def load_config(folder: str | Path) -> Config:
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise InputError(f"{path.parent} is no run folder: {path.name} is missing; radii train writes one")
-    document = read_document(files.read(path), path, FORMAT, FIELDS, optional=OPTIONAL)
+    document = read_document(files.read(path), path, FORMAT, FIELDS, OPTIONAL, remedy=REMEDY)
     try:
         recipe = Recipe(**document.pop("recipe"))
         shape, classes = check_shape(document.pop("shape")), tuple(document.pop("classes"))
     except (TypeError, InputError) as error:
-        raise InputError(f"{path} does not describe a run of radii ({error})") from error
+        raise InputError(f"{path} does not describe a run of radii ({error}): {REMEDY}") from error
     return Config(recipe, shape, classes, **document)
 
 
@@ -271,4 +273,6 @@ def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, tor
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
+        if other := foreign(files.read(path), "safetensors"):
+            raise InputError(f"{path} is {other}, not weights: {advice}") from error
         raise InputError(f"{path} is damaged ({error}): {advice}") from error

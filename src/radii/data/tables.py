@@ -13,6 +13,7 @@ from radii.data.form import Form, Found
 from radii.data.labels import are_words, name_classes, number_labels
 from radii.data.pictures import stack
 from radii.errors import InputError
+from radii.kinds import foreign
 from radii.plain import fits, parse_json
 from radii.unpacked import most_unpacked, numbers_in
 
@@ -126,6 +127,8 @@ class Table:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> InputError:
+        if other := foreign(files.read(self.path), "parquet"):
+            return InputError(f"{self.path} is {other}, not a Parquet file: fetch another copy")
         return InputError(f"{self.path} is no whole Parquet file ({error}): fetch another copy")
 
 

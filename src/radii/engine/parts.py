@@ -22,6 +22,11 @@ from radii.votes import Votes, decode_votes, law_of, plan_of
 
 LAW = "law.json"
 FORMAT = 2
+REMEDY = (
+    f"put in its place the {LAW} that the same command writes with another --out, and the parts are kept, or remove "
+    "its folder, and they are drawn again; a finished votes file stays in any case"
+)
+"""What helps where the law of a run is damaged: nothing else says which parts belong to it, and how it was cut."""
 
 
 class Gone(Exception):
@@ -97,12 +102,12 @@ def law_about(votes: Any, images: Any, block: int = 0) -> Law:
 def decode_law(content: bytes, path: str) -> Law:
     """The law that `Law.encode` wrote."""
     kinds = {one.name: one.type for one in fields(Law)}
-    law = Law(**read_document(content, path, FORMAT, kinds, optional=("fingerprints",)))
+    law = Law(**read_document(content, path, FORMAT, kinds, ("fingerprints",), remedy=REMEDY))
     try:
         check_fields(law.votes, VOTES, optional=("devices",))
         law.check()
     except InputError as error:
-        raise InputError(f"{path} describes no run that can be: {error}") from error
+        raise InputError(f"{path} describes no run that can be: {error}; {REMEDY}") from error
     return law
 
 

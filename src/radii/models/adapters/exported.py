@@ -55,7 +55,8 @@ class ExportedModel(nn.Module, Identified):
 
 def load_exported(path: str) -> ExportedModel:
     """The model in a file."""
-    return ExportedModel(read_model(path), path)
+    what = "a program that torch.export.save wrote"
+    return ExportedModel(read_model(path, what, "zip", "program", "torch", "npz"), path)
 
 
 def _shape(program: torch.export.ExportedProgram, path: str) -> tuple[int | None, ...]:

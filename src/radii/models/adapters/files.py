@@ -4,13 +4,17 @@ from pathlib import Path
 
 from radii import files
 from radii.errors import InputError
+from radii.kinds import foreign
 
 
-def read_model(path: str) -> bytes:
-    """The content of a file."""
+def read_model(path: str, what: str, *fitting: str) -> bytes:
+    """The content of a file; one that is seen to be of another kind than the `fitting` ones is refused."""
     if not Path(path).is_file():
         raise InputError(f"there is no file {path}")
-    return files.read(path)
+    content = files.read(path)
+    if other := foreign(content, *fitting):
+        raise InputError(f"{path} is {other}, not {what}: export the model again, or fetch another copy")
+    return content
 
 
 def check_takes(path: str, expected: tuple[int | str | None, ...], shape: tuple[int, ...]) -> None:

@@ -63,7 +63,7 @@ class OnnxModel(Identified):
 
 def load_onnx(path: str) -> OnnxModel:
     """The model in a file."""
-    return OnnxModel(read_model(path), path)
+    return OnnxModel(read_model(path, "an ONNX model", "onnx"), path)
 
 
 def _session(content: bytes, path: str) -> Any:
