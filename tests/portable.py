@@ -104,11 +104,7 @@ def main() -> None:
     same, near = stored()
     same |= {"plans": plans(), "lattice": lattice()}
     near |= {"rules": rules(), "bounds": bounds()}
-    print(
-        json.dumps(
-            {"near": near, "same": same}, default=lambda value: value.tolist(), indent=0, sort_keys=True
-        )
-    )
+    print(json.dumps({"near": near, "same": same}, default=lambda value: value.tolist(), sort_keys=True))
 
 
 if __name__ == "__main__":
