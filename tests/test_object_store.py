@@ -230,7 +230,6 @@ def everything(server, folder) -> dict[str, str]:
 
 def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stores, "PAUSES", ())
     run, more = tmp_path / "run", tmp_path / "more"
     fine("train", "--data", "digits", "--epochs", 1, "--out", run)
     fine("vote", run, "--first", 6, "--n", 200, "--seed", 5, "--out", more / "votes.parquet")
@@ -293,6 +292,8 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
             "1,8,8",
         ),
         ("certify", server.address("votes/none.parquet", KEYS)),
+    ]
+    wrong = [
         ("certify", address.replace("region=", "token=sEcReT&regio=")),
         ("certify", address.replace("%2F", "/")),
         ("certify", address.replace("s3:", "s4:")),
@@ -300,7 +301,9 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
         ("vote", run, "--first", address),  # no number
     ]
     printed = []
-    for line in lines:
+    for line in [*lines, *wrong]:
+        if line is wrong[0]:
+            monkeypatch.setattr(stores, "PAUSES", ())
         ended = call(*line)
         printed.append(f"{ended.out}{ended.err}")
         assert ended.status in (0, 1, 2)
