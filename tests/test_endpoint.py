@@ -279,7 +279,8 @@ def test_keys_in_an_address_are_sent_and_shown_nowhere(
             radii.load_model(address)(images)
         errors.append(f"{error.value!r} {error.value.__cause__!r}")
     assert "/predict?version=2&api_key=***&sig=***" in errors[0] and "control characters" in errors[2]
-    polled = GivenModel(url, "digits", radii.Gaussian(0.25), (0.0, 1.0), None, None, "nchw")
+    declared = {"input_range": (0.0, 1.0), "layout": "nchw"}
+    polled = GivenModel(url, "digits", radii.Gaussian(0.25), declared)
     texts = [
         *errors,
         repr(radii.load_model(url)),
