@@ -81,7 +81,6 @@ class Labels:
         (Labels(), lambda fitted, x: fitted.predict(x)[:, None] == np.arange(10)),
     ],
 )
-@pytest.mark.filterwarnings("ignore:the last digits:radii.errors.Notice")
 def test_estimators_are_asked_about_flattened_images(estimator, logits) -> None:
     data = load_data("digits", "train")
     estimator.fit(data.images().flatten(1).numpy(), data.labels.numpy())

@@ -26,7 +26,6 @@ from radii.runs import Config, load_run, make_recipe, save_config, save_model
 from test_cli import call, fine, tree
 
 # linear models round differently in batches of different sizes; any other notice is an error here
-pytestmark = pytest.mark.filterwarnings("ignore:the last digits:radii.errors.Notice")
 
 NOISE = radii.Gaussian(0.05)
 TWELVE = tuple(str(number) for number in range(12))

@@ -68,7 +68,6 @@ def file(tmp_path_factory) -> str:
     return linear(tmp_path_factory.mktemp("onnx") / "linear.onnx")
 
 
-@pytest.mark.filterwarnings("ignore:the last digits:radii.errors.Notice")
 def test_votes_of_a_file(file: str) -> None:
     model = radii.load_model(file, layout="flat")
     how = {"plan": radii.fixed(100, 10), "seed": 4}
@@ -156,7 +155,6 @@ def test_a_trial_finds_the_micro_batch(file: str, monkeypatch) -> None:
 # names of classes ---------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:the last digits:radii.errors.Notice")
 def test_names_in_the_metadata_are_matched(tmp_path) -> None:
     """The digits of the file are called as if they were counted from the last one on."""
     path = linear(tmp_path / "named.onnx", names='["9", "8", "7", "6", "5", "4", "3", "2", "1", "0"]')

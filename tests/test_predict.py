@@ -239,7 +239,6 @@ def of_a_fresh_thread() -> int:
 
 
 # products of matrices can round otherwise in another row of a batch
-@pytest.mark.filterwarnings("ignore:the last digits:radii.errors.Notice")
 def test_many_threads_get_what_each_would_get_alone(two_threads: None) -> None:
     with torch.random.fork_rng():
         models = [Watched(SMALL // 2).eval(), Watched(2 * SMALL).eval()]

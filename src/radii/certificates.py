@@ -146,7 +146,7 @@ def certify(
         reach = certified_radius(
             votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
         )
-        reach = np.maximum(reach, plan.decided(votes, norm, unit, k, reach, rules))
+        reach = plan.decided(votes, norm, unit, k, reach, rules, images is not None)
         radius.append(reach)
         lower.append(low)
         abstained.append(~confirmed(low, rivals) & (reach == 0))

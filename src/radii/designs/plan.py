@@ -136,13 +136,14 @@ class Plan(ABC):
         return sampled_bounds(votes.counts, label, k, alpha, method)
 
     def decided(
-        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules
+        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules, box: bool
     ) -> np.ndarray:
-        """The radius that looks decided, `(images,)`, which is read from what was stored; 0 where none was.
+        """The certified radius, `(images,)`, from `reach`, which the bounds give, and from what looks decided.
 
-        `reach`, `(images,)`, is the radius that the bounds give.
+        What was decided is read from what was stored, and never searched for again. `box`: `reach` knows the room that
+        each image has in [0, 1].
         """
-        return np.zeros(len(votes.index))
+        return reach
 
     # as plain values ----------------------------------------------------------------------------
 

@@ -154,15 +154,18 @@ class Sequential(Plan):
         return self.lower(votes.certified), None
 
     def decided(
-        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules
+        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules, box: bool
     ) -> np.ndarray:
-        """The largest of the radii that it was asked about that the certified levels decide."""
         assert votes.certified is not None
-        radius = np.zeros(len(votes.index))
+        radius = reach
         for decision in self.decisions:
-            if decision.answers(norm, unit, k, rules.exact):
-                self._check(decision, rules)
-                radius = np.maximum(radius, decision.radius(votes.certified))
+            if not decision.answers(norm, unit, k, rules.exact):
+                continue
+            self._check(decision, rules)
+            found = decision.radius(votes.certified)
+            # a level is rounded up, and gives a hair more than the radius that it is for: that one is the answer
+            just = np.isin(votes.certified, decision.levels) & (decision.k == k) & (not box)
+            radius = np.where(just, found, np.maximum(radius, found))
         return radius
 
     def _check(self, decision: Decision, rules: Rules) -> None:

@@ -137,7 +137,7 @@ class TopK(Plan):
         return self.bounds(votes.counts, label)
 
     def decided(
-        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules
+        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules, box: bool
     ) -> np.ndarray:
         assert votes.certified is not None
         found = np.array([0.0, *self.radii])[votes.certified]
@@ -148,10 +148,10 @@ class TopK(Plan):
                 raise InputError(
                     f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
                 )
-            return found
+            return np.maximum(reach, found)
         if "l0" in (self.norm, norm):
-            return np.zeros(len(found))
-        return inner_radius(found, self.norm, norm, math.prod(rules.shape))
+            return reach
+        return np.maximum(reach, inner_radius(found, self.norm, norm, math.prod(rules.shape)))
 
     def judge(
         self, holds: Holds, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
