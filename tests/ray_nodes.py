@@ -35,7 +35,7 @@ LIMITS = {
         "RAY_gcs_rpc_server_connect_timeout_s": 1,
         "RAY_py_gcs_connect_timeout_s": 1,
         "RAY_raylet_start_wait_time_s": 1,
-        "RAY_raylet_client_connect_timeout_milliseconds": 1000,
+        "RAY_raylet_client_num_connect_attempts": 1,  # one a second
         "RAY_worker_register_timeout_seconds": 1,
         "RAY_agent_register_timeout_ms": 1000,
         "RAY_health_check_timeout_ms": 1000,
