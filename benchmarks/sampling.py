@@ -17,12 +17,12 @@ from radii.asking import Ask
 from radii.copies import Law
 from radii.designs import fixed
 from radii.devices import best_device, busy_cores, has_bfloat16
+from radii.evidence import RulesOf
 from radii.examples import examples_from
 from radii.lattice import levels_of
 from radii.models import make_model
 from radii.noises import NOISES, Gaussian, Independent, Noise, example
 from radii.polling import poll, prepare
-from radii.stopping import stopping
 from radii.trial import ROWS, try_rows
 
 SHAPE, CLASSES = (3, 32, 32), 10
@@ -37,7 +37,7 @@ def follow(
     if exact:
         examples = replace(examples, images=levels_of(examples.images))
     plan = fixed(copies // images, selection=0)
-    agenda = Agenda(stopping(plan, noise, SHAPE, exact), images, CLASSES, None)
+    agenda = Agenda(plan.at_work(RulesOf(noise, SHAPE, exact)), images, CLASSES, None)
     poll(ask, examples, Law(noise, 0, "bound", exact), agenda, rows, lambda _: None, cores)
 
 

@@ -11,8 +11,8 @@ from radii.agenda import Agenda
 from radii.designs import Sequential, TopK, TwoStage
 from radii.designs.fixed import AllAtOnce
 from radii.designs.stopping import LEAD, STEP, until_clear
-from radii.planning import Question, fresh_draws, judge
-from radii.stopping import stopping
+from radii.evidence import RulesOf
+from radii.planning import Question, fresh_draws
 
 NOISE, SHAPE = radii.Gaussian(0.25), (3, 8, 8)
 LEVELS = (0.6, 0.8)
@@ -93,7 +93,7 @@ def one_by_one(plan, answers: Answers, row: int) -> tuple[np.ndarray, np.ndarray
             over = certified == len(plan.levels) or failures >= edges.futile[certified, look]
         else:
             question = Question(NOISE, plan.norm, plan.radii, SHAPE, plan.k)
-            now, done = judge(plan, question, counts[None], np.array([label]), np.array([certified]))
+            now, done = plan.judge(question.holds, counts[None], np.array([label]), np.array([certified]))
             certified, over = int(now[0]), bool(done[0])
         if over:
             break
@@ -106,7 +106,7 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
     plan, law = plans()[name], laws(30)
     answers, label = Answers(law, 900), np.zeros(30, dtype=int)
     given = label if isinstance(plan, TwoStage) or not plan.selection else None
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 30, CLASSES, given)
+    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), 30, CLASSES, given)
     seen = follow(agenda, answers, size, ahead)
     alone = [one_by_one(plan, answers, row) for row in range(30)]
     np.testing.assert_array_equal(agenda.counts, [one[0] for one in alone])
@@ -125,7 +125,7 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
 
 def test_micro_batches_are_filled_with_other_images() -> None:
     plan = Sequential((0.5,), n_max=2000)
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 400, CLASSES, np.zeros(400, dtype=int))
+    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), 400, CLASSES, np.zeros(400, dtype=int))
     seen = follow(agenda, Answers(laws(400), 2000), 64)
     full = sum(len(copies) == 64 for copies in seen)
     # only the last few images leave gaps
@@ -162,7 +162,7 @@ def test_selection_goes_on_until_a_label_leads() -> None:
 @pytest.mark.parametrize("p", [0.3, 0.63, 0.9])
 def test_operating_characteristics_are_what_happens(p: float) -> None:
     plan, runs = Sequential(LEVELS, alpha=0.01, n_max=800), 4000
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), runs, CLASSES, np.zeros(runs, dtype=int))
+    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int))
     follow(agenda, Answers(np.tile([p, 1 - p], (runs, 1)), 800), 512)
     found, drawn = plan.operating(p), agenda.counts.sum(axis=1)
     spread = np.sqrt(found.ended.sum(axis=0) @ found.looks.astype(float) ** 2 - found.passes**2)
@@ -176,7 +176,7 @@ def test_operating_characteristics_are_what_happens(p: float) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_level_that_is_the_probability_is_certified_at_most_as_often_as_alpha(level: float) -> None:
     plan, runs, alpha = Sequential(LEVELS, alpha=0.05, n_max=400), 20_000, 0.05
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), runs, CLASSES, np.zeros(runs, dtype=int))
+    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int))
     follow(agenda, Answers(np.tile([level, 1 - level], (runs, 1)), 400), 4096)
     wrong = int((plan.lower(agenda.certified) >= level).sum())
     assert binom.sf(wrong - 1, runs, alpha) > 1e-6
@@ -191,7 +191,7 @@ def test_a_level_that_is_the_probability_is_certified_at_most_as_often_as_alpha(
 
 def test_two_stages_draw_what_the_pilot_is_worth() -> None:
     plan = TwoStage(1e-4, "l2", pilot=60, n_max=500)
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), 50, CLASSES, np.zeros(50, dtype=int))
+    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), 50, CLASSES, np.zeros(50, dtype=int))
     follow(agenda, Answers(laws(50), 600), 64)
     failures = 60 - agenda.selection[:, 0]
     np.testing.assert_array_equal(agenda.counts.sum(axis=1), fresh_draws(plan, NOISE, failures, shape=SHAPE))
@@ -199,7 +199,7 @@ def test_two_stages_draw_what_the_pilot_is_worth() -> None:
 
 
 def test_top_k_is_about_the_radii_of_its_plan() -> None:
-    how = stopping(TopK(0.7, "l1", (0.3,), k=3, selection=5), radii.Laplace(0.5), SHAPE, True)
+    how = TopK(0.7, "l1", (0.3,), k=3, selection=5).at_work(RulesOf(radii.Laplace(0.5), SHAPE, True))
     question = Question(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact=True)
     lower = np.array(question.levels())[0] + np.array([-1e-9, 0, 1e-9])
     for rivals in (None, np.full((3, 3), 0.1)):

@@ -78,7 +78,6 @@ FLOORS = {
         "recipes",
         "planning",
         "costs",
-        "stopping",
         "agenda",
         "trial",
         "selfcheck",

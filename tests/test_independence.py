@@ -18,13 +18,13 @@ from radii.agenda import Agenda
 from radii.asking import WithinMemory
 from radii.copies import Law
 from radii.errors import InputError, Notice
+from radii.evidence import RulesOf
 from radii.examples import examples_from
 from radii.independence import FAR, FEW, check_independent, check_same, made_up, make_probe
 from radii.models import Denoised, make_model
 from radii.noises import example
 from radii.polling import poll
 from radii.rechecks import LEAST_BETWEEN
-from radii.stopping import stopping
 
 SHAPE = (1, 8, 8)
 SIZES = [8, 64, 512]
@@ -487,7 +487,7 @@ def test_a_model_that_failed_stays_refused() -> None:
 @pytest.mark.parametrize(("rows", "n"), [(8, 1000), (64, 6000), (64, 12_000)])
 def test_votes_are_those_of_the_model_alone(rows: int, n: int) -> None:
     plan, examples = radii.fixed(n, selection=0), examples_from(IMAGES, None, None)
-    agenda = Agenda(stopping(plan, NOISE, SHAPE, False), len(IMAGES), 10, None)
+    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), len(IMAGES), 10, None)
     poll(plain, examples, Law(NOISE, 0, "bound"), agenda, rows, lambda _: None)
     np.testing.assert_array_equal(vote(plain, rows, n).counts, agenda.counts)
 

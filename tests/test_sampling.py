@@ -21,11 +21,11 @@ from radii.data.base import make_data
 from radii.designs import fixed
 from radii.devices import SMALL, busy_cores, turns_of
 from radii.errors import InputError, UnknownName
+from radii.evidence import RulesOf
 from radii.examples import examples_from
 from radii.models import digest, make_model
 from radii.noises import Gaussian, Laplace, Uniform
 from radii.sampling import Smoothed, decide
-from radii.stopping import stopping
 from radii.votes import ABSTAIN, load_votes
 
 NOISE = Laplace(0.5)
@@ -146,7 +146,7 @@ def test_copies_are_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
 
     def first(cores):
         drawn.clear()
-        how = stopping(fixed(300, selection=0), NOISE, (1, 4, 4), False)
+        how = fixed(300, selection=0).at_work(RulesOf(NOISE, (1, 4, 4)))
         agenda = Agenda(how, 2, 3, None)
         images = examples_from(torch.full((2, 1, 4, 4), 0.5), None, None)
         batches = noisy_batches(images, Law(NOISE, 0), agenda, 8, cores)

@@ -9,7 +9,7 @@ import radii
 from radii.designs import TopK
 from radii.errors import InputError
 from radii.intervals import bounds
-from radii.planning import DIGITS, Question, judge, sequential_top_k
+from radii.planning import DIGITS, Question, sequential_top_k
 
 SHAPE = (3, 32, 32)
 NOISE = radii.Gaussian(0.25)
@@ -31,7 +31,9 @@ def run(
     for more in np.diff(plan.looks, prepend=0):
         counts[on] += rng.multinomial(more, p, len(on))
         draws[on] += more
-        certified[on], done = judge(plan, question, counts[on], np.zeros(len(on), dtype=int), certified[on])
+        certified[on], done = plan.judge(
+            question.holds, counts[on], np.zeros(len(on), dtype=int), certified[on]
+        )
         on = on[~done]
         if not len(on):
             break
@@ -79,7 +81,7 @@ def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
             first, second = np.nonzero(law)
             counts = np.stack([first, second, n - first - second], axis=1)
             label = np.zeros(len(counts), dtype=int)
-            now, _ = judge(plan, question, counts, label, label)
+            now, _ = plan.judge(question.holds, counts, label, label)
             error += law[first[now > 0], second[now > 0]].sum()
             law[first[now > 0], second[now > 0]] = 0
     assert alpha / 200 < error <= alpha
@@ -139,11 +141,11 @@ def test_several_radii_are_those_that_the_bounds_certify() -> None:
     counts = np.random.default_rng(0).multinomial(5000, [0.7, 0.15, 0.1, 0.05], 300)
     counts[:100] = np.random.default_rng(1).multinomial(5000, [0.9, 0.05, 0.04, 0.01], 100)
     label, before = np.arange(300) % 3 // 2, np.zeros(300, dtype=int)
-    now, done = judge(plan, question, counts, label, before)
+    now, done = plan.judge(question.holds, counts, label, before)
     radius = radii.certified_radius(NOISE, "l2", *plan.bounds(counts, label), k=2, shape=SHAPE)
     np.testing.assert_array_equal(now, (radius[:, None] >= question.radii).sum(axis=1))
     assert len(set(now)) >= 3 and done.all()
-    kept, _ = judge(plan, question, counts, label, np.full(300, 4))
+    kept, _ = plan.judge(question.holds, counts, label, np.full(300, 4))
     assert np.all(kept == 4)
 
 
@@ -152,7 +154,7 @@ def test_who_is_hopeless_is_given_up_and_who_is_not_goes_on() -> None:
     plan = sequential_top_k(question)
     n = int(plan.looks[0])
     votes = np.array([[n, 0, 0], [n - 2, 2, 0], [2, n - 2, 0], [n // 2, n // 2, 0]])
-    now, done = judge(plan, question, votes, np.zeros(4, dtype=int), np.zeros(4, dtype=int))
+    now, done = plan.judge(question.holds, votes, np.zeros(4, dtype=int), np.zeros(4, dtype=int))
     assert plan.shares[0] == 0 and now.tolist() == [0] * 4
     assert done.tolist() == [False, False, True, True]
 

@@ -143,17 +143,10 @@ def sequential_top_k(
     batch: int = 1,
     selection: int = 0,
 ) -> TopK:
-    """The plan that answers `question` with bounds on the rivals, too; what its looks say, says `judge`."""
+    """The plan that answers `question` with bounds on the rivals, too; what its looks say, says `TopK.judge`."""
     found = question.reachable_levels(n_max, alpha / 2)
     asked = {"norm": question.norm, "radii": question.radii, "k": question.k, "unit": question.unit}
     return TopK(found[0], **asked, alpha=alpha, n_max=n_max, batch=batch, selection=selection)  # type: ignore[arg-type]
-
-
-def judge(
-    plan: TopK, question: Question, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a look of the plan says about a question; see `TopK.judge`."""
-    return plan.judge(question.holds, counts, label, certified)
 
 
 def choose(

@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from radii.certificates import Certificates
+from radii.designs import PLANS
 from radii.errors import InputError
 from radii.published import Published, of_question
 from radii.wording import round_text
@@ -26,7 +27,7 @@ _FEW = 4
 KINDS = ("run", "best", "published")
 """Rows of a table: one run's certificates, the best of several at each radius, what others published."""
 
-SETTLING = ("sequential", "top-k")
+SETTLING = tuple(name for name, kind in PLANS.items() if kind.decides)
 """Plans that settle given radii: no image is certified to any other."""
 
 SAME = 1e-9

@@ -15,6 +15,7 @@ from radii.copies import Law
 from radii.designs import Plan
 from radii.devices import busy_cores, is_compiled, kind_of, turns_of
 from radii.errors import InputError
+from radii.evidence import RulesOf
 from radii.examples import Examples
 from radii.independence import check_independent, make_probe
 from radii.intervals import check_k
@@ -26,7 +27,6 @@ from radii.models.adapters.preprocess import innermost
 from radii.noises import Noise
 from radii.polling import poll, prepare, unused
 from radii.rechecks import Rechecked
-from radii.stopping import stopping
 from radii.trial import fastest
 from radii.votes import Votes, check_outcomes, software_versions
 
@@ -69,7 +69,7 @@ class Voter:
         self.check(examples, plan, k)
         if seconds is not None and not (plan.open_ended and seconds > 0):
             raise InputError(f"seconds, above 0, are for the plan radii.anytime alone; got {seconds!r}")
-        how = stopping(plan, self.noise, self.shape, self.exact, part)
+        how = plan.at_work(RulesOf(self.noise, self.shape, self.exact), part)
         agenda = Agenda(how, len(examples), self.classes, plan.labels_from(examples.labels))
         self.follow(agenda, examples, seed, "bound", progress, seconds)
         return Votes(

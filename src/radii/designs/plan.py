@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from radii.designs.stopping import Stopping
+from radii.designs.stopping import Stopping, clear_draws
 from radii.errors import InputError, check_name
 from radii.intervals import METHODS, bounds
 
@@ -157,6 +157,43 @@ class Plan(ABC):
         return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
 
 
+class Looking(Plan):
+    """A plan that looks at one label of each image now and then, and decides given levels or radii at its looks."""
+
+    decides = True
+    alpha: float
+    n_max: int
+
+    @property
+    def most(self) -> int:
+        return self.n_max
+
+    @property
+    def selection_draws(self) -> np.ndarray:
+        return clear_draws(self.selection)
+
+    @property
+    def watched(self) -> str:
+        return "predicted" if self.selection else "true"
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """What its looks have settled: certificates must ask for the same."""
+        return {"labels": self.watched, "alpha": self.alpha, "method": self.usual_method}
+
+    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+        method = self.usual_method if method is None else method
+        asked = {"labels": labels, "alpha": alpha, "method": method, "k": k}
+        for name, value in self.settled.items():
+            # labels may be an array, which no plan has watched
+            if isinstance(asked[name], np.ndarray) or asked[name] != value:
+                raise InputError(
+                    f"the looks at these votes settled {name} = {value!r}, not {asked[name]!r}: "
+                    "certify so, or draw votes by another plan"
+                )
+        return self.usual_method
+
+
 def sampled_bounds(
     counts: np.ndarray, label: np.ndarray, k: int, alpha: float, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -167,17 +204,6 @@ def sampled_bounds(
     lower, rivals = np.zeros(len(counts)), np.ones((len(counts), k))
     lower[drawn], rivals[drawn] = bounds(counts[drawn], label[drawn], k=k, alpha=alpha, method=method)
     return lower, rivals
-
-
-def check_settled(asked: dict[str, Any], held: dict[str, Any]) -> None:
-    """Refuse to certify otherwise than the looks of a plan have settled."""
-    for name, value in held.items():
-        # labels may be an array, which no plan has watched
-        if isinstance(asked[name], np.ndarray) or asked[name] != value:
-            raise InputError(
-                f"the looks at these votes settled {name} = {value!r}, not {asked[name]!r}: "
-                "certify so, or draw votes by another plan"
-            )
 
 
 def check_plan(plan: object) -> None:

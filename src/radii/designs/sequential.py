@@ -23,8 +23,8 @@ from radii.designs.paths import (
     likely_level,
     most_failures,
 )
-from radii.designs.plan import Counts, Plan, Rules, check_settled
-from radii.designs.stopping import Stopping, clear_draws, next_look, until_clear
+from radii.designs.plan import Counts, Looking, Rules
+from radii.designs.stopping import Stopping, next_look, until_clear
 from radii.errors import InputError
 from radii.intervals import check_alpha
 
@@ -39,7 +39,7 @@ ALONE = 0.8  # past this share of the draws, a first look is not worth it
 
 
 @dataclass(frozen=True)
-class Sequential(Plan):
+class Sequential(Looking):
     """Is each of several levels below the label's probability? At most `n_max` draws, usually far fewer.
 
     `levels` rise; each is tested at all of `alpha`, and certified only with all that lie below it. Looks are
@@ -52,7 +52,6 @@ class Sequential(Plan):
 
     name = "sequential"
     usual_method = "label"
-    decides = True
     levels: tuple[float, ...]
     alpha: float = 1e-3
     n_max: int = 100_000
@@ -108,20 +107,8 @@ class Sequential(Plan):
         return (edges.looks[look] == n) & np.where(certified == levels, ~missed, missed & over)
 
     @property
-    def most(self) -> int:
-        return self.n_max
-
-    @property
-    def selection_draws(self) -> np.ndarray:
-        return clear_draws(self.selection)
-
-    @property
     def steps(self) -> int:
         return len(self.levels)
-
-    @property
-    def watched(self) -> str:
-        return "predicted" if self.selection else "true"
 
     @property
     def file_format(self) -> int:
@@ -141,11 +128,6 @@ class Sequential(Plan):
             raise InputError("these draws watched the true labels: votes without them prove nothing")
         n = counts.sum(axis=1)
         return ~self.ends_with(n, n - counts[np.arange(len(counts)), watched], certified)
-
-    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
-        asked = {"labels": labels, "alpha": alpha, "method": "label" if method is None else method}
-        check_settled(asked, {"labels": self.watched, "alpha": self.alpha, "method": "label"})
-        return "label"
 
     def bounds_from(
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules

@@ -7,15 +7,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
 from radii.designs.boundaries import check_levels, check_radii
 from radii.designs.fixed import check_whole
 from radii.designs.paths import MOST_DRAWS
-from radii.designs.plan import Counts, Plan, Rules, check_settled
+from radii.designs.plan import Counts, Looking, Rules
 from radii.designs.sequential import AT_FIRST, BEFORE_LAST, check_reach, choose_looks
-from radii.designs.stopping import Stopping, clear_draws, next_look, until_clear
+from radii.designs.stopping import Stopping, next_look, until_clear
 from radii.errors import InputError, check_name
 from radii.intervals import (
     bounds,
@@ -35,7 +36,7 @@ DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
 
 
 @dataclass(frozen=True)
-class TopK(Plan):
+class TopK(Looking):
     """Does the label stay in the top `k` up to each of `radii`? At most `n_max` draws, usually far fewer.
 
     `level` is the label's probability from which on it would be certified by itself, at the smallest radius: it
@@ -47,7 +48,6 @@ class TopK(Plan):
     """
 
     name = "top-k"
-    decides = True
     level: float
     norm: str
     radii: tuple[float, ...]
@@ -98,35 +98,15 @@ class TopK(Plan):
         return shares
 
     @property
-    def most(self) -> int:
-        return self.n_max
-
-    @property
-    def selection_draws(self) -> np.ndarray:
-        return clear_draws(self.selection)
-
-    @property
     def steps(self) -> int:
         return len(self.radii)
-
-    @property
-    def watched(self) -> str:
-        return "predicted" if self.selection else "true"
 
     def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
         return ByBounds(self, partial(rules.holds, self.norm, self.unit, self.k))
 
-    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
-        asked = {
-            "labels": labels,
-            "alpha": alpha,
-            "method": "two-event" if method is None else method,
-            "k": k,
-        }
-        check_settled(
-            asked, {"labels": self.watched, "alpha": self.alpha, "method": "two-event", "k": self.k}
-        )
-        return "two-event"
+    @property
+    def settled(self) -> dict[str, Any]:
+        return {**super().settled, "k": self.k}
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
         return "two-event", float(self.shares[-1])
