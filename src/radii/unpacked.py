@@ -37,15 +37,23 @@ def numbers_in(content: bytes) -> int:
         if start < 0:
             raise ValueError("the footer is larger than the file")
         groups = Compact(content, start).struct()[ROW_GROUPS]
-        return sum(_in_pages(content, column[METADATA]) for group in groups for column in group[COLUMNS])
+        columns = [column[METADATA] for group in groups for column in group[COLUMNS]]
+        total = walked = 0
+        for column in columns:
+            numbers, headers = _in_pages(content, column, len(content) - walked)
+            total, walked = total + numbers, walked + headers
+        return total
     except (KeyError, IndexError, TypeError, RecursionError) as error:
         raise ValueError("a structure is damaged") from error
 
 
-def _in_pages(content: bytes, column: Fields) -> int:
-    """Of one column, as far as a reader goes: to its last number, or to the end of its bytes."""
+def _in_pages(content: bytes, column: Fields, most: int) -> tuple[int, int]:
+    """Of one column, as far as a reader goes: to its last number, or to the end of its bytes; and bytes of headers.
+
+    Headers may take up to `most` bytes. Columns that share pages would make the walk quadratic, and none do.
+    """
     at = min(column[DATA_AT], column.get(DICTIONARY_AT) or column[DATA_AT])
-    end, seen, total = at + column[SIZE] + PADDING, 0, 0
+    end, seen, total, walked = at + column[SIZE] + PADDING, 0, 0, 0
     if at < 0:
         raise ValueError("a column lies before the file")
     while seen < column[VALUES] and at < end:
@@ -58,12 +66,18 @@ def _in_pages(content: bytes, column: Fields) -> int:
             raise ValueError("a size is negative")
         seen += held if kind in (DATA, DATA_2) else 0
         total += max(held, page[UNPACKED] // 8)
+        walked += reader.at - at
+        if walked > most:
+            raise ValueError("columns share pages")
         at = reader.at + page[PACKED]
-    return total
+    return total, walked
 
 
 class Compact:
-    """Values of Thrift's compact protocol, one after the other from byte `at` on."""
+    """Values of Thrift's compact protocol, one after the other from byte `at` on, in time linear in their bytes.
+
+    Whatever a structure says of its length is held against the bytes that are left: each item takes one at least.
+    """
 
     def __init__(self, content: bytes, at: int) -> None:
         self.content, self.at = content, at
@@ -71,11 +85,13 @@ class Compact:
     def struct(self) -> Fields:
         """Fields by number and type; what is no number, list or structure is passed over."""
         fields: Fields = {}
+        numbers: set[int] = set()
         last = 0
         while head := self.byte():
             last = last + (head >> 4) if head >> 4 else self.whole()
-            if any(number == last for number, _ in fields):
+            if last in numbers:
                 raise ValueError("a field comes twice")
+            numbers.add(last)
             kind = head & 15
             fields[last, kind] = None if kind in (TRUE, FALSE) else self.value(kind)
         return fields
@@ -85,18 +101,23 @@ class Compact:
             return self.whole()
         if kind in (LIST, SET):
             head = self.byte()
-            size = head >> 4 if head >> 4 < 15 else self.bits()
+            size = self._fitting(head >> 4 if head >> 4 < 15 else self.bits())
             return [self.value(head & 15) for _ in range(size)]
         if kind == STRUCT:
             return self.struct()
         if kind in (TRUE, FALSE, BYTE, DOUBLE):
             self.at += 8 if kind == DOUBLE else 1
         elif kind == BINARY:
-            size = self.bits()
+            size = self._fitting(self.bits())
             self.at += size
         else:
             raise ValueError(f"there is no type {kind} in Parquet files")
         return None
+
+    def _fitting(self, size: int) -> int:
+        if size > len(self.content) - self.at:
+            raise ValueError("a structure is longer than the file")
+        return size
 
     def whole(self) -> int:
         """A signed number: its last bit is the sign."""
