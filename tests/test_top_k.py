@@ -116,6 +116,14 @@ def test_looks_share_the_error(alpha: float, level: float, n_max: int) -> None:
         assert lower[0] > level
 
 
+def test_its_k_is_settled() -> None:
+    plan = TopK(0.8, "l2", (0.1,), k=3, alpha=0.01)
+    assert plan.settle("true", 3, 0.01, None) == "two-event"
+    for k in (1, 2, 4):
+        with pytest.raises(InputError, match=f"settled k = 3, not {k}"):
+            plan.settle("true", k, 0.01, None)
+
+
 def test_bounds_are_two_event_bounds_at_the_share_of_the_look() -> None:
     plan = TopK(0.8, "l2", (0.1,), k=2, alpha=0.01, n_max=2000)
     looks = plan.looks[:6]
