@@ -4,12 +4,15 @@ import gzip
 import io
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from radii.data import LOADERS
 
 Half = tuple[np.ndarray, np.ndarray]
 """Images, uint8 `(n, height, width)` or `(n, height, width, 3)`, and labels `(n,)`."""
@@ -120,3 +123,18 @@ def empty_png(height: int, width: int) -> bytes:
     header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
     parts = (b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 50)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def write_records(tmp_path, monkeypatch, name, layout):
+    """A folder in the layout, with ten records a file, of the first ten classes; the loader that expects so many."""
+    files = {split: dict.fromkeys(names, 10) for split, names in layout.files.items()}
+    monkeypatch.setitem(LOADERS, name, replace(layout, files=files).load)
+    folder = tmp_path / layout.folder
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for file in (*files["train"], *files["test"]):
+        records = rng.integers(0, 256, (10, layout.label_bytes + 3072), dtype=np.uint8)
+        records[:, layout.label_bytes - 1] = np.arange(10)
+        (folder / file).write_bytes(records.tobytes())
+    (folder / layout.names).write_text("\n".join(f"class{label}" for label in range(layout.classes)) + "\n\n")
+    return folder

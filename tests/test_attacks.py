@@ -11,6 +11,7 @@ from scipy.stats import norm as normal
 from torch import nn
 
 import radii
+from commands import call, fine
 from radii.attacks import Attacks, Effort, attack
 from radii.attacks.descent import Target, descend, greedy, margin
 from radii.attacks.hunt import Hunt
@@ -20,7 +21,6 @@ from radii.devices import TensorSource
 from radii.errors import InputError
 from radii.losses import Draw
 from radii.steps import project, steepest
-from test_cli import call, fine
 
 ORDER = {"l1": 1, "l2": 2, "linf": np.inf}
 SHAPE = (1, 4, 4)

@@ -12,6 +12,7 @@ from torch import nn
 
 import image_factory as factory
 import radii
+from commands import call, fine
 from radii.asking import logits_of
 from radii.attacks import Effort, attack
 from radii.data import load_data
@@ -22,7 +23,6 @@ from radii.models import digest
 from radii.models.adapters.class_map import mapped
 from radii.models.adapters.outputs import BINARY, class_names
 from radii.votes import merge
-from test_cli import call, fine
 from test_matching import ANIMALS, NOISE, PIXELS, Brightest, Y, data, fitted, poll, right
 
 RNG = np.random.default_rng(5)

@@ -1,9 +1,7 @@
 """The commands: what they print and write is what the functions give, and every mistake ends in one sentence."""
 
-import contextlib
 import errno
 import inspect
-import io
 import json
 import os
 import re
@@ -11,17 +9,16 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import radii
+from commands import call, fine, tree
 from driven import Command, held_at, kill, read
 from patience import wait_until
 from radii import parquet
-from radii.cli import main
 from radii.console import size_text
 from radii.costs import Work
 from radii.data import load_data
@@ -32,34 +29,6 @@ from radii.votes import FORMAT
 from radii.wording import floor_text, radius_text
 
 IMAGES = 60
-
-
-def call(*arguments):
-    """Run a command in this process: its exit status and what it printed."""
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["radii", *map(str, arguments)]
-    try:
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as end,
-        ):
-            main()
-    finally:
-        sys.argv = before
-    return SimpleNamespace(status=end.value.code, out=out.getvalue(), err=err.getvalue())
-
-
-def fine(*arguments):
-    """What a command that must succeed printed."""
-    ended = call(*arguments)
-    assert (ended.status, ended.err) == (0, "")
-    return ended.out
-
-
-def tree(folder):
-    """All files below a folder, with their content."""
-    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,13 @@
 import io
 import os
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from radii.data import DATASETS, LOADERS, cifar10, cifar100, load_data, load_described
+from image_factory import write_records
+from radii.data import DATASETS, cifar10, cifar100, load_data, load_described
 from radii.data.base import read_packaged
 from radii.data.cifar import extract
 from radii.errors import InputError, MissingExtra, UnknownName
@@ -130,21 +129,6 @@ def test_another_file_in_the_package_is_refused():
 def cifar(tmp_path, monkeypatch):
     """A folder in the official layout with ten records a file."""
     return write_records(tmp_path, monkeypatch, "cifar10", cifar10.LAYOUT)
-
-
-def write_records(tmp_path, monkeypatch, name, layout):
-    """A folder in the layout, with ten records a file, of the first ten classes; the loader that expects so many."""
-    files = {split: dict.fromkeys(names, 10) for split, names in layout.files.items()}
-    monkeypatch.setitem(LOADERS, name, replace(layout, files=files).load)
-    folder = tmp_path / layout.folder
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for file in (*files["train"], *files["test"]):
-        records = rng.integers(0, 256, (10, layout.label_bytes + 3072), dtype=np.uint8)
-        records[:, layout.label_bytes - 1] = np.arange(10)
-        (folder / file).write_bytes(records.tobytes())
-    (folder / layout.names).write_text("\n".join(f"class{label}" for label in range(layout.classes)) + "\n\n")
-    return folder
 
 
 def test_cifar_records(cifar):

@@ -10,9 +10,9 @@ import pytest
 
 import image_factory as factory
 import radii
+from commands import call, fine, tree
 from radii.data import load_data
 from radii.runs import load_config
-from test_cli import call, fine, tree
 
 PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)

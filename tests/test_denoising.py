@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import radii
+from commands import call, fine
 from radii.data import load_data
 from radii.errors import InputError
 from radii.models import Denoised, digest, make_model
 from radii.runs import Recipe, load_classifier, load_run, save_config, save_model
 from radii.training import Loop, train
-from test_cli import call, fine
 
 CPU = torch.device("cpu")
 PLAIN = Recipe("digits", "small-cnn", "gaussian", 0.5, "ordinary", epochs=12, batch=64)

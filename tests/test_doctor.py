@@ -10,11 +10,11 @@ import mpmath
 import numpy as np
 import pytest
 
+from commands import call
 from radii import doctor, installation, selfcheck
 from radii.files import is_writable
 from radii.installation import Package, packages, release
 from radii.radius import certified_radius
-from test_cli import call
 
 
 @pytest.fixture(autouse=True)

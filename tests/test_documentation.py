@@ -18,10 +18,10 @@ import test_scaling_page
 import test_serving_page
 import test_votes_page
 import test_which_noise
+from commands import fine
 from radii.cli import app
 from radii.errors import Notice
 from radii.losses import LOSSES, options_of
-from test_cli import fine
 
 HERE = ["docs/start.md", "docs/training.md", "docs/faq.md"]
 """Pages that are gone through here, each in a folder of its own."""

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import radii
+from commands import call
 from given_models import digits, plain
 from patience import HANG
 from radii.cli.polled import GivenModel
@@ -19,7 +20,6 @@ from radii.errors import InputError
 from radii.models import digest
 from radii.models.adapters import endpoint
 from radii.votes import load_votes
-from test_cli import call
 
 IMAGES, LABELS = digits(12)
 

@@ -21,6 +21,7 @@ from typer.main import get_command
 
 import radii
 import radii.training
+from commands import call, tree
 from fuzz_factory import (
     CHANGES,
     COLUMN_EDITS,
@@ -47,7 +48,6 @@ from radii.stores import LocalFolder
 from radii.training import Loop
 from radii.unpacked import numbers_in
 from radii.votes import FORMAT, Votes, decode_votes
-from test_cli import call, tree
 
 SOME, MANY = 1, 12
 scales = pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import radii
+from commands import call, fine, tree
 from given_models import plain
 from radii.data import load_data
-from test_cli import call, fine, tree
 
 DOCS = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
 FILES = dict(re.findall(r"```python file=(\S+)\n(.*?)```", DOCS, re.DOTALL))

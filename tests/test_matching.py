@@ -15,6 +15,7 @@ from torch import nn
 
 import image_factory as factory
 import radii
+from commands import call, fine, tree
 from radii.attacks import Effort, attack
 from radii.data import load_data
 from radii.data.base import make_data
@@ -23,7 +24,6 @@ from radii.errors import InputError, Notice
 from radii.models import Denoised, Denoiser, digest
 from radii.models.adapters.outputs import class_names
 from radii.runs import Config, load_run, make_recipe, save_config, save_model
-from test_cli import call, fine, tree
 
 # linear models round differently in batches of different sizes; any other notice is an error here
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 import image_factory as factory
 import radii
+from commands import fine
 from radii.data import from_dataset, load_data, load_described, read_positions, splits_of
 from radii.data.base import read_packaged, take_turns
 from radii.data.digits import FILE, SHA256
@@ -26,7 +27,6 @@ from radii.examples import examples_of
 from radii.runs import Recipe, make_recipe
 from radii.training import train
 from radii.votes import check_seen
-from test_cli import fine
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
 TWO = np.arange(20) % 2

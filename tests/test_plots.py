@@ -12,6 +12,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from certificate_factory import make_certificates
+from commands import fine
 from radii.errors import InputError
 from radii.noises import NOISES, Gaussian, Laplace, Uniform
 from radii.norms import NORMS
@@ -30,7 +31,6 @@ from radii.plots.labels import DIRECT, Curve, draw_curves
 from radii.plots.style import frame, readable
 from radii.radius import certified_radius
 from radii.report.examples import picture_uri
-from test_cli import fine
 
 NOISE_NAMES = ("laplace", "gaussian", "uniform")
 

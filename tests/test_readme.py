@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from commands import fine
+from image_factory import write_records
 from radii.data import cifar10
-from test_cli import fine
-from test_data import write_records
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", README.read_text(), re.DOTALL)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import radii
+from commands import call
+from object_server import server
 from ray_nodes import LIMITS
-from test_cli import call
-from test_object_store import server
 
 __all__ = ["server"]
 

@@ -18,11 +18,11 @@ import pytest
 
 import radii
 import radii.serving
+from commands import call, fine
 from driven import Command, kill
 from patience import HANG, wait_until
 from radii.data import load_data
 from radii.serving import Service
-from test_cli import call, fine
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "serving.md").read_text()

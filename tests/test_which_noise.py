@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import radii
-from test_cli import fine
+from commands import fine
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "which-noise.md").read_text()
