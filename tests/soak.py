@@ -525,6 +525,8 @@ def attack(soak: Soak, number: int, how: Callable[[Trial], None], ledger: Ledger
 
 
 def main() -> int:
+    # a shell starts what runs in the background without Ctrl-C, which trials send to what they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--minutes", type=float, default=10.0, help="after one trial of each kind, none begins later"
