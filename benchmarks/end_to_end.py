@@ -13,8 +13,8 @@ from measure import machine, seconds, table
 
 import radii
 from radii.data import load_data
-from radii.devices import best_device, has_bfloat16
-from radii.runs import load_run
+from radii.models.devices import best_device, has_bfloat16
+from radii.training.run_folder import load_run
 
 RUN = Path(__file__).parents[1] / "results" / "cifar10" / "gaussian-0.5"
 USUAL, ALPHA, NORM, COPIES = 100_000, 1e-3, "l2", 4000

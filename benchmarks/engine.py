@@ -17,13 +17,13 @@ import torch
 from measure import in_turn, seconds, table
 
 import radii
-from radii.devices import best_device, device_of, has_bfloat16
+from radii.data.examples import Examples
 from radii.engine import Executor, Here, Job, Parts, Workers, run
-from radii.examples import Examples
 from radii.models import make_model
+from radii.models.devices import best_device, device_of, has_bfloat16
 from radii.sampling import Smoothed
-from radii.stores import LocalFolder
-from radii.voting import Voter
+from radii.sampling.sampler import Voter
+from radii.storage.folders import LocalFolder
 
 SHAPE, IMAGES, ROWS = (3, 32, 32), 50, 64
 NOISE = radii.Laplace(0.5)

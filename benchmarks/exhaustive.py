@@ -9,9 +9,9 @@ import torch
 from measure import seconds, table
 
 import radii
-from radii.devices import best_device, has_bfloat16
-from radii.examples import examples_from
+from radii.data.examples import examples_from
 from radii.models import make_model
+from radii.models.devices import best_device, has_bfloat16
 from radii.sampling import Smoothed
 
 SHAPE, SIGMAS = (3, 32, 32), (0.25, 0.5, 0.75, 1.5)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from radii.devices import best_device
+from radii.models.devices import best_device
 
 
 @dataclass(frozen=True)

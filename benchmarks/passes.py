@@ -12,9 +12,9 @@ import numpy as np
 from measure import table
 
 import radii
-from radii.designs import TwoStage, fixed_boundaries
+from radii.certificates.planning import fresh_draws
 from radii.noises import Gaussian
-from radii.planning import fresh_draws
+from radii.votes.plans import TwoStage, fixed_boundaries
 
 VOTES = Path(__file__).parents[1] / "results" / "cifar10" / "gaussian-0.5" / "votes.parquet"
 USUAL, ALPHA, NORM = 100_000, 1e-3, "l2"

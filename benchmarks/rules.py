@@ -7,7 +7,7 @@ import numpy as np
 from measure import seconds, table
 
 import radii
-from radii.falsifier import attack_radius
+from radii.certificates.falsify import attack_radius
 from radii.noises import NOISES, Noise, example, example_name
 
 PROBABILITIES = (0.75, 0.99)

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import arithmetic
 import end_to_end
-import engine
 import exhaustive
 import memory
 import passes
 import rules
-import sampling
 import scale
 import serve
-import training
 from measure import machine
 
-from radii.exports import write_whole
+import engine
+import sampling
+import training
+from radii.report.export import write_whole
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -12,18 +12,17 @@ import torch
 from baseline import BATCH, sample
 from measure import in_turn, machine, table
 
-from radii.agenda import Agenda
-from radii.asking import Ask
-from radii.copies import Law
-from radii.designs import fixed
-from radii.devices import best_device, busy_cores, has_bfloat16
-from radii.evidence import RulesOf
-from radii.examples import examples_from
-from radii.lattice import levels_of
+from radii.certificates.evidence import RulesOf
+from radii.data.examples import examples_from
 from radii.models import make_model
+from radii.models.devices import best_device, busy_cores, has_bfloat16
 from radii.noises import NOISES, Gaussian, Independent, Noise, example
-from radii.polling import poll, prepare
-from radii.trial import ROWS, try_rows
+from radii.noises.lattice import levels_of
+from radii.sampling.autotune import ROWS, try_rows
+from radii.sampling.model_call import Ask, prepare
+from radii.sampling.monte_carlo import Law, poll
+from radii.sampling.scheduler import Agenda
+from radii.votes.plans import fixed
 
 SHAPE, CLASSES = (3, 32, 32), 10
 

@@ -18,7 +18,7 @@ from measure import peak_memory, table
 import radii
 from radii.engine import Parts, gather
 from radii.engine.parts import law_about
-from radii.stores import LocalFolder
+from radii.storage.folders import LocalFolder
 
 CLASSES, K, N, EACH = 1000, 5, 10_000, 100
 SIZES = (2500, 5000, 10_000)

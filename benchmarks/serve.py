@@ -25,7 +25,8 @@ import torch
 from measure import table
 
 from radii.models import make_model
-from radii.runs import Config, Recipe, save_config, save_model
+from radii.training.recipe import Recipe
+from radii.training.run_folder import Config, save_config, save_model
 
 SHAPE, N, PLACES = (1, 28, 28), 200, 32
 MOST = 400

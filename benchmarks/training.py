@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from measure import in_turn, machine, table
 
-from radii.data.base import make_data
-from radii.devices import best_device
+from radii.data.dataset import make_data
 from radii.models import make_model
-from radii.runs import Recipe
-from radii.training import Loop
+from radii.models.devices import best_device
+from radii.training.loop import Loop
+from radii.training.recipe import Recipe
 
 SHAPE, CLASSES = (3, 32, 32), 10
 

@@ -23,9 +23,9 @@ from IPython.display import display
 
 import radii
 from radii.data import load_data
-from radii.plots import accuracy_by_k, svg_text
-from radii.recipes import read_recipe
+from radii.report.plots import accuracy_by_k, svg_text
 from radii.training import train
+from radii.training.recipe import read_recipe
 
 
 def show(figure):

@@ -27,15 +27,15 @@ import numpy as np
 from IPython.display import Markdown, display
 
 import radii
-from radii.attacked import FOLDER, found_beside
 from radii.certificates import converted
-from radii.exports import markdown_table, table_markdown
-from radii.plots import accuracy_by_k, accuracy_by_noise, radius_by_probability, svg_text
-from radii.published import load_published
-from radii.report import Run
-from radii.report.content import summary_sentences
-from radii.results import round_radii, summarize, tabulate
-from radii.wording import NORM_NAMES, draws_text, floor_text, radius_text, round_text
+from radii.report.accuracy import round_radii, summarize, tabulate
+from radii.report.attack_results import FOLDER, found_beside
+from radii.report.export import markdown_table, table_markdown
+from radii.report.formatting import NORM_NAMES, draws_text, floor_text, radius_text, round_text
+from radii.report.html import Run
+from radii.report.html.content import summary_sentences
+from radii.report.plots import accuracy_by_k, accuracy_by_noise, radius_by_probability, svg_text
+from radii.report.published import load_published
 
 ALPHA, SIGMA, KS = 0.001, 0.5, (1, 2, 3, 4, 5)
 
@@ -233,8 +233,8 @@ show(markdown_table(["run", "norm", "k", "attacked", "pushed out", "nearest", "m
 # %% [markdown]
 # ## Beside what others published
 #
-# Points and numbered rows are the results of others on CIFAR-10, from `radii.published`, each with its source. They
-# are not of the same images (often all 10,000), nor of networks of the same size or training time: read them as
+# Points and numbered rows are the results of others on CIFAR-10, from `radii.report.published`, each with its source.
+# They are not of the same images (often all 10,000), nor of networks of the same size or training time: read them as
 # where the field stands. Between published points nothing is known, so none are joined.
 
 # %%

@@ -24,11 +24,11 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 import radii
 from radii.data import load_data
-from radii.devices import TensorSource
 from radii.errors import Notice
-from radii.exports import table_markdown
-from radii.plots import accuracy_by_noise, svg_text
-from radii.results import tabulate
+from radii.models.devices import TensorSource
+from radii.report.accuracy import tabulate
+from radii.report.export import table_markdown
+from radii.report.plots import accuracy_by_noise, svg_text
 
 # the last digits of a matrix product may depend on the rest of the batch: of no weight here
 warnings.simplefilter("ignore", Notice)

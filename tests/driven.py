@@ -13,7 +13,7 @@ from patience import HANG, wait_until
 
 HELD = """
 import os, time
-from radii.stores import LocalFolder
+from radii.storage.folders import LocalFolder
 
 most, starter, write = int(os.environ["HELD_AT"]), int(os.environ["HELD_BY"]), LocalFolder.write
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import strategies as st
 
 import radii
-from radii.parquet import Columns, Lists
+from radii.storage.parquet import Columns, Lists
 from radii.votes import Votes
 
 SHAPE, NOISE = (1, 1, 1), radii.Gaussian(0.25)

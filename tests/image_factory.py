@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from radii.data import LOADERS
+from radii.data.loading import LOADERS
 
 Half = tuple[np.ndarray, np.ndarray]
 """Images, uint8 `(n, height, width)` or `(n, height, width, 3)`, and labels `(n,)`."""

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 import radii
+from radii.data.examples import Examples
 from radii.engine import Job
-from radii.examples import Examples
 from radii.models import make_model
 from radii.sampling import Smoothed
 

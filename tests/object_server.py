@@ -9,7 +9,7 @@ import pytest
 from pyarrow.fs import FileSystem
 
 from patience import HANG, wait_until
-from radii import stores
+from radii.storage import folders
 
 STORE = """
 import sys
@@ -104,7 +104,7 @@ def server():
         patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         # the client of pyarrow takes a store for lost that says nothing for 3 seconds
-        patch.setattr(stores, "PAUSES", (1,) * int(HANG))
+        patch.setattr(folders, "PAUSES", (1,) * int(HANG))
         one = Server()
         system, _ = FileSystem.from_uri(one.address("votes"))
         wait_until(lambda: made(system, "votes") or one.store.poll() is not None)

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from radii.designs import Boundaries
+from radii.votes.plans import Boundaries
 
 
 def count_paths(plan: Boundaries, p: float) -> list[list[Fraction]]:

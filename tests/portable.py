@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 import radii
-from radii.lattice import draw_levels
 from radii.noises import Independent, example_name
-from radii.streams import Stream
+from radii.noises.lattice import draw_levels
+from radii.noises.streams import Stream
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "cifar10"
@@ -69,7 +69,7 @@ def plans() -> dict[str, Any]:
         two = radii.two_stage(noise, "l1", shape=SHAPE)
         found[f"{noise.name} two-stage"] = [
             two.price,
-            radii.planning.fresh_draws(two, noise, np.arange(1001), shape=SHAPE),
+            radii.certificates.planning.fresh_draws(two, noise, np.arange(1001), shape=SHAPE),
         ]
     return found
 

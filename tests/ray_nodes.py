@@ -1,4 +1,4 @@
-"""Votes by a Ray cluster: the same as on one machine, also when a node is killed. Run by test_cluster.py."""
+"""Votes by a Ray cluster: the same as on one machine, also when a node is killed. Run by test_ray.py."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from job_factory import PLANS, OnNodes, load
 from patience import HANG, wait_until
 from radii.engine import Here, Job, Parts, run
 from radii.errors import InputError
-from radii.stores import LocalFolder
+from radii.storage.folders import LocalFolder
 
 BLOCK = 700
 # without waiting, which has a limit: a node is there when it is made
@@ -64,12 +64,12 @@ def patient(ask: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.fixture(scope="module")
 def nodes():
     """Two nodes on the loopback interface; Ray itself is kept quiet."""
-    from radii.engine import cluster
+    from radii.engine import ray
 
     folder = tempfile.mkdtemp(prefix="ray")
     with pytest.MonkeyPatch.context() as patch:
         own = {"RAY_AUTH_TOKEN": "0" * 64, "RAY_TMPDIR": folder}
-        for name, value in {**cluster.ALONE, **LIMITS, **own}.items():
+        for name, value in {**ray.ALONE, **LIMITS, **own}.items():
             patch.setenv(name, value)
         import ray
         from ray._private import node, services, worker
@@ -98,7 +98,7 @@ def nodes():
 def test_a_cluster_that_loses_a_node_draws_the_votes_of_one_machine(nodes, tmp_path) -> None:
     import ray
 
-    from radii.engine.cluster import Cluster
+    from radii.engine.ray import Cluster
 
     both, second = nodes
     smoothed, examples = load()
@@ -127,7 +127,7 @@ def test_a_cluster_that_loses_a_node_draws_the_votes_of_one_machine(nodes, tmp_p
 
 
 def test_what_a_task_refuses_is_one_sentence(nodes, tmp_path) -> None:
-    from radii.engine.cluster import Cluster
+    from radii.engine.ray import Cluster
 
     smoothed, examples = job_factory.load_not_finite()
     executor = Cluster(smoothed, examples, Job(load, PLANS["fixed"], 3))
@@ -137,9 +137,9 @@ def test_what_a_task_refuses_is_one_sentence(nodes, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_a_task_whose_process_dies_every_time_is_given_up(nodes, tmp_path, monkeypatch) -> None:
-    from radii.engine import cluster
+    from radii.engine import ray
 
-    monkeypatch.setattr(cluster, "RETRIES", 1)
+    monkeypatch.setattr(ray, "RETRIES", 1)
     smoothed, examples = load()
     model, home = smoothed.model, os.getpid()
 
@@ -148,6 +148,6 @@ def test_a_task_whose_process_dies_every_time_is_given_up(nodes, tmp_path, monke
             os.kill(os.getpid(), 9)
         return model(images)
 
-    executor = cluster.Cluster(replace(smoothed, model=ask), examples, Job(load, PLANS["fixed"], 3))
+    executor = ray.Cluster(replace(smoothed, model=ask), examples, Job(load, PLANS["fixed"], 3))
     with pytest.raises(InputError, match=r"lost a part of the work again and again .* enough memory"):
         run(executor, Parts(LocalFolder(tmp_path)), block=BLOCK)

@@ -391,8 +391,8 @@ def vote_within(run: str, out: str, batch: int, room: int) -> None:
 
     import radii
     from radii.data import load_data
-    from radii.examples import examples_of
-    from radii.runs import load_run
+    from radii.data.examples import examples_of
+    from radii.training.run_folder import load_run
 
     def greed(_: object, images: tuple[torch.Tensor]) -> None:
         torch.ones(len(images[0]), 10_000)

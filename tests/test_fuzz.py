@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from typer.main import get_command
 
 import radii
-import radii.training
+import radii.training.loop
 from commands import call, tree
 from fuzz_factory import (
     CHANGES,
@@ -33,20 +33,21 @@ from fuzz_factory import (
     edited,
 )
 from job_factory import job
-from radii import parquet, trial
-from radii.checkpoints import CHECKPOINT, load_checkpoint, save_checkpoint
 from radii.cli import app
 from radii.data import load_data
 from radii.engine import Here, Parts, Shard, gather, run
 from radii.errors import InputError, Notice
 from radii.models import make_model
-from radii.plain import read_document
-from radii.published import load_published
-from radii.recipes import read_recipe
-from radii.runs import CONFIG, WEIGHTS, Config, Recipe, load_config, load_run, save_config, save_model
-from radii.stores import LocalFolder
-from radii.training import Loop
-from radii.unpacked import numbers_in
+from radii.report.published import load_published
+from radii.sampling import autotune
+from radii.storage import parquet
+from radii.storage.documents import read_document
+from radii.storage.folders import LocalFolder
+from radii.storage.parquet_pages import numbers_in
+from radii.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from radii.training.loop import Loop
+from radii.training.recipe import Recipe, read_recipe
+from radii.training.run_folder import CONFIG, WEIGHTS, Config, load_config, load_run, save_config, save_model
 from radii.votes import FORMAT, Votes, decode_votes
 
 SOME, MANY = 1, 12
@@ -374,18 +375,18 @@ def test_documents(which, scale, tmp_path):
 @scales
 def test_what_trials_remember(scale, tmp_path, monkeypatch):
     monkeypatch.setenv("RADII_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(trial, "try_all", lambda *_: ("float32", 64))
+    monkeypatch.setattr(autotune, "try_all", lambda *_: ("float32", 64))
     model = torch.nn.Linear(400, 400)
-    assert trial.fastest(model, None, (400,), "float32", False) == ("float32", 64)
-    good = trial.memory_file().read_bytes()
+    assert autotune.fastest(model, None, (400,), "float32", False) == ("float32", 64)
+    good = autotune.memory_file().read_bytes()
 
     def accepts(drawn) -> bool:
         edits, changes = drawn
         content = json.dumps(changed(json.loads(good), changes)).encode() if changes else edited(good, edits)
-        trial.memory_file().write_bytes(content)
-        precision, rows = trial.fastest(model, None, (400,), "float32", False)
+        autotune.memory_file().write_bytes(content)
+        precision, rows = autotune.fastest(model, None, (400,), "float32", False)
         assert precision == "float32" and type(rows) is int and 0 < rows <= 4096
-        return rows == 64 and trial.memory_file().read_bytes() == content
+        return rows == 64 and autotune.memory_file().read_bytes() == content
 
     fuzz(st.tuples(EDITS | st.just([]), CHANGES | st.just([])), accepts, 300 * scale, 0.3)
 
@@ -545,8 +546,8 @@ def place(tmp_path, monkeypatch, parts):
         raise InputError("this would take too long")
 
     monkeypatch.setattr("radii.training.train", brief)
-    monkeypatch.setattr("radii.demo.run_demo", too_long)
-    monkeypatch.setattr("radii.report.write_report", lambda runs, out, **_: out)
+    monkeypatch.setattr("radii.cli.demo.run_demo", too_long)
+    monkeypatch.setattr("radii.report.html.write_report", lambda runs, out, **_: out)
     return tmp_path
 
 

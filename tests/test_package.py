@@ -15,7 +15,7 @@ import trove_classifiers
 import yaml
 
 import radii
-from radii.report.page import PROGRAM
+from radii.report.html.page import PROGRAM
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "radii"
@@ -59,10 +59,14 @@ def test_the_wheel_holds_every_file_that_the_code_names(wheel):
         for text in filter(lambda one: isinstance(one, str), texts):
             if re.fullmatch(r"[a-z_]+\.(json|css|html|js|bib|toml)", text) and (path.parent / text).exists():
                 named.add((path.parent / text).relative_to(SOURCE.parent).as_posix())
-    assert {"radii/directions.json", "radii/dimension_free.json", "radii/report/page.css"} <= named
-    for kind in ("recipes", "published"):
-        named |= {f"radii/{kind}/{path.name}" for path in (SOURCE / kind).glob("*.toml")}
-    named |= {f"radii/report/program/{part}.js" for part in PROGRAM}
+    assert {
+        "radii/noises/theory/directions.json",
+        "radii/noises/theory/dimension_free.json",
+        "radii/report/html/page.css",
+    } <= named
+    for folder in ("training/recipes", "report/published"):
+        named |= {f"radii/{folder}/{path.name}" for path in (SOURCE / folder).glob("*.toml")}
+    named |= {f"radii/report/html/program/{part}.js" for part in PROGRAM}
     data = {
         name
         for name in ZipFile(wheel).namelist()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from radii.designs import fixed
 from radii.noises import make_noise
 from radii.votes import Votes
+from radii.votes.plans import fixed
 
 RUNS = (("laplace", 0.25), ("laplace", 0.5), ("laplace", 1.0), ("gaussian", 0.5), ("uniform", 0.5))
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

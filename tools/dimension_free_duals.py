@@ -1,4 +1,4 @@
-"""Make src/radii/dimension_free.json: for each tau the majorant that bounds E(S - tau)_+ (docs/math/laplace-l2.md).
+"""Make noises/theory/dimension_free.json: for each tau the majorant of E(S - tau)_+ (docs/math/laplace-l2.md).
 
 Run: python tools/dimension_free_duals.py. Nothing rests on the solver: the tests verify each majorant everywhere.
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linprog, minimize_scalar
 
-from radii import dimension_free
-from radii.dimension_free import Majorant, normal_cubes
+from radii.noises.theory import laplace_l2
+from radii.noises.theory.laplace_l2 import Majorant, normal_cubes
 
 TAUS = np.concatenate([np.arange(0, 5, 0.01), np.arange(5, 6.51, 0.05)])
 KNOTS = np.arange(0, 3.01, 0.02)
@@ -66,7 +66,7 @@ def solve(tau: float) -> Majorant:
 
 
 if __name__ == "__main__":
-    path = Path(dimension_free.__file__).with_suffix(".json")
+    path = Path(laplace_l2.__file__).with_suffix(".json")
     rows = [json.dumps(asdict(solve(float(round(tau, 6))))) for tau in TAUS]
     path.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
     print(f"{len(rows)} majorants in {path}")

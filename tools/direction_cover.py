@@ -1,4 +1,4 @@
-"""Make src/radii/directions.json: the worst direction of an l2 move of Laplace noise (docs/math/laplace-l2.md).
+"""Make noises/theory/directions.json: the worst direction of an l2 move of Laplace noise (docs/math/laplace-l2.md).
 
 Run: python tools/direction_cover.py. All directions, as weights v_1 >= v_2 >= ... >= 0 of norm 1, are covered by boxes:
 intervals for the first few weights and a cap on the others. Each box gives one pair of laws that is at least as easy to
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from radii import directions
-from radii.dimension_free import Rate, cdf, quantile, rate
+from radii.noises.theory import laplace_l2
+from radii.noises.theory.laplace_l2 import Rate, cdf, quantile, rate
 
 HERE = Path(__file__).parent
 SPREAD = runpy.run_path(str(HERE / "spread_sums.py"))
@@ -254,7 +254,7 @@ def row(boxes: list[Box], r: float) -> np.ndarray:
 def table(boxes: list[Box]) -> list[list[int]]:
     """All rows in whole grains, rounded up."""
     rise = np.array([row(boxes, r) for r in RADII])
-    return np.ceil(rise / directions.GRAIN + 1e-6).astype(int).tolist()
+    return np.ceil(rise / laplace_l2.GRAIN + 1e-6).astype(int).tolist()
 
 
 if __name__ == "__main__":
@@ -263,6 +263,6 @@ if __name__ == "__main__":
     print(f"{len(boxes)} boxes", flush=True)
     (HERE / "direction_cover.json").write_text(json.dumps({"splits": bits}) + "\n", encoding="utf-8")
     stored = {"radii": RADII.tolist(), "start": float(X[0]), "step": float(X[1] - X[0]), "rise": table(boxes)}
-    path = Path(directions.__file__).with_suffix(".json")
+    path = Path(laplace_l2.__file__).with_suffix(".json")
     path.write_text(json.dumps(stored, separators=(",", ":")) + "\n", encoding="utf-8")
     print(f"{len(RADII)} radii, {len(X)} points in {path}")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import radii
-from radii.designs import Sequential
-from radii.exports import markdown_table, write_whole
-from radii.published import load_published, of_question
-from radii.wording import NORM_NAMES, round_text
+from radii.report.export import markdown_table, write_whole
+from radii.report.formatting import NORM_NAMES, round_text
+from radii.report.published import load_published, of_question
+from radii.votes.plans import Sequential
 
 FOLDER = Path(__file__).parents[1] / "results" / "cifar10"
 ALPHA = 0.001
@@ -108,7 +108,8 @@ def headline(votes: Sequence[radii.Votes]) -> str:
         f"{images}, n = {draws} draws an image, α = {ALPHA:g}; of splitting noise all copies, without α."
         " The best σ of a radius is chosen by these very images.\n"
         f"{spent(sequential)}"
-        "What was published, with sources: `src/radii/published/cifar10.toml`; in ℓ₁ it is the best σ of each radius.\n"
+        "What was published, with sources: `src/radii/report/published/cifar10.toml`; in ℓ₁ it is the best σ of each "
+        "radius.\n"
     )
 
 

@@ -16,9 +16,8 @@ import radii
 from radii.data import load_data
 from radii.models import DENOISER, Denoised
 from radii.noises import NOISES, example_name
-from radii.recipes import read_recipe
-from radii.runs import Recipe
 from radii.training import train
+from radii.training.recipe import Recipe, read_recipe
 
 FOLDER = Path(__file__).parents[1] / "results" / "mnist5k"
 SIGMAS = (0.25, 0.5, 1.0)

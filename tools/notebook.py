@@ -14,7 +14,7 @@ from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from radii.exports import write_whole
+from radii.report.export import write_whole
 
 SOURCES = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 # a history of what was run would outlive it, and the kernel has nothing to say that its cells do not

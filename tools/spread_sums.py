@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.special import ndtr, ndtri
 
-from radii.dimension_free import normal_cubes
+from radii.noises.theory.laplace_l2 import normal_cubes
 
 HERE = Path(__file__).parent
 CAPS = (1, 0.9, 0.8, 0.71, 0.63, 0.56, 0.5, 0.45, 0.4, 0.36, 0.32, 0.285, 0.25, 0.2)

@@ -13,9 +13,9 @@ import numpy as np
 
 import radii
 from radii.data import load_data
-from radii.exports import markdown_table, write_whole
-from radii.norms import unit_of
-from radii.wording import round_text
+from radii.noises.norms import unit_of
+from radii.report.export import markdown_table, write_whole
+from radii.report.formatting import round_text
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "which-noise.md"

@@ -9,10 +9,10 @@ Only what draws samples needs torch, and imports it when first used.
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from radii.certificates import Certificates, certify, reachable_radius
-from radii.designs import Anytime, Exhaustive, Fixed, Sequential, TopK, TwoStage, fixed
+from radii.certificates.certify import Certificates, certify, reachable_radius
+from radii.certificates.planning import Question, anytime, exhaustive, sequential, sequential_top_k, two_stage
+from radii.certificates.radius import certified_radius, tradeoff
 from radii.errors import InputError, MissingExtra, UnknownName
-from radii.intervals import bounds
 from radii.noises import (
     NOISES,
     Ablation,
@@ -32,14 +32,15 @@ from radii.noises import (
     UniformBall,
     make_noise,
 )
-from radii.norms import NORMS
-from radii.planning import Question, anytime, exhaustive, sequential, sequential_top_k, two_stage
-from radii.radius import certified_radius, tradeoff
+from radii.noises.norms import NORMS
 from radii.votes import ABSTAIN, Votes, load_votes
+from radii.votes.bounds import bounds
+from radii.votes.plans import Anytime, Exhaustive, Fixed, Sequential, TopK, TwoStage, fixed
 
 if TYPE_CHECKING:
     from radii.models.adapters import load_model
     from radii.sampling import Smoothed
+
 
 __version__ = version("radii")
 __all__ = [

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from radii.losses import Draw, Model, ask, copies, log_mean_prediction
-from radii.steps import project, steepest
+from radii.training.losses import Draw, Model, ask, copies, log_mean_prediction
+from radii.training.pgd import project, steepest
 
 PACE = 2.5
 """Radii that all steps together could go: enough to cross the ball and turn at its edge."""

@@ -6,21 +6,13 @@ from typing import Annotated
 import typer
 
 from radii import __version__
-from radii.cli.attacking import attack
-from radii.cli.certificates import certify, report
-from radii.cli.completion import completed
-from radii.cli.doctor import doctor
-from radii.cli.falsifying import falsify
-from radii.cli.listings import data, noises
-from radii.cli.plan import plan
-from radii.cli.serving import serve
-from radii.cli.training import demo, train
-from radii.cli.votes import merge, vote
-from radii.console import INTERRUPTED, end_when_asked, one_sentence, say, show_notices
-from radii.docstrings import docstring
+from radii.cli import attack, certify, data, doctor, falsify, noises, plan, report, serve, train, vote
+from radii.cli.console import INTERRUPTED, end_when_asked, one_sentence, say, show_notices
+from radii.cli.options import completed
+from radii.cli.terminal import delivering, open_streams
 from radii.errors import InputError
-from radii.memory import keep_freed_memory
-from radii.terminal import delivering, open_streams
+from radii.report.formatting import docstring
+from radii.storage.memory import keep_freed_memory
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -47,24 +39,29 @@ def radii(
 
 
 app.callback(invoke_without_command=True, help=docstring(radii))(radii)
+
+
 for command, example in (
-    (demo, "radii demo --sigma 0.25 --out demo-0.25"),
-    (train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
+    (train.demo, "radii demo --sigma 0.25 --out demo-0.25"),
+    (train.train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
     (
-        vote,
+        vote.vote,
         "radii vote runs/first --every 10 --radii linf:2/255 --radii l1:0.5; "
         "radii vote model.onnx --data cifar10 --noise laplace --sigma 0.5 --input-range -1,1",
     ),
-    (merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
-    (certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
-    (report, "radii report runs/*/votes.parquet --out report"),
-    (attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --every 10"),
-    (serve, "radii serve runs/first --norm linf --seconds 2 --port 8000"),
-    (plan, "radii plan --p 0.9 --p 0.99 --noise gaussian --sigma 0.25 --norm l2 --radii 0.25 --radii 0.5"),
-    (data, "radii data cifar10 --data-dir ~/data"),
-    (falsify, "radii falsify laplace linf --p 0.9 --overclaim 1.05"),
-    (noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
-    (doctor, "radii doctor --json > doctor.json"),
+    (vote.merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
+    (certify.certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
+    (report.report, "radii report runs/*/votes.parquet --out report"),
+    (attack.attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --every 10"),
+    (serve.serve, "radii serve runs/first --norm linf --seconds 2 --port 8000"),
+    (
+        plan.plan,
+        "radii plan --p 0.9 --p 0.99 --noise gaussian --sigma 0.25 --norm l2 --radii 0.25 --radii 0.5",
+    ),
+    (data.data, "radii data cifar10 --data-dir ~/data"),
+    (falsify.falsify, "radii falsify laplace linf --p 0.9 --overclaim 1.05"),
+    (noises.noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
+    (doctor.doctor, "radii doctor --json > doctor.json"),
 ):
     app.command(help=docstring(command), epilog=f"Example: {example}")(completed(command))
 

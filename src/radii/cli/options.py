@@ -1,19 +1,26 @@
 """What commands are given: options that several of them share, votes files, and the images behind votes."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
-from radii.errors import InputError
-from radii.plain import parse_number
-from radii.stores import bare
-from radii.votes import Votes, check_seen, load_votes
+from radii.certificates.certify import LABELS
+from radii.errors import InputError, check_name
+from radii.noises import NOISES, Noise
+from radii.noises.norms import NORMS, UNITS, unit_of
+from radii.storage.documents import names_in, parse_number
+from radii.storage.folders import bare
+from radii.votes import PRECISIONS, Votes, check_seen, load_votes
+from radii.votes.bounds import METHODS
+from radii.votes.plans import PLANS, Plan
 
 if TYPE_CHECKING:
     from radii.data import DataSet
+
 
 DataDir = Annotated[
     Path | None,
@@ -118,8 +125,102 @@ def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:
 
 def data_behind(votes: Votes, data_dir: Path | None) -> "DataSet":
     """The images that votes are about, in their order, with all that the data set says of them."""
-    from radii.data import load_described
+    from radii.data.loading import load_described
 
     data = load_described(votes.data, data_dir).at(votes.index)
     check_seen(votes, data.images().numpy())
     return data
+
+
+HERE = Path(__file__).parents[1]
+
+# tests/cli/test_completion.py holds these against the modules that know them, which import torch
+DATA = ("mnist5k", "digits", "cifar10", "cifar100")
+MODELS = ("small-cnn", "wrn-16-2", "wrn-16-4", "wrn-40-2", "wrn-22-3-half", "wrn-28-10", "denoiser-8-32")
+LOSSES = ("noise-augmentation", "stability", "consistency", "smoothadv", "macer", "ordinary", "denoising")
+LAYOUTS = ("nchw", "nhwc", "flat")
+BINARY = ("logit", "probability")
+NAMES: Mapping[str, Iterable[str]] = {
+    "binary": BINARY,
+    "data": DATA,
+    "executor": ("local", "ray"),
+    "labels": LABELS,
+    "layout": LAYOUTS,
+    "loss": LOSSES,
+    "method": METHODS,
+    "model": MODELS,
+    "name": DATA,
+    "noise": NOISES,
+    "norm": NORMS,
+    "plan": PLANS,
+    "precision": (*PRECISIONS, "auto"),
+    "published": names_in(HERE / "report" / "published"),
+    "recipe": names_in(HERE / "training" / "recipes"),
+    "split": ("test", "train", "all"),
+    "unit": UNITS,
+}
+"""By what commands call it; a path is completed where no name fits."""
+
+
+def completed(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, each of whose options and arguments that takes a name knows which."""
+    for one in inspect.signature(command).parameters.values():
+        if one.name in NAMES:
+            for info in one.annotation.__metadata__:
+                info.autocompletion = _beginning(NAMES[one.name])
+    return command
+
+
+def _beginning(names: Iterable[str]) -> Callable[[str], list[str]]:
+    def matching(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return matching
+
+
+def choose_plan(
+    noise: Noise,
+    name: str | None,
+    radii: dict[str, tuple[float, ...]],
+    n: int | None,
+    n_max: int | None,
+    selection: int | None,
+    **asked: Any,
+) -> Plan:
+    """The plan that these options mean; options that it has no use for are refused."""
+    from radii.certificates.planning import choose
+
+    usual = "exhaustive" if noise.outcomes else "sequential" if radii else "fixed"
+    name = check_name("sampling plan", name or usual, PLANS)
+    for option, given, fits in (
+        ("n", n is not None, name == "fixed"),
+        ("n-max", n_max is not None, name not in ("fixed", "exhaustive")),
+        ("radii", bool(radii), name in ("sequential", "top-k")),
+        ("selection", selection is not None, name not in ("two-stage", "exhaustive")),
+    ):
+        if given and not fits:
+            raise InputError(
+                f"--{option} has no meaning for the plan {name}: leave it out, or choose another plan"
+            )
+    most, apart = (
+        (1000 if n is None else n, 100) if name == "fixed" else (100_000 if n_max is None else n_max, 0)
+    )
+    given_apart = apart if selection is None else selection
+    return choose(name, noise, radii, n_max=most, selection=given_apart, **asked)
+
+
+def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
+    """What so many draws can certify at most, in words; an error if that is nothing."""
+    from radii.certificates.certify import check_reach, reachable_radius
+    from radii.report.formatting import radius_text
+
+    if (test := plan.last_test(alpha, "two-event" if plan.per_image else "label")) is None:
+        return f"All {plan.most} noisy copies of each image: exact, no error probability"
+    (method, last), n = test, plan.most
+    check_reach(n, k, last, method, classes)
+    known: dict[str, Any] = {"k": k, "alpha": last, "method": method, "classes": classes, "shape": shape}
+    reach = {
+        norm: reachable_radius(noise, norm, n, unit=unit_of(norm, "pixel"), **known) for norm in noise.rules
+    }
+    farthest = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
+    return f"The largest radii that {n} draws can certify at alpha {alpha:g}: {farthest}"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from radii import files
-from radii.data.base import DataSet, make_data
+from radii.data.dataset import DataSet, make_data
 from radii.errors import InputError, missing_extra
+from radii.storage import atomic
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
@@ -61,7 +61,7 @@ class Layout:
 
     def _read_classes(self, path: Path) -> tuple[str, ...]:
         self._check(path)
-        names = tuple(files.read(path).decode("utf-8", errors="replace").split())
+        names = tuple(atomic.read(path).decode("utf-8", errors="replace").split())
         if len(names) != self.classes:
             raise InputError(f"{path} must name {self.classes} classes; found {len(names)}")
         return names
@@ -121,3 +121,34 @@ def extract(archive: Path, folder: Path, inner: str) -> None:
             (Path(part) / inner).rename(folder / inner)
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise InputError(f"{archive} cannot be unpacked ({error}): delete it and try again") from error
+
+
+CIFAR10 = Layout(
+    name="cifar10",
+    title="CIFAR-10",
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    md5="c32a1d4ab5d03f1284b67883e8d87530",
+    folder="cifar-10-batches-bin",
+    files={
+        "train": {f"data_batch_{number}.bin": 10_000 for number in range(1, 6)},
+        "test": {"test_batch.bin": 10_000},
+    },
+    names="batches.meta.txt",
+    classes=10,
+)
+
+load_cifar10 = CIFAR10.load
+
+CIFAR100 = Layout(
+    name="cifar100",
+    title="CIFAR-100",
+    url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    md5="03b5dce01913d631647c71ecec9e9cb8",
+    folder="cifar-100-binary",
+    files={"train": {"train.bin": 50_000}, "test": {"test.bin": 10_000}},
+    names="fine_label_names.txt",
+    classes=100,
+    label_bytes=2,  # the coarse label, then the fine one
+)
+
+load_cifar100 = CIFAR100.load

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import torch
 
-from radii.designs import Plan
+from radii.data.examples import Examples
 from radii.engine.parts import Law, law_about
 from radii.engine.units import Unit
-from radii.examples import Examples
-from radii.lattice import levels_of
+from radii.noises.lattice import levels_of
+from radii.noises.streams import check_seed
 from radii.sampling import Smoothed
-from radii.streams import check_seed
-from radii.voting import Voter
+from radii.sampling.sampler import Voter
+from radii.votes.plans import Plan
 
 Load = Callable[[], tuple[Smoothed, Examples]]
 """Loads the model, on its device, and the images; a plain function, so that other processes can be given it."""

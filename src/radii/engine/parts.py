@@ -14,9 +14,9 @@ import numpy as np
 
 from radii.engine.units import Unit, cut
 from radii.errors import InputError, Notice
-from radii.parquet import Damaged
-from radii.plain import check_fields, read_document
-from radii.stores import Folder, Missing
+from radii.storage.documents import check_fields, read_document
+from radii.storage.folders import Folder, Missing
+from radii.storage.parquet import Damaged
 from radii.votes import LAW as VOTES
 from radii.votes import Votes, decode_votes, law_of, plan_of
 

@@ -10,8 +10,8 @@ from radii.engine.job import Job, Moved
 from radii.engine.parts import Gone, Law, Parts
 from radii.engine.units import Unit, usual_block
 from radii.errors import InputError, Notice
+from radii.sampling.sampler import Progress
 from radii.votes import Votes, merge, plan_of
-from radii.voting import Progress
 
 ROUNDS = 5
 """Times that parts which are missing after all are drawn again."""

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from radii.designs import Plan
 from radii.errors import InputError
+from radii.votes.plans import Plan
 
 BLOCK = 2**14
 """Noisy copies of a unit, unless that makes more than `MOST` units."""
-
 MOST = 4096
 FAR_TOO_MANY = 10**6
 

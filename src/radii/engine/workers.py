@@ -20,7 +20,7 @@ from radii.engine.parts import Law
 from radii.engine.run import Executor
 from radii.engine.units import Unit
 from radii.errors import InputError, Notice
-from radii.memory import keep_freed_memory
+from radii.storage.memory import keep_freed_memory
 
 LEASE = 600.0
 """Seconds without a sign of life after which a worker is taken to hang."""

@@ -5,11 +5,9 @@ import re
 from torch import nn
 
 from radii.errors import InputError, check_name
-from radii.models.denoiser import Denoised, Denoiser
-from radii.models.identity import digest
-from radii.models.normalize import Normalize
-from radii.models.small_cnn import SmallCNN
-from radii.models.wide_resnet import WideResNet
+from radii.models.digest import digest
+from radii.models.networks import SmallCNN, WideResNet
+from radii.models.wrappers import Denoised, Denoiser, Normalize
 
 MODELS = {
     "small-cnn": "three convolutions, 25 thousand weights: grey digits, seconds of training",

@@ -1,16 +1,16 @@
 """The noises, one a file: parameters, how to make noisy copies, and its rules (noise, norm) -> trade-off functions."""
 
 from radii.noises.ablation import Ablation
-from radii.noises.ball import UniformBall
 from radii.noises.base import GREY_LEVELS, Additive, Independent, Listed, Noise, Rule, Source
-from radii.noises.cubic import ExponentialLinf, PowerLinf
 from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
 from radii.noises.generalized_normal import GeneralizedNormal
+from radii.noises.l2_radial import ExponentialL2, PowerL2
 from radii.noises.laplace import Laplace
-from radii.noises.naming import NOISES, example, example_name, full_name, make_noise
+from radii.noises.linf_radial import ExponentialLinf, PowerLinf
 from radii.noises.pareto import Pareto
-from radii.noises.spherical import ExponentialL2, PowerL2
+from radii.noises.radial import UniformBall
+from radii.noises.registry import NOISES, example, example_name, full_name, make_noise
 from radii.noises.splitting import IndependentSplitting, Splitting
 from radii.noises.uniform import Uniform
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.noises.base import FINE, Noise, Rule, Source, fine_uniform, like
-from radii.norms import Ball
-from radii.tradeoffs import TotalVariation
+from radii.noises.norms import Ball
+from radii.noises.theory.tradeoffs import TotalVariation
 
 
 def l0(noise: "Ablation", ball: Ball) -> TotalVariation:

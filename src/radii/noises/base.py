@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from radii.errors import InputError, check_name
-from radii.norms import Ball
-from radii.tradeoffs import TradeOffs
+from radii.noises.norms import Ball
+from radii.noises.theory.tradeoffs import TradeOffs
 
 LEAST, MOST = 1e-9, 1e9
 """Of sigma, where images lie in [0, 1]: beyond, arithmetic overflows."""

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from radii.composition import EPS, HockeyStick
 from radii.errors import InputError
 from radii.noises.base import Noise, Rule, Source, check_number, fine_uniform
-from radii.norms import Ball
-from radii.tradeoffs import TradeOffs
+from radii.noises.norms import Ball
+from radii.noises.theory.hockey_stick import EPS, HockeyStick
+from radii.noises.theory.tradeoffs import TradeOffs
 
 GRAIN = 2**24
 """The probability to keep a value is a multiple of its inverse, and so drawn exactly."""

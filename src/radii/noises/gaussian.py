@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from radii.noises.base import Independent, Rule, Source
-from radii.norms import Ball, longest_l2, usual_radius
-from radii.tradeoffs import Translation
+from radii.noises.norms import Ball, longest_l2, usual_radius
+from radii.noises.theory.tradeoffs import Translation
 
 
 def moved(noise: Independent, ball: Ball) -> Translation:

@@ -6,16 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from radii.composed import LAPLACE, ComposedShift, ComposedUnits, LossLaw
-from radii.densities import FARTHEST, LARGEST_EXPONENT, GeneralizedNormalDensity, log_half_width
-from radii.density_loss import DensityLoss
-from radii.dimension_free_mixtures import mixture_rate
 from radii.errors import InputError
-from radii.greedy_moves import within_boxes
 from radii.noises import gaussian, laplace
 from radii.noises.base import Independent, Rule, Source
-from radii.norms import Ball
-from radii.tradeoffs import Map, Tightest, TradeOffs, Translation
+from radii.noises.norms import Ball
+from radii.noises.theory.densities import FARTHEST, LARGEST_EXPONENT, GeneralizedNormalDensity, log_half_width
+from radii.noises.theory.generalized_normal_l2 import mixture_rate
+from radii.noises.theory.l1_in_box import within_boxes
+from radii.noises.theory.privacy_loss import DensityLoss
+from radii.noises.theory.product import LAPLACE, ComposedShift, ComposedUnits, LossLaw
+from radii.noises.theory.tradeoffs import Map, Tightest, TradeOffs, Translation
 
 # From here on the l1 ball is no better at any probability that a float can hold.
 FEW = 64

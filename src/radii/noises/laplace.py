@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from radii.composed import LAPLACE, ComposedShift, ComposedUnits
-from radii.directions import WorstDirection
-from radii.greedy_moves import within_boxes
 from radii.noises.base import Independent, Rule, Source
-from radii.norms import Ball
-from radii.tradeoffs import Map, Tightest, TradeOffs, Translation
+from radii.noises.norms import Ball
+from radii.noises.theory.l1_in_box import within_boxes
+from radii.noises.theory.laplace_l2 import WorstDirection
+from radii.noises.theory.product import LAPLACE, ComposedShift, ComposedUnits
+from radii.noises.theory.tradeoffs import Map, Tightest, TradeOffs, Translation
 
 # From here on the l1 ball is no better at any probability that a float can hold.
 FEW = 32

@@ -6,17 +6,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from radii.noises import cubic
+from radii.noises import linf_radial
 from radii.noises.base import Additive, Rule, Source
+from radii.noises.norms import Ball
 from radii.noises.radial import check_tail
-from radii.norms import Ball
 
 
-def l1(noise: "Pareto", ball: Ball) -> cubic.SeenFaces:
+def l1(noise: "Pareto", ball: Ball) -> linf_radial.SeenFaces:
     """One feature is a power law in one dimension, and no move of length r changes regions faster than one of it."""
-    one, scale = cubic.rate(1, noise.tail), noise.scale
-    full = noise.tail * (1 + cubic.ROUNDING)
-    return cubic.SeenFaces(
+    one, scale = linf_radial.rate(1, noise.tail), noise.scale
+    full = noise.tail * (1 + linf_radial.ROUNDING)
+    return linf_radial.SeenFaces(
         one.integral, one.inverse, full, lambda r: np.full(np.shape(r), 0.5), lambda r: r / scale, scale
     )
 
@@ -31,7 +31,9 @@ class Pareto(Additive):
     tail: int = 5
     name: ClassVar[str] = "pareto"
     rules: ClassVar[dict[str, Rule]] = {
-        "l1": Rule(l1, "sound, 4 to 34 % below the best known attack for p up to 0.99", cubic.DIFFERENTIAL)
+        "l1": Rule(
+            l1, "sound, 4 to 34 % below the best known attack for p up to 0.99", linf_radial.DIFFERENTIAL
+        )
     }
 
     def __post_init__(self) -> None:

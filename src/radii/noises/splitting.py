@@ -10,14 +10,14 @@ import numpy as np
 from radii.errors import InputError
 from radii.noises import uniform
 from radii.noises.base import GREY_LEVELS, LEAST, MOST, Listed, Noise, Rule, Source, check_number, like
-from radii.norms import Ball, largest_sums
-from radii.tradeoffs import Map, TotalVariation
+from radii.noises.norms import Ball, largest_sums
+from radii.noises.theory.tradeoffs import Map, TotalVariation
 
 MOST_SHIFTS = 2**16
 """Up to which float32 holds every number here exactly."""
 
 UNEVEN = 2.0**-22
-"""More than the probability of a shift that is drawn as a float32 can exceed its share (tests/test_splitting.py)."""
+"""More than the probability of a shift, drawn as a float32, can exceed its share (tests/noises/test_splitting.py)."""
 
 
 def longest_move(ball: Ball) -> Map:

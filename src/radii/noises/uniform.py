@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from radii.noises.base import Independent, Rule, Source
-from radii.norms import Ball, farthest_sums, largest_sums
-from radii.tradeoffs import Map, TotalVariation
+from radii.noises.norms import Ball, farthest_sums, largest_sums
+from radii.noises.theory.tradeoffs import Map, TotalVariation
 
 
 def moved_cube(log_overlap: Map, start: float) -> TotalVariation:

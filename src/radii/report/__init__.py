@@ -1,7 +1,1 @@
-"""Runs compared on one page: curves to explore, tables, figures, images and the method, with the files behind them."""
-
-from radii.report.examples import Examples, choose_examples
-from radii.report.page import write_report
-from radii.report.runs import Run, check_one_data
-
-__all__ = ["Examples", "Run", "check_one_data", "choose_examples", "write_report"]
+"""From certificates to accuracy tables, exports, figures and pages."""

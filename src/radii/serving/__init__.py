@@ -8,9 +8,8 @@ try:
 except ImportError as cause:
     raise missing_extra("radii serve", "serve", cause) from cause
 
-from radii.serving.app import Limits, make_app
-from radii.serving.desk import Desk
-from radii.serving.server import listen, run
+from radii.serving.app import Limits, listen, make_app, run
+from radii.serving.batcher import Desk
 from radii.serving.service import Answer, Service
 
 __all__ = ["Answer", "Desk", "Limits", "Service", "listen", "make_app", "run"]

@@ -2,24 +2,66 @@
 
 import asyncio
 import math
+import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from radii.errors import InputError
-from radii.serving.desk import Desk
-from radii.serving.images import NPY, largest_body, read_image
-from radii.serving.metrics import KIND, Latencies, metric
-from radii.serving.refusal import Refusal
+from radii.serving.batcher import Desk
+from radii.serving.decode import NPY, Refusal, largest_body, read_image
 from radii.serving.service import Answer, Service
+from radii.votes.plans.fixed import check_whole
+
+SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Upper ends of the buckets of latencies; there is one more without end."""
+
+KIND = "text/plain; version=0.0.4"
+
+
+class Latencies:
+    """Requests by status, and how long those that were answered took."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[int] = Counter()
+        self._buckets, self._sum = [0] * (len(SECONDS) + 1), 0.0
+
+    def count(self, status: int, seconds: float) -> None:
+        """One request more."""
+        self.requests[status] += 1
+        if status == 200:
+            self._buckets[bisect_left(SECONDS, seconds)] += 1
+            self._sum += seconds
+
+    def lines(self) -> Iterable[str]:
+        """Counters and a histogram."""
+        by_status = {f'{{status="{status}"}}': count for status, count in sorted(self.requests.items())}
+        yield from metric("radii_requests_total", "counter", "Requests for labels, by status.", by_status)
+        yield from metric("radii_request_seconds", "histogram", "From a request to its label.", {})
+        total = 0
+        for end, count in zip((*SECONDS, "+Inf"), self._buckets, strict=True):
+            total += count
+            yield f'radii_request_seconds_bucket{{le="{end}"}} {total}'
+        yield f"radii_request_seconds_sum {self._sum:.6f}"
+        yield f"radii_request_seconds_count {total}"
+
+
+def metric(name: str, kind: str, words: str, values: Mapping[str, float]) -> Iterable[str]:
+    """One metric: `values` by their labels, in braces, or by nothing."""
+    yield f"# HELP {name} {words}"
+    yield f"# TYPE {name} {kind}"
+    yield from (f"{name}{labels} {value}" for labels, value in values.items())
 
 
 @dataclass(frozen=True)
@@ -208,3 +250,41 @@ async def no_such_thing(request: Request, error: Exception) -> JSONResponse:
 async def broken(request: Request, error: Exception) -> JSONResponse:
     """What should not happen; the error itself goes to the log."""
     return JSONResponse({"error": f"the service failed ({type(error).__name__}): its log says more"}, 500)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket on which the service will be heard; port 0 is any that is free."""
+    check_whole("port", port, 0, 2**16 - 1)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}, port {port} ({error}): choose another --host or --port"
+        ) from error
+
+
+def address_of(place: socket.socket) -> str:
+    """The address of the service, `http://127.0.0.1:8000/`."""
+    host, port = place.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def make_server(service: Service, limits: Limits) -> uvicorn.Server:
+    """A server that answers what it has taken before it ends, and takes no longer for that than one request may."""
+    config = uvicorn.Config(
+        make_app(service, limits),
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(limits.seconds) + 1,
+    )
+    return uvicorn.Server(config)
+
+
+def run(service: Service, limits: Limits, place: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C, then answer what waits."""
+    make_server(service, limits).run(sockets=[place])

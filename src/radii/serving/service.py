@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from radii.certificates import certify
-from radii.designs import Plan
-from radii.examples import Examples
-from radii.lattice import levels_of
-from radii.norms import Ball
-from radii.voting import Voter
+from radii.certificates.certify import certify
+from radii.data.examples import Examples
+from radii.noises.lattice import levels_of
+from radii.noises.norms import Ball
+from radii.sampling.sampler import Voter
+from radii.votes.plans import Plan
 
 
 @dataclass(frozen=True)

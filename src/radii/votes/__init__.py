@@ -3,11 +3,10 @@
 Votes are stored once; every certificate (any norm, k, alpha) is a function of the file.
 """
 
-from radii.votes.base import ABSTAIN, Votes, decode_votes, load_votes, software_versions
-from radii.votes.checks import PRECISIONS, check_outcomes, check_seen
-from radii.votes.format import FORMAT, LAW, law_of, plan_of
+from radii.storage.documents import software_versions
+from radii.votes.file_format import FORMAT, LAW, decode_votes, law_of, load_votes, plan_of
 from radii.votes.merging import IDENTITY, check_same_law, merge
-from radii.votes.ranges import join_ranges
+from radii.votes.record import ABSTAIN, PRECISIONS, Votes, check_outcomes, check_seen, join_ranges
 
 __all__ = [
     "ABSTAIN",

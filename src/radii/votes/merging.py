@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from radii.errors import InputError
-
-if TYPE_CHECKING:
-    from radii.votes.base import Votes
+from radii.votes.record import Votes
 
 IDENTITY = ("noise", "shape", "plan", "seed", "model", "precision", "exact", "data", "classes", "software")
 

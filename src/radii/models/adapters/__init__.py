@@ -8,15 +8,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from radii.errors import InputError
-from radii.models.adapters.attribute import load_attribute
 from radii.models.adapters.class_map import mapped
-from radii.models.adapters.endpoint import Endpoint
-from radii.models.adapters.estimator import Estimator, is_estimator
-from radii.models.adapters.exported import load_exported
+from radii.models.adapters.http import Endpoint
+from radii.models.adapters.import_path import load_attribute
 from radii.models.adapters.onnx import load_onnx
 from radii.models.adapters.outputs import BINARY, Outputs, class_names, with_outputs
 from radii.models.adapters.preprocess import LAYOUTS, Inputs, preprocessed, rewrapped
-from radii.models.loaded import check_loaded
+from radii.models.adapters.sklearn import Estimator, is_estimator
+from radii.models.adapters.torch_export import load_exported
+from radii.models.digest import check_loaded
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 FORMS = "PACKAGE.MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx or http://HOST/PATH"

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from radii.class_names import by_number, few, meaning, text_of
 from radii.errors import InputError
 from radii.models.adapters.outputs import Outputs
-from radii.plain import parse_json
+from radii.storage.class_names import by_number, few, meaning, text_of
+from radii.storage.documents import parse_json
 
 MOST_OUTPUTS = 10**6
 """No model has more; a table of larger numbers would not fit into memory."""

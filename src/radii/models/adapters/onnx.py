@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from radii.errors import InputError, Notice, missing_extra
-from radii.memory import is_of_memory
-from radii.models.adapters.files import check_takes, read_model
-from radii.models.identity import Identified
-from radii.plain import fits, parse_json
+from radii.models.adapters.preprocess import check_takes
+from radii.models.digest import Identified
+from radii.storage.documents import fits, parse_json
+from radii.storage.kinds import read_model
+from radii.storage.memory import is_of_memory
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """What runs it, by preference; where several GPUs are, the first."""
-
 NAMES = "class_names"
 """The key of the metadata under which a file may list the names of its classes, in JSON."""
 

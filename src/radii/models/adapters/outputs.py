@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, check_name
-from radii.models.denoiser import Denoised
-from radii.models.identity import Identified, digest
+from radii.models.digest import Identified, digest
+from radii.models.wrappers import Denoised
 
 BINARY = ("logit", "probability")
 """What the one number of a binary model is: the logit of class 1, or its probability."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from radii.errors import InputError, check_name
 from radii.models.adapters.outputs import Model, WithOutputs, class_names
-from radii.models.identity import Identified, digest
+from radii.models.digest import Identified, digest
 
 LAYOUTS = ("nchw", "nhwc", "flat")
 """Channels before or after the positions, or all features of an image in one row."""
@@ -174,3 +174,14 @@ def _numbers(name: str, values: object) -> tuple[float, ...]:
     if found.ndim != 1 or not found.size or not np.isfinite(found).all():
         raise InputError(f"{name} must be finite numbers, for example 0.5 or 0.5,0.4,0.3; got {values!r}")
     return tuple(found.tolist())
+
+
+def check_takes(path: str, expected: tuple[int | str | None, ...], shape: tuple[int, ...]) -> None:
+    """Refuse images of a `shape` that the model of `path` does not take; sizes that are no numbers are open."""
+    fits = len(shape) == len(expected) and all(
+        mine == theirs or not isinstance(theirs, int) for mine, theirs in zip(shape, expected, strict=True)
+    )
+    if not fits:
+        raise InputError(
+            f"{path} takes images of shape {expected}; got {shape}: declare its layout, nchw, nhwc or flat"
+        )

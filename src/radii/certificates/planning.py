@@ -1,0 +1,234 @@
+"""Plans for radii: what a sampling plan must show of a probability so that a radius follows, and what it will cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from radii.certificates.certify import reachable_radius
+from radii.certificates.evidence import RulesOf
+from radii.errors import InputError, check_name
+from radii.noises import Noise
+from radii.noises.norms import Ball, unit_of
+from radii.noises.theory.bisection import bisect
+from radii.votes.bounds import check_k
+from radii.votes.plans import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.votes.plans.failure_counts import MOST_DRAWS, least_draws, most_failures
+from radii.votes.plans.fixed import check_whole
+
+DIGITS = 20
+"""Binary digits of what the level of a plan leaves to other labels: so many that rounding costs no draws, so few that
+processors, which differ in the last digits of a search, come to the same level."""
+
+USUAL_PRICE = 1.6e-6
+"""In radii of the usual size (sigma, for Gaussian noise and l2) for each draw."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Does the label of an image stay in the top `k` within each of `radii`, which rise, in `norm`, under `noise`?
+
+    `shape` is that of one image; `unit` says what l0 counts, as in `radii.certified_radius`. `exact`: the noise is
+    drawn on a lattice, as `radii.Smoothed` does on request, and what that costs is paid for.
+    """
+
+    noise: Noise
+    norm: str
+    radii: tuple[float, ...]
+    shape: tuple[int, ...]
+    k: int = 1
+    unit: str = "feature"
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        check_k(self.k)
+        object.__setattr__(self, "shape", Ball(self.norm, self.shape, self.unit).shape)
+        object.__setattr__(self, "radii", check_radii(self.radii, self.norm))
+
+    def levels(self) -> tuple[float, ...]:
+        """The label's probability from which on each radius is certified by it alone: `lower(level, r) > 1 / (k + 1)`.
+
+        Guarantee: a lower bound at or above the level gives the radius by `certified_radius`, which was seen
+        (docs/math/certificates.md).
+        """
+        at = np.array(self.radii)
+        low, high = np.full(len(at), 1 / (self.k + 1)), np.full(len(at), np.nextafter(1, 0))
+        if not (certain := self.reach(high) >= at).all():
+            raise InputError(
+                f"{self.noise.name} noise of {self.noise.level_words} certifies no {self.norm} radius of "
+                f"{at[~certain][0]:g}, however sure the label: ask for a smaller one"
+            )
+        _, high = bisect(lambda level: ~self.holds(level, None, at), low, high, 60)
+        # the search for the radius ends a little before the one at which the test fails
+        more = 2.0**-50
+        while (short := self.reach(high) < at).any():
+            high = np.where(short, np.minimum(high + more, np.nextafter(1, 0)), high)
+            more *= 2
+        return tuple(high.tolist())
+
+    def reach(self, lower: np.ndarray) -> np.ndarray:
+        """The radius that a lower bound on the label's probability gives by itself, `(n,)` to `(n,)`."""
+        return self._rules.radius(self.norm, self.unit, self.k, self._rules.paid(lower, None)[0])
+
+    def holds(self, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray) -> np.ndarray:
+        """Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
+        return self._rules.holds(self.norm, self.unit, self.k, lower, rivals, radius)
+
+    @property
+    def _rules(self) -> RulesOf:
+        return RulesOf(self.noise, self.shape, self.exact)
+
+    def farthest(self, n: int, alpha: float) -> float:
+        """The largest radius that the label alone can get from `n` draws, when they are unanimous."""
+        how = {"k": self.k, "alpha": alpha, "method": "label", "classes": self.k + 1}
+        return reachable_radius(self.noise, self.norm, n, shape=self.shape, unit=self.unit, **how)  # type: ignore[arg-type]
+
+    def reachable_levels(self, n: int, alpha: float) -> tuple[float, ...]:
+        """The levels, rounded up to `DIGITS`, if unanimous votes of `n` draws reach them all at `alpha`."""
+        check_whole("n_max", n, 1, MOST_DRAWS)
+        found = rounded_up(self.levels())
+        if most_failures(found[-1], n, alpha) < 0:
+            raise InputError(
+                f"n_max = {n} draws certify {self.norm} radii up to {self.farthest(n, alpha):.6g}, not "
+                f"{self.radii[-1]:g}: take at least {least_draws(found[-1], alpha)} draws, or ask for less"
+            )
+        return found
+
+
+def rounded_up(levels: Sequence[float]) -> tuple[float, ...]:
+    """Levels below 1, each the next one whose distance from 1 has `DIGITS` binary digits: no radius gets easier."""
+    digits, exponent = np.frexp(1 - np.asarray(levels))
+    return tuple((1 - np.ldexp(np.floor(np.ldexp(digits, DIGITS)), exponent - DIGITS)).tolist())
+
+
+def check_radii(radii: object, norm: str) -> tuple[float, ...]:
+    """Radii that rise; whole numbers for l0."""
+    at = np.asarray(radii, dtype=np.float64)
+    if at.ndim != 1 or not at.size or not (np.isfinite(at).all() and at[0] > 0 and (np.diff(at) > 0).all()):
+        raise InputError(f"radii must be finite numbers above 0 that rise; got {radii!r}")
+    if norm == "l0" and (at != np.rint(at)).any():
+        raise InputError(f"l0 radii count changed units and must be whole numbers; got {radii!r}")
+    return tuple(at.tolist())
+
+
+def sequential(
+    *questions: Question, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1, selection: int = 0
+) -> Sequential:
+    """The plan that answers all `questions` for each image from the votes of its label alone, with few draws.
+
+    The label is the true one, or, with `selection` above 0, the one that at most so many separate draws show.
+
+    Guarantee: for each image, with probability at least `1 - alpha` over the draws, no radius is certified that the
+    label's probability does not give; that there are several radii, norms and k costs nothing.
+    """
+    if not questions:
+        raise InputError("a sequential plan needs a question: which radii?")
+    needed = [one.reachable_levels(n_max, alpha) for one in questions]
+    found = np.unique(np.concatenate(needed))
+    # the larger of two neighbours decides the radii of both
+    levels = found[np.append(np.diff(found) > 2 ** (2 - DIGITS) * (1 - found[:-1]), True)]
+    decisions = tuple(
+        Decision(one.norm, one.radii, tuple(np.searchsorted(levels, own) + 1), one.k, one.unit, one.exact)
+        for one, own in zip(questions, needed, strict=True)
+    )
+    return Sequential(tuple(levels), alpha, n_max, batch, selection, decisions)
+
+
+def sequential_top_k(
+    question: Question,
+    *,
+    alpha: float = 1e-3,
+    n_max: int = 100_000,
+    batch: int = 1,
+    selection: int = 0,
+) -> TopK:
+    """The plan that answers `question` with bounds on the rivals, too; what its looks say, says `TopK.judge`."""
+    found = question.reachable_levels(n_max, alpha / 2)
+    asked = {"norm": question.norm, "radii": question.radii, "k": question.k, "unit": question.unit}
+    return TopK(found[0], **asked, alpha=alpha, n_max=n_max, batch=batch, selection=selection)  # type: ignore[arg-type]
+
+
+def choose(
+    name: str,
+    noise: Noise,
+    radii: Mapping[str, Sequence[float]],
+    *,
+    shape: tuple[int, ...],
+    norm: str,
+    k: int,
+    unit: str,
+    exact: bool,
+    alpha: float,
+    n_max: int,
+    selection: int,
+) -> Plan:
+    """The plan `name`, one of `radii.votes.plans.PLANS`, for these radii by norm; for `norm` itself without any.
+
+    `unit` is what l0 counts. A fixed plan takes `n_max` draws of every image.
+    """
+    check_name("sampling plan", name, PLANS)
+    most = {"alpha": alpha, "n_max": n_max}
+    if name == "exhaustive":
+        return exhaustive(noise)
+    if name == "fixed":
+        return Fixed(n_max, selection)
+    if name == "two-stage":
+        return two_stage(noise, norm, shape=shape, k=k, unit=unit_of(norm, unit), **most)  # type: ignore[arg-type]
+    if name == "anytime":
+        return anytime(**most, selection=selection)  # type: ignore[arg-type]
+    if not radii:
+        raise InputError(f"the plan {name} needs to know what to certify: give radii")
+    questions = [
+        Question(noise, one, tuple(at), shape, k, unit_of(one, unit), exact) for one, at in radii.items()
+    ]
+    if name == "sequential":
+        return sequential(*questions, **most, selection=selection)  # type: ignore[arg-type]
+    if len(questions) > 1:
+        raise InputError(f"the plan top-k certifies radii in one norm; got {', '.join(radii)}")
+    return sequential_top_k(questions[0], **most, selection=selection)  # type: ignore[arg-type]
+
+
+def exhaustive(noise: Noise) -> Exhaustive:
+    """The plan of noise whose noisy copies can all be listed: each of them once, and no error probability."""
+    if noise.outcomes is None:
+        raise InputError(f"the outcomes of {noise.name} noise cannot be listed: sample it, by another plan")
+    return Exhaustive(noise.outcomes)
+
+
+def anytime(*, alpha: float = 1e-3, n_max: int = 100_000, selection: int = 0) -> Anytime:
+    """The plan that may be stopped at any moment; it is at its best at `n_max` draws.
+
+    Labels are the true ones, or those that `selection` separate draws show.
+    """
+    return Anytime(alpha=alpha, n_max=n_max, selection=selection)
+
+
+def two_stage(
+    noise: Noise,
+    norm: str,
+    *,
+    shape: tuple[int, ...],
+    k: int = 1,
+    unit: str = "feature",
+    price: float | None = None,
+    n_max: int = 100_000,
+    alpha: float = 1e-3,
+) -> TwoStage:
+    """The plan for the top-k radius itself; by default a draw must earn 1.6e-6 of a radius of the usual size."""
+    if price is None:
+        # a few digits: the same on every processor
+        price = float(f"{USUAL_PRICE * noise.trade_offs(Ball(norm, shape, unit)).start:.6g}")
+    return TwoStage(price, norm, k, n_max=n_max, alpha=alpha, unit=unit)
+
+
+def fresh_draws(plan: TwoStage, noise: Noise, failures: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
+    """How many fresh draws each image is worth, `(images,)`, from how often its label failed in the pilot."""
+
+    failures = np.asarray(failures)
+    known = failures.dtype.kind in "iu" and bool(((failures >= 0) & (failures <= plan.pilot)).all())
+    if not known:
+        raise InputError(
+            f"failures must be whole numbers from 0 to {plan.pilot}, the draws of the pilot; got {failures!r}"
+        )
+    return plan.fresh_draws(partial(RulesOf(noise, shape).radius, plan.norm, plan.unit, plan.k))[failures]

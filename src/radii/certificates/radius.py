@@ -1,0 +1,243 @@
+"""The certified radius: the largest move under which the label stays in the top k (docs/math/certificates.md)."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from radii.errors import InputError
+from radii.noises import Noise
+from radii.noises.norms import Ball, check_shape
+from radii.noises.theory.tradeoffs import TradeOffs
+from radii.votes.bounds import check_k
+
+# A margin of radii and images: above zero where the test holds. Arguments: radii `(m,)`, rows `(m,)`.
+Margin = Callable[[np.ndarray, np.ndarray], np.ndarray]
+FARTHEST = 2.0**40
+
+
+def largest(margin: Margin, rows: np.ndarray, start: float, rtol: float = 1e-13) -> np.ndarray:
+    """Largest radius with a margin above zero, for each of `rows`, `(m,)`.
+
+    `start` is a radius of the usual size, from which the search doubles and halves; radii under `start * 2**-60`
+    come back as 0.
+
+    Guarantee: `margin` was evaluated at every returned radius above 0, and was above zero there. Where the margin
+    falls with the radius, the largest such radius is at most `rtol` larger, relatively.
+    """
+    low, high, at_low, at_high = bracket(margin, rows, start)
+    found = low > 0
+    narrowed = narrow(margin, rows[found], [a[found] for a in (low, high, at_low, at_high)], rtol)
+    low[found] = narrowed
+    return low
+
+
+def bracket(margin: Margin, rows: np.ndarray, start: float) -> tuple[np.ndarray, ...]:
+    """Radii `low` where the test holds and `high` where it does not, at most a factor 2 apart, and their margins."""
+    at = np.full(len(rows), float(start))
+    value = margin(at, rows)
+    up = value > 0
+    low, high = np.where(up, at, 0.0), np.where(up, np.inf, at)
+    at_low, at_high = value.copy(), value.copy()
+    for step in (2.0, 0.5):
+        moving = np.flatnonzero(up if step > 1 else ~up)
+        radius = float(start)
+        while len(moving) and start * 2.0**-60 < radius < start * FARTHEST:
+            radius *= step
+            value = margin(np.full(len(moving), radius), rows[moving])
+            holds = value > 0
+            low[moving[holds]], at_low[moving[holds]] = radius, value[holds]
+            high[moving[~holds]], at_high[moving[~holds]] = radius, value[~holds]
+            moving = moving[holds if step > 1 else ~holds]
+    assert np.all(np.isfinite(high)), "the margin stays positive at every radius"
+    return low, high, at_low, at_high
+
+
+def narrow(margin: Margin, rows: np.ndarray, ends: list[np.ndarray], rtol: float) -> np.ndarray:
+    """Shrink brackets to a relative width `rtol` by the ITP method (Oliveira & Takahashi 2021); their low ends."""
+    low, high, at_low, at_high = ends
+    width = low * rtol
+    most = np.ceil(np.log2(np.maximum((high - low) / width, 1))) + 1
+    scale = 0.2 / (high - low)
+    active = np.arange(len(rows))
+    for step in range(80):
+        active = active[high[active] - low[active] > width[active]]
+        if not len(active):
+            break
+        a, b, fa, fb = low[active], high[active], at_low[active], at_high[active]
+        middle, span = (a + b) / 2, b - a
+        # false position, pushed towards the middle and kept within the reach of plain bisection
+        secant = (fb * a - fa * b) / (fb - fa)
+        toward = np.sign(middle - secant)
+        push = np.minimum(scale[active] * span**2, np.abs(middle - secant))
+        reach = np.maximum(width[active] * 2.0 ** (most[active] - step - 1) - span / 2, 0)
+        point = middle - toward * np.minimum(np.abs(middle - (secant + toward * push)), reach)
+        value = margin(point, rows[active])
+        holds = value > 0
+        low[active[holds]], at_low[active[holds]] = point[holds], value[holds]
+        high[active[~holds]], at_high[active[~holds]] = point[~holds], value[~holds]
+    return low
+
+
+def largest_whole(
+    holds: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: np.ndarray, limit: int
+) -> np.ndarray:
+    """Largest whole number up to `limit` at which a monotone test holds, for each of `rows`; 0 where 1 fails.
+
+    Guarantee: the test was evaluated at every returned number above 0, and held.
+    """
+    low = np.zeros(len(rows), dtype=np.int64)
+    high = np.full(len(rows), limit + 1, dtype=np.int64)
+    stride = 1
+    active = np.arange(len(rows))
+    while len(active):
+        # first doubling, then halving: most radii are small, and large ones cost more to test
+        at = np.where(
+            high[active] > limit, np.minimum(low[active] + stride, limit), (low[active] + high[active]) // 2
+        )
+        passed = holds(at, rows[active])
+        low[active[passed]], high[active[~passed]] = at[passed], at[~passed]
+        active = active[high[active] - low[active] > 1]
+        stride *= 2
+    return low
+
+
+# More than the relative rounding of any trade-off function or probability bound: see `TradeOffs`. Half of what the
+# levels in votes of formats 1 to 3 were found with, whose radii so come back on every processor.
+ROUNDING = 5e-12
+BOXES = 2**24
+"""Features of all images whose boxes are looked at together, about half a gigabyte of numbers on the way."""
+
+
+def certified_radius(
+    noise: Noise,
+    norm: str,
+    lower: np.ndarray,
+    rivals: np.ndarray | None = None,
+    *,
+    k: int = 1,
+    shape: tuple[int, ...],
+    unit: str = "feature",
+    images: np.ndarray | None = None,
+) -> np.ndarray:
+    """Certified top-k radius for every image, from bounds on class probabilities under `noise`.
+
+    `lower`: `(n,)`, lower bounds on the label's probability, below 1. `rivals`: `(n, k)`; column `t - 1` bounds from
+    above the sum of the t smallest of the k largest other probabilities, by default `(t / k) (1 - lower)`. `shape` is
+    that of one input, for example (3, 32, 32). For l0, `unit` is "feature" or "pixel" (all channels of one position).
+    `images`, `(n, *shape)` in [0, 1], cut each ball of l0 or l1 by the box of its own image. Returns `(n,)` float64: in
+    image units, or whole numbers of changed units for l0; 0.0 where nothing is certified. A radius that would hold
+    whatever the move within a box is the length of the longest.
+
+    Guarantee: if the bounds hold, the label is among the k most probable labels of the smoothed classifier after every
+    perturbation of norm at most the radius (Jia, Cao, Wang & Gong 2020, Theorem 1, here for any noise and norm).
+    """
+    lower, rivals = check_bounds(lower, rivals, k)
+    if images is not None and len(images) != len(lower):
+        raise InputError(f"images and lower must be equally many; got {len(images)} and {len(lower)}")
+    if images is None or not len(lower):
+        return _radii(noise, Ball(norm, shape, unit), lower, rivals)
+    at_once = max(BOXES // math.prod(check_shape(shape)), 1)
+    parts = [slice(row, row + at_once) for row in range(0, len(lower), at_once)]
+    balls = (Ball(norm, shape, unit, images[rows]) for rows in parts)
+    return np.concatenate(
+        [_radii(noise, ball, lower[rows], rivals[rows]) for rows, ball in zip(parts, balls, strict=True)]
+    )
+
+
+def _radii(noise: Noise, ball: Ball, lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
+    family = noise.trade_offs(ball)
+    radius = np.zeros(len(lower))
+    rows = np.flatnonzero(confirmed(lower, rivals))
+    test = margins(family, lower, rivals, ball)
+    if ball.norm == "l0":
+        radius[rows] = largest_whole(lambda s, at: test(s, at) > 0, rows, ball.units)
+    else:
+        radius[rows] = largest(test, rows, family.start)
+    return radius
+
+
+def tradeoff(
+    noise: Noise, norm: str, radius: float, shape: tuple[int, ...], *, unit: str = "feature"
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The trade-off function T between `noise` and itself moved by at most `radius` in `norm`.
+
+    `T(alpha)` is the least type-II error of any test of level alpha, `(...)` to `(...)`, so that a region of
+    probability p falls to no less than `T(1 - p)` and rises to no more than `1 - T(p)`.
+
+    Guarantee: never above the true trade-off function.
+    """
+    if not (np.isfinite(radius) and radius >= 0):
+        raise InputError(f"radius must be a finite number of at least 0; got {radius!r}")
+    if norm == "l0" and radius != int(radius):
+        raise InputError(f"an l0 radius counts changed units and must be a whole number; got {radius!r}")
+    family = noise.trade_offs(Ball(norm, shape, unit))
+
+    def t(alpha: np.ndarray) -> np.ndarray:
+        level = np.asarray(alpha, dtype=np.float64)
+        if not np.all((level >= 0) & (level <= 1)):
+            raise InputError("alpha is a probability: give values in [0, 1]")
+        flat = np.atleast_1d(level)
+        at = np.full(flat.shape, float(radius))
+        # both sides of the same bound: one keeps the digits of small levels, the other those of large ones
+        inside = np.clip(flat, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+        fallen = family.lower(np.nextafter(1 - inside, 0), at) * (1 - ROUNDING)
+        risen = np.nextafter(1 - family.upper(inside, at) * (1 + ROUNDING), 0)
+        return np.where(flat >= 1, 0.0, np.maximum(np.where(flat < 0.5, risen, fallen), 0)).reshape(
+            level.shape
+        )
+
+    return t
+
+
+def margins(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, ball: Ball) -> Margin:
+    """`margin` for some of the images; a ball that their boxes cut is always asked about all, in their order."""
+
+    def test(radius: np.ndarray, at: np.ndarray) -> np.ndarray:
+        if ball.images is None:
+            return margin(family, lower[at], rivals[at], radius)
+        everywhere = np.zeros(len(lower), dtype=radius.dtype)
+        everywhere[at] = radius
+        return margin(family, lower, rivals, everywhere)[at]
+
+    return test
+
+
+def check_bounds(lower: object, rivals: object, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds as float64 arrays `(n,)` and `(n, k)`, rivals capped by what the label leaves to them."""
+    check_k(k)
+    lower = np.asarray(lower, dtype=np.float64)
+    if lower.ndim != 1:
+        raise InputError(f"lower must hold one probability an image, shape (n,); got {lower.shape}")
+    if not np.all((lower >= 0) & (lower < 1)):
+        raise InputError(
+            "lower must lie in [0, 1): no finite sample proves a probability of 1; use radii.bounds on the counts"
+        )
+    left = 1 - lower[:, None]
+    if rivals is None:
+        return lower, np.arange(1, k + 1) / k * left
+    rivals = np.asarray(rivals, dtype=np.float64)
+    if rivals.shape != (len(lower), k):
+        raise InputError(f"rivals must have the shape (n, k) = {(len(lower), k)}; got {rivals.shape}")
+    if not np.all((rivals >= 0) & (rivals <= 1)):
+        raise InputError("rivals must be probabilities in [0, 1]")
+    # an impossible rival would be certified for ever, farther than floating point can follow
+    return lower, np.maximum(np.minimum(rivals, left), 1e-300)
+
+
+def confirmed(lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
+    """Where the label is provably in the top k of the input itself, without any perturbation, `(n,)`."""
+    return lower > (rivals / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
+
+
+def margin(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """The test of Jia et al. 2020, `(n,)`: above zero where the label stays in the top k within `radius`, `(n,)`.
+
+    It leaves the top k only if k others all reach it, and of any t of these the least probable has at most a t-th
+    of the probability of their union, which is one region.
+    """
+    # quantiles of 0 and 1 are infinite
+    with np.errstate(divide="ignore"):
+        least = family.lower(lower, radius)
+        most = (family.upper(rivals, radius[:, None]) / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
+    return least * (1 - ROUNDING) - most * (1 + ROUNDING)

@@ -1,0 +1,154 @@
+"""The commands that turn votes into certificates. They import torch only to look at images."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from radii.cli.console import accuracy_table, console, progress, say, unlabelled_table
+from radii.cli.options import (
+    Alpha,
+    DataDir,
+    Files,
+    Ks,
+    Norms,
+    Unit,
+    images_of,
+    load_named,
+    parse_radii,
+    settings,
+)
+from radii.errors import InputError, check_name
+from radii.noises.norms import NORMS
+from radii.report.formatting import draws_text
+from radii.storage.atomic import check_folder
+from radii.votes import Votes
+
+Found = dict[str, dict[tuple[str, int], Any]]
+"""Certificates by name, and by norm and k."""
+
+
+def certify(
+    votes: Files,
+    norm: Norms = [],  # noqa: B006 (typer copies it)
+    k: Ks = [1],  # noqa: B006
+    radius: Annotated[
+        list[str],
+        typer.Option(
+            "--radii",
+            metavar="[NORM:]RADIUS",
+            help="For the table, as 0.5 or linf:2/255; may be given several times.  [default: round ones]",
+        ),
+    ] = [],  # noqa: B006
+    alpha: Alpha = 1e-3,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="true, predicted, or set (the whole predicted top-k set at once).  [default: those that the plan "
+            "watched, else true]"
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="two-event, simultaneous (Jia et al.) or label (Cohen et al.).  [default: two-event, or the plan's]"
+        ),
+    ] = None,
+    unit: Unit = "pixel",
+    box: Annotated[
+        bool, typer.Option("--box", help="Use each image's own box for l0 and l1; loads the data set.")
+    ] = False,
+    data_dir: DataDir = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a CSV and a JSON file of each norm and k.  [default: none]"),
+    ] = None,
+) -> None:
+    """Turn votes into certified radii.
+
+    Arithmetic on counts: no model is needed. Prints one table for each norm and k: the certified accuracy of each
+    votes file at round radii, the share of abstentions, the mean and the median radius. With --out also writes, for
+    each, one CSV (a row an image) and one JSON (what is certified, with the promise in words). With --radii the tables
+    are about these, and only about norms that have some.
+    """
+    from radii.report.export import csv_text, json_text, slug, summary, write_whole
+
+    if out is not None:
+        check_folder(out)
+    shown = parse_radii(radius, norm[0] if len(norm) == 1 else None)
+    if others := [one for one in norm if shown and one not in shown]:
+        raise InputError(
+            f"--radii are about {', '.join(shown)}, but --norm also asks for {', '.join(others)}: add radii there"
+        )
+    files = load_named(votes)
+    norm = list(shown) or norm or ruled(files)
+    boxes = (
+        {name: images_of(one, data_dir) for name, one in files.items()}
+        if box and {"l0", "l1"} & set(norm)
+        else {}
+    )
+    found = certify_all(files, norm, k, unit, boxes, alpha=alpha, labels=labels, method=method)
+    if out is not None:
+        for name, certificates in found.items():
+            for (which, rank), one in certificates.items():
+                stem = f"{slug(name)}-{which}-top{rank}"
+                write_whole(out / f"{stem}.csv", csv_text(one))
+                write_whole(out / f"{stem}.json", json_text(summary(one)))
+    known = all(one.labels is not None for one in files.values())
+    for asked in dict.fromkeys(asked for certificates in found.values() for asked in certificates):
+        which = asked[0]
+        named = {name: certificates[asked] for name, certificates in found.items() if asked in certificates}
+        console.print(accuracy_table(named, shown.get(which, ())) if known else unlabelled_table(named))
+    firsts = [next(iter(one.values())) for one in found.values()]
+    wrong = max(one.alpha for one in firsts)
+    holds = f"with probability {1 - wrong:.10g} for its image" if wrong else "without any error probability"
+    say(f"Each radius holds {holds}; n = {draws_text(firsts)} draws an image.")
+    if out is not None:
+        say(f"One CSV and one JSON file for each norm and k: {out}")
+
+
+def certify_all(
+    files: dict[str, Votes],
+    norms: list[str],
+    ks: list[int],
+    unit: str,
+    boxes: dict[str, Any],
+    labels: str | None = None,
+    **how: Any,
+) -> Found:
+    """Certificates of all votes for every norm and k; nothing is shown or written before all are there.
+
+    Votes without a rule for any of the norms are left out, and that is said.
+    """
+    from radii.certificates.certify import certify
+
+    asked = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
+    found: Found = {name: {} for name in files}
+    with progress("certify", passing=True) as move:
+        for done, (norm, k) in enumerate(asked):
+            move(done, len(asked))
+            for name, one in with_rule(files, norm):
+                own = {**how, **settings(norm, unit, boxes.get(name))}
+                found[name][norm, k] = certify(one, norm, k=k, labels=labels or one.watched or "true", **own)
+        move(len(asked), len(asked))
+    for name in [name for name, certificates in found.items() if not certificates]:
+        say(
+            f"{name} is left out: no rule certifies {' or '.join(norms)} under {files[name].noise.name} noise."
+        )
+        del found[name]
+    return found
+
+
+def ruled(files: dict[str, Votes]) -> list[str]:
+    """The norms for which the noise of any votes has a rule."""
+    return [norm for norm in NORMS if any(norm in one.noise.rules for one in files.values())]
+
+
+def with_rule(files: dict[str, Votes], norm: str) -> list[tuple[str, Votes]]:
+    """The votes whose noise has a rule for the norm, with their names."""
+    check_name("norm", norm, NORMS)
+    found = [(name, one) for name, one in files.items() if norm in one.noise.rules]
+    if not found:
+        noises = ", ".join(dict.fromkeys(one.noise.name for one in files.values()))
+        raise InputError(f"no rule certifies {norm} under {noises} noise: ask for {', '.join(ruled(files))}")
+    return found

@@ -1,0 +1,64 @@
+"""A scikit-learn estimator over flattened images."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from radii.errors import InputError
+from radii.models.digest import Identified
+from radii.storage.class_names import by_number, text_of
+
+
+def is_estimator(model: object) -> bool:
+    """Whether something predicts as estimators do."""
+    return any(
+        callable(getattr(model, name, None)) for name in ("predict_proba", "decision_function", "predict")
+    )
+
+
+class Estimator(Identified):
+    """A fitted classifier as a model: probabilities, else decision values, else one vote for what it predicts.
+
+    Classes come in the order of `estimator.classes_`; names that are numbers, which scikit-learn sorts as text, come by
+    size. `class_names` are these names; empty if `classes_` are the numbers 0, 1, 2, ..., which only count labels.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        classes = np.asarray(getattr(estimator, "classes_", ()))
+        if classes.ndim != 1 or len(classes) < 2:
+            raise InputError(
+                f"an estimator must be fitted to at least two classes, which it shows as classes_; "
+                f"got {type(estimator).__name__}"
+            )
+        names = [text_of(name) for name in classes.tolist()]
+        self._estimator, self._classes = estimator, classes
+        self._order = by_number(names) or list(range(len(names)))
+        counted = classes.dtype.kind in "biuf" and np.array_equal(classes, np.arange(len(classes)))
+        self.class_names = () if counted else tuple(names[place] for place in self._order)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scores `(batch, classes)` of images `(batch, *shape)`."""
+        features = images.flatten(1).cpu().numpy()
+        try:
+            scores = self._scores(features)
+        except ValueError as error:
+            raise InputError(
+                f"{type(self._estimator).__name__} does not take {features.shape[1]} features: {error}"
+            ) from error
+        return torch.from_numpy(np.ascontiguousarray(scores[:, self._order], dtype=np.float32))
+
+    @property
+    def identity(self) -> str:
+        """Fitted numbers lie in too many places: an estimator is named only."""
+        kind = type(self._estimator)
+        return f"unknown:{kind.__module__}.{kind.__qualname__}"
+
+    def _scores(self, features: np.ndarray) -> np.ndarray:
+        for name in ("predict_proba", "decision_function"):
+            if hasattr(self._estimator, name):
+                scores = np.asarray(getattr(self._estimator, name)(features))
+                # of two classes, decisions are about the second
+                return scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1)
+        return np.asarray(self._estimator.predict(features))[:, None] == self._classes

@@ -1,0 +1,71 @@
+"""The digest by which votes know a model, and whether a model has its weights.
+
+Modules on the meta device have none, nor have lazy ones before their first batch.
+"""
+
+import hashlib
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from radii.errors import InputError
+from radii.models.wrappers import Denoised
+
+
+class Identified(ABC):
+    """A model that is known by something else than its weights: the file or the place that it comes from."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """A SHA-256 in hexadecimal, or `unknown:` and a name for what can change unseen."""
+
+
+def digest(model: Callable[..., Any]) -> str:
+    """What identifies a model in its votes: SHA-256 over names, types, shapes and bytes of all its weights.
+
+    Architectures that share every weight differ only in code, which the digest cannot see. A callable that
+    shows no weights is named, not identified, and its digest says so: `unknown:` and the name of its type or
+    function. So does that of a denoiser in front of such a callable. What `radii.load_model` makes of files,
+    endpoints and scales says itself what it is, also as a part of a module.
+    """
+    if isinstance(model, Identified):
+        return model.identity
+    if isinstance(model, Denoised) and (behind := digest(model.classifier)).startswith("unknown:"):
+        return behind
+    weights = model.state_dict() if hasattr(model, "state_dict") else {}
+    if not weights:
+        kind = model if hasattr(model, "__qualname__") else type(model)
+        return f"unknown:{kind.__module__}.{kind.__qualname__}"
+    total = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        if isinstance(value, torch.Tensor):
+            plain = value.detach().cpu().contiguous()
+            total.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
+            total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    for name, part in model.named_modules() if isinstance(model, nn.Module) else ():
+        if isinstance(part, Identified):
+            total.update(f"{name}\0{part.identity}\0".encode())
+    return total.hexdigest()
+
+
+def check_loaded(model: object) -> None:
+    """Refuse a module that has weights without numbers: on the meta device, or before a lazy layer's first batch."""
+    if not isinstance(model, nn.Module):
+        return
+    for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(value):
+            raise InputError(
+                f"the model must have all of its weights, but {name} of a lazy layer has no shape yet: call the model "
+                "once on a batch of images, then load its weights"
+            )
+        if value.is_meta:
+            raise InputError(
+                f"the model must have all of its weights, but {name} is on the meta device, which holds no numbers: "
+                "load the weights onto a processor or a GPU"
+            )

@@ -1,0 +1,122 @@
+"""A small convolutional network, and wide residual networks (Zagoruyko and Komodakis 2016) with pre-activation."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from radii.errors import InputError
+from radii.models.wrappers import Normalize
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+"""Of the CIFAR-10 training images, per channel."""
+
+
+class WideResNet(nn.Module):
+    """WRN-`depth`-`width`: three groups of `(depth - 4) / 6` blocks, 16, 32 and 64 times `width` wide.
+
+    Takes images of any size and number of channels; the last layer averages over positions. With `half`, two
+    convolutions at the start halve the resolution: noise hides the finest detail anyway, and the same time pays for
+    twice the width.
+    """
+
+    def __init__(
+        self, depth: int, width: int, shape: tuple[int, int, int], classes: int, half: bool = False
+    ) -> None:
+        super().__init__()
+        if (depth - 4) % 6 or depth < 10 or width < 1:
+            raise InputError(
+                f"wide ResNets have depth 6 n + 4 (10, 16, ..., 40) and width >= 1; got {depth}-{width}"
+            )
+        channels = shape[0]
+        coloured = channels == len(MEAN)
+        self.normalize = Normalize(*((MEAN, STD) if coloured else ((0.5,) * channels, (0.5,) * channels)))
+        self.stem = _halving(channels, 32) if half else nn.Conv2d(channels, 16, 3, padding=1, bias=False)
+        self.groups = nn.Sequential(*_groups((depth - 4) // 6, width, inputs=32 if half else 16))
+        self.norm = nn.BatchNorm2d(64 * width)
+        self.head = nn.Linear(64 * width, classes)
+        _initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(batch, classes)` of images `(batch, *shape)`."""
+        features = self.groups(self.stem(self.normalize(images)))
+        return self.head(F.relu(self.norm(features), inplace=True).mean((2, 3)))
+
+
+class Block(nn.Module):
+    """Two convolutions, each after normalisation and ReLU, and a shortcut past both."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        active = F.relu(self.norm1(inputs), inplace=True)
+        kept = inputs if self.shortcut is None else self.shortcut(active)
+        return kept + self.conv2(F.relu(self.norm2(self.conv1(active)), inplace=True))
+
+
+def _halving(channels: int, outputs: int) -> nn.Module:
+    """Two convolutions, the second with stride 2; uniform noise is told by its edges, so the first is not linear."""
+    return nn.Sequential(
+        nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, 3, stride=2, padding=1, bias=False),
+    )
+
+
+def _groups(blocks: int, width: int, inputs: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for group in range(3):
+        outputs = 16 * 2**group * width
+        for block in range(blocks):
+            layers.append(Block(inputs, outputs, stride=2 if group and not block else 1))
+            inputs = outputs
+    return layers
+
+
+def _initialise(model: nn.Module) -> None:
+    """He et al. 2015, by the fan out."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(layer, nn.Linear):
+            nn.init.zeros_(layer.bias)
+
+
+WIDTHS = (16, 32, 32)
+
+
+class SmallCNN(nn.Module):
+    """Three convolutions, the first two of them with stride 2, and one linear layer.
+
+    On 28x28 digits with noise of sigma 0.5, two seconds of training on two cores give 95 % accuracy on single
+    noisy copies. Wide first and last layers would double the time of a vote for half a percent.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        channels, height, width = shape
+        first, second, third = WIDTHS
+        self.normalize = Normalize((0.5,) * channels, (0.5,) * channels)
+        self.features = nn.Sequential(
+            *_convolution(channels, first, kernel=5, stride=2),
+            *_convolution(first, second, kernel=3, stride=2),
+            *_convolution(second, third, kernel=3, stride=1),
+        )
+        self.head = nn.Linear(third * math.ceil(height / 4) * math.ceil(width / 4), classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(batch, classes)` of images `(batch, *shape)`."""
+        return self.head(torch.flatten(self.features(self.normalize(images)), 1))
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    return [layer, nn.BatchNorm2d(outputs), nn.ReLU()]

@@ -1,0 +1,1 @@
+"""The mathematics behind the rules of noises: trade-off functions, composition, worst directions."""

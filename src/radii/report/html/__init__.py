@@ -1,0 +1,7 @@
+"""Runs compared on one page: curves to explore, tables, figures, images and the method, with the files behind them."""
+
+from radii.report.html.examples import Examples, choose_examples
+from radii.report.html.page import write_report
+from radii.report.html.runs import Run, check_one_data
+
+__all__ = ["Examples", "Run", "check_one_data", "choose_examples", "write_report"]

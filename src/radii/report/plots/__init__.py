@@ -1,0 +1,28 @@
+"""Certificates -> figures: accuracy by radius, by k, radius by probability, example images."""
+
+from radii.errors import InputError, missing_extra
+
+try:
+    import matplotlib  # noqa: F401  (so that every module below may import it plainly)
+except ImportError as cause:
+    raise missing_extra("drawing figures", "report", cause) from cause
+except ValueError as cause:
+    raise InputError(
+        f"matplotlib cannot be loaded with its settings here ({cause}): mend its file matplotlibrc, or MPLBACKEND"
+    ) from cause
+
+from radii.report.plots.curves import accuracy_by_k, accuracy_by_noise
+from radii.report.plots.strip import image_strip
+from radii.report.plots.style import noise_colour, png_bytes, shades, svg_text
+from radii.report.plots.theory import radius_by_probability
+
+__all__ = [
+    "accuracy_by_k",
+    "accuracy_by_noise",
+    "image_strip",
+    "noise_colour",
+    "png_bytes",
+    "radius_by_probability",
+    "shades",
+    "svg_text",
+]

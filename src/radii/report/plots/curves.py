@@ -1,0 +1,226 @@
+"""Certified accuracy against radius: the noises side by side, or one noise with k as the parameter."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from radii.certificates.certify import Certificates
+from radii.errors import InputError
+from radii.noises import Noise
+from radii.report.accuracy import accuracy_curve, same_question
+from radii.report.formatting import NORM_NAMES
+from radii.report.plots.labels import Curve, draw_curves
+from radii.report.plots.style import (
+    INK,
+    PAPER,
+    SMALL,
+    SOFT,
+    caption_text,
+    frame,
+    noise_colour,
+    own_style,
+    run_colours,
+    shades,
+)
+from radii.report.published import Published, of_question
+
+_MARKERS = "oDs^vP<>hXd*"
+_LINE, _HEAD = 0.128, 0.25
+"""Inches that one line of the key takes, and its heading."""
+
+
+def key_height(published: Sequence[Published]) -> float:
+    """Inches that the key of these rows takes below the axes: two rows a line."""
+    return _HEAD + _LINE * -(-len(published) // 2) if published else 0.0
+
+
+def draw_points(
+    axes: Axes, published: Sequence[Published], scale: float, colours: Sequence[str] = ()
+) -> list[Line2D]:
+    """A hollow mark for each radius within the axes, and a key below them in the room of `key_height`.
+
+    `scale`: steps of the axis in one image unit. `colours`: of each row, by default that of its noise.
+    """
+    last = axes.get_xlim()[1]
+    marks: list[Line2D] = []
+    drawn = zip(published, colours or [noise_colour(row.noise) for row in published], strict=True)
+    for (row, colour), marker in zip(drawn, cycle(_MARKERS), strict=False):
+        points = [(radius * scale, share) for radius, share in row.accuracy.items() if radius * scale <= last]
+        if points:
+            style: dict[str, Any] = {"color": colour, "markerfacecolor": PAPER, "linestyle": "none"}
+            x, y = zip(*points, strict=True)
+            marks += axes.plot(
+                x, y, marker=marker, markersize=4.2, zorder=3, clip_on=False, label=row.name, **style
+            )
+    if marks:
+        _key(axes, marks)
+    return marks
+
+
+def _key(axes: Axes, marks: Sequence[Artist]) -> None:
+    """What the marks are, just above the caption."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    width, height = figure.get_size_inches()
+    style: dict[str, Any] = {"fontsize": SMALL - 0.8, "labelcolor": INK, "frameon": False}
+    style |= {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.5, "labelspacing": 0.3}
+    style |= {"borderpad": 0.0, "borderaxespad": 0.0, "alignment": "left", "title_fontsize": SMALL}
+    place = (0.09 / width, 0.5 / height)
+    key = figure.legend(
+        handles=marks, loc="lower left", bbox_to_anchor=place, ncols=2, title="published by others", **style
+    )
+    key.get_title().set_color(SOFT)
+
+
+_SHARE = "share of all images with the true label certified up to the radius"
+_SHARE_K = "share of all images with the true label certified among the top k up to the radius"
+_MOST_STEPS = 600
+
+
+@own_style()
+def accuracy_by_noise(
+    certificates: Mapping[str, Certificates], published: Sequence[Published] = ()
+) -> Figure:
+    """Certified accuracy against radius, one curve for each named set of certificates of one norm and k.
+
+    `published` rows of the same norm and k are drawn as points at the radii that were published.
+    """
+    norm, unit, k = same_question(certificates.values())
+    kinds = {one.noise.title for one in certificates.values()}
+    alone = f", {kinds.pop()} noise" if len(kinds) == 1 else ""
+    title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}{alone}"
+    rows, caption = of_question(published, norm, k, unit), caption_text(certificates.values())
+    figure, axes = frame(title, _SHARE, radius_label(norm, unit), caption, below=key_height(rows))
+    colours = run_colours(certificates.values())
+    named = zip(certificates.items(), colours, strict=True)
+    curves = [Curve(name, colour, *step_path(one)) for (name, one), colour in named]
+    _limit(axes, curves, norm)
+    draw_curves(axes, curves, points=draw_points(axes, rows, axis_scale(norm)))
+    return figure
+
+
+@own_style()
+def accuracy_by_k(
+    certificates: Sequence[Certificates], published: Sequence[Published] = (), *, name: str = ""
+) -> Figure:
+    """Certified top-k accuracy against radius with k as the parameter, for one noise and one norm.
+
+    `published` rows are drawn as points where their authors give several k for the same noise and norm. `name`: of the
+    run, where its noise alone does not tell it from others.
+    """
+    ranked = sorted(certificates, key=lambda one: one.k)
+    noise, norm = _one_noise(ranked), ranked[0].norm
+    what = _short(name) if name else f"{noise.title} noise, {noise.level_text}"
+    title = f"Certified top-k accuracy, {NORM_NAMES[norm]}, {what}"
+    unit, colours = ranked[0].unit, shades(noise_colour(noise.name), len(ranked))
+    shade = dict(zip((one.k for one in ranked), colours, strict=True))
+    rows = [row for row in _ranks_published(published, norm, noise.name, unit) if row.k in shade]
+    figure, axes = frame(
+        title, _SHARE_K, radius_label(norm, unit), caption_text(ranked), below=key_height(rows)
+    )
+    curves = [
+        Curve(f"k = {one.k}", colour, *step_path(one)) for one, colour in zip(ranked, colours, strict=True)
+    ]
+    _limit(axes, curves, norm)
+    for curve in reversed(curves):
+        axes.fill(*_area(curve), color=curve.colour, alpha=0.16, linewidth=0)
+    named = [replace(row, name=f"k = {row.k}, {row.name}") for row in rows]
+    points = draw_points(axes, named, axis_scale(norm), [shade[row.k] for row in rows])
+    draw_curves(axes, curves, inline=True, points=points)
+    return figure
+
+
+def _short(name: str, most: int = 28) -> str:
+    """The end of a long name, where paths differ, so that it fits a title."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def _ranks_published(published: Sequence[Published], norm: str, noise: str, unit: str) -> list[Published]:
+    """Rows of one norm and noise from sources that give some k above 1."""
+    rows = [row for row in published if (row.norm, row.noise, row.unit) == (norm, noise, unit)]
+    deep = {row.source for row in rows if row.k > 1}
+    return [row for row in rows if row.source in deep]
+
+
+def _area(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of the area under a curve that ends at zero."""
+    return np.append(curve.x, curve.x[0]), np.append(curve.y, 0.0)
+
+
+def step_path(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of the certified accuracy as a step function, `(points,)` each, in the units of the axis.
+
+    l0 takes whole numbers only: there each number has a tread of its own, centred on it.
+    """
+    radii, shares = _thinned(*accuracy_curve(certificates))
+    if certificates.norm == "l0":
+        counts = np.arange(int(radii[-1]) + 1)
+        treads = shares[np.searchsorted(radii, counts)]
+        edges = np.arange(len(counts) + 1) - 0.5
+        return np.repeat(edges, 2)[1:], np.append(np.repeat(treads, 2), 0.0)
+    heights = np.concatenate([shares[:1], np.repeat(shares[1:], 2), [0.0]])
+    return np.repeat(radii, 2) * axis_scale(certificates.norm), heights
+
+
+def _thinned(radii: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `_MOST_STEPS` steps, finer than the eye can see; of merged ones the lowest stays."""
+    if len(radii) <= _MOST_STEPS:
+        return radii, shares
+    cells = np.ceil(radii / radii[-1] * (_MOST_STEPS // 2 - 1))
+    ends = cells[1:] != cells[:-1]
+    # The first of a cell stays as well: without it a step would move left across the gap before the cell.
+    kept = np.append(ends, True) | np.append(True, ends)
+    return radii[kept], shares[kept]
+
+
+def axis_scale(norm: str) -> float:
+    """Steps of the radius axis in one image unit: linf is drawn in grey levels of 1/255."""
+    return 255.0 if norm == "linf" else 1.0
+
+
+def radius_label(norm: str, unit: str) -> str:
+    """The name of a radius axis, with its unit."""
+    name = NORM_NAMES[norm]
+    if norm == "l0":
+        return f"{name} radius (changed {unit}s)"
+    return f"{name} radius (pixel values in [0, 1])"
+
+
+def ticks_in_grey_levels(axis_ticks: Axes, which: str) -> None:
+    """Write the ticks of an linf axis as `2/255`."""
+    axis = axis_ticks.xaxis if which == "x" else axis_ticks.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}/255" if value else "0"))
+
+
+def _one_noise(certificates: Iterable[Certificates]) -> Noise:
+    """The noise that all certificates share; top-k curves of several would not be comparable."""
+    asked = {(one.noise, one.norm, one.unit) for one in certificates}
+    if len(asked) != 1:
+        raise InputError("top-k curves need certificates of one noise, norm and unit, and of one k each")
+    return asked.pop()[0]
+
+
+def _limit(axes: Axes, curves: Sequence[Curve], norm: str) -> None:
+    """0 to 100 % upwards; to the right as far as anything is certified."""
+    first, least = (-0.5, 1.5) if norm == "l0" else (0.0, 0.0)
+    last = max(least, *(curve.x[-1] for curve in curves))
+    axes.set_xlim(first, last + 0.02 * (last - first) if last > first else 1.0)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    whole = norm == "l0" or (norm == "linf" and last > 4)
+    axes.xaxis.set_major_locator(
+        MaxNLocator(
+            8 if norm == "l0" else 6, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole
+        )
+    )
+    if norm == "linf":
+        ticks_in_grey_levels(axes, "x")

@@ -1,0 +1,5 @@
+"""The smoothed classifier: noise samples, queries of the model, votes."""
+
+from radii.sampling.smoothed import Smoothed
+
+__all__ = ["Smoothed"]

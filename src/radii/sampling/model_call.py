@@ -1,0 +1,115 @@
+"""How a model is asked: in pieces that fit into memory."""
+
+import copy
+import itertools
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from radii.errors import InputError, Notice
+from radii.models.devices import check_compiler
+from radii.storage.memory import is_of_memory
+
+Ask = Callable[[Tensor], Tensor]
+
+LEAST_ROWS = 8
+"""Fewer images in one call are not tried: single ones would take other kernels, with other rounding."""
+
+
+class WithinMemory:
+    """A model that is asked about part of a micro-batch at a time once the whole of it does not fit into memory."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.pieces = 1
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits `(images, classes)`."""
+        while True:
+            pieces = min(self.pieces, len(images))
+            try:
+                return torch.cat([logits_of(self._ask, part) for part in images.tensor_split(pieces)])
+            except (MemoryError, RuntimeError) as error:
+                if not is_of_memory(error):
+                    raise
+                self._halve(len(images), error)
+
+    def _halve(self, images: int, error: BaseException) -> None:
+        self.pieces *= 2
+        if (rows := images // self.pieces) < LEAST_ROWS:
+            raise InputError(
+                f"not enough memory to ask the model about {2 * rows} images at a time: free some memory"
+            ) from error
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        warnings.warn(
+            Notice(f"out of memory: going on with {rows} images in one call of the model"), stacklevel=2
+        )
+
+
+def logits_of(ask: Ask, images: Tensor) -> Tensor:
+    """What the model answers, `(batch, classes)`; anything else is an error."""
+    answer = ask(images)
+    # classifiers of Hugging Face give logits among other things
+    logits = getattr(answer, "logits", answer)
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if isinstance(logits, Tensor) and shape in ((len(images),), (len(images), 1)):
+        raise InputError(
+            f"the model must return logits (batch, classes) of at least two classes; got {shape}: if it is a binary "
+            "model, say what its number is, binary= or --binary logit or probability"
+        )
+    if (
+        not isinstance(logits, Tensor)
+        or logits.ndim != 2
+        or len(logits) != len(images)
+        or not logits.shape[1]
+    ):
+        raise InputError(
+            f"the model must return logits (batch, classes) = ({len(images)}, ...), as a torch tensor; got {shape}"
+        )
+    check_numbers(logits)
+    return logits
+
+
+def check_numbers(logits: Tensor) -> None:
+    """Refuse answers that are not real numbers, or that a model without weights gives."""
+    if logits.dtype == torch.bool or logits.is_complex():
+        raise InputError(
+            f"the model must return logits as real numbers; got {logits.dtype}: return the scores, without a "
+            "comparison or a threshold"
+        )
+    if logits.is_meta:
+        raise InputError(
+            "the model must return logits as numbers, but they are on the meta device, which holds none: load its "
+            "weights onto a processor or a GPU"
+        )
+
+
+def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = False) -> Ask:
+    """The model as it is polled: a copy in its precision and the fastest memory layout, on its own device.
+
+    `fuse`: with its layers fused by torch.compile, around weights that are fixed from then on.
+    """
+    if not isinstance(model, nn.Module):
+        return model
+    if learning := [(name, part) for name, part in model.named_modules() if part.training]:
+        name, part = next(filter(_depends, learning), learning[0])
+        raise InputError(
+            f"the model is in training mode ({f'{type(part).__name__} {name}'.strip()}), where answers depend on the "
+            "rest of the batch or on luck: call model.eval()"
+        )
+    first = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(0))
+    dtype = getattr(torch, precision)
+    layout = torch.channels_last if len(shape) == 3 else torch.preserve_format
+    own = copy.deepcopy(model).to(dtype).to(memory_format=layout)  # type: ignore[call-overload]
+    if fuse:
+        check_compiler(first.device)
+        own = torch.compile(own, dynamic=False, options={"freezing": True})
+    return lambda noisy: own(noisy.to(first.device, dtype, memory_format=layout))
+
+
+def _depends(named: tuple[str, nn.Module]) -> bool:
+    """Whether a layer in training mode does more than its parts."""
+    return "Norm" in (kind := type(named[1]).__name__) or "Drop" in kind

@@ -1,0 +1,166 @@
+"""Integer columns and a header as the bytes of one Parquet file, refused unless they come back intact."""
+
+import hashlib
+import io
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from radii.errors import InputError
+from radii.storage.documents import fits, parse_json
+from radii.storage.kinds import foreign
+from radii.storage.parquet_pages import numbers_in
+
+MOST_PER_BYTE = 256
+"""Numbers that a byte of a file may stand for: votes alike for a million images take 100; a bomb takes far more."""
+
+
+class Damaged(InputError):
+    """A file that does not hold what radii wrote, or something else."""
+
+
+class Lists(NamedTuple):
+    """A list of whole numbers in each row: how many, `(rows,)`, and all of them, one row after the other."""
+
+    lengths: np.ndarray
+    values: np.ndarray
+
+
+Columns = dict[str, np.ndarray | Lists | None]
+
+
+def digest(columns: Columns, header: dict[str, Any]) -> str:
+    """SHA-256 over the columns and the header, whatever wrote them."""
+    total = hashlib.sha256(_canonical(header))
+    for name in sorted(columns):
+        column = columns[name]
+        parts = column if isinstance(column, Lists) else (column,)
+        for part in parts:
+            total.update(f"\0{name}\0{None if part is None else part.shape}\0".encode())
+            if part is not None:
+                total.update(np.ascontiguousarray(part, dtype="<i8").data)
+    return total.hexdigest()
+
+
+def encode(columns: Columns, header: dict[str, Any], version: int) -> bytes:
+    """A file of int64 columns `(rows,)` or `(rows, width)`, lists, or None, and a header of plain values.
+
+    Equal content gives equal bytes with the same pyarrow.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    document = {**header, "format": version, "digest": digest(columns, header)}
+    table = pa.table({name: _to_arrow(column, columns) for name, column in columns.items()})
+    table = table.replace_schema_metadata({b"radii": _canonical(document)})
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[str, Any]]:
+    """The columns and the header that `encode` wrote under `version` or an older one; errors name `path`.
+
+    Guarantee: what comes back is what was written, bit for bit; anything else is an error.
+    """
+    if other := foreign(content, "parquet"):
+        raise Damaged(f"{path} is {other}, not votes: give a file that radii vote wrote")
+    table = _open(content, path)
+    document = _document(path, table.schema.metadata or {})
+    if document["format"] > version:
+        raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
+    stored = document.pop("digest", None)
+    document.pop("format")
+    try:
+        columns = {name: _from_arrow(table.column(name)) for name in table.column_names}
+    except (TypeError, ValueError, KeyError) as error:
+        raise _damaged(path, "its columns are not whole numbers in rows") from error
+    if digest(columns, document) != stored:
+        raise _damaged(path, "its content does not match its digest")
+    return columns, document
+
+
+def _open(content: bytes, path: object) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        small = numbers_in(content) <= MOST_PER_BYTE * len(content)
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False) if small else None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, "it is not a whole Parquet file") from error
+    if table is None:
+        raise _damaged(path, "it would unpack to far more than votes hold")
+    return table
+
+
+def _document(path: object, metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    if b"radii" not in metadata:
+        raise Damaged(
+            f"{path} is a Parquet file but holds no votes of radii: give a file that radii vote wrote"
+        )
+    try:
+        document = parse_json(metadata[b"radii"])
+        if fits(document, dict) and fits(document.get("format"), int) and document["format"] >= 1:
+            return document
+    except ValueError:
+        pass
+    raise _damaged(path, "its header cannot be read")
+
+
+def _damaged(path: object, why: str) -> Damaged:
+    return Damaged(f"{path} is damaged or was edited ({why}): vote again, or fetch another copy")
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    text = json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=np.generic.item
+    )
+    return text.encode()
+
+
+def _to_arrow(column: np.ndarray | Lists | None, columns: Columns) -> Any:
+    import pyarrow as pa
+
+    if column is None:
+        rows = next(_rows(other) for other in columns.values() if other is not None)
+        return pa.nulls(rows, pa.int64())
+    if isinstance(column, Lists):
+        # the type tells lists from a table when they are read
+        offsets = np.concatenate([[0], np.cumsum(column.lengths)])
+        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(column.values, pa.int64()))
+    if column.ndim == 1:
+        return pa.array(column, pa.int64())
+    offsets = np.arange(len(column) + 1, dtype=np.int32) * column.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(column.ravel(), pa.int64()))
+
+
+def _rows(column: np.ndarray | Lists) -> int:
+    return len(column.lengths) if isinstance(column, Lists) else len(column)
+
+
+def _from_arrow(column: Any) -> np.ndarray | Lists | None:
+    import pyarrow as pa
+
+    if column.null_count == len(column) and len(column):
+        return None
+    if pa.types.is_large_list(column.type):
+        lists = column.combine_chunks()
+        return Lists(_whole(lists.value_lengths().to_numpy()), _whole(_flat(lists)))
+    if pa.types.is_list(column.type):
+        lists = column.combine_chunks()
+        if len(np.unique(lists.value_lengths().to_numpy(zero_copy_only=False))) > 1:
+            raise TypeError("rows of one width expected")
+        return _whole(_flat(lists)).reshape(len(column), -1 if len(column) else 0)
+    return _whole(column.to_numpy())
+
+
+def _flat(lists: Any) -> np.ndarray:
+    return lists.flatten().to_numpy(zero_copy_only=False)
+
+
+def _whole(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.int64:
+        raise TypeError("whole numbers expected")
+    return array

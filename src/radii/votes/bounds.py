@@ -1,0 +1,144 @@
+"""Confidence bounds on probabilities from counts: exact, one-sided, simultaneous where several are needed."""
+
+from math import comb
+
+import numpy as np
+from scipy.special import betainc, betaincinv
+
+from radii.errors import InputError, check_name
+from radii.noises.theory.bisection import bisect
+
+METHODS = ("two-event", "simultaneous", "label")
+LEAST_ALPHA = 1e-200
+MOST_K = 10**6
+# Bounds are moved outwards by more than the rounding of the beta function.
+ROUNDING = 1e-12
+# Up to here the largest counts are found one after another, many times faster than by partition.
+FEW = 16
+
+
+def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
+    """One-sided Clopper-Pearson lower bound on a probability; `successes` and `n` broadcast.
+
+    Guarantee: for a label fixed before the `n` draws, the bound exceeds its probability with probability at most
+    `alpha` (Clopper & Pearson 1934). 0 where there was no success.
+    """
+    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
+    some = s > 0
+    a = np.where(some, s, 1)
+    b = n - a + 1
+    bound = np.array(betaincinv(a, b, alpha) * (1 - ROUNDING))
+    # the inverse can be far off (shape parameters near 1000, n of 1e8); the forward function can be trusted
+    if (wrong := ~(betainc(a, b, bound) <= alpha)).any():
+        bound[wrong] = bisect_beta(a[wrong], b[wrong], alpha) * (1 - ROUNDING)
+    return np.where(some, bound, 0.0)
+
+
+def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
+    """The largest x seen with `betainc(a, b, x) <= alpha`, to the last bits; arrays `(m,)`."""
+    return bisect(lambda x: betainc(a, b, x) <= alpha, np.zeros(len(a)), a / (a + b), 64)[0]
+
+
+def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
+    """One-sided Clopper-Pearson upper bound on a probability; 1 where every draw was a success."""
+    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
+    # through the failures, so that bounds near 0 and near 1 are equally accurate
+    return 1 - lower_bound(n - s, n, alpha)
+
+
+def bounds(
+    counts: np.ndarray, label: np.ndarray, *, k: int = 1, alpha: float = 1e-3, method: str = "two-event"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds on the label's probability and on its `k` strongest rivals, from class counts.
+
+    `counts`: `(images, classes)` integer counts of independent draws; `label`: `(images,)`, fixed before they
+    were drawn. Returns `lower`, `(images,)`, and `rivals`, `(images, k)`: column `t - 1` bounds from above the sum
+    of the `t` smallest among the `k` largest probabilities of other classes.
+
+    `method`:
+
+    - "two-event", the default: `alpha / 2` on the label and `alpha / 2k` on each sum of rivals, whatever the number
+      of classes (docs/math/statistics.md);
+    - "simultaneous": `alpha / classes` on every class (Jia et al. 2020, SimuEM), for comparison with papers;
+    - "label": all of `alpha` on the label, rivals from `1 - lower` alone (Cohen et al. 2019 at k = 1).
+
+    Guarantee: for each image, all its bounds hold together with probability at least `1 - alpha` over the draws.
+    """
+    check_alpha(alpha)
+    check_name("method", method, METHODS)
+    counts, label = check_counts(counts, label)
+    check_k(k, counts.shape[1])
+    rows = np.arange(len(counts))
+    n = counts.sum(axis=1)
+    votes = counts[rows, label]
+    strongest = strongest_rivals(counts, label, k)
+    share = np.arange(1, k + 1) / k
+    if method == "label":
+        lower = lower_bound(votes, n, alpha)
+        return lower, share * (1 - lower)[:, None]
+    if method == "simultaneous":
+        each = alpha / counts.shape[1]
+        lower = lower_bound(votes, n, each)
+        sums = np.cumsum(upper_bound(strongest, n[:, None], each), axis=1)
+    else:
+        lower = lower_bound(votes, n, alpha / 2)
+        each = [_share(alpha, 2 * k * comb(k, t)) for t in range(1, k + 1)]
+        totals = np.cumsum(strongest, axis=1)
+        sums = np.stack([upper_bound(totals[:, t], n, each[t]) for t in range(k)], axis=1)
+    return lower, np.minimum(sums, share * (1 - lower)[:, None])
+
+
+def _share(alpha: float, parts: int) -> float:
+    """One of so many equal parts of an error; 0, with which a bound says nothing, where no float is as small."""
+    return alpha / parts if parts < 2**1000 else 0.0
+
+
+def strongest_rivals(counts: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
+    """The `k` largest counts of other classes than `label`, smallest first, `(images, k)`."""
+    others, rows = counts.copy(), np.arange(len(counts))
+    others[rows, label] = -1
+    if k > FEW:
+        return np.sort(np.partition(others, counts.shape[1] - k, axis=1)[:, -k:], axis=1)
+    strongest = np.empty((len(counts), k), dtype=counts.dtype)
+    for place in reversed(range(k)):
+        best = others.argmax(axis=1)
+        strongest[:, place] = others[rows, best]
+        others[rows, best] = -1
+    return strongest
+
+
+def sign_test(more: np.ndarray, less: np.ndarray) -> np.ndarray:
+    """`P(Binomial(more + less, 1/2) >= more)`: the one-sided test that the first of two classes is no more probable.
+
+    Whole numbers of votes for each, of one shape; 1 where the first has none.
+    """
+    return np.where(more > 0, betainc(np.maximum(more, 1), less + 1.0, 0.5), 1.0)
+
+
+def check_counts(counts: object, label: object) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and labels as int64 arrays that fit each other."""
+    counts, label = np.asarray(counts), np.asarray(label)
+    if counts.ndim != 2 or counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
+        raise InputError(f"counts must be whole numbers (images, classes); got {counts.dtype} {counts.shape}")
+    if len(counts) and counts.sum(axis=1).min() < 1:
+        raise InputError("counts must hold at least one draw for every image; found an image without any")
+    label = np.broadcast_to(label, counts.shape[:1])
+    if label.dtype.kind not in "iu" or (label.size and not 0 <= label.min() <= label.max() < counts.shape[1]):
+        raise InputError(f"label must be class numbers from 0 to {counts.shape[1] - 1}, one for each image")
+    return counts.astype(np.int64, copy=False), label.astype(np.int64)
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuse an error probability outside (0, 1), or so small that its parts would be none."""
+    if not LEAST_ALPHA <= alpha < 1:
+        raise InputError(f"alpha is the probability of a wrong certificate, between 0 and 1; got {alpha!r}")
+
+
+def check_k(k: int, classes: int | None = None) -> None:
+    """Refuse a k under 1, or one that leaves no class outside the top k."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise InputError(f"k must be a whole number of at least 1; got {k!r}")
+    if k > MOST_K:
+        raise InputError(f"k must be at most {MOST_K}; got {k}")
+    if classes is not None and k >= classes:
+        raise InputError(f"k must be smaller than the number of classes, {classes}; got {k}")

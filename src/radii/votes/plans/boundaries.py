@@ -1,0 +1,117 @@
+"""When to stop: boundaries for the number of failures, and exactly what they will do for any probability."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from radii.errors import InputError
+from radii.votes.plans.failure_counts import NOTHING, START, most_failures
+
+MOST_LEVELS = 64
+"""Tests of one stream: each takes a moment to work out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Boundaries:
+    """Tests of rising levels on one stream of draws, at looks fixed in advance.
+
+    `looks`: `(looks,)` rising numbers of draws. `certify`, `futile`: `(levels, looks)`. With c levels certified so
+    far, a look with at most `certify[c]` failures certifies the next level, and so on; then one with at least
+    `futile[c]` ends the run. No level is certified before all below it are.
+    """
+
+    looks: np.ndarray
+    certify: np.ndarray
+    futile: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("looks", "certify", "futile"):
+            array = np.array(getattr(self, name), dtype=np.int64)
+            array.flags.writeable = False  # shared by all who ask for the same plan
+            object.__setattr__(self, name, array)
+
+    def decide(
+        self, look: np.ndarray, failures: np.ndarray, certified: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What the looks numbered `look` say of runs with so many `failures` and levels `certified` before.
+
+        All `(runs,)`. Returns how many levels are certified now, and which runs are over.
+        """
+        now = np.array(certified)
+        levels = len(self.certify)
+        for level in range(levels):
+            now += (now == level) & (failures <= self.certify[level, look])
+        done = now == levels
+        return now, done | (failures >= self.futile[np.where(done, 0, now), look])
+
+    def operating(self, p: float) -> "Operating":
+        """What happens to an image whose label has probability `p` under noise: exact, to 1e-9."""
+        if not 0 <= p <= 1:
+            raise InputError(f"p is a probability, from 0 to 1; got {p!r}")
+        levels, looks = self.certify.shape
+        ended = np.zeros((levels + 1, looks))
+        running = [START, *[NOTHING] * (levels - 1)]
+        for look, draws in enumerate(np.diff(self.looks, prepend=0)):
+            risen = NOTHING
+            for level in range(levels):
+                here = running[level].after(int(draws), p).plus(risen)
+                risen, left = here.split(int(self.certify[level, look]))
+                running[level], over = left.split(int(self.futile[level, look]) - 1)
+                ended[level, look] = over.total
+            ended[levels, look] = risen.total
+        return Operating(p, self.looks, ended)
+
+
+@dataclass(frozen=True, eq=False)
+class Operating:
+    """The exact law of a plan's outcome at one probability `p`.
+
+    `ended`: `(levels + 1, looks)`, the probability to end at each look with so many levels certified.
+    """
+
+    p: float
+    looks: np.ndarray
+    ended: np.ndarray
+
+    @property
+    def certified(self) -> np.ndarray:
+        """Probability that each level is certified, `(levels,)`."""
+        return np.cumsum(self.ended.sum(axis=1)[::-1])[::-1][1:]
+
+    @property
+    def futile(self) -> float:
+        """Probability to give up before the last look, with a level left uncertified."""
+        return float(self.ended[:-1, :-1].sum())
+
+    @property
+    def passes(self) -> float:
+        """Mean number of draws."""
+        return float(self.ended.sum(axis=0) @ self.looks)
+
+    def quantile(self, share: float) -> int:
+        """The number of draws that is enough with probability at least `share`."""
+        reached = np.cumsum(self.ended.sum(axis=0))
+        enough = int(np.searchsorted(reached, share - 1e-12))
+        return int(self.looks[min(enough, len(self.looks) - 1)])
+
+
+def fixed_boundaries(levels: tuple[float, ...], n: int, alpha: float) -> Boundaries:
+    """One look, at `n` draws, with all of `alpha`: the test of Clopper & Pearson, for every level."""
+    certify = most_failures(np.array(levels), n, alpha)[:, None]
+    return Boundaries(np.array([n]), certify, certify + 1)
+
+
+def check_levels(levels: tuple[float, ...]) -> None:
+    """Refuse levels that are no probabilities, or do not rise."""
+    if not levels or not all(low < high for low, high in pairwise((0.0, *levels, 1.0))):
+        raise InputError(f"levels must be probabilities that rise, above 0 and below 1; got {levels!r}")
+    if len(levels) > MOST_LEVELS:
+        raise InputError(f"at most {MOST_LEVELS} levels can be tested at once; got {len(levels)}")
+
+
+def check_radii(radii: tuple[float, ...]) -> None:
+    """Refuse radii that are not finite numbers above 0, or do not rise."""
+    if not radii or not all(low < high for low, high in pairwise((0.0, *radii, math.inf))):
+        raise InputError(f"radii must be finite numbers that rise, above 0; got {radii!r}")

@@ -1,0 +1,115 @@
+"""The plan of the papers: the same number of noisy copies for every image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from radii.errors import InputError
+from radii.votes.bounds import strongest_rivals
+from radii.votes.plans.base import Counts, Plan, Rules, Stopping
+
+MOST = 10**12
+"""Of anything that is counted: sums of counts stay far within 64 bits."""
+
+
+@dataclass(frozen=True)
+class Fixed(Plan):
+    """`n` draws that bound the probabilities, and `selection` separate ones that choose the label."""
+
+    name = "fixed"
+    n: int
+    selection: int = 100
+
+    def __post_init__(self) -> None:
+        check_whole("n", self.n, 1)
+        check_whole("selection", self.selection, 0)
+
+    @property
+    def most(self) -> int:
+        return self.n
+
+    @property
+    def per_image(self) -> int:
+        return self.n + self.selection
+
+    @property
+    def draws(self) -> np.ndarray:
+        return np.array([self.n])
+
+    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+        return AllAtOnce(self.selection, *(part or (0, self.n)))
+
+
+@dataclass(frozen=True)
+class AllAtOnce(Stopping):
+    """Draws `start` to `stop - 1` of every image, after `selection` others."""
+
+    selection: int
+    start: int
+    stop: int
+
+    @property
+    def first(self) -> int:
+        return self.start
+
+    @property
+    def each(self) -> int:
+        return self.selection + self.stop - self.start
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.selection)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.stop - self.start)
+
+
+def fixed(n: int, selection: int = 100) -> Fixed:
+    """The plan of Cohen et al. 2019: the same `n` draws for every image, `selection` more to pick its label."""
+    return Fixed(n, selection)
+
+
+def check_whole(name: str, value: object, least: int, most: int = MOST) -> None:
+    """Refuse what is not a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
+    if value > most:
+        raise InputError(f"{name} must be at most {most}; got {value!r}")
+
+
+EXACT = "exact"
+"""The method of plans that leave nothing to chance."""
+
+
+@dataclass(frozen=True)
+class Exhaustive(Fixed):
+    """All `n` equally likely noisy copies of every image: shares of votes are probabilities, without any error."""
+
+    name = "exhaustive"
+    selection: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.selection:
+            raise InputError(
+                f"a plan of all noisy copies needs no selection draws: nothing is left to chance; got {self.selection}"
+            )
+
+    @property
+    def outcomes(self) -> int:
+        return self.n
+
+    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+        if method not in (None, EXACT):
+            raise InputError(f"votes of all outcomes are exact: method 'exact', not {method!r}")
+        return EXACT
+
+    def last_test(self, alpha: float, method: str) -> None:
+        return None
+
+    def bounds_from(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The probabilities themselves; 1 is a float below it, as certificates ask for."""
+        mine = votes.counts[np.arange(len(label)), label]
+        rivals = np.cumsum(strongest_rivals(votes.counts, label, k), axis=1)
+        return np.minimum(mine / self.n, np.nextafter(1, 0)), rivals / self.n

@@ -1,0 +1,200 @@
+"""The sequential plan with bounds on the rivals: the top k, or the runner-up, at looks fixed in advance.
+
+The error is shared out over the looks, and the bounds of all looks hold together (docs/math/sequential.md).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from radii.errors import InputError, check_name
+from radii.noises.norms import NORMS, UNITS, inner_radius
+from radii.votes.bounds import (
+    bounds,
+    check_alpha,
+    check_counts,
+    check_k,
+    lower_bound,
+    strongest_rivals,
+    upper_bound,
+)
+from radii.votes.plans.base import Counts, Looking, Rules, Stopping, next_look, until_clear
+from radii.votes.plans.boundaries import check_levels, check_radii
+from radii.votes.plans.failure_counts import MOST_DRAWS
+from radii.votes.plans.fixed import check_whole
+from radii.votes.plans.sequential import AT_FIRST, BEFORE_LAST, check_reach, choose_looks
+
+Holds = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
+"""Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify radii, `(n,)`."""
+
+DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
+
+
+@dataclass(frozen=True)
+class TopK(Looking):
+    """Does the label stay in the top `k` up to each of `radii`? At most `n_max` draws, usually far fewer.
+
+    `level` is the label's probability from which on it would be certified by itself, at the smallest radius: it
+    places the looks, which are multiples of `batch` but for the last. What the bounds are worth as radii, in `norm`
+    and `unit`, says `judge`. `selection` as in `Sequential`.
+
+    Guarantee: with probability at least `1 - alpha`, all `bounds` at all looks hold together. The draws must be
+    independent, the label fixed before them.
+    """
+
+    name = "top-k"
+    level: float
+    norm: str
+    radii: tuple[float, ...]
+    k: int = 1
+    alpha: float = 1e-3
+    n_max: int = 100_000
+    batch: int = 1
+    selection: int = 0
+    unit: str = "feature"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "radii", tuple(map(float, self.radii)))
+        check_levels((self.level,))
+        check_radii(self.radii)
+        check_name("norm", self.norm, NORMS)
+        check_name("unit", self.unit, UNITS)
+        check_k(self.k)
+        check_alpha(self.alpha)
+        check_whole("n_max", self.n_max, 1)
+        check_whole("batch", self.batch, 1)
+        check_whole("selection", self.selection, 0, MOST_DRAWS)
+        # of all error, the label's bound has half
+        check_reach(self.level, self.n_max, self.alpha / 2)
+
+    @cached_property
+    def _schedule(self) -> tuple[np.ndarray, np.ndarray]:
+        return choose_looks(self.level, self.alpha / 2, self.n_max, self.batch)
+
+    @property
+    def looks(self) -> np.ndarray:
+        """Numbers of draws at which to look, `(looks,)`."""
+        return self._schedule[0]
+
+    @property
+    def draws(self) -> np.ndarray:
+        """Numbers of draws that an image can end with, rising."""
+        return self.looks
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """Error of the bounds at each look, `(looks,)`; 0 where the plan only asks whether to give up."""
+        at = np.flatnonzero(self._schedule[1])
+        parts = np.full(len(at), BEFORE_LAST * (1 - AT_FIRST) / max(len(at) - 2, 1))
+        parts[0] = BEFORE_LAST * AT_FIRST if len(at) > 2 else BEFORE_LAST
+        parts[-1] = 1 - parts[:-1].sum()
+        shares = np.zeros(len(self.looks))
+        shares[at] = parts * (self.alpha * (1 - 1e-12))  # no rounding takes their sum past alpha
+        return shares
+
+    @property
+    def steps(self) -> int:
+        return len(self.radii)
+
+    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+        return ByBounds(self, partial(rules.holds, self.norm, self.unit, self.k))
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        return {**super().settled, "k": self.k}
+
+    def last_test(self, alpha: float, method: str) -> tuple[str, float]:
+        return "two-event", float(self.shares[-1])
+
+    def bounds_from(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.bounds(votes.counts, label)
+
+    def decided(
+        self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules, box: bool
+    ) -> np.ndarray:
+        assert votes.certified is not None
+        found = np.array([0.0, *self.radii])[votes.certified]
+        if (self.norm, self.unit) == (norm, unit):
+            all_of_them = votes.certified == len(self.radii)
+            if (wrong := all_of_them & (reach < found * (1 - 1e-9))).any():
+                image = votes.index[np.flatnonzero(wrong)[0]]
+                raise InputError(
+                    f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
+                )
+            return np.maximum(reach, found)
+        if "l0" in (self.norm, norm):
+            return reach
+        return np.maximum(reach, inner_radius(found, self.norm, norm, math.prod(rules.shape)))
+
+    def judge(
+        self, holds: Holds, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a look says: how many of the radii are certified for each image, `(images,)`, and which are done.
+
+        `counts`, `(images, classes)`, are those of all draws so far; `certified`, how many radii were certified before.
+
+        Guarantee: for each image, with probability at least `1 - alpha` over the draws, no radius certified at any
+        look is larger than the true one.
+        """
+        lower, rivals = self.bounds(counts, label)
+        passed = [holds(lower, rivals, np.full(len(lower), radius)) for radius in self.radii]
+        # the bounds of all looks hold together, and a larger radius is certified with all smaller ones
+        now = np.maximum(certified, np.logical_and.accumulate(passed).sum(axis=0))
+        done = now == len(self.radii)
+        wanted = np.array(self.radii)[np.where(done, 0, now)]
+        hopeless = ~holds(*self.hopes(counts, label), wanted)
+        return now, done | hopeless | (np.sum(counts, axis=1) == self.n_max)
+
+    def bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two-event bounds `lower`, `(images,)`, and `rivals`, `(images, k)`, from `counts`, `(images, classes)`.
+
+        Each image may be at a look of its own. They say nothing, 0 and 1, at a look without error to spend.
+        """
+        counts, label = check_counts(counts, label)
+        shares = self.shares[self._look_of(counts)]
+        lower, rivals = np.zeros(len(counts)), np.ones((len(counts), self.k))
+        for share in np.unique(shares[shares > 0]):
+            rows = shares == share
+            lower[rows], rivals[rows] = bounds(counts[rows], label[rows], k=self.k, alpha=share)
+        return lower, rivals
+
+    def hopes(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Optimistic bounds, as `bounds` but the other way round: where even they fail, the plan gives up."""
+        counts, label = check_counts(counts, label)
+        n = counts.sum(axis=1)
+        votes = counts[np.arange(len(counts)), label]
+        rivals = lower_bound(np.cumsum(strongest_rivals(counts, label, self.k), axis=1), n[:, None], DOUBT)
+        return np.minimum(upper_bound(votes, n, DOUBT), np.nextafter(1, 0)), rivals
+
+    def _look_of(self, counts: np.ndarray) -> np.ndarray:
+        n = counts.sum(axis=1)
+        look = np.minimum(np.searchsorted(self.looks, n), len(self.looks) - 1)
+        if (wrong := self.looks[look] != n).any():
+            raise InputError(f"look at {self.looks.tolist()} draws only, as planned; got {n[wrong][0]}")
+        return look
+
+
+@dataclass(frozen=True)
+class ByBounds(Stopping):
+    """The sequential plan with bounds on the rivals."""
+
+    plan: TopK
+    holds: Holds
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return until_clear(selection, self.plan.selection)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.plan.looks[0])
+
+    def judge(
+        self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        certified, done = self.plan.judge(self.holds, counts, label, certified)
+        return certified, next_look(self.plan.looks, counts.sum(axis=1), done)

@@ -1,0 +1,182 @@
+"""The plan for the radius itself: a pilot says how many fresh draws each image is worth.
+
+The pilot chooses the label and the number of fresh draws, and only fresh draws bound the probability, so that the bound
+is as good as one from a number of draws fixed in advance (docs/math/sequential.md).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from radii.errors import InputError, check_name
+from radii.noises.norms import NORMS, UNITS
+from radii.votes.bounds import check_alpha, check_k, lower_bound
+from radii.votes.plans.base import Counts, Plan, Rules, Stopping, sampled_bounds
+from radii.votes.plans.boundaries import Operating, check_levels
+from radii.votes.plans.failure_counts import MOST_DRAWS, most_failures, new_failures
+from radii.votes.plans.fixed import check_whole
+
+BY_PILOT_METHODS = ("label", "two-event")
+BY_PILOT = " or ".join(BY_PILOT_METHODS)
+"""The usual method: for each image the one from which its pilot promises the larger radius."""
+
+FEWEST = 50
+SIZE_RATIO = 1.1
+# What is believed of the probability of failure before the pilot: every size alike, and 'practically never' as often
+# as 40 of the others, which suits networks trained under noise. It decides about draws, never about bounds.
+BELIEVED = np.concatenate([[1e-9], np.geomspace(1e-7, 0.6, 300)])
+BELIEF = np.concatenate([[40.0], np.ones(300)])
+
+Reach = Callable[[np.ndarray], np.ndarray]
+"""The radius that follows from a lower bound on the label's probability, `(m,)` to `(m,)`."""
+
+
+@dataclass(frozen=True)
+class TwoStage(Plan):
+    """`pilot` draws, and then as many fresh ones, at most `n_max`, as pay: each must earn `price` in mean radius.
+
+    Radii are those of the top `k` in `norm` and `unit`.
+
+    Guarantee: the Clopper-Pearson bound from the fresh draws alone, at `alpha`, exceeds the label's probability with
+    probability at most `alpha`. The draws must be independent, and label and number depend on the pilot alone.
+    """
+
+    name = "two-stage"
+    usual_method = BY_PILOT
+    price: float
+    norm: str
+    k: int = 1
+    pilot: int = 1000
+    n_max: int = 100_000
+    alpha: float = 1e-3
+    unit: str = "feature"
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.price) and self.price > 0):
+            raise InputError(f"price must be a finite radius a draw, above 0; got {self.price!r}")
+        check_name("norm", self.norm, NORMS)
+        check_name("unit", self.unit, UNITS)
+        check_k(self.k)
+        check_whole("pilot", self.pilot, 1, MOST_DRAWS)
+        check_whole("n_max", self.n_max, FEWEST)
+        check_alpha(self.alpha)
+        if self.n_max > MOST_DRAWS:
+            raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
+
+    @property
+    def selection(self) -> int:  # type: ignore[override]
+        """The pilot's draws, which also show the label if it is not known."""
+        return self.pilot
+
+    @property
+    def most(self) -> int:
+        return self.n_max
+
+    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+        return AfterPilot(self.pilot, self.fresh_draws(partial(rules.radius, self.norm, self.unit, self.k)))
+
+    def labels_from(self, labels: np.ndarray | None) -> np.ndarray | None:
+        """The true labels where they are known, which the pilot is then about, or None."""
+        return labels
+
+    def last_test(self, alpha: float, method: str) -> tuple[str, float]:
+        return "label" if method == BY_PILOT else method, alpha
+
+    def bounds_from(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if method != BY_PILOT:
+            return sampled_bounds(votes.counts, label, k, alpha, method)
+        alone, both = (sampled_bounds(votes.counts, label, k, alpha, one) for one in BY_PILOT_METHODS)
+        simple = self._prefers_label(votes, label, k, alpha, rules)
+        return np.where(simple, alone[0], both[0]), np.where(simple[:, None], alone[1], both[1])
+
+    def _prefers_label(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, rules: Rules
+    ) -> np.ndarray:
+        """Where the radius is likely to be larger from the votes of the label alone, `(images,)`.
+
+        Depends on the pilot and the number of fresh draws alone, so that the bounds hold whichever is taken.
+        """
+        # what the fresh draws would be if they repeated the pilot
+        n = votes.counts.sum(axis=1)
+        expected = votes.selection * n[:, None] // self.pilot
+        expected[np.arange(len(label)), label] += n - expected.sum(axis=1)
+        alone, both = (
+            rules.radius(self.norm, self.unit, k, *sampled_bounds(expected, label, k, alpha, method))
+            for method in BY_PILOT_METHODS
+        )
+        return alone > both
+
+    @property
+    def draws(self) -> np.ndarray:
+        """Numbers of fresh draws that an image can end with, rising."""
+        return np.concatenate([[0], self.sizes()])
+
+    def sizes(self) -> np.ndarray:
+        """Numbers of fresh draws to choose from, `(sizes,)`; an image that is not worth any gets 0."""
+        steps = int(np.ceil(np.log(self.n_max / FEWEST) / np.log(SIZE_RATIO)))
+        return np.unique(np.rint(np.geomspace(FEWEST, self.n_max, steps + 1)).astype(np.int64))
+
+    def fresh_draws(self, reach: Reach) -> np.ndarray:
+        """The number of fresh draws after each number of failures in the pilot, `(pilot + 1,)`: look it up."""
+        sizes = self.sizes()
+        lower = lower_bound((1 - BELIEVED)[:, None] * sizes, sizes, self.alpha)
+        gain = self.posterior() @ reach(lower.ravel()).reshape(lower.shape) - self.price * sizes
+        best = gain.argmax(axis=1)
+        return np.where(gain.max(axis=1) > 0, sizes[best], 0)
+
+    def posterior(self) -> np.ndarray:
+        """Belief in each probability of failure after each number of failures in the pilot, `(pilot + 1, believed)`."""
+        failures = np.arange(self.pilot + 1)[:, None]
+        log = failures * np.log(BELIEVED) + (self.pilot - failures) * np.log1p(-BELIEVED) + np.log(BELIEF)
+        weights = np.exp(log - log.max(axis=1, keepdims=True))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    def operating(self, p: float, fresh: np.ndarray, levels: tuple[float, ...]) -> Operating:
+        """What happens to a label of probability `p` by the table `fresh`: its draws, pilot included, and how many
+        of `levels` lie below its bound; exact, to 1e-9."""
+        check_levels(levels)
+        sizes, chance = self._chances(p, fresh)
+        below = np.zeros((len(levels) + 1, len(sizes)))
+        below[0] = 1
+        for column, size in enumerate(sizes):
+            if size:
+                low, weights = new_failures(int(size), p)
+                known = np.concatenate([[0.0], np.cumsum(weights)])
+                most = most_failures(np.array(levels), size, self.alpha)
+                below[1:, column] = known[np.clip(most + 1 - low, 0, len(weights))]
+        exactly = below - np.concatenate([below[1:], np.zeros((1, len(sizes)))])
+        return Operating(p, self.pilot + sizes, exactly * chance)
+
+    def mean_radius(self, p: float, fresh: np.ndarray, reach: Reach) -> float:
+        """The mean radius that a label of probability `p` gets by the table `fresh`."""
+        mean = 0.0
+        for size, chance in zip(*self._chances(p, fresh), strict=True):
+            if size:
+                low, weights = new_failures(int(size), p)
+                failures = np.arange(low, low + len(weights))
+                mean += chance * float(weights @ reach(lower_bound(size - failures, size, self.alpha)))
+        return mean
+
+    def _chances(self, p: float, fresh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The different numbers of fresh draws, rising, and how probable each is; two arrays `(sizes,)`."""
+        low, weights = new_failures(self.pilot, p)
+        sizes, which = np.unique(fresh[low : low + len(weights)], return_inverse=True)
+        return sizes, np.bincount(which, weights)
+
+
+@dataclass(frozen=True)
+class AfterPilot(Stopping):
+    """As many fresh draws as the pilot, which are the selection draws, says that an image is worth."""
+
+    pilot: int
+    worth: np.ndarray
+
+    def choose(self, selection: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.pilot)
+
+    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return self.worth[self.pilot - selection[np.arange(len(selection)), label]]

@@ -1,0 +1,304 @@
+"""The votes themselves."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from radii.errors import InputError, check_name, without_keys
+from radii.noises import Independent, Noise
+from radii.noises.norms import check_shape
+from radii.noises.streams import check_seed
+from radii.storage.documents import software_versions
+from radii.storage.folders import write_file
+from radii.votes.image_identity import data_of, fingerprints
+from radii.votes.plans import Plan, check_plan
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+def join_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Ranges `[first, stop)` in order, touching ones joined; overlapping or empty ones are an error."""
+    joined: list[tuple[int, int]] = []
+    try:
+        spans = sorted((index(first), index(stop)) for first, stop in ranges)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"draws must be ranges [first, stop) of whole numbers; got {ranges!r}") from error
+    for first, stop in spans:
+        if not 0 <= first < stop:
+            raise InputError(
+                f"draws must be ranges [first, stop) with 0 <= first < stop; got [{first}, {stop})"
+            )
+        if joined and first < joined[-1][1]:
+            raise InputError(f"draws [{first}, {min(stop, joined[-1][1])}) are counted twice")
+        if joined and first == joined[-1][1]:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((first, stop))
+    return tuple(joined)
+
+
+if TYPE_CHECKING:
+    pass
+
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def check_identity(votes: "Votes") -> None:
+    """Refuse what is no law of votes."""
+    if not isinstance(votes.noise, Noise):
+        raise InputError(
+            f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {votes.noise!r}"
+        )
+    check_plan(votes.plan)
+    check_outcomes(votes.plan, votes.noise)
+    check_name("precision", votes.precision, PRECISIONS)
+    if votes.exact and not isinstance(votes.noise, Independent):
+        raise InputError(f"there is no exact arithmetic of {votes.noise.name} noise")
+    if votes.plan.per_image is None:
+        if votes.draws:
+            raise InputError(
+                f"a plan that is followed to its end has no part of its draws; got {votes.draws}"
+            )
+    elif not votes.draws or votes.draws[-1][1] > votes.plan.most:
+        raise InputError(
+            f"draws must lie in the plan's {votes.plan.most} and not be empty; got {votes.draws}"
+        )
+
+
+def check_outcomes(plan: Plan, noise: Noise) -> None:
+    """Refuse to sample noise whose outcomes are listed, and to list those of other noise."""
+    if plan.outcomes != noise.outcomes:
+        way = (
+            "sampled" if noise.outcomes is None else f"listed, all {noise.outcomes}: radii.exhaustive(noise)"
+        )
+        raise InputError(f"outcomes of {noise.name} noise are {way}; got the plan {plan}")
+
+
+def check_images(votes: "Votes") -> None:
+    """Refuse images that come twice, or labels that are no classes."""
+    index, labels = votes.index, votes.labels
+    if index.ndim != 1 or not len(index) or index.min() < 0:
+        raise InputError(
+            f"index must be positions (images,), none below 0, at least one; got shape {index.shape}"
+        )
+    positions, times = np.unique(index, return_counts=True)
+    if len(positions) < len(index):
+        raise InputError(f"image {positions[times > 1][0]} comes more than once in index")
+    if votes.fingerprints is not None and votes.fingerprints.shape != index.shape:
+        raise InputError(
+            f"fingerprints must have the shape {index.shape} of index; got {votes.fingerprints.shape}"
+        )
+    if labels is None:
+        return
+    if labels.shape != index.shape:
+        raise InputError(f"labels must have the shape {index.shape} of index; got {labels.shape}")
+    if labels.min() < 0 or labels.max() >= len(votes.classes):
+        raise InputError(
+            f"labels must lie in 0..{len(votes.classes) - 1}; found {labels.min()} to {labels.max()}"
+        )
+
+
+def check_seen(votes: "Votes", images: np.ndarray) -> None:
+    """Refuse images `(images, *shape)` in [0, 1] that are not those that were voted on, as far as votes know them."""
+    if votes.fingerprints is None:
+        return
+    others = np.flatnonzero(fingerprints(images) != votes.fingerprints)
+    if len(others):
+        which = f"image {votes.index[others[0]]} of {data_of(votes.data) or 'the votes'}"
+        raise InputError(
+            f"{which} is not the one that was voted on, to the last bit of float32: take the very images of the votes"
+        )
+
+
+def _possible(votes: "Votes", name: str) -> np.ndarray:
+    """The numbers of draws that an image can have in `counts` or `selection`, rising."""
+    if name == "selection":
+        return votes.plan.selection_draws
+    return np.array([votes.n]) if votes.draws else votes.plan.draws
+
+
+def check_counts(votes: "Votes", name: str) -> None:
+    """Refuse `counts` or `selection` with other numbers of draws than the plan takes."""
+    counts, possible = getattr(votes, name), _possible(votes, name)
+    expected = (len(votes), len(votes.classes))
+    if counts.shape != expected:
+        raise InputError(f"{name} must have the shape (images, classes) = {expected}; got {counts.shape}")
+    if counts.min() < 0:
+        raise InputError(f"{name} must not be negative")
+    # sums of huge counts wrap around, those of floats do not
+    if counts.sum(axis=1, dtype=float).max() > 2**62:
+        raise InputError(f"{name} add up to more than any plan draws")
+    wrong = np.flatnonzero(~np.isin(counts.sum(axis=1), possible))
+    if len(wrong):
+        row = wrong[0]
+        ends = f"there were {possible[0]} draws" if len(possible) == 1 else "the plan never ends there"
+        raise InputError(f"{name} of image {votes.index[row]} add up to {counts[row].sum()}, but {ends}")
+
+
+def check_certified(votes: "Votes") -> None:
+    """Refuse what the looks of the plan cannot have certified."""
+    plan, certified = votes.plan, votes.certified
+    if not plan.steps:
+        if certified is not None:
+            raise InputError("certified belongs to plans that look; leave it out")
+        return
+    if certified is None or certified.shape != votes.index.shape:
+        raise InputError(f"certified must be one number an image, shape {votes.index.shape}")
+    if not 0 <= certified.min() <= certified.max() <= plan.steps:
+        raise InputError(
+            f"certified must lie in 0..{plan.steps}; found {certified.min()} to {certified.max()}"
+        )
+    # labels or numbers that were changed since
+    watched = votes.selection.argmax(axis=1) if plan.selection else votes.labels
+    if (wrong := plan.cannot_end(votes.counts, watched, certified)).any():
+        assert watched is not None
+        row = np.flatnonzero(wrong)[0]
+        n = votes.counts[row].sum()
+        raise InputError(
+            f"image {votes.index[row]} cannot have ended with {certified[row]} levels certified: its plan does not "
+            f"stop at {n - votes.counts[row, watched[row]]} votes of {n} against label {watched[row]}"
+        )
+
+
+ABSTAIN = -1
+"""The label of an image on which the smoothed classifier does not commit itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """Class counts of a model over noisy copies of images.
+
+    `counts`, `selection`: `(images, classes)`, how often each class had the largest logit; only `counts` may
+    bound probabilities, only `selection` may choose the label that they bound. `labels`: `(images,)`, the
+    true ones if known. `index`: `(images,)`, position in the data set, which is also the image's number in
+    the random streams. `plan` is what was asked for as a whole; `draws` are the ranges `[first, stop)` of
+    draw numbers that `counts` holds so far, of a fixed plan; any other is followed to its end, with as many draws of
+    each image as it took, from 0. `certified`: `(images,)`, how many of the levels or radii of a sequential plan its
+    looks certified, None for plans that do not look. `model` is the digest of the weights. `exact`: noise was drawn
+    on a lattice, where adding it rounds nothing (docs/math/exact.md). `devices`: the kinds of processors that ran the
+    model, if known; each image was voted on by one of them. `fingerprints`: `(images,)`, by which the very images are
+    known again (`radii.votes.image_identity`), or None.
+
+    Guarantee: given the model, draws are independent, and those of `counts` independent of `selection`. Under a
+    fixed plan, and given `selection` under one of two stages, rows of `counts` are multinomial.
+    """
+
+    counts: np.ndarray
+    selection: np.ndarray
+    labels: np.ndarray | None
+    index: np.ndarray
+    noise: Noise
+    shape: tuple[int, ...]
+    plan: Plan
+    draws: Ranges
+    seed: int
+    model: str
+    precision: str = "float32"
+    exact: bool = False
+    data: str = ""
+    classes: tuple[str, ...] = ()
+    software: dict[str, str] = field(default_factory=software_versions)
+    certified: np.ndarray | None = None
+    devices: tuple[str, ...] = ()
+    fingerprints: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        optional = [
+            name for name in ("labels", "certified", "fingerprints") if getattr(self, name) is not None
+        ]
+        for name in ("counts", "selection", "index", *optional):
+            object.__setattr__(self, name, _integers(name, getattr(self, name)))
+        object.__setattr__(self, "shape", check_shape(self.shape))
+        object.__setattr__(self, "draws", join_ranges(self.draws))
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        for name in ("model", "data"):  # of an endpoint, or as a caller called it
+            object.__setattr__(self, name, without_keys(getattr(self, name)))
+        object.__setattr__(self, "classes", tuple(self.classes) or _numbered(self.counts))
+        object.__setattr__(self, "devices", tuple(sorted(self.devices)))
+        check_identity(self)
+        check_images(self)
+        for name in ("counts", "selection"):
+            check_counts(self, name)
+        check_certified(self)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def n(self) -> int:
+        """Draws per image in `counts`: of every image under a fixed plan, else the most that one may have."""
+        return sum(stop - first for first, stop in self.draws) or self.plan.most
+
+    @property
+    def passes(self) -> np.ndarray:
+        """How often the model was asked about each image, `(images,)`."""
+        return self.counts.sum(axis=1) + self.selection.sum(axis=1)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every draw of the plan is there."""
+        return not self.draws or self.draws == ((0, self.plan.most),)
+
+    @property
+    def watched(self) -> str | None:
+        """The labels that a sequential plan looked at, and that alone may be certified: "true" or "predicted"."""
+        return self.plan.watched
+
+    def __getitem__(self, images: slice | np.ndarray | list[int]) -> "Votes":
+        """The votes on some of the images: a slice, a boolean mask, or positions."""
+        rows = np.arange(len(self))[images]
+        if rows.ndim != 1:
+            raise InputError(f"take images by a slice, a mask or a list of positions; got {images!r}")
+        return replace(
+            self,
+            counts=self.counts[rows],
+            selection=self.selection[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            index=self.index[rows],
+            certified=None if self.certified is None else self.certified[rows],
+            fingerprints=None if self.fingerprints is None else self.fingerprints[rows],
+        )
+
+    def __add__(self, other: "Votes") -> "Votes":
+        """More draws of the same images, or the same draws of other images; images come in order of index.
+
+        Guarantee: anything else is an error, so that no draw is ever counted twice and no two classifiers
+        mix.
+        """
+        if not isinstance(other, Votes):
+            return NotImplemented
+        from radii.votes.merging import merge
+
+        return merge([self, other])
+
+    def save(self, path: str | Path) -> None:
+        """Write one Parquet file, whole or not at all; equal votes give equal bytes.
+
+        `path`: local, or the address of an object in a store, as `s3://bucket/votes.parquet`.
+        """
+        write_file(path, self.encode())
+
+    def encode(self) -> bytes:
+        """What `save` writes."""
+        from radii.storage import parquet
+        from radii.votes.file_format import columns_of, format_of, header_of
+
+        return parquet.encode(columns_of(self), header_of(self), format_of(self))
+
+
+def _integers(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{name} must be whole numbers; got {array.dtype}")
+    array = array.astype(np.int64)  # a copy, so that freezing it does not freeze the caller's
+    array.flags.writeable = False
+    return array
+
+
+def _numbered(counts: np.ndarray) -> tuple[str, ...]:
+    return tuple(str(label) for label in range(counts.shape[-1]))

@@ -1,0 +1,196 @@
+"""From votes to certificates: which label, at what confidence, and what is refused."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import radii
+from radii.certificates import certify, converted, reachable_radius
+from radii.errors import InputError
+from radii.noises.norms import NORMS, inner_radius
+from radii.votes.bounds import METHODS
+
+SHAPE = (1, 6, 6)
+
+
+def make_votes(counts: np.ndarray, selection: np.ndarray | None = None, **changes: object) -> radii.Votes:
+    counts = np.asarray(counts)
+    selection = np.eye(counts.shape[1], dtype=int)[counts.argmax(1)] * 10 if selection is None else selection
+    n = int(counts[0].sum())
+    fields = {
+        "counts": counts,
+        "selection": np.asarray(selection),
+        "labels": np.zeros(len(counts), int),
+        "index": np.arange(len(counts)),
+        "noise": radii.Gaussian(0.5),
+        "shape": SHAPE,
+        "plan": radii.fixed(n, int(selection[0].sum())),
+        "draws": ((0, n),),
+        "seed": 0,
+        "model": "0" * 64,
+        **changes,
+    }
+    return radii.Votes(**fields)
+
+
+VOTES = make_votes([[990, 6, 4, 0], [600, 300, 90, 10], [300, 400, 290, 10], [10, 980, 5, 5]])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_certificate_is_the_radius_of_the_bounds(norm: str, k: int, method: str) -> None:
+    found = certify(VOTES, norm, k=k, method=method, alpha=0.01)
+    lower, rivals = radii.bounds(VOTES.counts, VOTES.labels, k=k, alpha=0.01, method=method)
+    expected = radii.certified_radius(VOTES.noise, norm, lower, rivals, k=k, shape=SHAPE)
+    np.testing.assert_array_equal(found.radius, expected)
+    np.testing.assert_array_equal(found.lower, lower)
+    assert (found.k, found.norm, found.n, found.alpha, found.method) == (k, norm, 1000, 0.01, method)
+    assert not found.radius[found.abstained].any()
+
+
+def test_true_predicted_and_given_labels() -> None:
+    true, predicted = certify(VOTES, "l2"), certify(VOTES, "l2", labels="predicted")
+    assert true.label.tolist() == [0, 0, 0, 0] and predicted.label.tolist() == [0, 0, 1, 1]
+    assert true.abstained.tolist() == [False, False, True, True]
+    assert predicted.correct.tolist() == [True, True, False, False]
+    given = certify(VOTES, "l2", labels=np.array([0, 0, 1, 1]))
+    np.testing.assert_array_equal(given.radius, predicted.radius)
+    assert (true.labels, predicted.labels, given.labels) == ("true", "predicted", "given")
+
+
+def test_prediction_never_looks_at_the_counts_that_bound_it() -> None:
+    # selection draws point at class 3, the bounding draws at class 0: the label is 3, and it abstains
+    votes = make_votes([[990, 6, 4, 0]], selection=np.array([[0, 0, 0, 10]]))
+    found = certify(votes, "l2", labels="predicted")
+    assert found.label.tolist() == [3] and found.abstained.all() and not found.radius.any()
+
+
+def test_the_whole_set_is_as_strong_as_its_weakest_member_at_shared_alpha() -> None:
+    votes = make_votes([[500, 450, 30, 20], [990, 6, 4, 0]], selection=np.array([[6, 4, 0, 0], [9, 1, 0, 0]]))
+    whole = certify(votes, "l1", k=2, labels="set", alpha=0.01)
+    assert whole.label.tolist() == [[0, 1], [0, 1]]
+    members = [certify(votes, "l1", k=2, labels=np.full(2, m), alpha=0.005).radius for m in (0, 1)]
+    np.testing.assert_array_equal(whole.radius, np.min(members, axis=0))
+    assert whole.radius[0] > 0 and whole.abstained.tolist() == [False, True]
+    assert whole.correct.all()
+    assert whole.accuracy([0.0]).tolist() == [0.5]
+
+
+def test_accuracy_counts_all_images_and_never_an_abstention() -> None:
+    found = certify(VOTES, "l2")
+    assert found.accuracy([0]).tolist() == [0.5]
+    assert found.accuracy([found.radius[1]]).tolist() == [0.5]
+    assert found.accuracy([np.nextafter(found.radius[1], 9)]).tolist() == [0.25]
+    assert found.accuracy([10.0]).tolist() == [0]
+    # an l0 radius of 0 with the label confirmed is a correct, certified prediction; an abstention is not
+    none = certify(VOTES, "l0")
+    assert none.radius[1] == 0 and none.accuracy([0]).tolist() == [0.5]
+
+
+def test_table_of_certificates() -> None:
+    table = certify(VOTES, "linf", k=2).to_pandas()
+    assert table.columns.tolist() == ["index", "true_label", "label", "abstained", "lower", "radius"]
+    assert len(table) == len(VOTES)
+
+
+@pytest.mark.parametrize("noise", [radii.Gaussian(0.5), radii.Laplace(0.5), radii.Uniform(0.5)])
+def test_reachable_radius_is_that_of_unanimous_votes(noise: radii.Noise) -> None:
+    votes = make_votes([[1000, 0, 0, 0], [999, 1, 0, 0]], noise=noise)
+    for norm in ("l1", "linf"):
+        reach = reachable_radius(noise, norm, 1000, classes=4, shape=SHAPE, k=2)
+        radius = certify(votes, norm, k=2).radius
+        assert radius[0] == reach and radius[1] < reach
+
+
+@pytest.mark.parametrize(
+    "arguments,words",
+    [
+        ({"norm": "l4"}, "unknown norm"),
+        ({"k": 4}, "smaller than the number of classes"),
+        ({"k": 1.5}, "whole number"),
+        ({"alpha": 2}, "between 0 and 1"),
+        ({"labels": "truth"}, "did you mean 'true'"),
+        ({"labels": np.array([1, 2])}, "one an image"),
+        ({"labels": np.array([0, 1, 2, 9])}, "class numbers"),
+        ({"method": "cohen"}, "unknown method"),
+    ],
+)
+def test_refuses(arguments: dict, words: str) -> None:
+    given = {"norm": "l2", **arguments}
+    with pytest.raises(InputError, match=words):
+        certify(VOTES, given.pop("norm"), **given)
+
+
+def test_refuses_what_the_votes_do_not_hold() -> None:
+    with pytest.raises(InputError, match="no true labels"):
+        certify(replace(VOTES, labels=None), "l2")
+    with pytest.raises(InputError, match="no true labels"):
+        _ = certify(replace(VOTES, labels=None), "l2", labels="predicted").correct
+    no_selection = make_votes(VOTES.counts, selection=np.zeros((4, 4), int))
+    with pytest.raises(InputError, match="no label can be predicted"):
+        certify(no_selection, "l2", labels="predicted")
+
+
+def test_says_when_n_is_too_small_and_how_many_draws_would_do() -> None:
+    votes = make_votes([[5, 0, 0, 0]])
+    with pytest.raises(InputError, match=r"n = 5 draws cannot certify anything .* at least 11 draws"):
+        certify(votes, "l2")
+    assert certify(make_votes([[11, 0, 0, 0]]), "l2").radius[0] > 0
+    with pytest.raises(InputError, match="n = 10 draws"):
+        certify(make_votes([[10, 0, 0, 0]]), "l2")
+
+
+def test_refuses_a_part_of_the_draws() -> None:
+    part = make_votes([[50, 0, 0, 0]], plan=radii.fixed(100, 10))
+    with pytest.raises(InputError, match="50 of the 100 draws that were planned"):
+        certify(part, "l2")
+
+
+def test_refuses_a_file_name_in_place_of_votes() -> None:
+    with pytest.raises(InputError, match=r"radii\.load_votes"):
+        certify("votes.parquet", "l2")  # type: ignore[arg-type]
+
+
+LENGTHS = {"l1": 1, "l2": 2, "linf": np.inf}
+
+
+@pytest.mark.parametrize("outer", LENGTHS)
+@pytest.mark.parametrize("inner", LENGTHS)
+def test_a_converted_ball_lies_within_and_touches(outer: str, inner: str) -> None:
+    d, radius = 108, 0.7
+    inside = float(inner_radius(np.array(radius), outer, inner, d))
+    moves = np.concatenate([np.random.default_rng(0).normal(size=(200, d)), np.eye(d)[:1], np.ones((1, d))])
+    moves *= inside / np.linalg.norm(moves, LENGTHS[inner], axis=1, keepdims=True)
+    reached = np.linalg.norm(moves, LENGTHS[outer], axis=1)
+    assert reached.max() <= radius * (1 + 1e-14) and reached.max() >= radius * (1 - 1e-14)
+
+
+@given(st.floats(1e-6, 1e6), st.integers(1, 10**6))
+def test_a_converted_radius_is_rounded_down(radius: float, d: int) -> None:
+    exact = Fraction(radius) ** 2
+    assert Fraction(float(inner_radius(np.array(radius), "l1", "l2", d))) ** 2 * d <= exact
+    assert Fraction(float(inner_radius(np.array(radius), "l2", "linf", d))) ** 2 * d <= exact
+    assert Fraction(float(inner_radius(np.array(radius), "l1", "linf", d))) * d <= Fraction(radius)
+    assert inner_radius(np.array(radius), "linf", "l2", d) == radius
+
+
+@pytest.mark.parametrize("noise", [radii.Gaussian(0.5), radii.Laplace(0.5), radii.Uniform(0.5)])
+def test_no_conversion_beats_an_exact_rule(noise: radii.Noise) -> None:
+    votes = make_votes(VOTES.counts, noise=noise)
+    for norm in LENGTHS:
+        direct = certify(votes, norm)
+        for other in LENGTHS:
+            found = converted(certify(votes, other), norm)
+            assert (found.norm, found.abstained.tolist()) == (norm, direct.abstained.tolist())
+            if noise.rules[norm].tightness.startswith("exact"):
+                assert (found.radius <= direct.radius * (1 + 1e-4)).all()
+
+
+def test_l0_is_not_converted() -> None:
+    with pytest.raises(InputError, match="unknown norm 'l0'"):
+        converted(certify(VOTES, "l0"), "l2")

@@ -1,0 +1,52 @@
+"""What the README shows is run."""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from commands import fine
+from image_factory import write_records
+from radii.data import cifar
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", README.read_text(), re.DOTALL)
+COMMANDS = re.findall(r"```sh\n(radii .*?)```", README.read_text(), re.DOTALL)
+
+
+def test_there_are_snippets() -> None:
+    assert len(BLOCKS) == 2
+
+
+@pytest.mark.parametrize("code,printed", BLOCKS)
+def test_snippets_run(code: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(code, {})
+    if printed:
+        assert said.getvalue() == printed
+
+
+def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On ten records a file in place of CIFAR-10."""
+    monkeypatch.chdir(tmp_path)
+    Path("PATH").mkdir()
+    write_records(tmp_path / "PATH", monkeypatch, "cifar10", cifar.CIFAR10)
+    (block,) = COMMANDS
+    said = [fine(*shlex.split(line)[1:]) for line in block.splitlines()]
+    for table in ("certified accuracy", "certified top-3 accuracy"):
+        assert f"ℓ∞: {table} at a radius of at least" in said[-1]
+
+
+def test_every_module_stands_in_the_tree() -> None:
+    tree = README.read_text().split("## The tree")[1]
+    source = README.parent / "src" / "radii"
+    for path in source.iterdir():
+        if path.suffix == ".py" and not path.name.startswith("__"):
+            assert path.name in tree, f"{path.name} is missing from the README's tree"
+        elif path.is_dir() and (path / "__init__.py").exists():
+            assert f"{path.name}/" in tree

@@ -1,0 +1,246 @@
+"""ONNX files: polled as the model that they were exported from; what cannot be polled is said."""
+
+import copy
+import hashlib
+import pickle
+import warnings
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
+
+import radii
+from given_models import digits, plain
+from radii.data import load_data
+from radii.errors import InputError, MissingExtra, Notice
+from radii.models import make_model
+from radii.models.adapters.outputs import class_names
+from radii.sampling import autotune
+
+IMAGES, LABELS = digits(20)
+FLOAT = TensorProto.FLOAT
+
+
+def linear(
+    path: Path,
+    shape=("batch", 64),
+    logits=("batch", 10),
+    kind=FLOAT,
+    twice=False,
+    outside=False,
+    words=False,
+    names=None,
+) -> str:
+    """The nearest mean as a file: flattened images in, logits out."""
+    weight = numpy_helper.from_array(plain.layer.weight.detach().numpy().T.copy(), "weight")
+    bias = numpy_helper.from_array(plain.layer.bias.detach().numpy(), "bias")
+    nodes = [helper.make_node("Gemm", ["images", "weight", "bias"], ["logits"])]
+    outputs = [helper.make_tensor_value_info("logits", FLOAT, logits)]
+    if kind != FLOAT:
+        nodes = [
+            helper.make_node("Cast", ["images"], ["cast"], to=FLOAT),
+            helper.make_node("Gemm", ["cast", "weight", "bias"], ["logits"]),
+        ]
+    if twice:
+        nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"]))
+        outputs.append(helper.make_tensor_value_info("probabilities", FLOAT, logits))
+    if words:
+        nodes += [
+            helper.make_node("ArgMax", ["logits"], ["winner"], axis=1, keepdims=0),
+            helper.make_node("Cast", ["winner"], ["label"], to=TensorProto.STRING),
+        ]
+        outputs.append(helper.make_tensor_value_info("label", TensorProto.STRING, ("batch",)))
+    graph = helper.make_graph(
+        nodes, "linear", [helper.make_tensor_value_info("images", kind, shape)], outputs, [weight, bias]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    if names is not None:
+        helper.set_model_props(model, {"class_names": names})
+    onnx.save(model, path, save_as_external_data=outside, size_threshold=0)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> str:
+    return linear(tmp_path_factory.mktemp("onnx") / "linear.onnx")
+
+
+def test_votes_of_a_file(file: str) -> None:
+    model = radii.load_model(file, layout="flat")
+    how = {"plan": radii.fixed(100, 10), "seed": 4}
+    votes, usual = (
+        radii.Smoothed(one, radii.Gaussian(0.25), batch=64).vote(IMAGES, LABELS, **how)
+        for one in (model, plain)
+    )
+    # another library may round two nearly equal logits in the other direction
+    assert (votes.counts != usual.counts).sum() <= 4
+    torch.testing.assert_close(model(torch.from_numpy(IMAGES)), plain(torch.from_numpy(IMAGES)))
+
+
+def test_the_digest_is_that_of_the_file(file: str) -> None:
+    from radii.models import digest
+
+    content = Path(file).read_bytes()
+    assert digest(radii.load_model(file)) == hashlib.sha256(content).hexdigest()
+    assert len(digest(radii.load_model(file, layout="flat"))) == 64
+    assert digest(radii.load_model(file, layout="flat")) != digest(radii.load_model(file))
+
+
+def test_what_torch_exports(tmp_path) -> None:
+    """As the sentences about files that were exported in another way say."""
+    torch.manual_seed(0)
+    model, images, path = (
+        make_model("small-cnn", (1, 8, 8), 10).eval(),
+        torch.rand(9, 1, 8, 8),
+        tmp_path / "m",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exporting = {"dynamo": True, "external_data": False, "verbose": False}
+        torch.onnx.export(model, (images,), f"{path}.onnx", dynamic_shapes=({0: "batch"},), **exporting)
+    with torch.inference_mode():
+        expected = model(images[:4])
+    torch.testing.assert_close(radii.load_model(f"{path}.onnx")(images[:4]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_files_travel_to_other_processes(file: str) -> None:
+    model = radii.load_model(file, layout="flat")
+    images = torch.from_numpy(IMAGES)
+    for one in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        torch.testing.assert_close(one(images), model(images))
+
+
+class Calibration(CalibrationDataReader):
+    """Images from which a static scale is found."""
+
+    def __init__(self) -> None:
+        self.left = [{"images": IMAGES.reshape(20, 64)}]
+
+    def get_next(self) -> dict | None:
+        return self.left.pop() if self.left else None
+
+
+@pytest.mark.parametrize("rows", [8, 64, 512])
+def test_dynamic_quantization_is_refused(file: str, tmp_path, rows: int) -> None:
+    """Its scale comes from the whole batch; a static one is as good as any weight."""
+    quantize_dynamic(file, tmp_path / "dynamic.onnx")
+    model = radii.load_model(tmp_path / "dynamic.onnx", layout="flat")
+    for noise in (radii.Gaussian(0.5), radii.Laplace(0.25), radii.Pareto(0.5, 3)):
+        with pytest.raises(InputError, match=r"beside other images in the batch: .*quantize statically"):
+            radii.Smoothed(model, noise, batch=rows).vote(IMAGES, plan=radii.fixed(10))
+    quantize_static(file, tmp_path / "static.onnx", Calibration())
+    model = radii.load_model(tmp_path / "static.onnx", layout="flat")
+    votes = radii.Smoothed(model, radii.Gaussian(0.5), batch=rows).vote(IMAGES, plan=radii.fixed(1000))
+    assert votes.counts.sum() == 20_000
+
+
+def test_a_trial_finds_the_micro_batch(file: str, monkeypatch) -> None:
+    monkeypatch.setattr(autotune, "SECONDS", 0.01)
+    model = radii.load_model(file, layout="flat")
+    tried = []
+
+    def measure(ask, images, device):
+        tried.append(tuple(ask(images).shape))
+        return {16: 100.0, 32: 190.0}.get(len(images), 191.0)
+
+    monkeypatch.setattr(autotune, "measure", measure)
+    assert autotune.fastest(model, lambda _: model, (1, 8, 8), "auto", False) == ("float32", 32)
+    assert tried == [(16, 10), (32, 10), (64, 10)]
+    assert autotune.fastest(model, lambda _: pytest.fail("not remembered"), (1, 8, 8), "auto", False)[1] == 32
+
+
+# names of classes ---------------------------------------------------------------------------------
+
+
+def test_names_in_the_metadata_are_matched(tmp_path) -> None:
+    """The digits of the file are called as if they were counted from the last one on."""
+    path = linear(tmp_path / "named.onnx", names='["9", "8", "7", "6", "5", "4", "3", "2", "1", "0"]')
+    model = radii.load_model(path, layout="flat")
+    for one in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert class_names(one) == tuple("9876543210")
+    images = load_data("digits").first(10)
+    how = {"plan": radii.fixed(50, 5), "seed": 4}
+    votes, usual = (
+        radii.Smoothed(one, radii.Gaussian(0.25), batch=64).vote(images, **how) for one in (model, plain)
+    )
+    assert (votes.counts[:, ::-1] != usual.counts).sum() <= 4 and votes.classes == tuple("0123456789")
+
+
+def test_names_that_are_not_read_are_noted(tmp_path) -> None:
+    with pytest.warns(
+        Notice, match=r"words.onnx gives its classes names that radii does not read: labels are posi"
+    ):
+        model = radii.load_model(linear(tmp_path / "words.onnx", words=True))
+    assert class_names(model) == ()
+    names = '["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]'
+    assert class_names(radii.load_model(linear(tmp_path / "both.onnx", words=True, names=names)))[1] == "b"
+
+
+@pytest.mark.parametrize("names", ["cat, dog", '{"0": "cat"}', "[1, 2]"])
+def test_metadata_that_are_no_names(tmp_path, names: str) -> None:
+    with pytest.raises(InputError, match=r"class_names of .*bad.onnx must be a list of names in JSON"):
+        radii.load_model(linear(tmp_path / "bad.onnx", names=names))
+
+
+# mistakes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"shape": (3, 64), "logits": (3, 10)},
+            r"takes 3 images at a time, .* dynamic batch, torch\.onnx\.export",
+        ),
+        ({"shape": (1, 64), "logits": (1, 10)}, "takes 1 images at a time"),
+        (
+            {"kind": TensorProto.DOUBLE},
+            r"must take one batch of images, tensor\(float\); it takes images: tensor\(d",
+        ),
+        ({"twice": True}, "must give one table of logits .* it gives logits: .*, probabilities: "),
+        ({"outside": True}, "has weights in another file, which no digest would see: put them into one"),
+    ],
+)
+def test_files_that_cannot_be_polled(tmp_path, given: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        radii.load_model(linear(tmp_path / "linear.onnx", **given))
+
+
+def test_weights_in_other_files_are_not_read_wherever_one_is(tmp_path, monkeypatch) -> None:
+    linear(tmp_path / "linear.onnx", outside=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="weights in another file"):
+        radii.load_model("linear.onnx")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x08\x0a nonsense" * 99, "is no ONNX model that onnxruntime can run"),
+        (b"", "is an empty file, not an ONNX model"),
+        (b"<html>404</html>", "is a web page, not an ONNX model: export the model again"),
+        (b"PK\x03\x04 x/data.pkl", "is a model or weights that torch.save wrote, not an ONNX model"),
+    ],
+)
+def test_what_is_no_model(tmp_path, content: bytes, words: str) -> None:
+    (tmp_path / "bad.onnx").write_bytes(content)
+    with pytest.raises(InputError, match=rf"bad\.onnx {words}"):
+        radii.load_model(tmp_path / "bad.onnx")
+
+
+def test_other_shapes(file: str) -> None:
+    with pytest.raises(
+        InputError, match=r"takes images of shape \(64,\); got \(1, 8, 8\): declare its layout"
+    ):
+        radii.load_model(file)(torch.from_numpy(IMAGES))
+
+
+def test_without_onnxruntime(file: str, monkeypatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(
+        MissingExtra, match=r"an ONNX model needs onnxruntime: run pip install 'radii\[onnx\]'"
+    ):
+        radii.load_model(file)

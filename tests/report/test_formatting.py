@@ -1,0 +1,72 @@
+"""Radii are printed downwards, and a promise names all that it depends on."""
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certificate_factory import make_certificates
+from radii.errors import InputError
+from radii.report.formatting import draws_text, floor_text, guarantee, radius_text
+
+
+@given(st.floats(0, 1e6), st.integers(0, 8))
+def test_a_printed_radius_is_never_above_the_radius(value, digits):
+    printed = Fraction(floor_text(value, digits))
+    assert printed <= Fraction(value) < printed + Fraction(1, 10**digits)
+
+
+@given(st.floats(0, 1))
+def test_a_printed_linf_radius_is_never_above_the_radius(value):
+    levels, whole = radius_text(value, "linf").split("/")
+    assert whole == "255" and Fraction(levels) / 255 <= Fraction(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.9999, 3, "0.999"),
+        (0.3, 3, "0.299"),  # the double 0.3 lies below three tenths
+        (0.1, 3, "0.100"),  # and 0.1 above one tenth
+        (0.25, 3, "0.250"),
+        (math.nextafter(1, 0), 3, "0.999"),
+        (1.0, 0, "1"),
+        (12345.678, 1, "12345.6"),
+        (1e-9, 3, "0.000"),
+        (-0.0001, 3, "-0.001"),
+    ],
+)
+def test_floors(value, digits, text):
+    assert floor_text(value, digits) == text
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_radius_is_not_printed(value):
+    with pytest.raises(InputError, match="finite"):
+        floor_text(value, 3)
+
+
+def test_the_guarantee_names_confidence_norm_unit_and_k():
+    text = guarantee(make_certificates(norm="l0", k=3, unit="pixel"))
+    assert all(part in text for part in ("0.999", "l0", "changed pixels", "the 3 most probable"))
+    assert "that keeps it in [0, 1]" in text, "l0 moves are as long as the range"
+    free = make_certificates("gaussian", "l1")
+    assert "[0, 1] and" not in guarantee(free)
+    assert "that keeps it in [0, 1] and whose l1 norm" in guarantee(replace(free, box=True))
+    assert "that leaves it an 8-bit image and whose" in guarantee(replace(free, on_grid=True))
+
+
+def test_copies_that_are_all_there_are_told_from_draws():
+    fixed = replace(make_certificates(), plan="fixed", n=1000)
+    early = replace(fixed, plan="sequential", n=100_000, passes=1020.5)
+    listed = replace(fixed, plan="exhaustive", n=442, passes=442.0)
+    assert draws_text([fixed]) == "1,000"
+    assert draws_text([early, early]) == "up to 100,000 (1,021 copies on average)"
+    piloted = replace(early, plan="two-stage")
+    assert draws_text([piloted]) == "up to 100,000 (1,021 copies on average, with a pilot)"
+    assert draws_text([listed]) == "all 442"
+    assert draws_text([listed, replace(listed, n=663)]) == "all 442 to 663"
+    assert draws_text([fixed, listed]) == "1,000 or all 442"

@@ -1,0 +1,378 @@
+"""The report: what it says equals the results, it loads nothing, and what it writes can be read back."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import radii
+from certificate_factory import make_certificates
+from radii.errors import InputError
+from radii.noises import Uniform
+from radii.report.accuracy import certified_radii, summarize, tabulate
+from radii.report.export import table_markdown
+from radii.report.formatting import floor_text, guarantee
+from radii.report.html import Examples, Run, check_one_data, choose_examples, content, write_report
+from radii.report.html.content import summary_sentences
+from radii.report.html.pictures import equal_noises
+from radii.report.published import load_published
+
+NORMS = ("l0", "l2", "linf")
+EMPTY_ELEMENTS = {"meta", "img", "br", "use", "path", "rect", "input"}
+
+
+def make_run(noise, ks=(1, 3), norms=NORMS, images=60, **settings):
+    found = {
+        (norm, k): make_certificates(noise, norm, k=k, images=images, **settings)
+        for norm in norms
+        for k in ks
+    }
+    return Run(settings.pop("name", noise.capitalize()), found)
+
+
+class Page(HTMLParser):
+    """Elements, ids, tables and text of a page; elements that are closed wrongly fail."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.open, self.elements, self.tables, self.text = [], [], {}, []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.elements.append((tag, attributes))
+        if tag not in EMPTY_ELEMENTS:
+            self.open.append(tag)
+        if tag == "table":
+            self.rows = self.tables.setdefault((attributes.get("data-norm"), attributes.get("data-k")), [])
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in EMPTY_ELEMENTS:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.text.append(data)
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    def attributes(self, name):
+        return [attributes[name] for _, attributes in self.elements if name in attributes]
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return [make_run("laplace"), make_run("gaussian", seed=2), make_run("uniform")]
+
+
+@pytest.fixture(scope="module")
+def folder(runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    one = runs[0].certificates["l2", 1]
+    index = one.index[choose_examples(one, 5)]
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
+    write_report(runs, folder, title="A <b>title</b>", examples=Examples(images, index))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return Page((folder / "index.html").read_text())
+
+
+def test_tables_on_the_page_are_the_results(runs, page):
+    for norm in NORMS:
+        for k in (1, 3):
+            table = tabulate({run.name: run.certificates[norm, k] for run in runs})
+            shown = page.tables[norm, str(k)]
+            assert shown[0][1:] == list(table.headers)
+            for row, name, shares in zip(shown[1:], table.names, table.shares, strict=True):
+                assert row == [name, *(f"{100 * share:.1f}" for share in shares)]
+
+
+def test_radii_on_the_page_are_the_results_rounded_down(runs, page):
+    shown = [row for row in page.tables[None, None] if len(row) == 8 and row[0] == "Gaussian"]
+    found = [summarize(runs[1].certificates["l2", k]) for k in (1, 3)]
+    expected = [[f"{100 * one.abstention:.1f}", floor_text(one.mean_radius, 3)] for one in found]
+    assert [row[3:5] for row in shown[2:4]] == expected
+    assert [row[6] for row in shown[2:4]] == [floor_text(one.median_radius, 3) for one in found]
+
+
+def test_the_page_loads_nothing(folder, page):
+    for name in ("src", "href", "xlink:href", "srcset", "data", "poster", "action"):
+        for address in page.attributes(name):
+            assert address.startswith(("data:image/png;base64,", "#")) or (folder / address).is_file(), (
+                address
+            )
+    source = (folder / "index.html").read_text()
+    assert "@import" not in source and "fetch(" not in source and "XMLHttpRequest" not in source
+    assert not re.search(r"url\((?!#)", source)
+    assert all("w3.org" in address for address in re.findall(r"https?://[^\"\s<]+", source))
+
+
+def test_every_picture_has_words(page):
+    pictures = [attributes for tag, attributes in page.elements if tag == "img"]
+    drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
+    moved = [picture for picture in pictures if picture["alt"].startswith(("a change", "unchanged"))]
+    assert len(pictures) - len(moved) == 5 and len(drawings) == len(NORMS) * (2 + 3)
+    assert len(moved) % (1 + len(NORMS)) == 0 and moved
+    assert all(picture["alt"] for picture in pictures)
+    assert all(drawing["role"] == "img" and len(drawing["aria-label"]) > 20 for drawing in drawings)
+
+
+def test_the_page_is_well_formed(page):
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids)), "drawings keep their names apart"
+    used = {address[1:] for address in page.attributes("xlink:href")}
+    used |= {address[5:-1] for address in page.attributes("clip-path")}
+    assert used and used <= set(ids)
+    headings = [tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == "h1" and headings.count("h1") == 1
+    assert all(int(two[1]) <= int(one[1]) + 1 for one, two in pairwise(headings))
+
+
+def test_drawings_follow_light_and_dark_paper(folder):
+    source = (folder / "index.html").read_text()
+    drawings = "".join(re.findall(r"<svg.*?</svg>", source, re.DOTALL))
+    assert not re.search(r"(?:fill|stroke): #", drawings)
+    for variable in set(re.findall(r"var\((--c\w+)\)", drawings)):
+        assert source.count(f"{variable}: #") == 2, "one colour for each paper"
+
+
+def test_titles_are_text_not_markup(page):
+    assert "A <b>title</b>" in page.text
+
+
+def test_the_method_is_read_off_the_certificates(runs, page):
+    words = " ".join(" ".join(page.text).split())
+    for part in ("100,000", "0.001", "CIFAR-10 test, every 20th image", "3 × 32 × 32", "σ = 0.5"):
+        assert part in words
+    for norm in NORMS:
+        rule = Uniform.rules[norm]
+        assert ["uniform", rule.tightness, rule.source] in [
+            [row[0], row[2], row[3]] for row in page.tables[None, None] if len(row) == 4
+        ]
+
+
+def test_exports_parse_back_to_the_results(runs, folder):
+    saved = json.loads((folder / "results.json").read_text())
+    assert len(saved["tables"]) == len(NORMS) * 2
+    for run in runs:
+        rows = list(csv.DictReader((folder / f"certificates/{run.slug}.csv").read_text().splitlines()))
+        for (norm, k), one in run.certificates.items():
+            assert [int(row["index"]) for row in rows] == one.index.tolist()
+            held = np.array([row[f"{norm}_top{k}"] != "" for row in rows])
+            assert np.array_equal(held, one.correct & ~one.abstained)
+            written = np.array([float(row[f"{norm}_top{k}"] or 0) for row in rows])
+            lost = certified_radii(one) - written
+            assert (lost >= 0).all() and lost.max() < 1e-7
+            found = [entry for entry in saved["runs"][run.name] if (entry["norm"], entry["k"]) == (norm, k)]
+            assert [entry["results"]["mean_radius"] for entry in found] == [summarize(one).mean_radius]
+            assert found[0]["guarantee"] == guarantee(one)
+
+
+def test_every_table_is_written_in_markdown(runs, folder):
+    written = (folder / "tables.md").read_text()
+    for norm in NORMS:
+        for k in (1, 3):
+            assert table_markdown(tabulate({run.name: run.certificates[norm, k] for run in runs})) in written
+    assert written.count("## ") == len(NORMS) * 2
+
+
+def test_every_file_is_whole_and_linked_or_a_figure(folder, page):
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files == {address for address in page.attributes("href") if not address.startswith("#")} | {
+        "index.html"
+    }
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (folder / "figures").iterdir())
+    assert (folder / "index.html").stat().st_size < 3_000_000
+
+
+def test_the_report_is_reproducible(runs, folder, tmp_path):
+    one = write_report(runs[:1], tmp_path / "one")
+    assert one.read_bytes() == write_report(runs[:1], tmp_path / "two").read_bytes()
+
+
+def test_the_summary_names_the_best_of_each_norm(runs):
+    tables = {norm: tabulate({run.name: run.certificates[norm, 1] for run in runs}) for norm in NORMS}
+    first, second = summary_sentences(runs, tables)
+    middle = len(tables["l2"].radii) // 2
+    best = tables["l2"].names[int(tables["l2"].shares[:, middle].argmax())]
+    assert f"{best} certifies the most" in first
+    assert (
+        f"ℓ₂ ({100 * tables['l2'].shares[:, middle].max():.1f}\N{NO-BREAK SPACE}% up to {tables['l2'].headers[middle]})"
+        in first
+    )
+    assert "60 images" in first and "0.999" in second and "100,000" in second
+
+
+def test_nothing_certified_is_said_so():
+    nothing = replace(make_certificates(norm="l2"), radius=np.zeros(120))
+    run = Run("Laplace", {("l2", 1): nothing})
+    assert (
+        "nothing is certified against ℓ₂ changes up to 0.25"
+        in summary_sentences([run], {"l2": tabulate({"Laplace": nothing})})[0]
+    )
+
+
+def test_examples_span_the_radii_and_show_failures():
+    one = make_certificates(images=200)
+    rows = choose_examples(one, 8)
+    assert len(rows) == len(set(rows)) == 8
+    held = one.radius[rows[2:]]
+    assert held[-1] == one.radius[one.correct].max() and (np.diff(held) >= 0).all() and held[0] > 0
+    assert one.abstained[rows[0]] and not one.correct[rows[1]]
+
+
+def test_examples_are_found_where_no_radius_is_above_zero():
+    one = replace(make_certificates(images=200), radius=np.zeros(200))
+    rows = choose_examples(one, 8)
+    assert (
+        len(set(rows)) == 8
+        and (np.diff(one.lower[rows[2:]]) >= 0).all()
+        and not one.abstained[rows[2:]].any()
+    )
+
+
+def test_noises_are_compared_at_the_sigma_that_most_runs_use():
+    several = [make_run("laplace", sigma=0.25), make_run("gaussian"), make_run("uniform")]
+    assert {noise.sigma for noise in equal_noises(several, "l2")} == {0.5}
+    assert len(equal_noises(several, "l2")) == 3
+    assert {noise.sigma for noise in equal_noises(several[:2], "l2")} == {0.5}, "the larger of equals"
+
+
+def test_runs_that_do_not_fit_are_refused(tmp_path):
+    one = make_certificates()
+    with pytest.raises(InputError, match="several noises"):
+        Run("mixed", {("l2", 1): one, ("l1", 1): make_certificates("uniform", "l1")})
+    with pytest.raises(InputError, match="lists top-1 l2"):
+        Run("wrong", {("l2", 2): one})
+    with pytest.raises(InputError, match="no certificates"):
+        Run("empty", {})
+    with pytest.raises(InputError, match="must differ"):
+        write_report([Run("A 1", {("l2", 1): one}), Run("a-1", {("l2", 1): one})], tmp_path)
+    with pytest.raises(InputError, match="no true labels"):
+        write_report([Run("a", {("l2", 1): replace(one, true_label=None)})], tmp_path)
+    with pytest.raises(InputError, match="at least one run"):
+        write_report([], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_on_different_data_sets_are_refused(tmp_path):
+    named = {"cifar": "cifar10 test, all", "part": "cifar10 test, first 5 of 10000", "unnamed": ""}
+    check_one_data(named)
+    with pytest.raises(
+        InputError, match=r"cifar is about cifar10 test and other is about digits test: compare"
+    ):
+        check_one_data({**named, "other": "digits test, all"})
+    one = make_certificates()
+    runs = [Run("a", {("l2", 1): one}), Run("b", {("l2", 1): replace(one, data="digits test, all")})]
+    with pytest.raises(InputError, match="compare runs on one data set"):
+        write_report(runs, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_with_classes_in_different_orders_are_not_compared(tmp_path):
+    """One label would stand for two classes."""
+
+    def run(name, classes):
+        counts = np.full((2, 3), 100)
+        index = np.arange(2)
+        votes = radii.Votes(
+            counts, 0 * counts, index, index, radii.Gaussian(0.5), (1, 2, 2), radii.fixed(300, 0), ((0, 300),), 0,
+            "none", data="photos test, all", classes=classes,
+        )  # fmt: skip
+        return Run(name, {("l2", 1): radii.certify(votes, "l2")}, votes)
+
+    several = [run("new", ("1", "2", "10")), run("old", ("1", "10", "2"))]
+    with pytest.raises(InputError, match="class 1 is '2' in new and '10' in old: vote again"):
+        write_report(several, tmp_path)
+    assert not list(tmp_path.iterdir())
+    for classes in (("1.0", "2.0", "10.0"), ("ant", "bee", "cat")):
+        write_report([several[0], run("other", classes)], tmp_path / classes[0])
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A report on two sigmas of one noise, beside published rows."""
+    folder = tmp_path_factory.mktemp("compared")
+    sigmas = {f"Gaussian {sigma}": make_run("gaussian", norms=("l2",), sigma=sigma) for sigma in (0.25, 1.0)}
+    runs = [
+        Run(name, {key: replace(one, data="cifar10 test, all") for key, one in run.certificates.items()})
+        for name, run in sigmas.items()
+    ]
+    published = load_published("cifar10")
+    write_report(runs, folder, published=published)
+    return runs, published, folder, Page((folder / "index.html").read_text())
+
+
+def test_rows_that_no_run_reached_are_marked(compared):
+    runs, published, _, page = compared
+    for k in (1, 3):
+        rows = page.tables["l2", str(k)]
+        theirs = [row for row in published if (row.norm, row.k) == ("l2", k)]
+        names = ["radius", *(run.name for run in runs), "Gaussian, best σ", *(row.name for row in theirs)]
+        assert [re.sub(r" \[\d+\]$", "", row[0]) for row in rows] == names
+        assert all(row[0].endswith("]") for row in rows[3:]) and not any("[" in row[0] for row in rows[:3])
+        one, two, best = ([float(cell) for cell in row[1:]] for row in rows[1:4])
+        assert best == [max(pair) for pair in zip(one, two, strict=True)]
+    kinds = [found["data-kind"] for tag, found in page.elements if tag == "tr" and "data-kind" in found]
+    assert kinds == [
+        *["run"] * 2,
+        "best",
+        *["published"] * len([row for row in published if (row.norm, row.k) == ("l2", 1)]),
+        *["run"] * 2,
+        "best",
+        "published",
+    ]
+
+
+def test_the_page_says_what_marked_rows_are(compared, page):
+    runs, published, folder, marked = compared
+    words, legend = " ".join(marked.text), [content.KIND_WORDS[kind] for kind in ("best", "published")]
+    assert all(sentence in words for sentence in legend)
+    assert not any(sentence in " ".join(page.text) for sentence in legend), "only where there are such rows"
+    assert "no one classifier has them all, and no certificate covers the choice" in words
+    shown = [row for row in published if row.norm == "l2" and row.k in (1, 3)]
+    assert all(row.note in words for row in shown) and len(shown) > 10
+    assert all(row.note in (folder / "tables.md").read_text() for row in shown if row.k == 1)
+    drawing = next(
+        found for tag, found in marked.elements if tag == "svg" and "published" in found["aria-label"]
+    )
+    assert "published, CAT-RS .25 76.3% at 0, 68.1% at 0.25" in drawing["aria-label"]
+    assert "best σ" not in drawing["aria-label"], "there is no such curve"
+    assert f"{runs[0].name} certifies the most" in words or f"{runs[1].name} certifies the most" in words
+
+
+def test_examples_must_be_among_the_certified_images():
+    examples = Examples(np.zeros((1, 1, 4, 4), dtype=np.uint8), np.array([7]))
+    with pytest.raises(InputError, match=r"\[7\]"):
+        examples.places(make_certificates(images=5))
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_missing_package_is_named_with_its_cure(package):
+    code = f"import sys; sys.modules['{package}'] = None\nimport radii.report.html"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install 'radii[report]'" in found.stderr
+
+
+def test_results_need_neither_pictures_nor_tensors():
+    code = "import sys, radii.report.export\nassert not {'torch', 'matplotlib', 'pandas', 'jinja2'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

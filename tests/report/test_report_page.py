@@ -1,0 +1,390 @@
+"""What the page's own program is given, and what the page shows besides tables: moves, classes, attacks, sources."""
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import radii
+from certificate_factory import make_certificates
+from given_models import plain
+from radii.cli.report import shown_examples
+from radii.data import load_data
+from radii.data.examples import examples_of
+from radii.errors import InputError
+from radii.noises import NOISES, example
+from radii.noises.streams import Stream
+from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
+from radii.report.attack_results import found_beside, read_found
+from radii.report.html import Examples, Run, page, write_report
+from radii.report.html.examples import moved
+from radii.report.html.explorer import attack_sentences, explorer_data, script_json
+from radii.report.html.page import MOST_CLASSES, class_rows
+from radii.sampling import Smoothed
+from radii.sampling.monte_carlo import Law, first_copies
+
+
+def run_of(noise="laplace", ks=(1, 2), norms=("l0", "l2", "linf"), **settings):
+    found = {(norm, k): make_certificates(noise, norm, k=k, **settings) for norm in norms for k in ks}
+    return Run(noise.capitalize(), found)
+
+
+def data_in(page):
+    text = page.read_text()
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text).group(1))
+
+
+def test_curves_drawn_from_the_page_are_those_of_the_results(tmp_path):
+    runs = [run_of(), run_of("gaussian", seed=1)]
+    data = data_in(write_report(runs, tmp_path))
+    assert len(data["series"]) == 2 * 3 * 2 and data["ks"] == [1, 2]
+    for series in data["series"]:
+        one = runs[series["run"]].certificates[series["norm"], series["k"]]
+        radii, shares = accuracy_curve(one)
+        held = [radius for radius in series["radii"] if radius is not None]
+        drawn = [sum(radius >= at for radius in held) / len(series["radii"]) for at in radii]
+        assert np.abs(np.array(drawn) - shares).max() < 1e-12
+        counted = one.correct & ~one.abstained
+        assert series["radii"] == [
+            radius if sure else None for radius, sure in zip(one.radius, counted, strict=True)
+        ]
+
+
+def test_a_radius_that_was_asked_for_is_reached_everywhere(tmp_path):
+    """Rounded down at any digit, 2/255 would be less than 2/255."""
+    images = load_data("digits").first(30)
+    smoothed = Smoothed(plain, radii.Gaussian(0.25), batch=64)
+    labels = np.maximum(smoothed.predict(images, n=200), 0)
+    asked = {"norm": "linf", "radii": (0.5 / 255, 2 / 255), "n_max": 2000}
+    one = smoothed.certify(images.images(), labels, **asked)
+    reached = one.radius[one.radius > 0]
+    assert (
+        len(reached) > 20
+        and (reached >= 0.5 / 255).all()
+        and reached.max() == pytest.approx(2 / 255, rel=1e-12)
+    )
+    assert round_radii([one])[-1] == pytest.approx(2 / 255, rel=1e-12)
+    several = [one, replace(one, radius=one.radius * (1 + 1e-13))]
+    assert round_radii(several) == round_radii([one]), "the same question"
+    page = write_report([Run("Gaussian", {("linf", 1): one})], tmp_path)
+    shown = (one.radius >= 2 / 255).sum()
+    assert sum((radius or 0) >= 2 / 255 for radius in data_in(page)["series"][0]["radii"]) == shown
+    rows = (tmp_path / "certificates" / "gaussian.csv").read_text().splitlines()[1:]
+    assert sum(float(row.split(",")[2] or 0) >= 2 / 255 for row in rows) == shown
+    assert f"{100 * shown / 30:.1f}\N{NO-BREAK SPACE}% up to 2/255" in page.read_text()
+
+
+def test_runs_about_different_images_share_one_list():
+    one, two = run_of(images=5), run_of("gaussian", images=8)
+    other = Run(
+        two.name, {key: replace(each, index=each.index + 40) for key, each in two.certificates.items()}
+    )
+    data = explorer_data([one, other], ["l2"])
+    index = data["images"]["index"]
+    assert index == sorted({*one.index.tolist(), *other.index.tolist()})
+    for run, shown in zip((one, other), data["runs"], strict=True):
+        assert [index[row] for row in shown["rows"]] == run.index.tolist()
+        labels = [data["images"]["label"][row] for row in shown["rows"]]
+        assert len(labels) == len(run.labels)
+    assert labels == other.labels.tolist(), "of images that both know the last word counts"
+
+
+def test_no_name_ends_the_data_early(tmp_path):
+    mean = "</script><script>alert(1)</script>"
+    run = Run(mean, {("l2", 1): make_certificates()})
+    page = write_report([run], tmp_path, title="<!-- <script>")
+    assert page.read_text().count("<script") == page.read_text().count("</script>") == 2
+    assert data_in(page)["runs"][0]["name"] == mean
+    assert "<" not in script_json({"a": "<!--<script>"})
+
+
+def test_the_page_runs_its_own_program_alone(tmp_path):
+    text = write_report([run_of()], tmp_path).read_text()
+    script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text).group(1)
+    assert len(script) == 1 and f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+SIZE = {
+    "l1": lambda move: np.abs(move).sum(),
+    "l2": lambda move: np.sqrt((move**2).sum()),
+    "linf": lambda move: np.abs(move).max(),
+}
+
+
+@pytest.mark.parametrize("norm", SIZE)
+@pytest.mark.parametrize("radius", [0.0, 1e-3, 0.4, 0.97])
+def test_moves_are_as_long_as_the_radius_and_stay_in_the_box(norm, radius):
+    image = np.random.default_rng(1).integers(0, 256, (3, 8, 8)) / 255
+    for seed in range(5):
+        after = moved(image, norm, radius, "feature", seed)
+        assert after.min() >= 0 and after.max() <= 1
+        room = np.maximum(image, 1 - image).max() if norm == "linf" else np.inf
+        assert SIZE[norm](after - image) == pytest.approx(min(radius, room), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("unit", ["pixel", "feature"])
+def test_moves_in_l0_change_so_many_units(unit):
+    image = np.random.default_rng(1).integers(0, 256, (3, 8, 8)) / 255
+    for radius in (0, 1, 5, 64):
+        changed = moved(image, "l0", float(radius), unit) != image
+        assert (changed.any(axis=0) if unit == "pixel" else changed).sum() == radius
+        assert not changed.any() or (np.abs(moved(image, "l0", radius, unit) - image)[changed] >= 0.5).all()
+
+
+def test_moves_longer_than_the_box_is_wide_fill_it():
+    image = np.full((1, 2, 2), 0.25)
+    assert np.abs(moved(image, "l1", 100.0, "feature") - image).sum() == 4 * 0.75
+    assert np.isin(moved(image, "l2", 100.0, "feature"), [0, 1]).all()
+
+
+def test_classes_come_from_the_least_robust_to_the_most():
+    run = run_of(images=300)
+    one, found = run.certificates["l2", 1], class_rows([run], "l2", list("abcdefghij"))
+    means = {}
+    for row in found["rows"]:
+        here = one.true_label == "abcdefghij".index(row["name"])
+        held = (one.correct & ~one.abstained)[here]
+        means[row["name"]] = np.where(held, one.radius[here], 0).mean()
+        assert row["images"] == here.sum()
+        assert row["cells"][0] == f"{100 * held.mean():.1f}"
+        assert 0 <= means[row["name"]] - float(row["cells"][1]) < 1e-3
+    assert list(means.values()) == sorted(means.values()) and len(means) == 10 and found["left"] == 0
+
+
+def test_of_very_many_classes_the_least_robust_are_shown():
+    one = make_certificates(images=300)
+    many = replace(one, true_label=np.arange(300), label=np.arange(300))
+    found = class_rows([Run("Laplace", {("l2", 1): many})], "l2")
+    assert len(found["rows"]) == MOST_CLASSES and found["left"] == 300 - MOST_CLASSES
+    least = np.sort(certified_radii(many))[:MOST_CLASSES]
+    assert [float(row["cells"][1]) for row in found["rows"]] == pytest.approx(least, abs=1e-3)
+
+
+def attacked_file(path, one, rows, found):
+    path.parent.mkdir(exist_ok=True)
+    lines = ["index,label,certified,found"]
+    for row, length in zip(rows, found, strict=True):
+        lines.append(f"{one.index[row]},{one.label[row]},{one.radius[row].item()},{length}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):
+    run = run_of(norms=("l2",))
+    one = run.certificates["l2", 1]
+    rows = np.flatnonzero(one.correct & ~one.abstained & (one.radius > 0))[:3]
+    lengths = [2 * one.radius[rows[0]], 4 * one.radius[rows[1]], math.inf]
+    attacked_file(tmp_path / "attacks" / "votes-l2-top1.csv", one, rows, lengths)
+    found = found_beside(tmp_path / "votes.parquet", run.certificates)
+    assert list(found) == [("l2", 1)] and found["l2", 1][rows].tolist() == lengths
+    assert np.isinf(np.delete(found["l2", 1], rows)).all()
+    shown = replace(run, attacks=found)
+    held = (one.correct & ~one.abstained & (one.radius > 0)).sum()
+    assert attack_sentences(shown, "l2") == [
+        f"attacks pushed 2 of {held} certified labels out, none within its radius, the median of them at 3.00"
+        " certified radii"
+    ]
+    series = data_in(write_report([shown], tmp_path / "page"))["series"]
+    assert "found" not in next(each for each in series if each["k"] == 2)
+    written = [next(each for each in series if each["k"] == 1)["found"][row] for row in rows]
+    assert written[2] is None
+    assert all(0 <= up - length < 1e-6 for up, length in zip(written, lengths[:2], strict=False)), (
+        "rounded up"
+    )
+    assert "attacks pushed 2 of" in (tmp_path / "page" / "index.html").read_text()
+
+
+def test_attacks_within_their_radius_are_said_to_be():
+    one = make_certificates()
+    found = np.full(len(one), np.inf)
+    row = np.flatnonzero(one.correct & (one.radius > 0))[0]
+    found[row] = one.radius[row]
+    run = Run("Laplace", {("l2", 1): one}, attacks={("l2", 1): found})
+    assert "1 within their radius" in attack_sentences(run, "l2")[0]
+
+
+@pytest.mark.parametrize(
+    "change,words",
+    [
+        (lambda text: text.replace("found", "length"), "is not what radii attack writes"),
+        (lambda text: text + "1,2\n", "is not what radii attack writes"),
+        (lambda text: text.replace("inf", "nan"), "is not what radii attack writes"),
+        (lambda text: "", "is not what radii attack writes"),
+        (lambda text: re.sub(r"\n(\d+),", r"\n7\1,", text, count=1), "about other certificates"),
+        (lambda text: text + text.splitlines()[1] + "\n", "about other certificates"),
+        (lambda text: re.sub(r"\n(\d+),\d,", r"\n\1,11,", text, count=1), "about other certificates"),
+        (lambda text: re.sub(r"0\.", "0.9", text, count=1), "about other certificates"),
+    ],
+)
+def test_attacks_on_other_certificates_are_refused(tmp_path, change, words):
+    one = make_certificates()
+    rows = np.flatnonzero(one.radius > 0)[:3]
+    path = tmp_path / "votes-l2-top1.csv"
+    attacked_file(path, one, rows, [math.inf] * 3)
+    assert np.isinf(read_found(path, one)).all()
+    path.write_text(change(path.read_text()))
+    with pytest.raises(InputError, match=words):
+        read_found(path, one)
+
+
+@pytest.mark.parametrize("apart,same", [(1e-9, True), (1e-6, False)])
+def test_attacks_fit_certificates_that_another_processor_rounded(tmp_path, apart, same):
+    one = make_certificates()
+    rows, path = np.flatnonzero(one.radius > 0)[:3], tmp_path / "votes-l2-top1.csv"
+    attacked_file(path, replace(one, radius=one.radius * (1 + apart)), rows, [math.inf] * 3)
+    if same:
+        assert np.isinf(read_found(path, one)).all()
+    else:
+        with pytest.raises(InputError, match="about other certificates"):
+            read_found(path, one)
+
+
+def test_votes_that_were_not_attacked_have_nothing_beside_them(tmp_path):
+    assert found_beside(tmp_path / "votes.parquet", run_of().certificates) == {}
+
+
+def test_every_work_that_a_rule_names_has_an_entry():
+    known = page.entries()
+    for noise in NOISES.values():
+        for rule in noise.rules.values():
+            keys = page.cited(rule.source)
+            assert len(keys) == len(re.findall(r"\d{4}", rule.source)), rule.source
+            assert set(keys) <= set(known), rule.source
+    for key, entry in known.items():
+        year = re.search(r"year = \{(\d{4})\}", entry).group(1)
+        first = re.search(r"author = \{(.*?)(?: and |\})", entry).group(1).split()[-1]
+        assert key == first.lower() + year and "title = {" in entry
+        assert entry.count("{") == entry.count("}") and entry.endswith("\n}")
+
+
+def test_sources_are_those_of_the_rules_used(tmp_path):
+    text = page.bibtex([run_of(ks=(1,), norms=("l2",))], ["l2"])
+    assert re.findall(r"@\w+\{(\w+),", text) == ["cohen2019", "clopper1934"]
+    more = page.bibtex([run_of("uniform", norms=("l1",))], ["l1"])
+    assert re.findall(r"@\w+\{(\w+),", more) == ["cohen2019", "clopper1934", "jia2020", "yang2020"]
+    assert text.splitlines()[0] in write_report([run_of()], tmp_path).read_text()
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_noisy_copies_are_those_that_the_model_was_shown(exact):
+    images, seen = load_data("digits").first(3), []
+
+    def model(noisy):
+        seen.append(noisy.clone())
+        return torch.zeros(len(noisy), 10)
+
+    smoothed = Smoothed(model, radii.Gaussian(0.25), batch=4, exact=exact)
+    votes = smoothed.vote(images, plan=radii.fixed(1, selection=0), seed=5)
+    shown = shown_examples(images, {"Gaussian": votes})
+    # the model is also queried before and after the run, to see whether it depends on its batch
+    polled = [np.round(255 * np.clip(batch[:3].numpy(), 0, 1)).astype(np.uint8) for batch in seen]
+    assert sum(np.array_equal(shown.noisy["Gaussian"], one) for one in polled) == 1
+    assert not np.array_equal(shown.noisy["Gaussian"], images.pictures())
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_noisy_copies_of_every_noise_can_be_looked_at(name):
+    images = load_data("digits").first(2)
+    noise = example(NOISES[name])
+    pictures = noise.pictures(first_copies(examples_of(images), Law(noise, 0)))
+    assert pictures.shape == (2, *images.shape) and 0 <= pictures.min() <= pictures.max() <= 1
+
+
+def test_blank_pixels_are_grey_and_kept_ones_as_they_are():
+    noise = NOISES["ablation"](20)
+    images = np.random.default_rng(0).random((2, 3, 8, 8)).astype(np.float32)
+    shown = noise.pictures(noise.perturb(images, Stream(0).at([0, 1], [0, 0])))
+    kept = (shown == images).all(axis=1)
+    assert kept.reshape(2, -1).sum(axis=1).tolist() == [20, 20]
+    assert (np.moveaxis(shown, 1, -1)[~kept] == 0.5).all()
+
+
+def test_votes_and_noisy_copies_stand_on_the_cards(tmp_path):
+    images = load_data("digits").first(12)
+
+    weights = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
+
+    def model(noisy):
+        return noisy.flatten(1) @ weights
+
+    votes = Smoothed(model, radii.Gaussian(0.25), batch=8).vote(images, plan=radii.fixed(200))
+    run = Run("Gaussian", {("l2", 1): radii.certify(votes, "l2")}, votes)
+    chosen = images.first(4)
+    text = write_report([run], tmp_path, examples=shown_examples(chosen, {"Gaussian": votes})).read_text()
+    assert text.count('alt="the same under Gaussian noise"') == 4
+    bars = re.findall(r'class="bar( true)?"><span>(\w+)</span><span>([\d.]+)</span>', text)
+    assert len(bars) == 4 * 3
+    for row in range(4):
+        mine = bars[3 * row : 3 * row + 3]
+        counts = sorted(votes.counts[row].tolist(), reverse=True)[:3]
+        assert [float(share) for _, _, share in mine] == pytest.approx(
+            [100 * c / 200 for c in counts], rel=6e-3
+        )
+        assert [bool(mark) for mark, *_ in mine] == [int(label) == votes.labels[row] for _, label, _ in mine]
+    for fact in (
+        "float32, rounded when it is added",
+        "seed",
+        votes.model[:12],
+        f"torch {votes.software['torch']}",
+    ):
+        assert fact in text
+
+
+def test_the_page_says_which_perturbed_images_the_radii_are_about(tmp_path):
+    images = load_data("digits").first(6)
+
+    def polled(noise, plan, **drawn):
+        votes = Smoothed(lambda noisy: noisy.flatten(1)[:, :10], noise, batch=8, **drawn).vote(
+            images, plan=plan
+        )
+        found = {(norm, 1): radii.certify(votes, norm) for norm in ("l0", "l1")}
+        return Run(f"{noise.title}{drawn.get('exact', '')}", found, votes)
+
+    def promised(*runs):
+        text = write_report(runs, tmp_path).read_text()
+        return html.unescape(text[text.index("What is promised") : text.index("<h3>Rules")]), text
+
+    gaussian, splitting = radii.Gaussian(0.25), radii.Splitting(0.05)
+    free = polled(gaussian, radii.fixed(50))
+    grid = polled(gaussian, radii.fixed(50), exact=True)
+    cells = polled(splitting, radii.exhaustive(splitting))
+    boxed, _ = promised(free)
+    assert "ℓ₀: it keeps every value in [0, 1]." in boxed and "8 bits" not in boxed
+    whole, page = promised(grid, cells)
+    assert "The image that comes of it has 8 bits a value again" in whole and "it keeps" not in whole
+    assert "on a lattice, exact in float32 or a function of 8-bit images, exact in float32" in page
+    mixed, page = promised(free, cells)
+    assert "Splitting: the image that comes of it has 8 bits a value again" in mixed
+    assert "ℓ₀: it keeps every value in [0, 1]." in mixed
+    assert f"50 or all {splitting.outcomes}" in page
+    kept = radii.Smoothed(lambda noisy: noisy.flatten(1)[:, :10], radii.Flips(0.8)).vote(
+        images, plan=radii.fixed(50)
+    )
+    _, page = promised(Run("Flips", {("l0", 1): radii.certify(kept, "l0")}, kept))
+    assert "values are kept or replaced, nothing is added" in page and "rounded when" not in page
+
+
+def test_votes_must_be_those_of_the_certificates():
+    images = load_data("digits").first(6)
+    votes = Smoothed(lambda noisy: torch.zeros(len(noisy), 10), radii.Gaussian(0.25)).vote(
+        images, plan=radii.fixed(50)
+    )
+    one = radii.certify(votes, "l2")
+    with pytest.raises(InputError, match="not those of its certificates"):
+        Run("Gaussian", {("l2", 1): one}, votes[:3])
+    with pytest.raises(InputError, match="about different images"):
+        Run("Gaussian", {("l2", 1): one, ("l1", 1): radii.certify(votes[:3], "l1")})
+
+
+def test_noisy_examples_have_the_form_of_the_images():
+    images = np.zeros((2, 1, 4, 4), dtype=np.uint8)
+    with pytest.raises(InputError, match="uint8"):
+        Examples(images, np.arange(2), noisy={"Laplace": images.astype(float)})
