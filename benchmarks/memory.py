@@ -32,7 +32,7 @@ def run(case: str) -> int:
             model(torch.rand(128, *SHAPE))
     if case in (BYTES, FLOATS, FIXED):
         noise = radii.Laplace(0.5)
-        question = radii.Question(noise, "linf", (1 / 255, 2 / 255), SHAPE)
+        question = radii.RadiusTarget(noise, "linf", (1 / 255, 2 / 255), SHAPE)
         plan = radii.fixed(N) if case == FIXED else radii.sequential(question, n_max=N)
         smoothed, left = radii.Smoothed(model, noise), 240
 

@@ -31,7 +31,7 @@ def probabilities(votes: radii.Votes) -> tuple[np.ndarray, np.ndarray]:
 def asked(votes: radii.Votes, p: np.ndarray, multiples: list[float]) -> list[str]:
     """One row: the sequential plan for these multiples of sigma, all on one stream."""
     radii_ = tuple(multiple * votes.noise.sigma for multiple in multiples)
-    question = radii.Question(votes.noise, NORM, radii_, votes.shape)
+    question = radii.RadiusTarget(votes.noise, NORM, radii_, votes.shape)
     plan = radii.sequential(question, alpha=ALPHA, n_max=USUAL)
     usual = fixed_boundaries(plan.levels, USUAL, ALPHA)
     passes, median, early, late = [], [], [], []

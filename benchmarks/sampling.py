@@ -16,11 +16,11 @@ from radii.certificates.evidence import RulesOf
 from radii.data.examples import examples_from
 from radii.models import make_model
 from radii.models.devices import best_device, busy_cores, has_bfloat16
-from radii.noises import NOISES, Gaussian, Independent, Noise, example
+from radii.noises import NOISES, Gaussian, Noise, ProductNoise, example
 from radii.noises.lattice import levels_of
 from radii.sampling.autotune import ROWS, try_rows
 from radii.sampling.model_call import Ask, prepare
-from radii.sampling.monte_carlo import Law, poll
+from radii.sampling.monte_carlo import NoiseSpec, poll
 from radii.sampling.scheduler import Agenda
 from radii.votes.plans import fixed
 
@@ -37,7 +37,7 @@ def follow(
         examples = replace(examples, images=levels_of(examples.images))
     plan = fixed(copies // images, selection=0)
     agenda = Agenda(plan.at_work(RulesOf(noise, SHAPE, exact)), images, CLASSES, None)
-    poll(ask, examples, Law(noise, 0, "bound", exact), agenda, rows, lambda _: None, cores)
+    poll(ask, examples, NoiseSpec(noise, 0, "bound", exact), agenda, rows, lambda _: None, cores)
 
 
 def bare(ask: Ask, rows: int, copies: int) -> None:
@@ -67,7 +67,7 @@ def section(model_name: str, copies: int, rounds: int) -> str:
         found.append((sampling, name, ask, rows))
     _, name, ask, rows = max(found, key=itemgetter(0))
     costs = []
-    for noise in (example(kind) for kind in NOISES.values() if issubclass(kind, Independent)):
+    for noise in (example(kind) for kind in NOISES.values() if issubclass(kind, ProductNoise)):
         usual = partial(follow, ask, rows, cores, noise, copies)
         pairs = in_turn(partial(usual, exact=True), usual, rounds)
         exact, plain = (f"{copies / taken:,.0f}" for taken in pairs.seconds)

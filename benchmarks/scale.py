@@ -17,7 +17,7 @@ from measure import peak_memory, table
 
 import radii
 from radii.engine import Parts, gather
-from radii.engine.parts import law_about
+from radii.engine.parts import manifest_of
 from radii.storage.folders import LocalFolder
 
 CLASSES, K, N, EACH = 1000, 5, 10_000, 100
@@ -53,11 +53,11 @@ def fill(folder: Path, images: int) -> float:
     """A folder of parts, as a run leaves it; the seconds of writing alone."""
     parts, spent = Parts(LocalFolder(folder)), 0.0
     about = SimpleNamespace(index=np.arange(images), labels=None, fingerprints=None)
-    law = law_about(make_votes(0, EACH), about, EACH * (N + 100))
+    law = manifest_of(make_votes(0, EACH), about, EACH * (N + 100))
     for unit in law.units():
         votes = replace(make_votes(unit.first, unit.stop - unit.first), labels=None)
         start = time.perf_counter()
-        if parts.law is None:
+        if parts.manifest is None:
             parts.begin(law)
         parts.save(unit, votes.encode())
         spent += time.perf_counter() - start

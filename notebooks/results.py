@@ -27,7 +27,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 import radii
-from radii.certificates import converted
+from radii.certificates import to_norm
 from radii.report.accuracy import round_radii, summarize, tabulate
 from radii.report.attack_results import FOLDER, found_beside
 from radii.report.export import markdown_table, table_markdown
@@ -168,8 +168,8 @@ for norm in radii.NORMS:
 # %%
 l2 = {
     "bound for ℓ₂": first["l2"]["Laplace"],
-    "from ℓ₁": converted(first["l1"]["Laplace"], "l2"),
-    "from ℓ∞": converted(first["linf"]["Laplace"], "l2"),
+    "from ℓ₁": to_norm(first["l1"]["Laplace"], "l2"),
+    "from ℓ∞": to_norm(first["linf"]["Laplace"], "l2"),
 }
 show(accuracy_by_noise(l2), table_markdown(tabulate(l2, [0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1])))
 

@@ -24,14 +24,14 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 import radii
 from radii.data import load_data
-from radii.errors import Notice
+from radii.errors import RadiiWarning
 from radii.models.devices import TensorSource
 from radii.report.accuracy import tabulate
 from radii.report.export import table_markdown
 from radii.report.plots import accuracy_by_noise, svg_text
 
 # the last digits of a matrix product may depend on the rest of the batch: of no weight here
-warnings.simplefilter("ignore", Notice)
+warnings.simplefilter("ignore", RadiiWarning)
 
 noise = radii.Gaussian(sigma=0.25)
 data = load_data("digits", "train")

@@ -15,7 +15,7 @@ from radii.storage.parquet import Columns, Lists
 from radii.votes import Votes
 
 SHAPE, NOISE = (1, 1, 1), radii.Gaussian(0.25)
-ASKED = radii.Question(NOISE, "l2", (0.1, 0.2), SHAPE)
+ASKED = radii.RadiusTarget(NOISE, "l2", (0.1, 0.2), SHAPE)
 PLANS = {
     "fixed": radii.fixed(60, 20),
     "sequential": radii.sequential(ASKED, n_max=400, alpha=0.01),

@@ -19,7 +19,7 @@ PLANS = {
     "fixed": radii.fixed(600, 40),
     "sequential": radii.Sequential((0.3, 0.6), alpha=0.01, n_max=500, selection=30),
     "top-k": radii.sequential_top_k(
-        radii.Question(radii.Gaussian(0.5), "l2", (0.1, 0.3), SHAPE, k=2), alpha=0.01, n_max=500
+        radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.1, 0.3), SHAPE, k=2), alpha=0.01, n_max=500
     ),
     "two-stage": radii.TwoStage(1e-4, "l2", pilot=50, n_max=500),
 }

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import radii
-from radii.noises import Independent, example_name
+from radii.noises import ProductNoise, example_name
 from radii.noises.lattice import draw_levels
 from radii.noises.streams import Stream
 
@@ -55,7 +55,7 @@ def plans() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for noise in (radii.Laplace(0.5), radii.Gaussian(0.25), radii.Uniform(0.5)):
         asked = [
-            radii.Question(noise, norm, at, SHAPE, k, exact=exact)
+            radii.RadiusTarget(noise, norm, at, SHAPE, k, exact=exact)
             for norm, at in ASKED.items()
             for k, exact in ((1, False), (3, True))
             if noise.name != "uniform" or norm == "l1"
@@ -95,7 +95,7 @@ def lattice() -> dict[str, Any]:
     return {
         noise.name: draw_levels(noise, stream, (2, 1, 16, 16))
         for noise in (radii.Laplace(0.5), radii.Gaussian(0.25), radii.Uniform(0.5))
-        if isinstance(noise, Independent)
+        if isinstance(noise, ProductNoise)
     }
 
 

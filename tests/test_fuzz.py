@@ -36,7 +36,7 @@ from job_factory import job
 from radii.cli import app
 from radii.data import load_data
 from radii.engine import Here, Parts, Shard, gather, run
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.models import make_model
 from radii.report.published import load_published
 from radii.sampling import autotune
@@ -211,7 +211,7 @@ def test_folders_of_parts(parts, scale):
         (folder / name).write_bytes(content)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Notice)
+                warnings.simplefilter("ignore", RadiiWarning)
                 parts_of = Parts(LocalFolder(folder))
                 found = gather([folder]).encode()
                 parts_of.begin(Parts(LocalFolder(folder)).stored())

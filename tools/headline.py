@@ -19,7 +19,7 @@ ALPHA = 0.001
 
 
 @dataclass(frozen=True)
-class Question:
+class RadiusTarget:
     """Certified top-k accuracy at these radii, under a noise of one sigma, or of the best one for each radius."""
 
     noise: str
@@ -30,18 +30,18 @@ class Question:
 
 
 QUESTIONS = (
-    Question("laplace", 0.5, "l1", (0.25, 0.5, 1.0)),
-    Question("laplace", None, "l1", (0.5, 1.0)),
-    Question("laplace", 0.5, "linf", (1 / 255, 2 / 255)),
-    Question("laplace", 0.5, "l2", (0.25, 0.5)),
-    Question("laplace", 0.5, "linf", (2 / 255,), k=3),
-    Question("uniform", 0.5, "l1", (0.5,)),
-    Question("gaussian", 0.5, "l2", (0.5,)),
-    Question("splitting", None, "l1", (0.5, 1.0, 2.0)),
+    RadiusTarget("laplace", 0.5, "l1", (0.25, 0.5, 1.0)),
+    RadiusTarget("laplace", None, "l1", (0.5, 1.0)),
+    RadiusTarget("laplace", 0.5, "linf", (1 / 255, 2 / 255)),
+    RadiusTarget("laplace", 0.5, "l2", (0.25, 0.5)),
+    RadiusTarget("laplace", 0.5, "linf", (2 / 255,), k=3),
+    RadiusTarget("uniform", 0.5, "l1", (0.5,)),
+    RadiusTarget("gaussian", 0.5, "l2", (0.5,)),
+    RadiusTarget("splitting", None, "l1", (0.5, 1.0, 2.0)),
 )
 
 
-def answer(question: Question, votes: Sequence[radii.Votes]) -> list[list[str]]:
+def answer(question: RadiusTarget, votes: Sequence[radii.Votes]) -> list[list[str]]:
     """A row for each radius: noise, norm, k, radius, accuracy by fixed and sequential votes, what others published."""
     asked = question
     level = "best σ" if asked.sigma is None else f"σ = {asked.sigma:g}"
@@ -61,7 +61,7 @@ def by_plan(votes: Sequence[radii.Votes]) -> tuple[list[radii.Votes], list[radii
     return [one for one in votes if not isinstance(one.plan, Sequential)], sequential
 
 
-def told(question: Question, votes: radii.Votes) -> tuple[list[float | None], float]:
+def told(question: RadiusTarget, votes: radii.Votes) -> tuple[list[float | None], float]:
     """Certified accuracy at each radius, None at those that a sequential plan was not asked about, and sigma."""
     asked = question
     known = [True] * len(asked.radii)
@@ -74,7 +74,7 @@ def told(question: Question, votes: radii.Votes) -> tuple[list[float | None], fl
     return [share if so else None for share, so in zip(shares, known, strict=True)], votes.noise.sigma
 
 
-def best_share(found: Iterable[tuple[float | None, float]], question: Question) -> str:
+def best_share(found: Iterable[tuple[float | None, float]], question: RadiusTarget) -> str:
     """The largest share, with its sigma where that was chosen."""
     there = [(share, sigma) for share, sigma in found if share is not None]
     if not there:
@@ -83,7 +83,7 @@ def best_share(found: Iterable[tuple[float | None, float]], question: Question) 
     return f"{share:.1%}" + (f" (σ = {sigma:g})" if question.sigma is None else "")
 
 
-def best_published(question: Question, radius: float) -> str:
+def best_published(question: RadiusTarget, radius: float) -> str:
     """The largest accuracy published for the noise and its sigma, or the best of several sigmas."""
     asked = question
     rows = [

@@ -10,7 +10,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from radii.certificates.certify import Certificates, certify, reachable_radius
-from radii.certificates.planning import Question, anytime, exhaustive, sequential, sequential_top_k, two_stage
+from radii.certificates.planning import (
+    RadiusTarget,
+    anytime,
+    exhaustive,
+    sequential,
+    sequential_top_k,
+    two_stage,
+)
 from radii.certificates.radius import certified_radius, tradeoff
 from radii.errors import InputError, MissingExtra, UnknownName
 from radii.noises import (
@@ -65,7 +72,7 @@ __all__ = [
     "Pareto",
     "PowerL2",
     "PowerLinf",
-    "Question",
+    "RadiusTarget",
     "Sequential",
     "Smoothed",
     "Splitting",

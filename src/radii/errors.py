@@ -116,7 +116,7 @@ class MissingExtra(InputError, ImportError):
     """A feature whose optional packages are not installed."""
 
 
-class Notice(UserWarning):
+class RadiiWarning(UserWarning):
     """Something that is not wrong, and that the user may want to know; keys in addresses are masked."""
 
     def __init__(self, sentence: str = "") -> None:

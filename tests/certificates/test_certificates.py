@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import radii
-from radii.certificates import certify, converted, reachable_radius
+from radii.certificates import certify, reachable_radius, to_norm
 from radii.errors import InputError
 from radii.noises.norms import NORMS, inner_radius
 from radii.votes.bounds import METHODS
@@ -185,7 +185,7 @@ def test_no_conversion_beats_an_exact_rule(noise: radii.Noise) -> None:
     for norm in LENGTHS:
         direct = certify(votes, norm)
         for other in LENGTHS:
-            found = converted(certify(votes, other), norm)
+            found = to_norm(certify(votes, other), norm)
             assert (found.norm, found.abstained.tolist()) == (norm, direct.abstained.tolist())
             if noise.rules[norm].tightness.startswith("exact"):
                 assert (found.radius <= direct.radius * (1 + 1e-4)).all()
@@ -193,4 +193,4 @@ def test_no_conversion_beats_an_exact_rule(noise: radii.Noise) -> None:
 
 def test_l0_is_not_converted() -> None:
     with pytest.raises(InputError, match="unknown norm 'l0'"):
-        converted(certify(VOTES, "l0"), "l2")
+        to_norm(certify(VOTES, "l0"), "l2")

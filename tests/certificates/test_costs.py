@@ -34,7 +34,9 @@ def test_kinds_of_images_are_equally_frequent() -> None:
 
 
 def test_the_sequential_plan_costs_what_its_law_says() -> None:
-    plan = radii.sequential(radii.Question(radii.Gaussian(0.5), "l2", (0.5, 1.0), (3, 32, 32)), n_max=10_000)
+    plan = radii.sequential(
+        radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.5, 1.0), (3, 32, 32)), n_max=10_000
+    )
     p = [0.99, 0.6, 0.99, 0.9]
     each = [plan.operating(one).passes for one in p]
     np.testing.assert_array_equal(mean_draws(plan, p), each)

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import ndtr, ndtri
 
 import radii
-from radii import Question, certified_radius, sequential
+from radii import RadiusTarget, certified_radius, sequential
 from radii.certificates.planning import DIGITS, rounded_up
 from radii.errors import InputError
 from radii.noises.lattice import distance
@@ -30,7 +30,7 @@ PAIRS = [(noise, norm) for noise in ("gaussian", "laplace", "uniform") for norm 
 def test_a_level_is_where_the_radius_begins(name: str, norm: str, k: int) -> None:
     noise = radii.make_noise(name, 3.0 if norm == "l0" else SIGMA)
     wanted = asked(noise, norm)
-    levels = np.array(Question(noise, norm, tuple(wanted), SHAPE, k=k).levels())
+    levels = np.array(RadiusTarget(noise, norm, tuple(wanted), SHAPE, k=k).levels())
     at = certified_radius(noise, norm, levels, k=k, shape=SHAPE)
     below = certified_radius(noise, norm, levels - 1e-8, k=k, shape=SHAPE)
     assert np.all(at >= np.array(wanted)) and np.all(below < wanted)
@@ -44,7 +44,7 @@ def test_levels_in_closed_form(k: int) -> None:
     r, least = np.array([0.1, 0.25, 0.4]), 1 / (k + 1)
 
     def level(noise: radii.Noise, norm: str) -> np.ndarray:
-        return np.array(Question(noise, norm, tuple(r), SHAPE, k=k).levels())
+        return np.array(RadiusTarget(noise, norm, tuple(r), SHAPE, k=k).levels())
 
     for norm, farthest in (("l2", r), ("linf", r * np.sqrt(192))):
         closed = ndtr(ndtri(least) + farthest / SIGMA)
@@ -61,15 +61,15 @@ def test_levels_in_closed_form(k: int) -> None:
 def test_lattice_noise_asks_for_a_little_more(name: str, norm: str) -> None:
     noise = radii.make_noise(name, 3.0 if norm == "l0" else SIGMA)
     usual, exact = (
-        np.array(Question(noise, norm, tuple(asked(noise, norm)), SHAPE, exact=how).levels())
+        np.array(RadiusTarget(noise, norm, tuple(asked(noise, norm)), SHAPE, exact=how).levels())
         for how in (False, True)
     )
     np.testing.assert_allclose(exact - usual, distance(noise, 192), rtol=1e-3)
 
 
 def test_questions_share_their_levels() -> None:
-    def one(norm: str, *radii_: float) -> Question:
-        return Question(radii.Gaussian(SIGMA), norm, radii_, (1, 1, 1))
+    def one(norm: str, *radii_: float) -> RadiusTarget:
+        return RadiusTarget(radii.Gaussian(SIGMA), norm, radii_, (1, 1, 1))
 
     # one feature: every norm is the same, to rounding
     plan = sequential(one("l2", 0.1, 0.3), one("linf", 0.2), one("l1", 0.1, 0.3))
@@ -84,13 +84,13 @@ def test_questions_share_their_levels() -> None:
 
 def test_units_of_l0() -> None:
     noise = radii.Gaussian(5.0)
-    features = Question(noise, "l0", (3, 6), SHAPE).levels()
-    pixels = Question(noise, "l0", (1, 2), SHAPE, unit="pixel").levels()
+    features = RadiusTarget(noise, "l0", (3, 6), SHAPE).levels()
+    pixels = RadiusTarget(noise, "l0", (1, 2), SHAPE, unit="pixel").levels()
     assert features == pixels
 
 
 def test_a_plan_for_radii() -> None:
-    question = Question(radii.Laplace(SIGMA), "linf", (1 / 255, 2 / 255), SHAPE, k=2)
+    question = RadiusTarget(radii.Laplace(SIGMA), "linf", (1 / 255, 2 / 255), SHAPE, k=2)
     plan = sequential(question, alpha=0.01, n_max=5000, batch=32)
     decision = Decision("linf", (1 / 255, 2 / 255), (1, 2), k=2)
     levels = rounded_up(question.levels())
@@ -105,7 +105,7 @@ def test_a_plan_for_radii() -> None:
 @pytest.mark.parametrize("name,norm", PAIRS)
 def test_levels_of_plans_have_few_digits_and_ask_for_hardly_more(name: str, norm: str, k: int) -> None:
     noise = radii.make_noise(name, 3.0 if norm == "l0" else SIGMA)
-    question = Question(noise, norm, tuple(asked(noise, norm)), SHAPE, k=k)
+    question = RadiusTarget(noise, norm, tuple(asked(noise, norm)), SHAPE, k=k)
     found, levels = np.array(question.levels()), np.array(sequential(question).levels)
     left = np.frexp(1 - levels)[0]
     assert np.array_equal(left * 2**DIGITS, np.rint(left * 2**DIGITS))
@@ -143,15 +143,15 @@ def test_decisions_are_about_the_levels_of_their_plan() -> None:
 
 
 def test_the_farthest_radius_is_where_plans_end() -> None:
-    question = Question(radii.Gaussian(SIGMA), "l2", (0.1,), SHAPE)
+    question = RadiusTarget(radii.Gaussian(SIGMA), "l2", (0.1,), SHAPE)
     far = question.farthest(1000, 1e-3)
     assert far == pytest.approx(SIGMA * ndtri(1e-3 ** (1 / 1000)), rel=1e-9)
-    near = sequential(Question(radii.Gaussian(SIGMA), "l2", (far * (1 - 1e-6),), SHAPE), n_max=1000)
+    near = sequential(RadiusTarget(radii.Gaussian(SIGMA), "l2", (far * (1 - 1e-6),), SHAPE), n_max=1000)
     assert near.operating(1.0).certified[0] == pytest.approx(1)
     with pytest.raises(
         InputError, match=r"draws certify l2 radii up to 0.615816, not 0.6.*take at least 1001"
     ):
-        sequential(Question(radii.Gaussian(SIGMA), "l2", (0.1, far * (1 + 1e-6)), SHAPE), n_max=1000)
+        sequential(RadiusTarget(radii.Gaussian(SIGMA), "l2", (0.1, far * (1 + 1e-6)), SHAPE), n_max=1000)
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_the_farthest_radius_is_where_plans_end() -> None:
 def test_refuses(arguments: dict, words: str) -> None:
     given = {"noise": radii.Gaussian(SIGMA), "norm": "l2", "radii": (0.1,), "shape": SHAPE, **arguments}
     with pytest.raises(InputError, match=words):
-        Question(**given)
+        RadiusTarget(**given)
 
 
 def test_refuses_what_no_votes_can_show() -> None:
     with pytest.raises(InputError, match=r"uniform noise of sigma 0\.25 certifies no l1 radius of 0\.5"):
-        Question(radii.Uniform(SIGMA), "l1", (0.1, 0.5), SHAPE).levels()
+        RadiusTarget(radii.Uniform(SIGMA), "l1", (0.1, 0.5), SHAPE).levels()

@@ -176,7 +176,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     known = {"noise": radii.Laplace(0.4), "shape": (1, 8, 8)}
     if name == "sequential":
         questions = [
-            radii.Question(norm=norm, radii=(at,), **known) for norm, at in (("l1", 0.25), ("l2", 0.1))
+            radii.RadiusTarget(norm=norm, radii=(at,), **known) for norm, at in (("l1", 0.25), ("l2", 0.1))
         ]
         assert found.plan == radii.sequential(*questions, n_max=400)
         for question in questions:
@@ -185,10 +185,10 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     if name == "predicted":
         fine("certify", votes, "--alpha", 0.01)  # labels are those that the plan watched
         assert following[-6:] == ["--alpha", "0.01", "--labels", "predicted", "--radii", "l2:0.1"]
-        question = radii.Question(norm="l2", radii=(0.1,), exact=True, **known)
+        question = radii.RadiusTarget(norm="l2", radii=(0.1,), exact=True, **known)
         assert found.plan == radii.sequential(question, alpha=0.01, n_max=400, selection=30)
     if name == "top-k":
-        question = radii.Question(norm="l1", radii=(0.25,), k=2, **known)
+        question = radii.RadiusTarget(norm="l1", radii=(0.25,), k=2, **known)
         assert found.plan == radii.sequential_top_k(question, n_max=400)
     if name == "two-stage":
         assert found.plan == radii.two_stage(norm="l1", n_max=400, **known)
@@ -373,7 +373,7 @@ def test_lists(tmp_path):
 def test_plan_says_what_the_plan_says():
     asked = ("--p", 0.9, "--p", 0.99, "--radii", 0.5, "--radii", 0.25, "--sigma", 0.25, "--n-max", 20_000)
     lines = fine("plan", *asked, "--batch", 16).splitlines()
-    question = radii.Question(radii.Gaussian(0.25), "l2", (0.25, 0.5), (3, 32, 32))
+    question = radii.RadiusTarget(radii.Gaussian(0.25), "l2", (0.25, 0.5), (3, 32, 32))
     plan = radii.sequential(question, n_max=20_000, batch=16)
     for p, first in ((0.9, 3), (0.99, 5)):
         found = plan.operating(p)
@@ -425,7 +425,7 @@ def test_plan_says_what_a_whole_data_set_costs():
 def test_plan_prices_the_sequential_plan_beside_the_fixed_one():
     asked = ("--radii", 0.25, "--p", 0.9, "--p", 0.999)
     found, rest = costs(*asked, *WHOLE)
-    plan = radii.sequential(radii.Question(radii.Gaussian(0.5), "l2", (0.25,), (3, 32, 32)))
+    plan = radii.sequential(radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.25,), (3, 32, 32)))
     mean = (plan.operating(0.9).passes + plan.operating(0.999).passes) / 2
     assert found["passes an image"] == ["100,100", f"{mean:.3g}"]
     assert found["device-hours"][1] == f"{50_000 * mean / 3000 / 3600:,.1f}"
@@ -437,7 +437,7 @@ def test_plan_prices_the_sequential_plan_beside_the_fixed_one():
 def test_plan_asks_about_several_norms_by_the_same_copies():
     asked = {"l2": (0.25, 0.5), "l1": (0.25,), "linf": (2 / 255,), "l0": (1,)}
     questions = [
-        radii.Question(
+        radii.RadiusTarget(
             radii.Gaussian(0.5), norm, at, (3, 32, 32), unit="pixel" if norm == "l0" else "feature"
         )
         for norm, at in asked.items()
@@ -467,7 +467,7 @@ def test_plan_learns_from_a_pilot(work):
     like = ("--noise", "laplace", "--sigma", 0.4, "--shape", "1,8,8", "--norm", "l1", "--radii", 0.2)
     found, rest = costs(*like, "--images", 1000, "--pilot", work.votes)
     votes = radii.load_votes(work.votes)
-    plan = radii.sequential(radii.Question(votes.noise, "l1", (0.2,), votes.shape))
+    plan = radii.sequential(radii.RadiusTarget(votes.noise, "l1", (0.2,), votes.shape))
     right = votes.counts[np.arange(IMAGES), votes.labels]
     draws = np.array([plan.operating(count / 100).passes for count in right])
     assert float(found["passes"][1].replace(",", "")) == pytest.approx(1000 * draws.mean(), rel=0.005)

@@ -116,7 +116,7 @@ def test_class_names_that_are_numbers_count_as_numbers(form, kind, tmp_path):
     own = load_data(str(factory.WHOLE[form](tmp_path / "own", {"": (images, np.array(names))})), "all")
     assert own.classes == tuple(names)
     assert own.labels.tolist() == own.pixels[:, 0, 0, 0].tolist()
-    listed = from_dataset(Listed(images[::-1], names[::-1]), "listed")
+    listed = from_dataset(EnumerableNoise(images[::-1], names[::-1]), "listed")
     assert listed.classes == tuple(names) and listed.labels.tolist() == list(range(len(names)))[::-1]
 
 
@@ -127,8 +127,11 @@ def test_labels_without_names_are_known_as_such(tmp_path):
     assert not load_data(str(tmp_path / "a.npz")).first(2).named and load_data(str(tmp_path / "b.npz")).named
     idx = factory.write_idx(tmp_path / "idx", {"train": (grey, TWO), "test": (grey, TWO)})
     assert not load_data(str(idx), "test").named
-    assert not from_dataset(Listed(grey, TWO), "mine").named
-    assert from_dataset(Listed(grey, TWO, classes=["a", "b"]), "mine").named and load_data("digits").named
+    assert not from_dataset(EnumerableNoise(grey, TWO), "mine").named
+    assert (
+        from_dataset(EnumerableNoise(grey, TWO, classes=["a", "b"]), "mine").named
+        and load_data("digits").named
+    )
 
 
 def test_grey_among_colour_becomes_colour(tmp_path):
@@ -189,7 +192,7 @@ def test_parquet_names_classes(tmp_path):
 # data sets of torch -------------------------------------------------------------------------------
 
 
-class Listed(torch.utils.data.Dataset):
+class EnumerableNoise(torch.utils.data.Dataset):
     def __init__(self, images, labels, **more):
         self.pairs = list(zip(images, labels, strict=True))
         self.__dict__.update(more)
@@ -206,11 +209,14 @@ def test_any_data_set_of_torch():
     planes = torch.from_numpy(COLOUR).permute(0, 3, 1, 2)
     for images in (pictures, planes, planes.float() / 255, planes.numpy()):
         for labels in (TWO.tolist(), torch.from_numpy(TWO)):
-            own = from_dataset(Listed(images, labels), "mine", classes=["a", "b"])
+            own = from_dataset(EnumerableNoise(images, labels), "mine", classes=["a", "b"])
             assert torch.equal(own.pixels, planes) and own.labels.tolist() == TWO.tolist()
             assert own.classes == ("a", "b") and own.description.startswith("mine test sha256:")
-    assert from_dataset(Listed(planes, TWO, classes=["x", "y", "z"]), "mine", split="train").classes[2] == "z"
-    assert from_dataset(Listed(planes, TWO), "mine").classes == ("0", "1")
+    assert (
+        from_dataset(EnumerableNoise(planes, TWO, classes=["x", "y", "z"]), "mine", split="train").classes[2]
+        == "z"
+    )
+    assert from_dataset(EnumerableNoise(planes, TWO), "mine").classes == ("0", "1")
 
 
 @pytest.mark.parametrize(

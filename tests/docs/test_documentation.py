@@ -20,7 +20,7 @@ import test_votes_page
 import test_which_noise
 from commands import fine
 from radii.cli import app
-from radii.errors import Notice
+from radii.errors import RadiiWarning
 from radii.training.losses import LOSSES, options_of
 
 HERE = ["docs/start.md", "docs/training.md", "docs/faq.md"]
@@ -73,7 +73,7 @@ def printed(code: str) -> str:
     """What a snippet prints."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Notice)  # some processors round a product as its batch has it
+        warnings.simplefilter("ignore", RadiiWarning)  # some processors round a product as its batch has it
         exec(code, {})
     return said.getvalue()
 

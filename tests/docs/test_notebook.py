@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import radii
-from radii.errors import Notice
+from radii.errors import RadiiWarning
 from radii.report.published import load_published
 from vote_factory import RUNS, make_votes, save_runs
 
@@ -91,7 +91,7 @@ def test_stored_notebooks_were_run_and_name_no_folder_of_a_machine(source: Path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
     assert outputs and all(output.output_type != "error" for output in outputs)
-    assert not re.search(r"Traceback|Warning:|Notice:|/src/radii/|site-packages", str(outputs))
+    assert not re.search(r"Traceback|Warning:|RadiiWarning:|/src/radii/|site-packages", str(outputs))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -105,7 +105,7 @@ def gone_through(name: str) -> tuple[dict[str, Any], str]:
     space: dict[str, Any] = {}
     said = io.StringIO()
     with contextlib.redirect_stdout(said), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Notice)  # the last digits of a product may depend on the batch
+        warnings.simplefilter("ignore", RadiiWarning)  # the last digits of a product may depend on the batch
         for cell in TOOL["read"](ROOT / "notebooks" / f"{name}.py").cells:
             if cell.cell_type == "code":
                 exec(cell.source, space)
@@ -165,7 +165,7 @@ def test_the_headline_answers_every_question() -> None:
 def test_the_headline_tells_what_sequential_votes_were_asked() -> None:
     noise, corners = radii.Laplace(0.5), (1.0, 0.6, 0.0)
     images = np.array(corners, dtype=np.float32)[:, None, None, None].repeat(4, 2).repeat(2, 3)
-    question = radii.Question(noise, "l1", (0.25, 0.5), images.shape[1:])
+    question = radii.RadiusTarget(noise, "l1", (0.25, 0.5), images.shape[1:])
 
     def bright_corner(noisy):
         right = (noisy[:, 0, 0, 0] > 0.2).float()

@@ -55,7 +55,7 @@ def sequential() -> radii.Votes:
 
 def deciding() -> radii.Votes:
     """Votes by a plan for radii."""
-    votes, question = sequential(), radii.Question(radii.Gaussian(0.5), "l2", (0.1, 0.2), (1, 2, 2))
+    votes, question = sequential(), radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.1, 0.2), (1, 2, 2))
     smoothed = radii.Smoothed(certain, votes.noise, batch=64)
     images = np.full((3, 1, 2, 2), 0.5, dtype=np.float32)
     return smoothed.vote(images, np.zeros(3, int), plan=radii.sequential(question, n_max=1000))
@@ -148,7 +148,7 @@ def test_an_edited_file_has_another_digest(tmp_path: Path, monkeypatch: pytest.M
 
 def test_decisions_are_as_the_page_says() -> None:
     shown = json.loads(re.search(r"`(\{\"norm\".*?\})`", PAGE)[1])
-    plan = radii.sequential(radii.Question(radii.Gaussian(0.5), "l2", (0.25, 0.5), (3, 32, 32)))
+    plan = radii.sequential(radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.25, 0.5), (3, 32, 32)))
     assert json.loads(json.dumps(asdict(plan.decisions[0]))) == shown
 
 

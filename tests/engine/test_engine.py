@@ -27,7 +27,7 @@ from job_factory import IMAGES, PLANS, Trouble, job, load, numbered
 from patience import HANG
 from radii.engine import Here, Job, Parts, Shard, Workers, gather, run, workers
 from radii.engine.parts import FORMAT, LAW, Gone
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.storage.folders import LocalFolder
 from radii.votes import decode_votes
 
@@ -82,7 +82,7 @@ def test_a_run_goes_on_with_its_own_blocks_and_draws_only_what_is_missing(tmp_pa
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")}
     assert len(kept) == 2
     drawn = []
-    with pytest.warns(Notice, match="2 of 6 parts were drawn before"):
+    with pytest.warns(RadiiWarning, match="2 of 6 parts were drawn before"):
         votes = run(here(), parts_in(tmp_path), progress=lambda done, total: drawn.append((done, total)))
     assert votes.encode() == whole["fixed"] and drawn[-1] == (4 * 1280, 4 * 1280)
     assert kept.items() <= {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")}.items()
@@ -137,10 +137,10 @@ def test_a_damaged_part_is_named_never_used_and_drawn_again(harm, tmp_path, whol
     part = tmp_path / "part-00003.parquet"
     good = part.read_bytes()
     part.write_bytes(harm(good))
-    with pytest.raises(InputError, match="1 of 6 parts are missing"), pytest.warns(Notice):
+    with pytest.raises(InputError, match="1 of 6 parts are missing"), pytest.warns(RadiiWarning):
         gather([tmp_path])
     part.write_bytes(harm(good))
-    with pytest.warns(Notice) as said:
+    with pytest.warns(RadiiWarning) as said:
         votes = run(here(), parts_in(tmp_path))
     words = next(str(one.message) for one in said if str(part) in str(one.message))
     assert re.search("is damaged|is an empty file, not votes", words) and "drawn again" in words
@@ -150,14 +150,14 @@ def test_a_damaged_part_is_named_never_used_and_drawn_again(harm, tmp_path, whol
 def test_every_flipped_byte_of_a_part_is_noticed_or_harmless(tmp_path, whole) -> None:
     run(here(), parts_in(tmp_path), block=BLOCK)
     parts, part = parts_in(tmp_path), tmp_path / "part-00001.parquet"
-    parts.law = parts.stored()
+    parts.manifest = parts.stored()
     good = part.read_bytes()
     votes, noticed = decode_votes(good, "votes"), 0
     for at in range(0, len(good), 5):
         part.write_bytes(good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :])
         try:
-            with pytest.warns(Notice):
-                assert not parts.held([parts.law.units()[1]])
+            with pytest.warns(RadiiWarning):
+                assert not parts.held([parts.manifest.units()[1]])
             noticed += 1
         except pytest.fail.Exception:
             assert decode_votes(part.read_bytes(), "votes").encode() == votes.encode()
@@ -211,7 +211,7 @@ def test_another_run_in_the_folder_is_refused_and_kept(other, words, tmp_path) -
 
 
 def test_a_folder_without_any_part_may_be_used_for_another_run(tmp_path, whole) -> None:
-    parts_in(tmp_path).begin(replace(Here(job("two-stage")).law(), block=BLOCK))
+    parts_in(tmp_path).begin(replace(Here(job("two-stage")).manifest(), block=BLOCK))
     assert run(here(), parts_in(tmp_path), block=BLOCK).encode() == whole["fixed"]
 
 
@@ -242,7 +242,7 @@ def test_the_remedy_for_a_law_that_is_damaged_helps(harm, kept, tmp_path, whole)
     if kept:
         run(here(), parts_in(other), shard=Shard(1, 6), block=BLOCK)
         shutil.copy(other / LAW, folder / LAW)
-        with pytest.warns(Notice, match="3 of 6 parts were drawn before"):
+        with pytest.warns(RadiiWarning, match="3 of 6 parts were drawn before"):
             assert run(here(), parts_in(folder), block=BLOCK).encode() == whole["fixed"]
     else:
         shutil.rmtree(folder)
@@ -264,8 +264,8 @@ def test_the_remedy_for_a_law_that_is_damaged_helps(harm, kept, tmp_path, whole)
     ],
 )
 def test_a_law_of_no_run(change, words, tmp_path, parts_of_a_run) -> None:
-    law = json.loads(parts_of_a_run) | change
-    (tmp_path / LAW).write_text(json.dumps(law))
+    manifest = json.loads(parts_of_a_run) | change
+    (tmp_path / LAW).write_text(json.dumps(manifest))
     with pytest.raises(
         InputError, match=rf"law\.json describes? .*{words}|law\.json does not describe .*{words}"
     ):
@@ -274,22 +274,22 @@ def test_a_law_of_no_run(change, words, tmp_path, parts_of_a_run) -> None:
 
 @pytest.mark.parametrize("n", [10**12, 10**400])
 def test_a_law_of_very_much_work(n, tmp_path, parts_of_a_run) -> None:
-    law = json.loads(parts_of_a_run)
-    law["votes"]["plan"]["n"] = n
-    (tmp_path / LAW).write_text(json.dumps(law))
+    manifest = json.loads(parts_of_a_run)
+    manifest["votes"]["plan"]["n"] = n
+    (tmp_path / LAW).write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"cut this work into too many units|n must be at most"):
         Parts(LocalFolder(tmp_path)).stored()
 
 
 @pytest.fixture(scope="module")
 def parts_of_a_run() -> bytes:
-    return replace(here().law(), block=BLOCK).encode()
+    return replace(here().manifest(), block=BLOCK).encode()
 
 
 def test_a_law_of_the_future_or_none_at_all(tmp_path) -> None:
     run(here(), parts_in(tmp_path), block=BLOCK)
-    law = json.loads((tmp_path / LAW).read_bytes())
-    (tmp_path / LAW).write_text(json.dumps(law | {"format": FORMAT + 1}))
+    manifest = json.loads((tmp_path / LAW).read_bytes())
+    (tmp_path / LAW).write_text(json.dumps(manifest | {"format": FORMAT + 1}))
     with pytest.raises(InputError, match="written by a newer radii"):
         run(here(), parts_in(tmp_path))
     (tmp_path / LAW).unlink()
@@ -391,13 +391,13 @@ def test_another_process_may_clear_the_folder_at_any_moment(moment, tmp_path) ->
         calls.append(_)
         if len(calls) == moment + 1 and path.exists():
             other = parts_in(path)
-            other.law = replace(here().law(), block=BLOCK)
+            other.manifest = replace(here().manifest(), block=BLOCK)
             other.clear()
 
     run(here(), parts_in(path), shard=Shard(1, 2), block=BLOCK)
     parts = Parts(Watched(path, finish))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Notice)
+        warnings.simplefilter("ignore", RadiiWarning)
         votes = run(here(), parts, block=BLOCK, finished=lambda: len(calls) > moment)
     assert votes is None or len(calls) <= moment
     parts.clear()
@@ -409,8 +409,8 @@ def test_a_part_may_be_kept_at_any_moment_while_the_folder_is_cleared(moment, tm
     path, calls, kept = tmp_path / "run", [], []
     run(here(), parts_in(path), shard=Shard(1, 2), block=BLOCK)
     other = parts_in(path)
-    other.law = other.stored()
-    unit, content = other.law.units()[3], (path / other.law.units()[2].name).read_bytes()
+    other.manifest = other.stored()
+    unit, content = other.manifest.units()[3], (path / other.manifest.units()[2].name).read_bytes()
 
     def keep(_) -> None:
         calls.append(_)
@@ -421,7 +421,7 @@ def test_a_part_may_be_kept_at_any_moment_while_the_folder_is_cleared(moment, tm
                 kept.append(Gone)
 
     parts = Parts(Watched(path, keep))
-    parts.law = other.law
+    parts.manifest = other.manifest
     parts.clear()
     assert kept and not path.exists()
 
@@ -438,7 +438,7 @@ def test_a_folder_that_another_run_takes_over_is_not_written_to(tmp_path) -> Non
     class Robbed(Here):
         def draw(self, units, moved):
             for unit, content in super().draw(units, moved):
-                (tmp_path / LAW).write_bytes(here(seed=9).law().encode())
+                (tmp_path / LAW).write_bytes(here(seed=9).manifest().encode())
                 yield unit, content
 
     with pytest.raises(InputError, match="another run was started in"):
@@ -452,7 +452,7 @@ def test_clocks_do_not_matter(tmp_path, whole, monkeypatch) -> None:
         os.utime(path, (moment, moment))
     rng = np.random.default_rng(0)
     monkeypatch.setattr(time, "time", lambda: float(rng.uniform(-1e9, 1e10)))
-    with pytest.warns(Notice, match="3 of 6"):
+    with pytest.warns(RadiiWarning, match="3 of 6"):
         assert run(here(), parts_in(tmp_path)).encode() == whole["fixed"]
 
 
@@ -473,7 +473,7 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_there(tmp_path, whole, monk
         run(here(), parts_in(tmp_path), block=BLOCK)
     monkeypatch.undo()
     assert len(list(tmp_path.glob("part-*"))) == 2 and not list(tmp_path.glob(".*"))
-    with pytest.warns(Notice, match="2 of 6"):
+    with pytest.warns(RadiiWarning, match="2 of 6"):
         assert run(here(), parts_in(tmp_path)).encode() == whole["fixed"]
 
 
@@ -482,7 +482,7 @@ def test_a_disk_that_keeps_nothing_is_not_tried_for_ever(tmp_path) -> None:
         def write(self, name, content):
             super().write(name, content if name == LAW else content[:-9])
 
-    with pytest.raises(InputError, match="lost or damaged again and again"), pytest.warns(Notice):
+    with pytest.raises(InputError, match="lost or damaged again and again"), pytest.warns(RadiiWarning):
         run(here(), Parts(Sieve(tmp_path)), block=4000)
 
 
@@ -511,7 +511,9 @@ def test_a_worker_that_is_lost_is_replaced(deed, words, tmp_path, whole, patient
     trouble, done = Trouble(tmp_path / "flag", deed, call=9), tmp_path / "run"
     # the one that hangs is late when the other has drawn all that is left, and is gone
     patient(lambda: deed == "hang" and trouble.flag.exists() and len(list(done.glob("part-*"))) >= 5)
-    with pytest.warns(Notice, match=f"a worker (failed with )?{words}; another one draws its part again"):
+    with pytest.warns(
+        RadiiWarning, match=f"a worker (failed with )?{words}; another one draws its part again"
+    ):
         votes = run(
             Workers(lambda number: Job(trouble, PLANS["fixed"], 3, threads=1), 2, lease=0.1),
             parts_in(done),
@@ -528,7 +530,7 @@ def test_a_part_that_costs_worker_after_worker_is_given_up(tmp_path, patient) ->
     trouble = Trouble(tmp_path / "flag", "die", call=4, always=True)
     with (
         pytest.raises(InputError, match=r"3 workers were lost over the same part .* ended with status -9"),
-        pytest.warns(Notice),
+        pytest.warns(RadiiWarning),
     ):
         run(
             Workers(lambda number: Job(trouble, PLANS["fixed"], 3, threads=1), 1),

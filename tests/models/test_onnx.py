@@ -15,7 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, qu
 import radii
 from given_models import digits, plain
 from radii.data import load_data
-from radii.errors import InputError, MissingExtra, Notice
+from radii.errors import InputError, MissingExtra, RadiiWarning
 from radii.models import make_model
 from radii.models.adapters.outputs import class_names
 from radii.sampling import autotune
@@ -171,7 +171,7 @@ def test_names_in_the_metadata_are_matched(tmp_path) -> None:
 
 def test_names_that_are_not_read_are_noted(tmp_path) -> None:
     with pytest.warns(
-        Notice, match=r"words.onnx gives its classes names that radii does not read: labels are posi"
+        RadiiWarning, match=r"words.onnx gives its classes names that radii does not read: labels are posi"
     ):
         model = radii.load_model(linear(tmp_path / "words.onnx", words=True))
     assert class_names(model) == ()

@@ -178,8 +178,8 @@ def test_a_model_is_trained_polled_and_certified(name: str, tmp_path) -> None:
     [
         (lambda: radii.Ablation(0), "kept must be a number of pixels"),
         (lambda: radii.Ablation(2.5), "kept must be a number of pixels"),
-        (lambda: radii.Ablation(64).seen((1, 8, 8)), "kept must be below the 64 pixels"),
-        (lambda: radii.Ablation(3).seen((8,)), "images \\(channels, height, width\\)"),
+        (lambda: radii.Ablation(64).output_shape((1, 8, 8)), "kept must be below the 64 pixels"),
+        (lambda: radii.Ablation(3).output_shape((8,)), "images \\(channels, height, width\\)"),
         (lambda: radii.Flips(0.5), "keep must be above 1 / 2"),
         (lambda: radii.Flips(1.0), "keep must be above"),
         (lambda: radii.Flips(0.9, 1), "values must be a number of grey levels"),

@@ -11,11 +11,11 @@ import torch
 import radii
 from radii.certificates.evidence import ideal_bounds
 from radii.errors import InputError
-from radii.noises import NOISES, Independent, example_name, make_noise
+from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.noises.lattice import BITS, PARTS, RELATIVE, _levels, check_range, distance, draw_levels, levels_of
 from radii.noises.streams import Stream
 
-INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, Independent)]
+INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, ProductNoise)]
 
 LAWS = {
     "laplace": lambda noise: scipy.stats.laplace(scale=255 * noise.scale),

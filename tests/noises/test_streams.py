@@ -5,10 +5,10 @@ import pytest
 import scipy.stats
 
 from radii.errors import InputError
-from radii.noises import NOISES, Independent, example_name, make_noise
+from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.noises.streams import PURPOSES, Stream
 
-INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, Independent)]
+INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, ProductNoise)]
 
 SHAPE = (3, 8, 8)
 KINDS = ("normal", "exponential", "uniform")

@@ -28,7 +28,7 @@ from radii.report.html.examples import moved
 from radii.report.html.explorer import attack_sentences, explorer_data, script_json
 from radii.report.html.page import MOST_CLASSES, class_rows
 from radii.sampling import Smoothed
-from radii.sampling.monte_carlo import Law, first_copies
+from radii.sampling.monte_carlo import NoiseSpec, first_copies
 
 
 def run_of(noise="laplace", ks=(1, 2), norms=("l0", "l2", "linf"), **settings):
@@ -294,7 +294,7 @@ def test_noisy_copies_are_those_that_the_model_was_shown(exact):
 def test_noisy_copies_of_every_noise_can_be_looked_at(name):
     images = load_data("digits").first(2)
     noise = example(NOISES[name])
-    pictures = noise.pictures(first_copies(examples_of(images), Law(noise, 0)))
+    pictures = noise.pictures(first_copies(examples_of(images), NoiseSpec(noise, 0)))
     assert pictures.shape == (2, *images.shape) and 0 <= pictures.min() <= pictures.max() <= 1
 
 

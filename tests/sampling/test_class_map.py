@@ -17,7 +17,7 @@ from radii.attacks import Effort, attack
 from radii.data import load_data
 from radii.data.dataset import make_data
 from radii.engine import vote as engine_vote
-from radii.errors import InputError, Notice, UnknownName
+from radii.errors import InputError, RadiiWarning, UnknownName
 from radii.models import digest
 from radii.models.adapters.class_map import mapped
 from radii.models.adapters.outputs import BINARY, class_names
@@ -54,7 +54,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["module", "function", "estimator"])
-@pytest.mark.filterwarnings("ignore:the last digits:radii.errors.Notice")
+@pytest.mark.filterwarnings("ignore:the last digits:radii.errors.RadiiWarning")
 def test_part_of_the_outputs_for_part_of_the_classes(form: str, kind: str, tmp_path) -> None:
     given, ending = FORMS[form]
     if ending:
@@ -105,7 +105,7 @@ def test_numbers_as_names_come_by_size_with_labels_alone() -> None:
     """Labels without a data set are positions: 0 for class 5, 1 for class 10, whatever the order of the file."""
     model = radii.load_model(Brightest(range(12)), class_map={"10": 3, "5": 2, "100": 4})
     assert class_names(model) == ("5", "10", "100")
-    with pytest.warns(Notice, match="labels stand 0 for '5', 1 for '10', 2 for '100'; if they mean"):
+    with pytest.warns(RadiiWarning, match="labels stand 0 for '5', 1 for '10', 2 for '100'; if they mean"):
         votes = poll(model, part().images(), part().labels)
     assert right(votes) == 1 and votes.classes == ("5", "10", "100")
 

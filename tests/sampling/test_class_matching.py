@@ -20,7 +20,7 @@ from radii.attacks import Effort, attack
 from radii.data import load_data
 from radii.data.dataset import make_data
 from radii.engine import vote as engine_vote
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.models import Denoised, Denoiser, digest
 from radii.models.adapters.outputs import class_names
 from radii.training.recipe import make_recipe
@@ -131,14 +131,14 @@ def test_labels_that_are_the_numbers_in_the_names(names) -> None:
 )
 def test_labels_that_are_positions_are_noted(names, words: str) -> None:
     shown, model = data(named=False), radii.load_model(fitted(names))
-    with pytest.warns(Notice, match=words):
+    with pytest.warns(RadiiWarning, match=words):
         votes = poll(model, shown.images(), shown.labels)
     assert right(votes) > 0.9 and votes.classes == tuple(map(str, names))
     poll(model, shown.images())
 
 
 def test_labels_without_names_are_positions_among_names_and_numbers_among_numbers() -> None:
-    with pytest.warns(Notice, match="labels stand 0 for 'ant'"):
+    with pytest.warns(RadiiWarning, match="labels stand 0 for 'ant'"):
         votes = poll(radii.load_model(fitted(ANIMALS)), data(named=False))
     assert right(votes) > 0.9 and votes.classes == ANIMALS
     assert right(poll(radii.load_model(fitted(TWELVE)), data(named=False))) > 0.9

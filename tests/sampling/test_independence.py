@@ -16,7 +16,7 @@ import radii.engine
 from given_models import plain
 from radii.certificates.evidence import RulesOf
 from radii.data.examples import examples_from
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.models import Denoised, make_model
 from radii.noises import example
 from radii.sampling.independence import (
@@ -29,7 +29,7 @@ from radii.sampling.independence import (
     make_probe,
 )
 from radii.sampling.model_call import WithinMemory
-from radii.sampling.monte_carlo import Law, poll
+from radii.sampling.monte_carlo import NoiseSpec, poll
 from radii.sampling.scheduler import Agenda
 
 SHAPE = (1, 8, 8)
@@ -50,7 +50,7 @@ NETWORK = network()
 def checked(model: Callable[[Tensor], Tensor], rows: int, precision: str = "float32", **given) -> Tensor:
     """Logits of the noise samples of the check."""
     given = {"noise": NOISE, "shape": SHAPE, "alone": True} | given
-    probe = make_probe(made_up(given["shape"]), Law(given["noise"], 0, "predict"), rows)
+    probe = make_probe(made_up(given["shape"]), NoiseSpec(given["noise"], 0, "predict"), rows)
     one = WithinMemory(model)
     return check_independent(lambda: one, probe, precision, given["alone"])[1]
 
@@ -291,7 +291,7 @@ def test_networks_in_evaluation_mode_pass(name: str, rows: int, precision: str) 
 @pytest.mark.parametrize("noise", sorted(radii.NOISES))
 def test_networks_pass_under_every_noise(noise: str) -> None:
     kind = example(radii.NOISES[noise])
-    model = network(shape=kind.seen(SHAPE))
+    model = network(shape=kind.output_shape(SHAPE))
     for one in (model, lambda images: model(images)):  # a function gets float32, too
         assert radii.Smoothed(one, kind, batch=33).ready(SHAPE).classes == 10
 
@@ -305,7 +305,7 @@ def test_answers_that_differ_by_rounding_are_a_notice() -> None:
     def uneven(images: Tensor) -> Tensor:
         return NETWORK(images) * (1 + 1e-6 * torch.arange(len(images))[:, None])
 
-    with pytest.warns(Notice, match="last digits"):
+    with pytest.warns(RadiiWarning, match="last digits"):
         checked(uneven, 32)
 
 
@@ -392,7 +392,7 @@ def test_the_samples_are_those_of_the_run() -> None:
 
 
 def test_samples_and_companions() -> None:
-    law = Law(radii.PowerLinf(0.5, 3), 0, "predict")
+    law = NoiseSpec(radii.PowerLinf(0.5, 3), 0, "predict")
     probe = make_probe(examples_from(IMAGES, None, None), law, 33)
     assert probe.samples.shape == (16, *SHAPE) and probe.rows == 33
     again = radii.sampling.monte_carlo.first_copies(examples_from(IMAGES, None, None), law, 33)
@@ -410,9 +410,9 @@ def test_samples_and_companions() -> None:
 def test_companions_of_noise_that_is_not_added_are_its_samples(name: str) -> None:
     """Models of such noise may take nothing else."""
     noise = example(radii.NOISES[name])
-    probe = make_probe(made_up(SHAPE), Law(noise, 0, "predict"), 512)
+    probe = make_probe(made_up(SHAPE), NoiseSpec(noise, 0, "predict"), 512)
     for companions, count in ((probe.dark, FEW // 2), (probe.far, FEW)):
-        assert companions.shape == (count, *noise.seen(SHAPE))
+        assert companions.shape == (count, *noise.output_shape(SHAPE))
         assert float(companions.min()) >= 0 and float(companions.max()) <= 1
 
 
@@ -494,7 +494,7 @@ def test_a_model_that_failed_stays_refused() -> None:
 def test_votes_are_those_of_the_model_alone(rows: int, n: int) -> None:
     plan, examples = radii.fixed(n, selection=0), examples_from(IMAGES, None, None)
     agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), len(IMAGES), 10, None)
-    poll(plain, examples, Law(NOISE, 0, "bound"), agenda, rows, lambda _: None)
+    poll(plain, examples, NoiseSpec(NOISE, 0, "bound"), agenda, rows, lambda _: None)
     np.testing.assert_array_equal(vote(plain, rows, n).counts, agenda.counts)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import radii
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.models import make_model
 from radii.sampling.model_call import LEAST_ROWS, WithinMemory
 
@@ -53,7 +53,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_votes_stay(error: Exception) ->
     how = {"plan": radii.fixed(100, 10), "seed": 5}
     usual = radii.Smoothed(network(), radii.Gaussian(0.5), batch=64).vote(images, **how)
     model = Narrow(20, error, after=3)
-    with pytest.warns(Notice, match="out of memory: going on with") as said:
+    with pytest.warns(RadiiWarning, match="out of memory: going on with") as said:
         votes = radii.Smoothed(model, radii.Gaussian(0.5), batch=64).vote(images, **how)
     assert "with 16 images in one call" in str(said[-1].message) and len(said) == 2
     np.testing.assert_array_equal(votes.counts, usual.counts)
@@ -92,5 +92,8 @@ def test_other_errors_are_no_lack_of_memory() -> None:
 
 def test_memory_for_almost_nothing() -> None:
     model = Narrow(LEAST_ROWS - 1, MemoryError())
-    with pytest.warns(Notice), pytest.raises(InputError, match="about 8 images at a time: free some memory"):
+    with (
+        pytest.warns(RadiiWarning),
+        pytest.raises(InputError, match="about 8 images at a time: free some memory"),
+    ):
         WithinMemory(model)(torch.zeros(32, *SHAPE))

@@ -10,7 +10,7 @@ import radii
 from given_models import NearestMean, digits, plain
 from radii.data.examples import examples_from
 from radii.engine import vote
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.preprocess import Inputs, Preprocess
 from radii.sampling.scale_check import USUAL, check_scale
 
@@ -99,7 +99,7 @@ def test_layouts_stay_as_they_are_declared() -> None:
 
 def test_a_model_that_knows_something_is_a_notice() -> None:
     with pytest.warns(
-        Notice, match=r"of 64 clean images are classified rightly, but 60 with --input-range -1,1"
+        RadiiWarning, match=r"of 64 clean images are classified rightly, but 60 with --input-range -1,1"
     ):
         check(Strict(Inputs((-1, 1)), otherwise=0.5).eval())
 

@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 import radii
 from radii.certificates.evidence import RulesOf
-from radii.certificates.planning import Question, fresh_draws
+from radii.certificates.planning import RadiusTarget, fresh_draws
 from radii.sampling.scheduler import Agenda
 from radii.votes.plans import Sequential, TopK, TwoStage
 from radii.votes.plans.base import LEAD, STEP, until_clear
@@ -56,7 +56,7 @@ def laws(images: int, classes: int = 4, seed: int = 0) -> np.ndarray:
 
 
 def plans() -> dict[str, radii.Sequential | radii.TopK | radii.TwoStage]:
-    asked = Question(NOISE, "l2", (0.05, 0.2), SHAPE, k=2)
+    asked = RadiusTarget(NOISE, "l2", (0.05, 0.2), SHAPE, k=2)
     return {
         "levels": Sequential(LEVELS, alpha=0.01, n_max=800),
         "levels, predicted": Sequential(LEVELS, alpha=0.01, n_max=800, batch=16, selection=40),
@@ -92,7 +92,7 @@ def one_by_one(plan, answers: Answers, row: int) -> tuple[np.ndarray, np.ndarray
                 certified += 1
             over = certified == len(plan.levels) or failures >= edges.futile[certified, look]
         else:
-            question = Question(NOISE, plan.norm, plan.radii, SHAPE, plan.k)
+            question = RadiusTarget(NOISE, plan.norm, plan.radii, SHAPE, plan.k)
             now, done = plan.judge(question.holds, counts[None], np.array([label]), np.array([certified]))
             certified, over = int(now[0]), bool(done[0])
         if over:
@@ -200,7 +200,7 @@ def test_two_stages_draw_what_the_pilot_is_worth() -> None:
 
 def test_top_k_is_about_the_radii_of_its_plan() -> None:
     how = TopK(0.7, "l1", (0.3,), k=3, selection=5).at_work(RulesOf(radii.Laplace(0.5), SHAPE, True))
-    question = Question(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact=True)
+    question = RadiusTarget(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact=True)
     lower = np.array(question.levels())[0] + np.array([-1e-9, 0, 1e-9])
     for rivals in (None, np.full((3, 3), 0.1)):
         held = how.holds(lower, rivals, np.full(3, 0.3))

@@ -23,7 +23,7 @@ from radii.models.devices import SMALL, busy_cores, turns_of
 from radii.noises import Gaussian, Laplace, Uniform
 from radii.sampling import Smoothed
 from radii.sampling.model_call import LEAST_ROWS
-from radii.sampling.monte_carlo import Law, noisy_batches
+from radii.sampling.monte_carlo import NoiseSpec, noisy_batches
 from radii.sampling.scheduler import Agenda
 from radii.sampling.smoothed import decide
 from radii.votes import ABSTAIN, load_votes
@@ -150,7 +150,7 @@ def test_copies_are_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
         how = fixed(300, selection=0).at_work(RulesOf(NOISE, (1, 4, 4)))
         agenda = Agenda(how, 2, 3, None)
         images = examples_from(torch.full((2, 1, 4, 4), 0.5), None, None)
-        batches = noisy_batches(images, Law(NOISE, 0), agenda, 8, cores)
+        batches = noisy_batches(images, NoiseSpec(NOISE, 0), agenda, 8, cores)
         next(batches)
         ahead = 600 - 8 - agenda._queued - 300 * (2 - agenda._opened)
         batches.close()

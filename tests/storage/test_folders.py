@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from radii.cli.console import one_sentence
-from radii.errors import InputError, Notice, shown, without_keys
+from radii.errors import InputError, RadiiWarning, shown, without_keys
 from radii.storage import atomic, folders
 from radii.storage.atomic import check_writable, replacing
 from radii.storage.folders import LocalFolder, bare, exists, open_folder, read_file, split, write_file
@@ -208,7 +208,7 @@ def test_an_address_is_shown_without_its_keys(address):
     )
     assert (
         str(InputError(f"{address} is wrong"))
-        == str(Notice(f"{address} is wrong"))
+        == str(RadiiWarning(f"{address} is wrong"))
         == f"{SHOWN[address]} is wrong"
     )
 

@@ -8,7 +8,7 @@ from commands import call, fine
 from job_factory import PLANS, job, load
 from object_server import server
 from radii.engine import Here, Parts, Shard, gather, run
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.storage import folders
 from radii.storage.folders import exists, open_folder, read_file, write_file
 
@@ -52,7 +52,7 @@ def test_a_run_in_a_store_goes_on_where_it_was(server) -> None:
     run(Here(job()), parts(), shard=Shard(1, 2), block=BLOCK)
     address = server.address("votes/run.parts")
     write_file(server.address("votes/run.parts/part-00002.parquet"), b"cut")
-    with pytest.warns(Notice):
+    with pytest.warns(RadiiWarning):
         votes = run(Here(job()), parts())
     smoothed, examples = load()
     assert (
@@ -95,7 +95,7 @@ def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch
     with monkeypatch.context() as patch, pytest.raises(InputError, match=words):
         run(Lost(job()), parts(), block=BLOCK)
     server.connect()
-    with pytest.warns(Notice, match="2 of 6 parts were drawn before"):
+    with pytest.warns(RadiiWarning, match="2 of 6 parts were drawn before"):
         assert run(Here(job()), parts()).encode() == drawn_at_once().encode()
 
 

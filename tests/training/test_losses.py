@@ -11,13 +11,13 @@ from radii.data import load_data
 from radii.errors import InputError
 from radii.models import make_model
 from radii.models.devices import TensorSource, fitting_threads
-from radii.noises import NOISES, Independent, example_name, make_noise
+from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.training import train
 from radii.training.loop import Loop
 from radii.training.losses import LOSSES, QUANTILES, Draw, attack, check_options, options_of
 from radii.training.recipe import Recipe
 
-INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, Independent)]
+INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, ProductNoise)]
 TRAINED = [
     (loss, noise)
     for loss in LOSSES

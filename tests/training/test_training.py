@@ -15,7 +15,7 @@ from radii.data.dataset import make_data
 from radii.errors import InputError, UnknownName
 from radii.models import digest
 from radii.models.devices import SMALL, TensorSource, fitting_threads, has_bfloat16
-from radii.noises import NOISES, Independent, example_name, make_noise
+from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.sampling import Smoothed
 from radii.training import train
 from radii.training.loop import BORDER, Loop, crop_and_flip
@@ -24,7 +24,7 @@ from radii.training.recipe import RECIPES, Recipe, make_recipe
 from radii.training.run_folder import load_config, load_run
 from radii.votes.plans import fixed
 
-INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, Independent)]
+INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, ProductNoise)]
 
 CPU = torch.device("cpu")
 SHORT = Recipe("toy", "small-cnn", "laplace", 0.3, epochs=2, batch=16)

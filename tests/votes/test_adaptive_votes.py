@@ -9,7 +9,7 @@ import torch
 from scipy.special import ndtr
 
 import radii
-from radii.certificates.planning import Question, sequential, sequential_top_k, two_stage
+from radii.certificates.planning import RadiusTarget, sequential, sequential_top_k, two_stage
 from radii.errors import InputError
 from radii.votes import load_votes
 
@@ -27,8 +27,8 @@ IMAGES = torch.linspace(0.3, 1, 36).mul(255).round().div(255).view(-1, 1, 1, 1)
 LABELS = np.ones(36, dtype=int)
 
 
-def questions(exact: bool = False) -> list[Question]:
-    return [Question(NOISE, norm, at, SHAPE, exact=exact) for norm, at in ASKED.items()]
+def questions(exact: bool = False) -> list[RadiusTarget]:
+    return [RadiusTarget(NOISE, norm, at, SHAPE, exact=exact) for norm, at in ASKED.items()]
 
 
 PLANS = {
@@ -99,7 +99,7 @@ def test_radii_that_were_asked_for_are_read_and_not_searched_for(monkeypatch):
 
 def test_a_plan_decides_nothing_for_less_than_it_was_asked():
     """Levels for the top 2, or for noise drawn in floats, do not give the radii of the top 1, or on the lattice."""
-    of_two = sequential(Question(NOISE, "l2", (0.1,), SHAPE, k=2), n_max=3000, alpha=0.01)
+    of_two = sequential(RadiusTarget(NOISE, "l2", (0.1,), SHAPE, k=2), n_max=3000, alpha=0.01)
     votes = draw(of_two)
     at = radii.certify(votes, "l2", k=2, alpha=0.01).accuracy([0.1])
     assert at[0] > radii.certify(votes, "l2", alpha=0.01).accuracy([0.1])[0]
@@ -326,7 +326,7 @@ def test_certify_is_vote_and_certify(method, labels):
     radii_ = None if method == "two-stage" else (0.1, 0.2)
     known = {"alpha": 0.01, "n_max": 800, "norm": "l2", "seed": 3}
     found = smoothed.certify(IMAGES, LABELS if labels else None, radii=radii_, method=method, **known)
-    question, selection = Question(NOISE, "l2", (0.1, 0.2), SHAPE), 0 if labels else 100
+    question, selection = RadiusTarget(NOISE, "l2", (0.1, 0.2), SHAPE), 0 if labels else 100
     how = {"alpha": 0.01, "n_max": 800}
     plan = {
         "sequential": sequential(question, **how, selection=selection),

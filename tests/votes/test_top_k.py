@@ -6,7 +6,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
 import radii
-from radii.certificates.planning import DIGITS, Question, sequential_top_k
+from radii.certificates.planning import DIGITS, RadiusTarget, sequential_top_k
 from radii.errors import InputError
 from radii.votes.bounds import bounds
 from radii.votes.plans import TopK
@@ -22,7 +22,7 @@ def true_radius(p: np.ndarray, k: int) -> float:
 
 
 def run(
-    plan: TopK, question: Question, p: np.ndarray, runs: int, seed: int = 0
+    plan: TopK, question: RadiusTarget, p: np.ndarray, runs: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Follow the plan for class 0: how many radii are certified in each run, and its draws; two arrays `(runs,)`."""
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ CASES = [
 @pytest.mark.parametrize("k,p", CASES)
 def test_a_radius_just_out_of_reach_is_certified_at_most_as_often_as_alpha(k: int, p: list[float]) -> None:
     alpha, runs, truth = 0.05, 20_000, np.array(p)
-    question = Question(NOISE, "l2", (max(true_radius(truth, k), 0) + 1e-6,), SHAPE, k=k)
+    question = RadiusTarget(NOISE, "l2", (max(true_radius(truth, k), 0) + 1e-6,), SHAPE, k=k)
     plan = sequential_top_k(question, alpha=alpha, n_max=600)
     certified, _ = run(plan, question, truth, runs)
     assert binom.sf(certified.sum() - 1, runs, alpha) > 1e-6
@@ -65,7 +65,7 @@ def test_a_radius_just_out_of_reach_is_certified_at_most_as_often_as_alpha(k: in
 def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
     # exactly, draw by draw, by someone who never gives up
     alpha, n_max = 0.05, 90
-    question = Question(NOISE, "l2", (true_radius(np.array(p), 1) * (1 + 1e-9),), SHAPE)
+    question = RadiusTarget(NOISE, "l2", (true_radius(np.array(p), 1) * (1 + 1e-9),), SHAPE)
     plan = TopK(0.6, "l2", question.radii, alpha=alpha, n_max=n_max)
     law, error, shares = (
         np.zeros((n_max + 1, n_max + 1)),
@@ -89,7 +89,7 @@ def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
 
 def test_all_of_alpha_at_every_look_is_caught() -> None:
     alpha, runs, truth = 0.05, 20_000, np.array([0.6, 0.3, 0.1])
-    question = Question(NOISE, "l2", (true_radius(truth, 1) + 1e-6,), SHAPE)
+    question = RadiusTarget(NOISE, "l2", (true_radius(truth, 1) + 1e-6,), SHAPE)
     rng, counts = np.random.default_rng(0), np.zeros((runs, 3), dtype=np.int64)
     found, label = np.zeros(runs, dtype=bool), np.zeros(runs, dtype=int)
     for _ in range(40):
@@ -144,7 +144,7 @@ def test_bounds_are_two_event_bounds_at_the_share_of_the_look() -> None:
 
 
 def test_several_radii_are_those_that_the_bounds_certify() -> None:
-    question = Question(NOISE, "l2", (0.05, 0.2, 0.35, 0.5), SHAPE, k=2)
+    question = RadiusTarget(NOISE, "l2", (0.05, 0.2, 0.35, 0.5), SHAPE, k=2)
     plan = sequential_top_k(question, n_max=5000)
     counts = np.random.default_rng(0).multinomial(5000, [0.7, 0.15, 0.1, 0.05], 300)
     counts[:100] = np.random.default_rng(1).multinomial(5000, [0.9, 0.05, 0.04, 0.01], 100)
@@ -158,7 +158,7 @@ def test_several_radii_are_those_that_the_bounds_certify() -> None:
 
 
 def test_who_is_hopeless_is_given_up_and_who_is_not_goes_on() -> None:
-    question = Question(NOISE, "l2", (0.25,), SHAPE)
+    question = RadiusTarget(NOISE, "l2", (0.25,), SHAPE)
     plan = sequential_top_k(question)
     n = int(plan.looks[0])
     votes = np.array([[n, 0, 0], [n - 2, 2, 0], [2, n - 2, 0], [n // 2, n // 2, 0]])
@@ -181,7 +181,7 @@ def test_hopes_are_on_the_other_side_of_the_counts(k: int) -> None:
 def test_a_runner_up_that_is_far_behind_saves_draws() -> None:
     # p just over a half, but no rival above .1: the label alone could never show it
     truth = np.array([0.52, *[0.06] * 8])
-    question = Question(NOISE, "l2", (0.15,), SHAPE)
+    question = RadiusTarget(NOISE, "l2", (0.15,), SHAPE)
     certified, draws = run(sequential_top_k(question), question, truth, 200)
     assert certified.mean() > 0.99 and draws.mean() < 3000
     assert radii.sequential(question).operating(0.52).certified[0] < 1e-3
@@ -189,7 +189,7 @@ def test_a_runner_up_that_is_far_behind_saves_draws() -> None:
 
 @pytest.mark.parametrize("k,level", [(1, float(ndtr(1.0))), (3, float(ndtr(ndtri(0.25) + 1.0)))])
 def test_the_level_places_the_looks(k: int, level: float) -> None:
-    plan = sequential_top_k(Question(NOISE, "l2", (0.25, 0.5), SHAPE, k=k))
+    plan = sequential_top_k(RadiusTarget(NOISE, "l2", (0.25, 0.5), SHAPE, k=k))
     # rounded up to the digits that plans keep
     assert level < plan.level == pytest.approx(level, abs=2 ** (1 - DIGITS)) and plan.k == k
     first = plan.looks[np.flatnonzero(plan.shares)[0]]
@@ -197,7 +197,7 @@ def test_the_level_places_the_looks(k: int, level: float) -> None:
 
 
 def test_the_label_has_half_of_the_error_to_reach_the_largest_radius() -> None:
-    question = Question(NOISE, "l2", (0.25, 0.75), SHAPE)
+    question = RadiusTarget(NOISE, "l2", (0.25, 0.75), SHAPE)
     with pytest.raises(InputError, match=r"certify l2 radii up to 0\.74.*not 0\.75: take at least 5627"):
         sequential_top_k(question, n_max=5626)
     assert sequential_top_k(question, n_max=5627).looks[-1] == 5627

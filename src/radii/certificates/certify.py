@@ -175,7 +175,7 @@ def certify(
     )
 
 
-def converted(certificates: Certificates, norm: str) -> Certificates:
+def to_norm(certificates: Certificates, norm: str) -> Certificates:
     """The same certificates in another of the norms l1, l2 and linf: the largest ball of it within each certified one.
 
     What is left without a rule of its own; from l1 to l2 it costs a factor `sqrt(d)`.

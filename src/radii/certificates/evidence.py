@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from radii.certificates.radius import certified_radius, check_bounds, confirmed, margin
-from radii.noises import Independent, Noise
+from radii.noises import Noise, ProductNoise
 from radii.noises.lattice import distance
 from radii.noises.norms import Ball
 from radii.votes import ABSTAIN, Votes
@@ -59,7 +59,7 @@ def ideal(
     noise: Noise, shape: tuple[int, ...], lower: np.ndarray, rivals: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Bounds under the ideal law of the noise, from bounds under lattice noise: it is near, and that is paid for."""
-    assert isinstance(noise, Independent)
+    assert isinstance(noise, ProductNoise)
     slack = distance(noise, math.prod(shape))
     return np.maximum(lower - slack, 0), None if rivals is None else np.minimum(rivals + slack, 1)
 

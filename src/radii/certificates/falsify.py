@@ -143,7 +143,7 @@ class Fresh:
 def regions(noise: Noise, image: np.ndarray, moved: np.ndarray) -> dict[str, Score]:
     """Ways to score copies: by the likelihood ratio, which no region beats, and by shapes that need no density."""
     flat = (moved - image).ravel()
-    across = np.random.default_rng(0).uniform(0.5, 1, np.prod(noise.seen(image.shape), dtype=int))
+    across = np.random.default_rng(0).uniform(0.5, 1, np.prod(noise.output_shape(image.shape), dtype=int))
 
     def likelihood_ratio(copies: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
@@ -153,7 +153,7 @@ def regions(noise: Noise, image: np.ndarray, moved: np.ndarray) -> dict[str, Sco
         return np.nan_to_num(ratio, nan=0, posinf=1e9, neginf=-1e9) + 1e-7 * level
 
     found: dict[str, Score] = {"likelihood ratio": likelihood_ratio}
-    if noise.seen(image.shape) == image.shape:
+    if noise.output_shape(image.shape) == image.shape:
         found["half-space"] = lambda copies: (copies - image).reshape(len(copies), -1) @ flat
         found["box"] = lambda copies: np.abs(copies - image).reshape(len(copies), -1).max(axis=1)
     return found

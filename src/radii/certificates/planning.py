@@ -26,7 +26,7 @@ USUAL_PRICE = 1.6e-6
 
 
 @dataclass(frozen=True)
-class Question:
+class RadiusTarget:
     """Does the label of an image stay in the top `k` within each of `radii`, which rise, in `norm`, under `noise`?
 
     `shape` is that of one image; `unit` says what l0 counts, as in `radii.certified_radius`. `exact`: the noise is
@@ -113,7 +113,7 @@ def check_radii(radii: object, norm: str) -> tuple[float, ...]:
 
 
 def sequential(
-    *questions: Question, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1, selection: int = 0
+    *questions: RadiusTarget, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1, selection: int = 0
 ) -> Sequential:
     """The plan that answers all `questions` for each image from the votes of its label alone, with few draws.
 
@@ -136,7 +136,7 @@ def sequential(
 
 
 def sequential_top_k(
-    question: Question,
+    question: RadiusTarget,
     *,
     alpha: float = 1e-3,
     n_max: int = 100_000,
@@ -180,7 +180,7 @@ def choose(
     if not radii:
         raise InputError(f"the plan {name} needs to know what to certify: give radii")
     questions = [
-        Question(noise, one, tuple(at), shape, k, unit_of(one, unit), exact) for one, at in radii.items()
+        RadiusTarget(noise, one, tuple(at), shape, k, unit_of(one, unit), exact) for one, at in radii.items()
     ]
     if name == "sequential":
         return sequential(*questions, **most, selection=selection)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from radii.certificates.certify import Certificates
 from radii.cli.terminal import Screen, warn
-from radii.errors import InputError, Notice, without_keys
+from radii.errors import InputError, RadiiWarning, without_keys
 from radii.report.accuracy import round_radii, same_question, summarize, tabulate
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.storage.memory import is_of_memory
@@ -282,11 +282,11 @@ def show_notices() -> None:
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         text = str(message)
-        if issubclass(category, Notice) and text not in shown:
+        if issubclass(category, RadiiWarning) and text not in shown:
             shown.add(text)
             warn(f"radii: note: {harmless(' '.join(text.split()))}")
 
-    warnings.simplefilter("always", Notice)
+    warnings.simplefilter("always", RadiiWarning)
     warnings.showwarning = show
 
 

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from radii.certificates.costs import Devices, Work, mean_draws, pilot_shares, standard_error
-from radii.certificates.planning import Question, sequential
+from radii.certificates.planning import RadiusTarget, sequential
 from radii.cli.console import console, duration_text, say, size_text
 from radii.cli.noises import parse_shape
 from radii.cli.options import Alpha, NoiseName, OwnSigma, Radii, Unit, parse_radii
@@ -85,7 +85,7 @@ class Asked:
     def work(
         self,
         n_max: int,
-        question: Question | None = None,
+        question: RadiusTarget | None = None,
         plan: Sequential | None = None,
         p: Sequence[float] = (),
     ) -> tuple[dict[str, Work], str]:
@@ -112,7 +112,7 @@ def load_pilot(path: Path | None, classes: int | None) -> tuple[Votes | None, in
 
 
 def expected_draws(
-    question: Question, plan: Sequential, p: Sequence[float], pilot: Votes | None
+    question: RadiusTarget, plan: Sequential, p: Sequence[float], pilot: Votes | None
 ) -> tuple[np.ndarray, str]:
     """Mean draws of images that stand for all, `(kinds,)`, and what that assumes."""
     if pilot is None:
@@ -217,7 +217,8 @@ def plan(
         return
     law, size = make_noise(noise, sigma), parse_shape(shape)
     questions = [
-        Question(law, one, at, size, k, unit_of(one, unit)) for one, at in parse_radii(radius, norm).items()
+        RadiusTarget(law, one, at, size, k, unit_of(one, unit))
+        for one, at in parse_radii(radius, norm).items()
     ]
     chosen = sequential(*questions, alpha=alpha, n_max=n_max, batch=batch)
     work = None if images is None else whole.work(n_max, questions[0], chosen, p)
@@ -230,7 +231,7 @@ def plan(
         say_costs(whole, *work)
 
 
-def chances(questions: Sequence[Question], plan: Sequential, p: Sequence[float]) -> Table:
+def chances(questions: Sequence[RadiusTarget], plan: Sequential, p: Sequence[float]) -> Table:
     """What the sequential plan and the fixed one of its most draws do for each probability of the label."""
     several = len(questions) > 1
     asked = [
@@ -260,7 +261,7 @@ def of_norm(radius: str, norm: str, several: bool) -> str:
     return f"{norm} {radius}" if several else radius
 
 
-def assumptions(questions: Sequence[Question], plan: Sequential) -> str:
+def assumptions(questions: Sequence[RadiusTarget], plan: Sequential) -> str:
     """What the numbers are about, and where they end."""
     noise, k, several = questions[0].noise, questions[0].k, len(questions) > 1
     top = "first place" if k == 1 else f"a place in the top {k}"

@@ -35,12 +35,12 @@ def shown_examples(data: "DataSet", files: Mapping[str, Votes]) -> "Examples":
     """
     from radii.data.examples import examples_of
     from radii.report.html import Examples
-    from radii.sampling.monte_carlo import Law, first_copies
+    from radii.sampling.monte_carlo import NoiseSpec, first_copies
 
     images = examples_of(data)
     noisy = {}
     for name, votes in files.items():
-        copies = first_copies(images, Law(votes.noise, votes.seed, exact=votes.exact))
+        copies = first_copies(images, NoiseSpec(votes.noise, votes.seed, exact=votes.exact))
         noisy[name] = np.round(255 * votes.noise.pictures(copies)).astype(np.uint8)
     classes = next((votes.classes for votes in files.values()), data.classes)
     return Examples(data.pictures(), data.index.numpy(), classes, noisy)

@@ -10,7 +10,7 @@ from torch import Tensor
 from radii.data.dataset import DataSet
 from radii.data.examples import Examples, examples_in
 from radii.engine.job import Job, at_hand
-from radii.engine.parts import Parts, law_about
+from radii.engine.parts import Parts, manifest_of
 from radii.engine.run import Here, Shard, run
 from radii.errors import InputError
 from radii.sampling import Smoothed
@@ -25,8 +25,8 @@ def check_same_job(
     votes: Votes, loaded: tuple[Smoothed, Examples], plan: Plan, seed: int, k: int, path: str
 ) -> None:
     """Refuse votes that are there already, unless they are those that would be drawn."""
-    law = Here(Job(partial(at_hand, *loaded), plan, seed, k)).law()
-    if difference := law_about(votes, votes, law.block).difference(law):
+    manifest = Here(Job(partial(at_hand, *loaded), plan, seed, k)).manifest()
+    if difference := manifest_of(votes, votes, manifest.block).difference(manifest):
         raise InputError(f"{path} exists, with {difference}: choose another file with --out, or remove it")
 
 
@@ -68,20 +68,20 @@ def gather(places: Sequence[Where]) -> Votes:
     Guarantee: that of `merge`.
     """
     found = {str(place): Parts(open_folder(place)) for place in places}
-    laws = {place: law for place, parts in found.items() if (law := parts.stored())}
-    files = [_votes_in(place) for place in found if place not in laws]
-    if not laws:
+    manifests = {place: manifest for place, parts in found.items() if (manifest := parts.stored())}
+    files = [_votes_in(place) for place in found if place not in manifests]
+    if not manifests:
         return merge(files)
-    first, law = next(iter(laws.items()))
+    first, manifest = next(iter(manifests.items()))
     held: dict[int, Votes] = {}
-    for place, other in laws.items():
-        if difference := other.difference(law):
+    for place, other in manifests.items():
+        if difference := other.difference(manifest):
             raise InputError(
                 f"{place} is of another run than {first}, with {difference}: merge one run at a time"
             )
-        found[place].law = law
-        held |= found[place].held(law.units())
-    units = law.units()
+        found[place].manifest = manifest
+        held |= found[place].held(manifest.units())
+    units = manifest.units()
     if missing := [unit for unit in units if unit.number not in held]:
         raise InputError(
             f"{len(missing)} of {len(units)} parts are missing, the first is {missing[0].name}: draw them with the "

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 
 from radii.data.examples import Examples
-from radii.engine.parts import Law, law_about
+from radii.engine.parts import RunManifest, manifest_of
 from radii.engine.units import Unit
 from radii.noises.lattice import levels_of
 from radii.noises.streams import check_seed
@@ -65,11 +65,11 @@ class Drawing:
         """The same job with what was tried out here, for other processes."""
         return replace(self.job, settings=(self.voter.precision, self.voter.rows))
 
-    def law(self) -> Law:
-        """The law of the run, with a block that is not chosen yet."""
+    def manifest(self) -> RunManifest:
+        """The manifest of the run, with a block that is not chosen yet."""
         self.voter.check(self.examples, self.job.plan, self.job.k)
-        law = SimpleNamespace(**self.voter.law(self.examples, self.job.plan, self.job.seed))
-        return law_about(law, self.examples)
+        identity = SimpleNamespace(**self.voter.law(self.examples, self.job.plan, self.job.seed))
+        return manifest_of(identity, self.examples)
 
     def draw(self, unit: Unit, moved: Moved | None = None) -> bytes:
         """The votes of a unit, as the content of their file."""

@@ -1,4 +1,4 @@
-"""The folder of an unfinished run: its law, and the votes of each unit that is done.
+"""The folder of an unfinished run: its manifest, and the votes of each unit that is done.
 
 Parts are votes files, written whole or not at all, each with its own digest. What is missing is what has no file.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from radii.engine.units import Unit, cut
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.storage.documents import check_fields, read_document
 from radii.storage.folders import Folder, Missing
 from radii.storage.parquet import Damaged
@@ -26,7 +26,7 @@ REMEDY = (
     f"put in its place the {LAW} that the same command writes with another --out, and the parts are kept, or remove "
     "its folder, and they are drawn again; a finished votes file stays in any case"
 )
-"""What helps where the law of a run is damaged: nothing else says which parts belong to it, and how it was cut."""
+"""What helps where the manifest of a run is damaged: nothing else says which parts belong to it, and how it was cut."""
 
 
 class Gone(Exception):
@@ -34,8 +34,8 @@ class Gone(Exception):
 
 
 @dataclass(frozen=True)
-class Law:
-    """What a run is: the law of its votes, as in their files, on which images, cut into blocks of what size."""
+class RunManifest:
+    """What a run is: the manifest of its votes, as in their files, on which images, cut into blocks of what size."""
 
     votes: dict[str, Any]
     index: list[int]
@@ -57,8 +57,8 @@ class Law:
             raise InputError(f"there are {len(self.index)} images and {len(self.fingerprints)} fingerprints")
         self.units()
 
-    def of(self, rows: slice) -> "Law":
-        """The same law of some of the images."""
+    def of(self, rows: slice) -> "RunManifest":
+        """The same manifest of some of the images."""
         labels = None if self.labels is None else self.labels[rows]
         known = None if self.fingerprints is None else self.fingerprints[rows]
         return replace(self, index=self.index[rows], labels=labels, fingerprints=known)
@@ -67,8 +67,8 @@ class Law:
         """The content of law.json."""
         return (json.dumps({"format": FORMAT, **vars(self)}, sort_keys=True) + "\n").encode()
 
-    def difference(self, other: "Law") -> str | None:
-        """In words, the first thing in which another law differs from this one."""
+    def difference(self, other: "RunManifest") -> str | None:
+        """In words, the first thing in which another manifest differs from this one."""
         # what one names says more than what follows from it
         names = self.votes.keys() | other.votes.keys()
         for name in sorted(names, key=lambda name: (name in ("devices", "software"), name != "model", name)):
@@ -84,7 +84,7 @@ class Law:
 
 
 def unlike(name: str, mine: object, theirs: object) -> str:
-    """In words, how two values of a law differ; of values with fields the first, their name before others."""
+    """In words, how two values of a manifest differ; of values with fields the first, their name before others."""
     if isinstance(mine, dict) and isinstance(theirs, dict):
         for key in sorted(mine.keys() | theirs.keys(), key=lambda key: (key != "name", key)):
             if mine.get(key) != theirs.get(key):
@@ -92,23 +92,23 @@ def unlike(name: str, mine: object, theirs: object) -> str:
     return f"{name} {mine}, not {theirs}"
 
 
-def law_about(votes: Any, images: Any, block: int = 0) -> Law:
-    """The law of a run: what all parts share of `votes`, with the attributes of `Votes`, and which `images`."""
+def manifest_of(votes: Any, images: Any, block: int = 0) -> RunManifest:
+    """The manifest of a run: what all parts share of `votes`, with the attributes of `Votes`, and which `images`."""
     plain = json.loads(json.dumps(law_of(votes), default=np.generic.item))
     labels, known = (None if one is None else one.tolist() for one in (images.labels, images.fingerprints))
-    return Law(plain, images.index.tolist(), labels, block, known)
+    return RunManifest(plain, images.index.tolist(), labels, block, known)
 
 
-def decode_law(content: bytes, path: str) -> Law:
-    """The law that `Law.encode` wrote."""
-    kinds = {one.name: one.type for one in fields(Law)}
-    law = Law(**read_document(content, path, FORMAT, kinds, ("fingerprints",), remedy=REMEDY))
+def decode_manifest(content: bytes, path: str) -> RunManifest:
+    """The manifest that `RunManifest.encode` wrote."""
+    kinds = {one.name: one.type for one in fields(RunManifest)}
+    manifest = RunManifest(**read_document(content, path, FORMAT, kinds, ("fingerprints",), remedy=REMEDY))
     try:
-        check_fields(law.votes, VOTES, optional=("devices",))
-        law.check()
+        check_fields(manifest.votes, VOTES, optional=("devices",))
+        manifest.check()
     except InputError as error:
         raise InputError(f"{path} describes no run that can be: {error}; {REMEDY}") from error
-    return law
+    return manifest
 
 
 class Parts:
@@ -116,12 +116,12 @@ class Parts:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.law: Law | None = None
+        self.manifest: RunManifest | None = None
 
-    def stored(self) -> Law | None:
-        """The law of the run in this folder, if there is one."""
+    def stored(self) -> RunManifest | None:
+        """The manifest of the run in this folder, if there is one."""
         with suppress(Missing):
-            return decode_law(self.folder.read(LAW), self.folder.address(LAW))
+            return decode_manifest(self.folder.read(LAW), self.folder.address(LAW))
         if self._any():
             raise InputError(
                 f"{self.folder.address('')} has parts of votes but no {LAW}: remove it, or choose another --out"
@@ -131,23 +131,23 @@ class Parts:
     def _any(self) -> bool:
         return any(name.startswith("part-") for name in self.folder.names())
 
-    def begin(self, law: Law) -> None:
+    def begin(self, manifest: RunManifest) -> None:
         """Start the run, or go on with it; a folder with parts of another run is refused, and nothing is touched.
 
         `Gone` if another process finishes this very run at this moment.
         """
-        found, self.law = self.stored(), law
-        if found is None or (found != law and not self._any()):
-            self.folder.write(LAW, law.encode())
+        found, self.manifest = self.stored(), manifest
+        if found is None or (found != manifest and not self._any()):
+            self.folder.write(LAW, manifest.encode())
             found = self.stored()
         if found is None:
             raise Gone
-        if difference := found.difference(law):
+        if difference := found.difference(manifest):
             raise InputError(
                 f"{self.folder.address(LAW)} is of another run, with {difference}: "
                 "give the options it was started with, choose another --out, or remove it"
             )
-        if found != law:
+        if found != manifest:
             raise InputError(
                 f"{self.folder.address(LAW)} was begun by an older radii: "
                 "end it there, choose another --out, or remove it"
@@ -174,12 +174,12 @@ class Parts:
             raise
 
     def _check_goes_on(self) -> None:
-        assert self.law is not None
+        assert self.manifest is not None
         try:
             stored = self.folder.read(LAW)
         except Missing:
             raise Gone from None
-        if stored != self.law.encode():
+        if stored != self.manifest.encode():
             raise InputError(
                 f"another run was started in {self.folder.address(LAW)}: choose another --out for it"
             )
@@ -199,15 +199,15 @@ class Parts:
         except Missing:
             return
         except Damaged as error:
-            warnings.warn(Notice(f"{error}; it is removed, to be drawn again"), stacklevel=3)
+            warnings.warn(RadiiWarning(f"{error}; it is removed, to be drawn again"), stacklevel=3)
             self.folder.remove(unit.name)
             return
         self._check(unit, votes, path)
         yield votes
 
     def _check(self, unit: Unit, votes: Votes, path: str) -> None:
-        assert self.law is not None
-        difference = law_about(votes, votes, self.law.block).difference(self.law.of(unit.rows))
+        assert self.manifest is not None
+        difference = manifest_of(votes, votes, self.manifest.block).difference(self.manifest.of(unit.rows))
         if not difference and votes.draws != ((unit.draws,) if unit.draws else ()):
             difference = f"draws {votes.draws}, not {unit.draws}"
         if difference:
@@ -215,28 +215,28 @@ class Parts:
 
     def check_result(self, votes: Votes, path: object) -> None:
         """Refuse votes that another process wrote, unless they are what this run would have given."""
-        assert self.law is not None
-        result = law_about(votes, votes, self.law.block)
-        if difference := result.difference(self.law):
+        assert self.manifest is not None
+        result = manifest_of(votes, votes, self.manifest.block)
+        if difference := result.difference(self.manifest):
             raise InputError(
                 f"{path} was written meanwhile by another run, with {difference}: choose another --out for this one"
             )
 
     def clear(self) -> None:
-        """Take away all parts and the law; several processes may do so at once."""
-        # parts without a law would belong to nobody if this were interrupted
+        """Take away all parts and the manifest; several processes may do so at once."""
+        # parts without a manifest would belong to nobody if this were interrupted
         self._remove_all()
         self.folder.remove(LAW)
         self._tidy_up()
 
     def _tidy_up(self) -> None:
-        """Take away what was written while the law was: who writes a part looks at the law afterwards, too."""
+        """Take away what was written while the manifest was: whoever writes a part looks at it afterwards, too."""
         self._remove_all()
         self.folder.close()
 
     def _remove_all(self) -> None:
-        assert self.law is not None
+        assert self.manifest is not None
         names = set(self.folder.names())
-        for unit in self.law.units():
+        for unit in self.manifest.units():
             if unit.name in names:
                 self.folder.remove(unit.name)

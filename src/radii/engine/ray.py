@@ -21,7 +21,7 @@ from torch import nn
 
 from radii.data.examples import Examples
 from radii.engine.job import Drawing, Job, Moved
-from radii.engine.parts import Law
+from radii.engine.parts import RunManifest
 from radii.engine.run import Executor
 from radii.engine.units import Unit
 from radii.errors import InputError, missing_extra
@@ -64,7 +64,7 @@ class Cluster(Executor):
         self._draw = self._ray.remote(draw).options(**settings)
         self._law, self._settings = self._answer(self._describe.remote(self._run, self._job))
 
-    def law(self) -> Law:
+    def manifest(self) -> RunManifest:
         return self._law
 
     def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
@@ -145,12 +145,12 @@ def arrive(smoothed: Smoothed, examples: Examples) -> tuple[Smoothed, Examples]:
     return smoothed, examples
 
 
-def describe(run: str, job: Job) -> tuple[Law, tuple[str, int]]:
-    """The law of the run, and the settings that its first process finds best."""
+def describe(run: str, job: Job) -> tuple[RunManifest, tuple[str, int]]:
+    """The manifest of the run, and the settings that its first process finds best."""
     drawing = _drawing(run, job)
     settings = drawing.settled.settings
     assert settings is not None
-    return drawing.law(), settings
+    return drawing.manifest(), settings
 
 
 def draw(run: str, job: Job, settings: tuple[str, int], unit: Unit) -> bytes:

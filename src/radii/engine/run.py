@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from random import randrange
 
 from radii.engine.job import Job, Moved
-from radii.engine.parts import Gone, Law, Parts
+from radii.engine.parts import Gone, Parts, RunManifest
 from radii.engine.units import Unit, usual_block
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.sampling.sampler import Progress
 from radii.votes import Votes, merge, plan_of
 
@@ -21,8 +21,8 @@ class Executor(ABC):
     """Who draws the units of a job."""
 
     @abstractmethod
-    def law(self) -> Law:
-        """The law of the run, with a block that is not chosen yet."""
+    def manifest(self) -> RunManifest:
+        """The manifest of the run, with a block that is not chosen yet."""
 
     @abstractmethod
     def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
@@ -35,8 +35,8 @@ class Here(Executor):
     def __init__(self, job: Job) -> None:
         self.drawing = job.start()
 
-    def law(self) -> Law:
-        return self.drawing.law()
+    def manifest(self) -> RunManifest:
+        return self.drawing.manifest()
 
     def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
         for unit in units:
@@ -76,20 +76,22 @@ def run(
     Guarantee: the same votes whoever drew which unit and however often it was interrupted; a part that is damaged is
     drawn again and never used.
     """
-    law, stored = executor.law(), parts.stored()
+    manifest, stored = executor.manifest(), parts.stored()
     if block is None and stored is not None:
         block = stored.block
     if block is None:
-        block = usual_block(plan_of(law.votes["plan"]), len(law.index), shard.count if shard else 1)
-    law = replace(law, block=block)
-    units = law.units()
+        block = usual_block(plan_of(manifest.votes["plan"]), len(manifest.index), shard.count if shard else 1)
+    manifest = replace(manifest, block=block)
+    units = manifest.units()
     mine = units if shard is None else shard.of(units)
     try:
-        parts.begin(law)
+        parts.begin(manifest)
         for again in range(ROUNDS):
             held = parts.held(mine)
             if held and not again:
-                warnings.warn(Notice(f"{len(held)} of {len(mine)} parts were drawn before"), stacklevel=2)
+                warnings.warn(
+                    RadiiWarning(f"{len(held)} of {len(mine)} parts were drawn before"), stacklevel=2
+                )
             missing = [unit for unit in mine if unit.number not in held]
             if not missing:
                 return merge(list(held.values())) if shard is None else None

@@ -16,10 +16,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from radii.engine.job import Drawing, Job, Moved
-from radii.engine.parts import Law
+from radii.engine.parts import RunManifest
 from radii.engine.run import Executor
 from radii.engine.units import Unit
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.storage.memory import keep_freed_memory
 
 LEASE = 600.0
@@ -73,8 +73,8 @@ class Workers(Executor):
         self._job_of: JobOf = lambda number: replace(job_of(number), settings=settings)
         self._lost: Counter[int] = Counter()
 
-    def law(self) -> Law:
-        return self._drawing.law()
+    def manifest(self) -> RunManifest:
+        return self._drawing.manifest()
 
     def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
         again: deque[Unit] = deque()
@@ -137,7 +137,7 @@ class Workers(Executor):
         if kind == "moved":
             moved(worker.unit, content)
         elif kind == "notice":
-            warnings.warn(Notice(content), stacklevel=2)
+            warnings.warn(RadiiWarning(content), stacklevel=2)
         elif kind == "refused":
             raise InputError(content)
         elif kind == "failed":
@@ -174,7 +174,7 @@ class Workers(Executor):
                 f"{TRIES} workers were lost over the same part of the work, the last one {why}: is there enough "
                 "memory? What is stored stays, and the same command goes on from there"
             )
-        warnings.warn(Notice(f"a worker {why}; another one draws its part again"), stacklevel=2)
+        warnings.warn(RadiiWarning(f"a worker {why}; another one draws its part again"), stacklevel=2)
         return unit
 
 
@@ -233,7 +233,7 @@ def work(connection: Connection, job: Job) -> None:
             os._exit(1)
 
     def note(message: Warning | str, *_: Any, **__: Any) -> None:
-        if isinstance(message, Notice):
+        if isinstance(message, RadiiWarning):
             tell("notice", str(message))
 
     warnings.showwarning = note

@@ -1,7 +1,7 @@
 """The noises, one a file: parameters, how to make noisy copies, and its rules (noise, norm) -> trade-off functions."""
 
 from radii.noises.ablation import Ablation
-from radii.noises.base import GREY_LEVELS, Additive, Independent, Listed, Noise, Rule, Source
+from radii.noises.base import GREY_LEVELS, Additive, EnumerableNoise, Noise, ProductNoise, Rule, Source
 from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
 from radii.noises.generalized_normal import GeneralizedNormal
@@ -19,19 +19,19 @@ __all__ = [
     "NOISES",
     "Ablation",
     "Additive",
+    "EnumerableNoise",
     "ExponentialL2",
     "ExponentialLinf",
     "Flips",
     "Gaussian",
     "GeneralizedNormal",
-    "Independent",
     "IndependentSplitting",
     "Laplace",
-    "Listed",
     "Noise",
     "Pareto",
     "PowerL2",
     "PowerLinf",
+    "ProductNoise",
     "Rule",
     "Source",
     "Splitting",

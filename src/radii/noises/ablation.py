@@ -15,7 +15,7 @@ from radii.noises.theory.tradeoffs import TotalVariation
 def l0(noise: "Ablation", ball: Ball) -> TotalVariation:
     """Changes are seen only if a changed pixel is kept; s features are in at most s pixels."""
     pixels = ball.features // ball.shape[0]
-    noise.seen(ball.shape)
+    noise.output_shape(ball.shape)
     # C(d - s, kept) / C(d, kept), factor by factor
     factors = np.clip(1 - noise.kept / (pixels - np.arange(pixels)), 0, 1)
     unseen = np.concatenate([[1.0], np.cumprod(factors)])
@@ -46,7 +46,7 @@ class Ablation(Noise):
         if isinstance(self.kept, bool) or not isinstance(self.kept, int) or self.kept < 1:
             raise InputError(f"kept must be a number of pixels, at least 1; got {self.kept!r}")
 
-    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(shape) != 3:
             raise InputError(f"ablation is of images (channels, height, width); got the shape {shape}")
         if self.kept >= (pixels := math.prod(shape[1:])):
@@ -72,4 +72,4 @@ class Ablation(Noise):
         shown = (order < self.kept).reshape(count, 1, *size)
         both = images[:, None] * like(images, np.array([1, -1]).reshape(2, 1, 1, 1))
         both = both + like(images, np.array([0, 1]).reshape(2, 1, 1, 1))
-        return both.reshape(count, *self.seen(tuple(images.shape[1:]))) * shown
+        return both.reshape(count, *self.output_shape(tuple(images.shape[1:]))) * shown

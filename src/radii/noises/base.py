@@ -79,7 +79,7 @@ class Noise(ABC):
     def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
         """How likely copies `(n, *seen)` are to come of an image, `(n,)`, up to one constant; -inf: impossible."""
 
-    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a noisy copy of one image, which is what the model sees."""
         return shape
 
@@ -94,7 +94,7 @@ class Noise(ABC):
 
     @property
     def outcomes(self) -> int | None:
-        """The number of its equally likely outcomes, if it is `Listed`."""
+        """The number of its equally likely outcomes, if it is `EnumerableNoise`."""
         return None
 
     @property
@@ -135,7 +135,7 @@ class Noise(ABC):
 
 
 @dataclass(frozen=True)
-class Listed(Noise):
+class EnumerableNoise(Noise):
     """A noise with so few equally likely outcomes that all of them can be listed."""
 
     @property
@@ -165,7 +165,7 @@ class Additive(Noise):
 
 
 @dataclass(frozen=True)
-class Independent(Additive):
+class ProductNoise(Additive):
     """Independent noise of one law on every feature; its density has a single peak, at 0."""
 
     mean_magnitude: ClassVar[float]

@@ -7,19 +7,19 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from radii.noises.base import Independent, Rule, Source
+from radii.noises.base import ProductNoise, Rule, Source
 from radii.noises.norms import Ball, longest_l2, usual_radius
 from radii.noises.theory.tradeoffs import Translation
 
 
-def moved(noise: Independent, ball: Ball) -> Translation:
+def moved(noise: ProductNoise, ball: Ball) -> Translation:
     """The likelihood ratio of a moved normal law depends on the l2 length of the move alone, here the longest."""
     length = longest_l2(ball)
     return Translation(ndtri, ndtr, lambda r: length(r) / noise.sigma, usual_radius(ball, noise.sigma))
 
 
 @dataclass(frozen=True)
-class Gaussian(Independent):
+class Gaussian(ProductNoise):
     """Normal noise on every feature."""
 
     name: ClassVar[str] = "gaussian"

@@ -8,7 +8,7 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.noises import gaussian, laplace
-from radii.noises.base import Independent, Rule, Source
+from radii.noises.base import ProductNoise, Rule, Source
 from radii.noises.norms import Ball
 from radii.noises.theory.densities import FARTHEST, LARGEST_EXPONENT, GeneralizedNormalDensity, log_half_width
 from radii.noises.theory.generalized_normal_l2 import mixture_rate
@@ -62,7 +62,7 @@ def l0(noise: "GeneralizedNormal", ball: Ball) -> TradeOffs:
 
 
 @dataclass(frozen=True)
-class GeneralizedNormal(Independent):
+class GeneralizedNormal(ProductNoise):
     """Noise with density proportional to `exp(-|x / c|^exponent)` on every feature.
 
     Exponent 1 is Laplace noise and 2 is Gaussian; larger ones come near to uniform noise.

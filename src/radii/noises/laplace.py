@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from radii.noises.base import Independent, Rule, Source
+from radii.noises.base import ProductNoise, Rule, Source
 from radii.noises.norms import Ball
 from radii.noises.theory.l1_in_box import within_boxes
 from radii.noises.theory.laplace_l2 import WorstDirection
@@ -29,18 +29,18 @@ def cdf(z: np.ndarray) -> np.ndarray:
     return np.where(z < 0, tail, 1 - tail)
 
 
-def one_feature(noise: Independent, distance: Map, start: float) -> Translation:
+def one_feature(noise: ProductNoise, distance: Map, start: float) -> Translation:
     """A move by `distance(r)` on a single feature."""
     return Translation(quantile, cdf, lambda r: distance(r) / noise.scale, start)
 
 
-def l1(noise: Independent, ball: Ball) -> TradeOffs:
+def l1(noise: ProductNoise, ball: Ball) -> TradeOffs:
     """The worst move within l1 radius r is r on one feature, or the greedy one within the box of the image."""
     free = one_feature(noise, lambda r: r, noise.scale)
     return within_boxes(free, ball, noise.scale, LAPLACE)
 
 
-def l2(noise: Independent, ball: Ball) -> TradeOffs:
+def l2(noise: ProductNoise, ball: Ball) -> TradeOffs:
     """The worst direction of any number of features, or the l1 ball of radius `r sqrt(d)`: better for very few."""
     free = WorstDirection(noise.scale)
     if ball.features > FEW:
@@ -49,18 +49,18 @@ def l2(noise: Independent, ball: Ball) -> TradeOffs:
     return Tightest((free, one_feature(noise, lambda r: r * root, noise.scale)), noise.scale)
 
 
-def linf(noise: Independent, ball: Ball) -> TradeOffs:
+def linf(noise: ProductNoise, ball: Ball) -> TradeOffs:
     """The worst move within linf radius r is r on every feature."""
     return ComposedShift(ball.features, noise.scale)
 
 
-def l0(noise: Independent, ball: Ball) -> TradeOffs:
+def l0(noise: ProductNoise, ball: Ball) -> TradeOffs:
     """The worst move within s units takes them across the whole range: 1, or the image's own box."""
     return ComposedUnits(ball.unit_features, noise.scale, None if ball.images is None else ball.unit_moves())
 
 
 @dataclass(frozen=True)
-class Laplace(Independent):
+class Laplace(ProductNoise):
     """Noise with density `exp(-|x| / b) / 2b` on every feature, `b = sigma / sqrt(2)`."""
 
     name: ClassVar[str] = "laplace"

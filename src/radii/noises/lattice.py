@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from radii.errors import InputError
-from radii.noises import GREY_LEVELS, Independent, Noise
+from radii.noises import GREY_LEVELS, Noise, ProductNoise
 from radii.noises.streams import Stream
 
 PARTS = 16
@@ -21,7 +21,7 @@ RELATIVE = 2.0**-46
 """More than the relative error of any quantile computed here (tests/noises/test_lattice.py compares with 60 digits)."""
 
 
-def draw_levels(noise: Independent, stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
+def draw_levels(noise: ProductNoise, stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
     """Noise in grey levels, rounded to the lattice: float32 of `shape`, whole multiples of `1 / PARTS`."""
     noisy = np.empty(shape, dtype=np.float32)
     # one row at a time stays in the processor's cache, which is twice as fast
@@ -30,7 +30,7 @@ def draw_levels(noise: Independent, stream: Stream, shape: tuple[int, ...]) -> n
     return noisy
 
 
-def _levels(noise: Independent, number: np.ndarray) -> np.ndarray:
+def _levels(noise: ProductNoise, number: np.ndarray) -> np.ndarray:
     """Noise in grey levels from random multiples of `2**-53` in [0, 1), which are overwritten."""
     number *= 2.0**BITS
     whole = np.floor(number)
@@ -46,7 +46,7 @@ def _levels(noise: Independent, number: np.ndarray) -> np.ndarray:
 def check_range(noise: Noise) -> None:
     """Refuse noise that is no independent law of each feature, or so wide that an image plus noise does not fit the 24
     bits of float32."""
-    if not isinstance(noise, Independent):
+    if not isinstance(noise, ProductNoise):
         raise InputError(
             f"exact arithmetic is for noise that is added to each feature by itself, which {noise.name} is not"
         )
@@ -56,7 +56,7 @@ def check_range(noise: Noise) -> None:
         )
 
 
-def distance(noise: Independent, features: int) -> float:
+def distance(noise: ProductNoise, features: int) -> float:
     """How far the law of the noise drawn on so many features can be from the rounded law of `noise` at most.
 
     In total variation: no set of noises has probabilities under the two that differ by more. Rounded up.
@@ -78,11 +78,11 @@ def levels_of(images: np.ndarray) -> np.ndarray:
     return levels
 
 
-def _steps(noise: Independent) -> float:
+def _steps(noise: ProductNoise) -> float:
     """Steps of the lattice in one scale of the noise."""
     return noise.scale * GREY_LEVELS * PARTS
 
 
-def _farthest(noise: Independent) -> float:
+def _farthest(noise: ProductNoise) -> float:
     """The largest number of steps that can be drawn."""
     return math.ceil(float(noise.tail_quantile(np.array([2.0 ** -(BITS + 1)]))[0]) * _steps(noise)) + 1

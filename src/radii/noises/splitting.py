@@ -9,7 +9,17 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.noises import uniform
-from radii.noises.base import GREY_LEVELS, LEAST, MOST, Listed, Noise, Rule, Source, check_number, like
+from radii.noises.base import (
+    GREY_LEVELS,
+    LEAST,
+    MOST,
+    EnumerableNoise,
+    Noise,
+    Rule,
+    Source,
+    check_number,
+    like,
+)
 from radii.noises.norms import Ball, largest_sums
 from radii.noises.theory.tradeoffs import Map, TotalVariation
 
@@ -84,7 +94,7 @@ class Cells(Noise):
 
 
 @dataclass(frozen=True)
-class Splitting(Cells, Listed):
+class Splitting(Cells, EnumerableNoise):
     """Splitting noise: a feature becomes the middle of its cell, of width `2 lambda`, in a shifted grid of cells.
 
     All features share one random shift, to which each adds a fixed offset of its own, so that there are

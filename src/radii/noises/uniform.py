@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from radii.noises.base import Independent, Rule, Source
+from radii.noises.base import ProductNoise, Rule, Source
 from radii.noises.norms import Ball, farthest_sums, largest_sums
 from radii.noises.theory.tradeoffs import Map, TotalVariation
 
@@ -76,7 +76,7 @@ def l0(noise: Cube, ball: Ball) -> TotalVariation:
 
 
 @dataclass(frozen=True)
-class Uniform(Independent):
+class Uniform(ProductNoise):
     """Noise uniform on `[-a, a]` for every feature, `a = sigma * sqrt(3)`."""
 
     name: ClassVar[str] = "uniform"

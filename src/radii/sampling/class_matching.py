@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 
 from radii.data.examples import Examples
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.outputs import class_names, reordered
 from radii.models.adapters.preprocess import rewrapped
 from radii.sampling.model_call import Ask
@@ -63,7 +63,7 @@ def _note_positions(names: Sequence[str]) -> None:
     meant = ", ".join(f"{place} for {name!r}" for place, name in enumerate(names[:SHOWN]))
     more = f" and so on, {len(names)} in all" if len(names) > SHOWN else ""
     warnings.warn(
-        Notice(
+        RadiiWarning(
             f"labels are numbers, and the model has names for its classes: labels stand {meant}{more}; if they mean "
             "something else, give a data set with class names, or class_map="
         ),

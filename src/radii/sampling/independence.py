@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from radii.data.examples import Examples
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.noises import Additive
 from radii.sampling.model_call import WithinMemory
-from radii.sampling.monte_carlo import Law, first_copies
+from radii.sampling.monte_carlo import NoiseSpec, first_copies
 
 ROUNDING = {"float32": 1e-3, "bfloat16": 0.05}
 """The largest change of logits that rounding can cause in batches of one size, relative to the largest logit."""
@@ -54,7 +54,7 @@ class Probe:
         return len(self.samples) + len(self.usual)
 
 
-def make_probe(examples: Examples, law: Law, rows: int) -> Probe:
+def make_probe(examples: Examples, law: NoiseSpec, rows: int) -> Probe:
     """Return noise samples of the images for batches of `rows`, and companions of both kinds."""
     noisy = first_copies(examples, law, rows)
     black_white = _alternating(examples.shape)
@@ -99,7 +99,7 @@ def check_independent(
     the model takes that. Beside dark and far companions every second row is a companion, so that statistics of parts of
     a batch change as well. `fresh` makes a copy without earlier queries, where the model can be copied.
 
-    Raises `InputError` where logits change by more than rounding; a smaller change is a `Notice`.
+    Raises `InputError` where logits change by more than rounding; a smaller change is a `RadiiWarning`.
     """
     bound, samples, rows = ROUNDING[precision], probe.samples, probe.rows
     places = torch.arange(len(samples))
@@ -122,7 +122,7 @@ def check_independent(
         check_same(first[calm], torch.cat([single, others]), OTHER_SIZE[precision], "in a batch of one image")
     if max(changes) > 0:
         warnings.warn(
-            Notice(
+            RadiiWarning(
                 "the last digits of the model's answers depend on how images are put together into batches: work that "
                 "is split in another way can give another vote where two classes are equally likely"
             ),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.models.devices import check_compiler
 from radii.storage.memory import is_of_memory
 
@@ -45,7 +45,7 @@ class WithinMemory:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         warnings.warn(
-            Notice(f"out of memory: going on with {rows} images in one call of the model"), stacklevel=2
+            RadiiWarning(f"out of memory: going on with {rows} images in one call of the model"), stacklevel=2
         )
 
 

@@ -15,7 +15,7 @@ from radii.data.examples import Examples
 from radii.errors import InputError
 from radii.models.adapters.preprocess import innermost
 from radii.models.digest import Identified
-from radii.noises import GREY_LEVELS, Independent, Listed, Noise
+from radii.noises import GREY_LEVELS, EnumerableNoise, Noise, ProductNoise
 from radii.noises.lattice import draw_levels
 from radii.noises.streams import Stream
 from radii.sampling.model_call import Ask
@@ -29,7 +29,7 @@ PIECE = 8
 
 
 @dataclass(frozen=True)
-class Law:
+class NoiseSpec:
     """How noisy copies are made: under one seed, for one purpose, besides selection.
 
     `exact`: the noise is rounded to a lattice on which it can be added without rounding to images that are bytes.
@@ -42,21 +42,21 @@ class Law:
 
 
 def noisy_batches(
-    examples: Examples, law: Law, agenda: Agenda, rows: int, cores: int = 0
+    examples: Examples, law: NoiseSpec, agenda: Agenda, rows: int, cores: int = 0
 ) -> Iterator[tuple[Copies, np.ndarray]]:
     """Micro-batches: which copies, and their images with noise `(rows, *shape)`, reused, the last rows left over.
 
     `cores`: how many of this machine the model keeps busy. The answers to one micro-batch must be on the agenda before
     the next is asked for.
     """
-    shape = (rows, *law.noise.seen(examples.shape))
+    shape = (rows, *law.noise.output_shape(examples.shape))
     if cores > 1:
         return _drawn_first(examples, law, agenda, shape, cores)
     return _drawn_beside(examples, law, agenda, shape)
 
 
 def _drawn_first(
-    examples: Examples, law: Law, agenda: Agenda, shape: tuple[int, ...], cores: int
+    examples: Examples, law: NoiseSpec, agenda: Agenda, shape: tuple[int, ...], cores: int
 ) -> Iterator[tuple[Copies, np.ndarray]]:
     """All cores draw, then all of them run the model.
 
@@ -76,7 +76,7 @@ def _drawn_first(
 
 
 def _drawn_beside(
-    examples: Examples, law: Law, agenda: Agenda, shape: tuple[int, ...]
+    examples: Examples, law: NoiseSpec, agenda: Agenda, shape: tuple[int, ...]
 ) -> Iterator[tuple[Copies, np.ndarray]]:
     """Some threads draw the next micro-batches while the model runs."""
     rows = shape[0]
@@ -100,7 +100,7 @@ def _drawn_beside(
             free.append(buffer)
 
 
-def _fill(buffer: np.ndarray, examples: Examples, law: Law, copies: Copies) -> None:
+def _fill(buffer: np.ndarray, examples: Examples, law: NoiseSpec, copies: Copies) -> None:
     """Noisy copies into the first rows of the buffer."""
     noisy = buffer[: len(copies)]
     for purpose, mine in {"select": copies.selects, law.purpose: ~copies.selects}.items():
@@ -108,20 +108,22 @@ def _fill(buffer: np.ndarray, examples: Examples, law: Law, copies: Copies) -> N
             noisy[mine] = _perturbed(examples, law, purpose, copies.rows[mine], copies.draws[mine])
 
 
-def _perturbed(examples: Examples, law: Law, purpose: str, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def _perturbed(
+    examples: Examples, law: NoiseSpec, purpose: str, rows: np.ndarray, draws: np.ndarray
+) -> np.ndarray:
     """Noisy copies `(copies, *seen)` of the images in `rows`, by draws number `draws`."""
     stream = Stream(law.seed, purpose).at(examples.index[rows].tolist(), draws.tolist())
-    if isinstance(law.noise, Listed):
+    if isinstance(law.noise, EnumerableNoise):
         return law.noise.outcome(examples.clean(rows), draws)
     if not law.exact:
         return law.noise.perturb(examples.clean(rows), stream)
-    assert isinstance(law.noise, Independent)
+    assert isinstance(law.noise, ProductNoise)
     levels = draw_levels(law.noise, stream, (len(rows), *examples.shape))
     np.add(examples.images[rows], levels, out=levels)
     return np.divide(levels, np.float32(GREY_LEVELS), out=levels)
 
 
-def first_copies(examples: Examples, law: Law, count: int | None = None) -> np.ndarray:
+def first_copies(examples: Examples, law: NoiseSpec, count: int | None = None) -> np.ndarray:
     """Return the first noise sample of each image, `(images, *seen)`, as a model under this law receives it.
 
     With `count`, return that many noise samples: the first of each image, then the second, and so on.
@@ -147,7 +149,7 @@ def unused(model: Ask) -> Ask:
 def poll(
     ask: Ask,
     examples: Examples,
-    law: Law,
+    law: NoiseSpec,
     agenda: Agenda,
     rows: int,
     report: Callable[[int], None],

@@ -22,7 +22,7 @@ from radii.sampling.autotune import fastest
 from radii.sampling.class_matching import check_matched
 from radii.sampling.independence import Rechecked, check_independent, make_probe
 from radii.sampling.model_call import LEAST_ROWS, Ask, WithinMemory, prepare
-from radii.sampling.monte_carlo import Law, poll, unused
+from radii.sampling.monte_carlo import NoiseSpec, poll, unused
 from radii.sampling.scheduler import Agenda
 from radii.votes import Votes, check_outcomes, software_versions
 from radii.votes.bounds import check_k
@@ -141,7 +141,9 @@ class Voter:
         # in its turn: what torch tells a thread while another model has one thread, that thread would keep
         with turn():
             cores = busy_cores(self.model)
-        poll(ask, examples, Law(self.noise, seed, purpose, self.exact), agenda, self.rows, report, cores)
+        poll(
+            ask, examples, NoiseSpec(self.noise, seed, purpose, self.exact), agenda, self.rows, report, cores
+        )
         with turn():
             self.ask.finish()
 
@@ -160,7 +162,7 @@ def prepare_voter(
     Its logits must not depend on the rest of a batch, which noise samples of the examples show. Later changes of a
     module's weights do not show: it is copied.
     """
-    seen = noise.seen(examples.shape)
+    seen = noise.output_shape(examples.shape)
 
     def fresh(precision: str) -> Ask:
         return prepare(unused(model), precision, seen, fuse)
@@ -170,16 +172,18 @@ def prepare_voter(
             precision, tried = fastest(model, fresh, seen, precision, fuse)
             rows = rows or tried
         rows = max(rows, LEAST_ROWS)
-        law = Law(noise, 0, "predict", exact)
+        law = NoiseSpec(noise, 0, "predict", exact)
         ask = _checked(model, examples[:: max(1, len(examples) // ENOUGH)], law, precision, rows, fuse)
     check_count(len(class_names(model)), ask.classes)
     identity = digest(model), kind_of(model)
     return Voter(model, ask, noise, examples.shape, ask.classes, precision, rows, fuse, exact, *identity)
 
 
-def _checked(model: Ask, examples: Examples, law: Law, precision: str, rows: int, fuse: bool) -> Rechecked:
+def _checked(
+    model: Ask, examples: Examples, law: NoiseSpec, precision: str, rows: int, fuse: bool
+) -> Rechecked:
     """Return the model, whose logits were found to depend on one image alone, as it will be polled."""
-    seen = law.noise.seen(examples.shape)
+    seen = law.noise.output_shape(examples.shape)
 
     # what is compiled takes one batch size, and compiling it again takes half a minute
     compiled = fuse or is_compiled(innermost(model))

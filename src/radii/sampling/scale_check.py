@@ -8,7 +8,7 @@ import torch
 from scipy.special import bdtrc
 
 from radii.data.examples import Examples
-from radii.errors import InputError, Notice
+from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.preprocess import Inputs, Preprocess, taken_apart
 from radii.models.devices import turns_of
 from radii.noises import Noise
@@ -59,7 +59,7 @@ def check_scale(model: Ask, noise: Noise, examples: Examples) -> None:
     It asks about a few of the images, if their labels are known, in each scale; a model that is better than chance, and
     far better in another scale, is worth a notice.
     """
-    if examples.labels is None or noise.seen(examples.shape) != examples.shape:
+    if examples.labels is None or noise.output_shape(examples.shape) != examples.shape:
         return
     own, declared = taken_apart(model)
     rows = np.arange(0, len(examples), max(1, len(examples) // LOOKED_AT))[:LOOKED_AT]
@@ -77,7 +77,7 @@ def check_scale(model: Ask, noise: Noise, examples: Examples) -> None:
     )
     if bdtrc(right - 1, len(rows), chance) > CHANCE:
         raise InputError(said)
-    warnings.warn(Notice(said), stacklevel=2)
+    warnings.warn(RadiiWarning(said), stacklevel=2)
 
 
 def _better(looks: Looks, declared: Inputs, share: float) -> tuple[str, int]:

@@ -179,7 +179,9 @@ class Loop:
         self.fast = has_bfloat16(device)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
-            model = make_model(recipe.model, recipe.law().seen(data.shape), len(data.classes)).to(device)
+            model = make_model(recipe.model, recipe.law().output_shape(data.shape), len(data.classes)).to(
+                device
+            )
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.asked = self.model
         if classifier is not None:

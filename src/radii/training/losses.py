@@ -257,7 +257,7 @@ def check_options(loss: str, given: Mapping[str, Any]) -> None:
 
 def check_noise(loss: str, noise: Noise, shape: tuple[int, ...]) -> None:
     """Fail with one sentence where a method cannot do with this noise on images of `shape`."""
-    if loss in ASK_ABOUT_IMAGES and noise.seen(shape) != shape:
+    if loss in ASK_ABOUT_IMAGES and noise.output_shape(shape) != shape:
         raise InputError(f"{loss} asks about images without noise, but {noise.name} changes their shape")
     if loss == "macer":
         check_name("noise with a quantile for macer", noise.name, QUANTILES)

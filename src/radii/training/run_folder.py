@@ -105,7 +105,7 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
     for name, value in expected.items():
         if header.get(name) != value:
             raise InputError(f"{folder}: {CONFIG} says {name} {value}, {WEIGHTS} says {header.get(name)}")
-    made_for = config.recipe.model, config.recipe.law().seen(config.shape), len(config.classes)
+    made_for = config.recipe.model, config.recipe.law().output_shape(config.shape), len(config.classes)
     # nothing is allocated for a model whose weights are not there
     with torch.device("meta"):
         empty = make_model(*made_for).state_dict()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from radii.errors import InputError, check_name, without_keys
-from radii.noises import Independent, Noise
+from radii.noises import Noise, ProductNoise
 from radii.noises.norms import check_shape
 from radii.noises.streams import check_seed
 from radii.storage.documents import software_versions
@@ -57,7 +57,7 @@ def check_identity(votes: "Votes") -> None:
     check_plan(votes.plan)
     check_outcomes(votes.plan, votes.noise)
     check_name("precision", votes.precision, PRECISIONS)
-    if votes.exact and not isinstance(votes.noise, Independent):
+    if votes.exact and not isinstance(votes.noise, ProductNoise):
         raise InputError(f"there is no exact arithmetic of {votes.noise.name} noise")
     if votes.plan.per_image is None:
         if votes.draws:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from radii.errors import InputError, Notice, missing_extra
+from radii.errors import InputError, RadiiWarning, missing_extra
 from radii.models.adapters.preprocess import check_takes
 from radii.models.digest import Identified
 from radii.storage.documents import fits, parse_json
@@ -118,7 +118,7 @@ def _names(session: Any, path: str) -> tuple[str, ...]:
     if said is None:
         if any(one.type == "tensor(string)" for one in session.get_outputs()):
             warnings.warn(
-                Notice(
+                RadiiWarning(
                     f"{path} gives its classes names that radii does not read: labels are positions among its outputs; "
                     f"to match names, list them in its metadata as {NAMES}, or give a class map"
                 ),
