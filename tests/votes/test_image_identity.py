@@ -115,7 +115,7 @@ def test_a_run_does_not_go_on_with_other_pixels(tmp_path: Path) -> None:
 
 def test_a_run_that_knew_no_fingerprints_is_named(tmp_path: Path) -> None:
     here = Here(Job(load, radii.fixed(600, 40)))
-    old = replace(here.law(), block=1300, fingerprints=None)
+    old = replace(here.manifest(), block=1300, fingerprints=None)
     begun, drawn = (LocalFolder(tmp_path / name) for name in ("begun", "drawn"))
     begun.write("law.json", old.encode())
     assert run(here, Parts(begun)) is not None, "nothing was drawn yet: it begins anew"
