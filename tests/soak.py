@@ -28,7 +28,7 @@ from radii.errors import InputError
 from radii.votes import Votes, load_votes
 
 IMAGES, DRAWS, SELECTION, BLOCK = 16, 4000, 20, 200
-LINE = ("--first", IMAGES, "--n", DRAWS, "--selection", SELECTION)
+LINE = ("--limit", IMAGES, "--n", DRAWS, "--n0", SELECTION)
 KILLS = 50
 LEASE = 30.0
 """Seconds of silence of a worker that hangs; one that works needs far less for a micro-batch, on a busy machine too."""
@@ -85,7 +85,7 @@ class Soak:
         self.whole = (self.folder / "whole.parquet").read_bytes()
         begun = time.monotonic()
         out = self.folder / "stock.parquet"
-        stock = self.call("vote", self.run, *LINE, "--block", BLOCK, "--shard", "1/1", "--out", out)
+        stock = self.call("vote", self.run, *LINE, "--part-size", BLOCK, "--shard", "1/1", "--out", out)
         wait_until(lambda: list(self.folder.glob("stock.parts/part-*")) or not stock.alive)
         self.start = time.monotonic() - begun
         fine(stock)
@@ -122,7 +122,9 @@ class Trial:
 
     def vote(self, *more: object, **how) -> Command:
         """Start the command that draws these votes."""
-        return self.soak.call("vote", self.soak.run, *LINE, "--block", BLOCK, "--out", self.out, *more, **how)
+        return self.soak.call(
+            "vote", self.soak.run, *LINE, "--part-size", BLOCK, "--out", self.out, *more, **how
+        )
 
     def drawn(self) -> list[Path]:
         return sorted(self.parts.glob("part-*"))
@@ -424,7 +426,7 @@ def out_of_time(trial: Trial) -> None:
 
 def hanging(trial: Trial) -> None:
     """A worker that stops in the middle of its work."""
-    command = trial.stocked(0.2).vote("--workers", 2, "--lease", LEASE)
+    command = trial.stocked(0.2).vote("--workers", 2, "--worker-timeout", LEASE)
     busy: list[int] = []
 
     def begun() -> bool:

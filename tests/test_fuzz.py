@@ -480,8 +480,8 @@ FILES = (
     ".",
 )
 LINES = (
-    "vote run --first 2 --n 20 --alpha 0.05 --out new/v",
-    "vote run --first 2 --radii 0.1 --n-max 300 --alpha 0.01 --out new/v",
+    "vote run --limit 2 --n 20 --alpha 0.05 --out new/v",
+    "vote run --limit 2 --radii 0.1 --n-max 300 --alpha 0.01 --out new/v",
     "vote cut-run --out new/v",
     "merge parts --out new/v",
     "merge cut-parts good.parquet --out new/v",
@@ -490,7 +490,7 @@ LINES = (
     "report good.parquet --norm l2 --no-examples --out new",
     "plan --radii 0.25 --n-max 1000",
     "plan --images 50 --passes-per-second 3",
-    "train --data digits --epochs 1 --batch 1000 --out new",
+    "train --data digits --epochs 1 --batch-size 1000 --out new",
     "train --recipe own.toml --epochs 1 --out new",
     "noises --norm l2",
     "data digits",

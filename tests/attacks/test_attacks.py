@@ -318,7 +318,7 @@ def test_what_cannot_be_attacked() -> None:
 def test_the_command(tmp_path) -> None:
     run = tmp_path / "run"
     fine("train", "--data", "digits", "--noise", "gaussian", "--sigma", 0.4, "--epochs", 3, "--out", run)
-    fine("vote", run, "--n", 500, "--first", 12)
+    fine("vote", run, "--n", 500, "--limit", 12)
     votes = run / "votes.parquet"
     said = fine(
         "attack",
@@ -329,7 +329,7 @@ def test_the_command(tmp_path) -> None:
         "l0",
         "--steps",
         5,
-        "--copies",
+        "--eot-samples",
         8,
         "--n",
         300,
@@ -360,7 +360,7 @@ def test_the_command(tmp_path) -> None:
     assert not (tmp_path / "none").exists()
     for line, words in {
         ("--run", tmp_path): "is no run folder",
-        ("--every", 0): "every 1st, 2nd, 3rd",
+        ("--stride", 0): "every 1st, 2nd, 3rd",
         ("--reach", 0.5): "reach must be at least 1",
         ("--steps", 0): "at least one step",
     }.items():
@@ -370,7 +370,7 @@ def test_the_command(tmp_path) -> None:
     fine("train", "--data", "digits", "--noise", "gaussian", "--sigma", 0.4, "--epochs", 1, "--out", other)
     ended = call("attack", votes, "--run", other)
     assert ended.status == 2 and "another model than the one that gave these votes" in ended.err
-    fine("vote", other, "--n", 500, "--first", 12)
+    fine("vote", other, "--n", 500, "--limit", 12)
     fine("report", votes, other / "votes.parquet", "--attacks", "--k", 1, "--out", tmp_path / "both")
     assert (tmp_path / "both" / "index.html").read_text().count('"found":[') == 2, "one run was not attacked"
     ended = call("report", other / "votes.parquet", "--attacks", "--out", tmp_path / "none")

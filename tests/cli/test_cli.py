@@ -39,7 +39,7 @@ def work(tmp_path_factory):
     printed = fine(
         "train", "--data", "digits", "--noise", "laplace", "--sigma", 0.4, "--epochs", 1, "--out", run
     )
-    printed += fine("vote", run, "--n", 100, "--selection", 20, "--first", IMAGES)
+    printed += fine("vote", run, "--n", 100, "--n0", 20, "--limit", IMAGES)
     bare = folder / "bare.parquet"
     replace(radii.load_votes(votes), labels=None, data="").save(bare)
     return SimpleNamespace(folder=folder, run=run, votes=votes, bare=bare, printed=printed)
@@ -83,7 +83,7 @@ def test_votes_of_the_command_are_those_of_the_function(work):
 
 def test_votes_that_are_there_are_not_drawn_again(work, tmp_path):
     """A share that a scheduler starts twice, the second time when all is merged, has not failed."""
-    line = ("vote", work.run, "--n", 60, "--first", 8, "--out", tmp_path / "votes.parquet")
+    line = ("vote", work.run, "--n", 60, "--limit", 8, "--out", tmp_path / "votes.parquet")
     fine(*line)
     written = (tmp_path / "votes.parquet").read_bytes()
     for more in ((), ("--shard", "2/3"), ("--workers", 2)):
@@ -92,7 +92,7 @@ def test_votes_that_are_there_are_not_drawn_again(work, tmp_path):
     for more, words in (
         (("--seed", 1), "votes.parquet exists, with seed 0, not 1: choose another file with --out"),
         (("--n", 70), "exists, with plan n 60, not 70"),
-        (("--first", 9), "exists, with "),
+        (("--limit", 9), "exists, with "),
     ):
         ended = call(*line, *more)
         assert ended.status == 2 and words in ended.err
@@ -107,7 +107,7 @@ def test_votes_that_are_there_are_not_drawn_again(work, tmp_path):
 def test_another_model_is_named_before_the_processor_that_ran_it(work, tmp_path):
     other = replace(radii.load_votes(work.votes), model="another", devices=("elsewhere",))
     other.save(tmp_path / "votes.parquet")
-    ended = call("vote", work.run, "--n", 60, "--first", 8, "--out", tmp_path / "votes.parquet")
+    ended = call("vote", work.run, "--n", 60, "--limit", 8, "--out", tmp_path / "votes.parquet")
     assert ended.status == 2 and "exists, with model another, not " in ended.err
 
 
@@ -122,9 +122,9 @@ def test_vote_takes_every_so_many(work, tmp_path):
         work.run,
         "--n",
         11,
-        "--selection",
+        "--n0",
         0,
-        "--every",
+        "--stride",
         100,
         "--split",
         "train",
@@ -137,8 +137,8 @@ def test_vote_takes_every_so_many(work, tmp_path):
 
 def test_vote_leaves_images_out(work, tmp_path):
     votes = tmp_path / "votes.parquet"
-    chosen = ("--every", 20, "--leave-out", 40, "--leave-out", 300, "--first", 15)
-    fine("vote", work.run, "--n", 11, "--selection", 0, *chosen, "--out", votes)
+    chosen = ("--stride", 20, "--exclude", 40, "--exclude", 300, "--limit", 15)
+    fine("vote", work.run, "--n", 11, "--n0", 0, *chosen, "--out", votes)
     found = radii.load_votes(votes)
     assert found.index.tolist() == [0, 20, *range(60, 300, 20), 320]
     assert found.data == "digits test, first 15 of all but 40, 300 of every 20th of 355"
@@ -148,7 +148,7 @@ def test_vote_leaves_images_out(work, tmp_path):
 
 PLANS = {
     "sequential": ("--radii", "l1:1/4", "--radii", 0.1, "--n-max", 400),
-    "predicted": ("--radii", 0.1, "--selection", 30, "--alpha", 0.01, "--exact", "--n-max", 400),
+    "predicted": ("--radii", 0.1, "--n0", 30, "--alpha", 0.01, "--exact-arithmetic", "--n-max", 400),
     "top-k": ("--plan", "top-k", "--norm", "l1", "--radii", 0.25, "--k", 2, "--n-max", 400),
     "two-stage": ("--plan", "two-stage", "--norm", "l1", "--n-max", 400),
     "anytime": ("--plan", "anytime", "--seconds", 0.05, "--n-max", 400),
@@ -158,7 +158,7 @@ PLANS = {
 @pytest.mark.parametrize("name", PLANS)
 def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     votes, options = tmp_path / "votes.parquet", PLANS[name]
-    printed = fine("vote", work.run, "--first", 15, *options, "--out", votes)
+    printed = fine("vote", work.run, "--limit", 15, *options, "--out", votes)
     found = radii.load_votes(votes)
     assert (
         found.plan.n_max == 400
@@ -202,7 +202,7 @@ VARIANTS = {
     "set": (("--labels", "set"), {"labels": "set"}),
     "predicted": (("--labels", "predicted", "--alpha", 0.01), {"labels": "predicted", "alpha": 0.01}),
     "simultaneous": (("--method", "simultaneous"), {"method": "simultaneous"}),
-    "box": (("--box", "--unit", "feature"), {"unit": "feature", "images": ...}),
+    "box": (("--box", "--l0-unit", "feature"), {"unit": "feature", "images": ...}),
 }
 
 
@@ -372,7 +372,7 @@ def test_lists(tmp_path):
 
 def test_plan_says_what_the_plan_says():
     asked = ("--p", 0.9, "--p", 0.99, "--radii", 0.5, "--radii", 0.25, "--sigma", 0.25, "--n-max", 20_000)
-    lines = fine("plan", *asked, "--batch", 16).splitlines()
+    lines = fine("plan", *asked, "--batch-size", 16).splitlines()
     question = radii.RadiusTarget(radii.Gaussian(0.25), "l2", (0.25, 0.5), (3, 32, 32))
     plan = radii.sequential(question, n_max=20_000, batch=16)
     for p, first in ((0.9, 3), (0.99, 5)):
@@ -413,7 +413,7 @@ def test_plan_says_what_a_whole_data_set_costs():
         "votes file, about": [size],
     }
     assert rest.strip() == "100,000 copies of every image, and 100 that predict its label."
-    found, rest = costs("--images", 500, "--n", 1000, "--selection", 0)
+    found, rest = costs("--images", 500, "--n", 1000, "--n0", 0)
     assert found["passes"] == ["500,000"] and list(found) == [
         "passes an image",
         "passes",
@@ -475,6 +475,48 @@ def test_plan_learns_from_a_pilot(work):
     assert f"like the {IMAGES} of the pilot" in rest and f"standard error of {error:.0%}" in rest
 
 
+def commands_in(page):
+    """The names of commands that the help lists."""
+    listed = page.split("─ Commands ─")[1].splitlines()[1:]
+    return [line.split()[1] for line in listed if re.match("│ [a-z]", line)]
+
+
+GROUPS = {
+    "vote": ["Model", "Images", "Noise", "Plan", "Running", "Output"],
+    "train": ["Model", "Images", "Noise", "Training", "Running", "Output"],
+    "certify": ["Certificates", "Images", "Output"],
+}
+
+
+@pytest.mark.parametrize("command", GROUPS)
+def test_help_shows_options_in_groups(command):
+    page = fine(command, "--help")
+    assert re.findall("╭─ ([A-Z][a-z]+) ─", page) == [
+        *["Arguments"][command == "train" :],
+        "Options",
+        *GROUPS[command],
+    ]
+
+
+def test_help_is_no_wider_than_the_terminal_nor_than_is_read_with_ease():
+    for columns, widest in ((80, 80), (100, 100), (200, 120)):
+        command = [sys.executable, "-m", "radii", "vote", "--help"]
+        ended = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {"COLUMNS": str(columns)}
+        )
+        assert max(map(len, ended.stdout.splitlines())) == widest
+
+
+def test_an_option_by_its_old_name_is_told_the_new_one():
+    from radii.cli.options import RENAMED
+
+    shown = "".join(fine(command, "--help") for command in commands_in(fine()))
+    for old, new in RENAMED.items():
+        assert f"│ {new} " in shown and f"│ {old} " not in shown
+        told = [call(command, old).err for command in commands_in(fine())]
+        assert f"no such option: {old} is called {new} now; see radii" in "".join(told)
+
+
 def test_help_is_worth_reading():
     top = fine()
     assert top == fine("--help") and fine("--version") == f"radii {radii.__version__}\n"
@@ -492,9 +534,9 @@ def test_help_is_worth_reading():
         "noises",
     ):
         page = fine(command, "--help")
-        assert f"  {command} " in top and "..." not in top.split("Commands:")[1]
+        assert command in commands_in(top)
         assert (f"Example: radii {command} " in page and "default:" in page) or command == "data"
-        assert len(page.split("Options:")[0].split()) > 30, "what goes in, what comes out"
+        assert len(page.split("╭─")[0].split()) > 30, "what goes in, what comes out"
 
 
 TEXTS = """
@@ -515,10 +557,7 @@ print(json.dumps(found))
 
 def test_help_keeps_its_texts_where_python_leaves_docstrings_out():
     """And so do reports what they say of noises."""
-    commands = [
-        "",
-        *(line.split()[0] for line in fine().split("Commands:")[1].splitlines() if line.startswith("  ")),
-    ]
+    commands = ["", *commands_in(fine())]
     assert {"demo", "certify", "doctor"} < set(commands)
     ended = subprocess.run([sys.executable, "-OO", "-c", TEXTS, *commands], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -570,7 +609,7 @@ MISTAKES = {
     "train --denoise {run} --data mnist5k --out {new}": "{run} was trained on images of the shape (1, 8, 8)",
     "train --denoise {run} --noise ablation:kept=9 --out {new}": "denoising asks about images without noise",
     "vote {run} --classifier {run} --out {new}": "{run} holds no denoiser: leave the classifier {run} out",
-    "train --average 1 --out {new}": "average must be at least 0 and below 1",
+    "train --ema 1 --out {new}": "average must be at least 0 and below 1",
     "train --epochs many": "--epochs",
     "train --noise laplac --out {new}": "unknown noise 'laplac'; did you mean 'laplace'?",
     "train --noise Laplace --out {new}": "unknown noise 'Laplace'; did you mean 'laplace'?",
@@ -582,8 +621,8 @@ MISTAKES = {
     "noises --norm l1 --plot {votes}/l1.png": "a folder was expected, but {votes} is a file",
     "vote {run} --out {votes}/v.parquet": "a folder was expected, but {votes} is a file",
     "vote {run} --workers 0 --out {new}": "there must be at least one worker; got 0",
-    "vote {run} --lease -1 --out {new}": "must be above 0 seconds; got -1",
-    "vote {run} --unit pixels --out {new}": "unknown unit 'pixels'; did you mean 'pixel'?",
+    "vote {run} --worker-timeout -1 --out {new}": "must be above 0 seconds; got -1",
+    "vote {run} --l0-unit pixels --out {new}": "unknown unit 'pixels'; did you mean 'pixel'?",
     "plan --images 10 --classes 10 --k 10 --radii 0.5": "k must be smaller than the number of classes, 10",
     "train --data ./nowhere --out {new}": "there is no file or folder nowhere of images",
     "train --data nowhere --out {new}": "Nor is there a file or folder of that name here.",
@@ -613,21 +652,21 @@ MISTAKES = {
     "vote {run} --out {new} --n 10": "n = 10 draws cannot certify anything at alpha = 0.001 and k = 1",
     "vote {run} --out {new} --n 3 --alpha 0.05": "take at least 6 draws",
     "vote {run} --out {new} --alpha 0": "alpha is the probability",
-    "vote {run} --out {new} --selection -1": "selection must be",
+    "vote {run} --out {new} --n0 -1": "selection must be",
     "vote {run} --out {new} --split tset": "unknown split 'tset'; did you mean 'test'?",
-    "vote {run} --out {new} --every 0": "got 0",
-    "vote {run} --evry 2": "--evry (Possible options: --every); see radii vote --help",
-    "vote {run} --out {new} --leave-out 99999999999999999999": "image 99999999999999999999 cannot be left out",
-    "vote {run} --out {new} --batch 99999999999999999999": "batch must be at most",
+    "vote {run} --out {new} --stride 0": "got 0",
+    "vote {run} --indics 2": "--indics (Possible options: --indices, --noise); see radii vote --help",
+    "vote {run} --out {new} --exclude 99999999999999999999": "image 99999999999999999999 cannot be left out",
+    "vote {run} --out {new} --batch-size 99999999999999999999": "batch must be at most",
     "vote {run} --out {new} --n 99999999999999999999": "n must be at most",
     "vote {run} --out {new} --radii 0.1 --n-max 99999999999999999999": "n_max must be at most",
     "vote {run} --out {new} --radii 0.1 --k 99999999999999999999": "k must be at most",
     "vote {run} --radii l1:1e999999999 --out {new}": "got 'l1:1e999999999'",
     "certify {votes} --alpha 1e-320": "between 0 and 1",
     "plan --images 9 --passes-per-second 1e-320": "passes per second must be a finite number above 0",
-    "vote {run} --out {new} --every 20 --leave-out 7": "image 7 cannot be left out: it is not among digits test",
-    "vote {run} --out {new} --leave-out x": "--leave-out",
-    "vote {run} --out {new} --first 0": "at least one image",
+    "vote {run} --out {new} --stride 20 --exclude 7": "image 7 cannot be left out: it is not among digits test",
+    "vote {run} --out {new} --exclude x": "--exclude",
+    "vote {run} --out {new} --limit 0": "at least one image",
     "vote {run} --out {new} --seed -1": "seed must be",
     "vote {run} --out {new} --precision float23": "did you mean 'float32'",
     "vote {run} --out {new} --data-dir {new}": "the data folder {new} does not exist",
@@ -656,7 +695,7 @@ MISTAKES = {
     "certify {votes} --alpha 1e-40": "take at least 134 draws",
     "certify {votes} --labels predictd": "did you mean 'predicted'?",
     "certify {votes} --method two-evnt": "did you mean 'two-event'?",
-    "certify {votes} --unit pixle": "did you mean 'pixel'?",
+    "certify {votes} --l0-unit pixle": "did you mean 'pixel'?",
     "certify {votes} --out {run}/metrics.csv": "{run}/metrics.csv",
     "certify {bare} --labels predicted --box": "name no data set",
     "report {votes} --norm linff --out {new}": "did you mean 'linf'?",
@@ -671,7 +710,7 @@ MISTAKES = {
     "vote {run} --radii 0.1 --n 5 --out {new}": "--n has no meaning for the plan sequential",
     "vote {run} --n-max 50 --out {new}": "--n-max has no meaning for the plan fixed",
     "vote {run} --plan fixed --radii 1 --out {new}": "--radii has no meaning for the plan fixed",
-    "vote {run} --plan two-stage --selection 9 --out {new}": "--selection has no meaning for the plan two-stage",
+    "vote {run} --plan two-stage --n0 9 --out {new}": "--n0 has no meaning for the plan two-stage",
     "vote {run} --plan top-k --out {new}": "the plan top-k needs to know what to certify: give radii",
     "vote {run} --plan top-k --radii l1:1 --radii 0.1 --out {new}": "in one norm; got l1, l2",
     "vote {run} --plan sequentail --out {new}": "did you mean 'sequential'?",
@@ -688,7 +727,7 @@ MISTAKES = {
     "plan --images -5": "images must be a whole number of at least 1; got -5",
     "plan --images 9 --classes 1": "classes must be a whole number of at least 2; got 1",
     "plan --images 9 --n 0": "n must be a whole number of at least 1; got 0",
-    "plan --images 9 --selection -1": "selection must be a whole number of at least 0; got -1",
+    "plan --images 9 --n0 -1": "selection must be a whole number of at least 0; got -1",
     "plan --images 9 --price 2": "--price needs --passes-per-second",
     "plan --images 9 --devices 2": "--devices needs --passes-per-second",
     "plan --images 9 --passes-per-second 0": "passes per second must be a finite number above 0; got 0",
@@ -737,7 +776,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(work, broken, tmp_path, mo
     assert tree(work.folder) == before and not tree(tmp_path)
 
 
-@pytest.mark.parametrize("line", ["vote {run} --n 20 --first 5 --out {new}/v", "certify {votes} --out {new}"])
+@pytest.mark.parametrize("line", ["vote {run} --n 20 --limit 5 --out {new}/v", "certify {votes} --out {new}"])
 def test_a_full_disk_is_said_and_leaves_nothing(work, tmp_path, monkeypatch, line):
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -769,7 +808,7 @@ def test_an_unwritable_folder_is_found_before_the_work(work, tmp_path, monkeypat
 def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, workers):
     place = tmp_path / "place"
     votes, parts = place / "votes.parquet", place / "votes.parts"
-    line = ("vote", work.run, "--first", 12, "--n", 3000, "--selection", 0, "--block", 3000)
+    line = ("vote", work.run, "--limit", 12, "--n", 3000, "--n0", 0, "--part-size", 3000)
     with Command(
         *("-m", "radii", *line, "--out", votes, *workers), log=tmp_path / "log", **held_at(10, tmp_path)
     ) as command:
@@ -807,7 +846,7 @@ MOMENTS = {
 def test_ctrl_c_is_for_the_command_alone_even_while_workers_start(work, tmp_path, moment):
     """A terminal tells all processes of a command, those that only begin to load Python, too."""
     out = tmp_path / "place" / "votes.parquet"
-    line = ("vote", work.run, "--first", 12, "--n", 900, "--block", 900, "--workers", 2, "--out", out)
+    line = ("vote", work.run, "--limit", 12, "--n", 900, "--part-size", 900, "--workers", 2, "--out", out)
     with Command("-m", "radii", *line, log=tmp_path / "log", **held_at(0, tmp_path)) as command:
         wait_until(lambda: (out.parent / "votes.parts" / "law.json").exists() or not command.alive)
         wait_until(lambda: MOMENTS[moment](command) or not command.alive)
@@ -818,7 +857,7 @@ def test_ctrl_c_is_for_the_command_alone_even_while_workers_start(work, tmp_path
 
 def test_an_interrupted_training_can_be_given_again(tmp_path):
     run = tmp_path / "run"
-    line = ("train", "--data", "digits", "--batch", 1000, "--out", run)
+    line = ("train", "--data", "digits", "--batch-size", 1000, "--out", run)
     with Command("-m", "radii", *line, "--epochs", 10**6, log=tmp_path / "log") as command:
         wait_until(lambda: (run / "metrics.csv").exists() or not command.alive)
         kill(command.process.pid, signal.SIGINT)
@@ -842,7 +881,7 @@ def test_a_recipe_with_changes(tmp_path):
 
     run = tmp_path / "run"
     fine(
-        *("train", "--recipe", "digits", "--epochs", 1, "--noise", "uniform", "--average", 0.9, "--out", run),
+        *("train", "--recipe", "digits", "--epochs", 1, "--noise", "uniform", "--ema", 0.9, "--out", run),
         *("--loss", "consistency", "--option", "m=3", "--option", "weight=2.5"),
     )
     recipe = load_config(run).recipe

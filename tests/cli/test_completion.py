@@ -32,7 +32,7 @@ COMPLETED = {
     ("certify", "votes.parquet", "--norm", "l"): ["l0", "l1", "l2", "linf"],
     ("certify", "votes.parquet", "--labels", "p"): ["predicted"],
     ("certify", "votes.parquet", "--method", "s"): ["simultaneous"],
-    ("certify", "votes.parquet", "--unit", "p"): ["pixel"],
+    ("certify", "votes.parquet", "--l0-unit", "p"): ["pixel"],
     ("certify", "vo"): [],  # files, by the shell itself
     ("attack", "votes.parquet", "--norm", "li"): ["linf"],
     ("vote", "m.onnx", "--noise", "exp"): ["exponential-l2", "exponential-linf"],

@@ -109,12 +109,24 @@ def test_real_pixels_can_be_trained_on_voted_on_and_shown(tmp_path, monkeypatch)
     images = np.random.default_rng(0).random((40, 1, 6, 6)) * (1 + LABELS[:, None, None, None]) / 2
     np.savez("real.npz", x=images, y=LABELS)
     assert "  real pixels, sha256:" in fine("data", "real.npz")
-    fine("train", "--data", "real.npz", "--noise", "gaussian", "--epochs", 1, "--batch", 20, "--out", "run")
-    fine("vote", "run", "--split", "all", "--first", 6, "--n", 50)
+    fine(
+        "train",
+        "--data",
+        "real.npz",
+        "--noise",
+        "gaussian",
+        "--epochs",
+        1,
+        "--batch-size",
+        20,
+        "--out",
+        "run",
+    )
+    fine("vote", "run", "--split", "all", "--limit", 6, "--n", 50)
     fine("certify", "run/votes.parquet", "--norm", "l1", "--box")
     fine("report", "run/votes.parquet", "--norm", "l1", "--k", 1, "--out", "page")
     assert "data:image/png" in Path("page/index.html").read_text()
-    ended = call("vote", "run", "--n", 50, "--exact", "--out", "exact")
+    ended = call("vote", "run", "--n", 50, "--exact-arithmetic", "--out", "exact")
     assert ended.status == 2 and "exact arithmetic needs 8-bit images" in ended.err
 
 
@@ -130,10 +142,10 @@ MISTAKES = {
     "vote runs/photos --split all --out new": "unknown split of photos 'all'; known: train, test",
     "vote runs/digits --split al --out new": "unknown split of digits.npz 'al'; did you mean 'all'",
     "vote runs/digits --data-dir runs --out new": "there is no file or folder runs/digits.npz of images",
-    "vote runs/digits --subset none --out new": "there is no file none of positions",
-    "vote runs/digits --subset digits.npz --out new": "line 1 of digits.npz must be a position",
-    "vote runs/digits --subset far.txt --out new": "digits.npz test has no image 80",
-    "vote runs/digits --subset subset.txt --leave-out 1 --out new": "image 1 cannot be left out: it is not among",
+    "vote runs/digits --indices none --out new": "there is no file none of positions",
+    "vote runs/digits --indices digits.npz --out new": "line 1 of digits.npz must be a position",
+    "vote runs/digits --indices far.txt --out new": "digits.npz test has no image 80",
+    "vote runs/digits --indices subset.txt --exclude 1 --out new": "image 1 cannot be left out: it is not among",
 }
 
 

@@ -31,9 +31,9 @@ DIGITS = (
     0.25,
     "--n",
     50,
-    "--selection",
+    "--n0",
     5,
-    "--first",
+    "--limit",
     12,
 )
 
@@ -85,7 +85,7 @@ def test_files_are_exported_as_the_page_says(here: Path) -> None:
         exec(code, space)
     found = []
     for file in ("network.pt2", "network.onnx"):
-        fine("vote", file, *DIGITS, "--batch", 64, "--out", f"{file}.parquet")
+        fine("vote", file, *DIGITS, "--batch-size", 64, "--out", f"{file}.parquet")
         found.append(radii.load_votes(f"{file}.parquet"))
     usual = radii.Smoothed(space["network"], radii.Gaussian(0.25), batch=64).vote(
         load_data("digits").first(12), plan=radii.fixed(50, 5)
@@ -101,7 +101,7 @@ def test_the_server_of_the_page(here: Path, monkeypatch) -> None:
     with HTTPServer(("127.0.0.1", 0), space["Handler"]) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/"
-        declared = ("--input-range", "-1,1", "--layout", "flat", "--batch", 64)
+        declared = ("--input-range", "-1,1", "--layout", "flat", "--batch-size", 64)
         fine("vote", url, *DIGITS, *declared)
         server.shutdown()
     fine("vote", "zoo:model", *DIGITS, *declared, "--out", "same.parquet")
@@ -117,7 +117,7 @@ def test_the_server_of_the_page(here: Path, monkeypatch) -> None:
 def test_votes_of_the_command_are_those_of_the_function(tmp_path, monkeypatch, workers) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1]}:{Path(radii.__file__).parents[1]}")
     monkeypatch.chdir(tmp_path)
-    fine("vote", "given_models:plain", *DIGITS, *workers, "--block", 300)
+    fine("vote", "given_models:plain", *DIGITS, *workers, "--part-size", 300)
     votes = radii.load_votes("plain.votes.parquet")
     usual = radii.Smoothed(plain, radii.Gaussian(0.25)).vote(
         load_data("digits").first(12), plan=radii.fixed(50, 5)
@@ -130,7 +130,7 @@ def test_votes_of_the_command_are_those_of_the_function(tmp_path, monkeypatch, w
 def test_plans_that_stop_early(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     asked = ("--data", "digits", "--noise", "laplace", "--sigma", 0.25, "--radii", 0.1, "--n-max", 200)
-    fine("vote", "given_models:centred", *asked, "--input-range", "-1,1", "--first", 10)
+    fine("vote", "given_models:centred", *asked, "--input-range", "-1,1", "--limit", 10)
     votes = radii.load_votes("centred.votes.parquet")
     assert votes.noise == radii.Laplace(0.25) and votes.certified.max() == 1
 
@@ -154,7 +154,7 @@ def test_a_mismatch_of_scale_is_explained(tmp_path, monkeypatch) -> None:
     ended = call(*line)
     assert ended.status == 2 and "classified rightly, but 56 with --input-range 0,255" in ended.err
     assert ended.err.count("\n") == 1 and not list(tmp_path.glob("*.parquet"))
-    fine(*line, "--input-range", "0,255", "--first", 3, "--n", 50)
+    fine(*line, "--input-range", "0,255", "--limit", 3, "--n", 50)
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_a_mismatch_of_scale_is_explained(tmp_path, monkeypatch) -> None:
 )
 def test_modules_of_others_are_attacked(name, takes, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = ("--data", "digits", "--noise", "gaussian", "--sigma", 0.25, "--first", 12)
+    asked = ("--data", "digits", "--noise", "gaussian", "--sigma", 0.25, "--limit", 12)
     fine("vote", f"given_models:{name}", *asked, *takes, "--n", 300)
     votes = f"{name}.votes.parquet"
-    line = ("attack", votes, "--steps", 10, "--copies", 8, "--n", 400, "--out", "attacks", "--run")
+    line = ("attack", votes, "--steps", 10, "--eot-samples", 8, "--n", 400, "--out", "attacks", "--run")
     said = fine(*line, f"given_models:{name}", *takes)
     (file,) = Path("attacks").iterdir()
     certified, found = np.loadtxt(file, delimiter=",", skiprows=1).T[2:]

@@ -111,7 +111,7 @@ def test_the_commands(runs: tuple[Path, Path], tmp_path: Path) -> None:
     )
     assert "Trained denoiser-8-32 under gaussian noise, sigma 0.3" in said
     assert f"Next: radii vote {out} --classifier {plain}\n" in said
-    fine("vote", out, "--classifier", plain, "--n", 50, "--first", 10)
+    fine("vote", out, "--classifier", plain, "--n", 50, "--limit", 10)
     votes = radii.load_votes(out / "votes.parquet")
     assert votes.noise == radii.Gaussian(0.3) and votes.model == digest(load_classifier(out, plain)[0])
     for line, words in {

@@ -254,14 +254,14 @@ def test_keys_in_an_address_are_sent_and_shown_nowhere(
         "gaussian",
         "--sigma",
         0.25,
-        "--first",
+        "--limit",
         4,
-        "--batch",
+        "--batch-size",
         64,
     )
     printed = [call(*vote, "--n", 100, "--out", "v.parquet"), call(*vote, "--n", 50, "--out", "v.parquet")]
     printed += [
-        call("attack", "v.parquet", "--run", url, "--every", 4, "--n", 20),
+        call("attack", "v.parquet", "--run", url, "--stride", 4, "--n", 20),
         call("vote", url),
         call("serve", url),
     ]

@@ -381,7 +381,7 @@ def test_the_commands_with_a_map(here: Path) -> None:
         "twelve.votes.parquet",
         "--run",
         "map_zoo:twelve",
-        "--every",
+        "--stride",
         6,
         "--steps",
         5,
@@ -445,7 +445,7 @@ def test_a_run_folder_with_a_map(here: Path, monkeypatch) -> None:
     votes = radii.load_votes("some.parquet")
     assert votes.classes == ("four", "one", "seven") and right(votes) > 0.8
     said = fine(
-        "attack", "some.parquet", "--run", "run", "--class-map", "digits.json", "--every", 30, "--steps", 2
+        "attack", "some.parquet", "--run", "run", "--class-map", "digits.json", "--stride", 30, "--steps", 2
     )
     assert "images attacked" in said
     found = []

@@ -64,7 +64,7 @@ def test_a_run_in_a_store_goes_on_where_it_was(server) -> None:
 def test_commands_take_addresses(server, tmp_path) -> None:
     folder = tmp_path / "run"
     fine("train", "--data", "digits", "--epochs", 1, "--out", folder)
-    line = ("vote", folder, "--first", 6, "--n", 200, "--block", 400)
+    line = ("vote", folder, "--limit", 6, "--n", 200, "--part-size", 400)
     fine(*line)
     address = server.address("votes/mine/votes.parquet")
     for number in (1, 2):
@@ -120,10 +120,10 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
     monkeypatch.chdir(tmp_path)
     run, more = tmp_path / "run", tmp_path / "more"
     fine("train", "--data", "digits", "--epochs", 1, "--out", run)
-    fine("vote", run, "--first", 6, "--n", 200, "--seed", 5, "--out", more / "votes.parquet")
+    fine("vote", run, "--limit", 6, "--n", 200, "--seed", 5, "--out", more / "votes.parquet")
     address, other = (server.address(f"votes/{name}/votes.parquet", KEYS) for name in ("keys", "others"))
     parts = server.address("votes/keys/votes.parts", KEYS)
-    vote = ("vote", run, "--first", 6, "--n", 200, "--block", 400, "--out", address)
+    vote = ("vote", run, "--limit", 6, "--n", 200, "--part-size", 400, "--out", address)
     lines = [
         (*vote, "--shard", "1/2"),
         ("merge", parts),  # parts are missing
@@ -133,7 +133,7 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
         vote,  # all was drawn before
         ("merge", parts),  # the file exists
         (*vote, "--n", 300),  # with other votes
-        ("vote", run, "--first", 6, "--n", 200, "--out", other),
+        ("vote", run, "--limit", 6, "--n", 200, "--out", other),
         (
             "certify",
             address,
@@ -154,11 +154,11 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
             address,
             "--run",
             run,
-            "--every",
+            "--stride",
             6,
             "--steps",
             1,
-            "--copies",
+            "--eot-samples",
             2,
             "--n",
             50,
@@ -186,7 +186,7 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
         ("certify", address.replace("%2F", "/")),
         ("certify", address.replace("s3:", "s4:")),
         ("vote", address),  # no model
-        ("vote", run, "--first", address),  # no number
+        ("vote", run, "--limit", address),  # no number
     ]
     printed = []
     for line in [*lines, *wrong]:

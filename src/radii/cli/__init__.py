@@ -1,6 +1,7 @@
 """The command line: each command reads files and writes files."""
 
 import os
+from shutil import get_terminal_size
 from typing import Annotated
 
 import typer
@@ -8,16 +9,18 @@ import typer
 from radii import __version__
 from radii.cli import attack, certify, data, doctor, falsify, noises, plan, report, serve, train, vote
 from radii.cli.console import INTERRUPTED, end_when_asked, one_sentence, say, show_notices
-from radii.cli.options import completed
+from radii.cli.options import RENAMED, completed
 from radii.cli.terminal import delivering, open_streams
 from radii.errors import InputError
 from radii.report.formatting import docstring
 from radii.storage.memory import keep_freed_memory
 
+WIDEST = 120
+"""Columns of the help."""
+
 app = typer.Typer(
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    context_settings={"max_content_width": 100},
 )
 
 
@@ -46,13 +49,13 @@ for command, example in (
     (train.train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
     (
         vote.vote,
-        "radii vote runs/first --every 10 --radii linf:2/255 --radii l1:0.5; "
+        "radii vote runs/first --stride 10 --radii linf:2/255 --radii l1:0.5; "
         "radii vote model.onnx --data cifar10 --noise laplace --sigma 0.5 --input-range -1,1",
     ),
     (vote.merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
     (certify.certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report.report, "radii report runs/*/votes.parquet --out report"),
-    (attack.attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --every 10"),
+    (attack.attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --stride 10"),
     (serve.serve, "radii serve runs/first --norm linf --seconds 2 --port 8000"),
     (
         plan.plan,
@@ -73,6 +76,8 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # no figure needs a display; read when matplotlib is loaded
     os.environ["MPLBACKEND"] = "agg"
+    # the help is as wide as the terminal, up to lines that are read with ease; read when help is shown
+    os.environ["TERMINAL_WIDTH"] = str(min(get_terminal_size().columns, WIDEST))
     open_streams()
     show_notices()
     with one_sentence(), delivering():
@@ -82,6 +87,8 @@ def main() -> None:
             status = app(prog_name="radii", standalone_mode=False)
         except typer.TyperException as error:
             message = error.format_message().rstrip(".")
+            if (new := RENAMED.get(getattr(error, "option_name", ""))) is not None:
+                message = f"no such option: {error.option_name} is called {new} now"  # type: ignore[attr-defined]
             where = getattr(getattr(error, "ctx", None), "command_path", "radii")
             raise InputError(f"{message[:1].lower()}{message[1:]}; see {where} --help") from error
         if status == INTERRUPTED:

@@ -1,24 +1,15 @@
 """The command that tries to break certificates."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from radii.cli.console import console, progress, say, titled
-from radii.cli.model_options import (
-    Binary,
-    ClassMap,
-    Declared,
-    InputRange,
-    Layout,
-    Mean,
-    Polled,
-    Std,
-    polled_by,
-)
-from radii.cli.options import Alpha, Behind, DataDir, Ks, Seed, Unit, images_of
+from radii.cli.groups import Options, grouped
+from radii.cli.model_options import Declared, Polled, polled_by
+from radii.cli.options import Alpha, DataDir, Ks, L0Unit, Seed, images_of
 from radii.errors import InputError
 from radii.noises import full_name
 from radii.report.accuracy import round_radii
@@ -33,38 +24,51 @@ if TYPE_CHECKING:
     from radii.sampling import Smoothed
 
 
-def attack(
-    votes: Annotated[Path, typer.Argument(metavar="VOTES", help="File that radii vote wrote.")],
+@dataclass(frozen=True)
+class Attempt(Options):
+    """How hard to try."""
+
+    title = "Attack"
+    steps: Annotated[int, typer.Option(help="Steps of the descent.")] = 20
+    eot_samples: Annotated[int, typer.Option(help="Noise samples per image and step.")] = 16
+    n: Annotated[int, typer.Option(help="Fresh noise samples that judge a perturbed image.")] = 1000
+    reach: Annotated[float, typer.Option(help="How far to go, in certified radii.")] = 8.0
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
+class Attacked(Options):
+    """Which certificates to attack."""
+
+    title = "Certificates"
     norm: Annotated[
         list[str],
         typer.Option("--norm", metavar="NORM", help="l0, l1, l2 or linf; may be given several times."),
-    ] = ["l2"],  # noqa: B006 (typer copies it)
-    k: Ks = [1],  # noqa: B006
+    ] = field(default_factory=lambda: ["l2"])
+    k: Ks = field(default_factory=lambda: [1])
+    alpha: Alpha = 1e-3
+    l0_unit: L0Unit = "pixel"
+    stride: Annotated[int, typer.Option(help="Attack the first image, and then every STRIDE-th.")] = 1
+
+
+@grouped
+def attack(
+    votes: Annotated[Path, typer.Argument(metavar="VOTES", help="File that radii vote wrote.")],
+    attacked: Attacked,
+    attempt: Attempt,
+    declared: Declared,
     run: Annotated[
         str | None,
         typer.Option(
             metavar="RUN|MODEL",
-            help="The model: a run folder, MODULE:ATTRIBUTE or FILE.pt2.  [default: the folder of VOTES]",
+            help="Run folder, MODULE:ATTRIBUTE or FILE.pt2.  [default: the folder of VOTES]",
+            rich_help_panel="Model",
         ),
     ] = None,
-    classifier: Behind = None,
-    input_range: InputRange = None,
-    mean: Mean = None,
-    std: Std = None,
-    layout: Layout = None,
-    binary: Binary = None,
-    class_map: ClassMap = None,
-    every: Annotated[int, typer.Option(help="Attack the first of the images, and then every so many.")] = 1,
-    steps: Annotated[int, typer.Option(help="Steps of the descent.")] = 20,
-    copies: Annotated[int, typer.Option(help="Noisy copies of an image for one step.")] = 16,
-    n: Annotated[int, typer.Option(help="Fresh noisy copies that judge a moved image.")] = 1000,
-    reach: Annotated[float, typer.Option(help="How far to go, in certified radii.")] = 8.0,
-    alpha: Alpha = 1e-3,
-    unit: Unit = "pixel",
-    seed: Seed = 0,
     data_dir: DataDir = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for a CSV file of each norm and k, a row an image.")
+        Path | None,
+        typer.Option(help="Folder for a CSV file per norm and k, a row per image.", rich_help_panel="Output"),
     ] = None,
 ) -> None:
     """Try to break certificates.
@@ -86,23 +90,23 @@ def attack(
     if out is not None:
         check_folder(out)
     drawn = load_votes(votes)
-    if every < 1:
-        raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {every}")
-    part = drawn[::every]
+    if attacked.stride < 1:
+        raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {attacked.stride}")
+    part = drawn[:: attacked.stride]
     if run is None and not (votes.parent / CONFIG).is_file():
         raise InputError(f"{votes} lies in no run folder: say which model gave these votes, by --run")
     name = run or str(votes.parent)
-    declared = Declared(input_range, mean, std, layout, binary, class_map)
-    polled = polled_again(drawn, name, classifier, declared)
-    smoothed, effort = load_smoothed(drawn, polled, name), Effort(steps, copies)
+    polled = polled_again(drawn, name, declared)
+    smoothed, effort = load_smoothed(drawn, polled, name), Effort(attempt.steps, attempt.eot_samples)
     images, refuted = images_of(part, data_dir), False
-    for which in norm:
-        for rank in k:
-            certificates = certify(part, which, k=rank, alpha=alpha, unit=unit_of(which, unit))
+    how: dict[str, Any] = {"effort": effort, "n": attempt.n, "reach": attempt.reach, "seed": attempt.seed}
+    for which in attacked.norm:
+        for rank in attacked.k:
+            certificates = certify(
+                part, which, k=rank, alpha=attacked.alpha, unit=unit_of(which, attacked.l0_unit)
+            )
             with progress(f"attack {which}") as move:
-                found = try_all(
-                    smoothed, images, certificates, effort=effort, n=n, reach=reach, seed=seed, progress=move
-                )
+                found = try_all(smoothed, images, certificates, progress=move, **how)
             if len(found.rows):
                 console.print(bounds_table(found))
             say(words(found))
@@ -114,12 +118,12 @@ def attack(
         raise SystemExit(1)
 
 
-def polled_again(votes: Votes, run: str, classifier: Path | None, declared: Declared) -> Polled:
+def polled_again(votes: Votes, run: str, declared: Declared) -> Polled:
     """The model that the options name; what they leave out of one that radii train did not make, votes say."""
     from radii.models.adapters import is_spec
 
     data, noise = (votes.data, full_name(votes.noise)) if is_spec(run) else (None, None)
-    return polled_by(run, classifier, data, noise, None, declared)
+    return polled_by(run, data, noise, None, declared)
 
 
 def load_smoothed(votes: Votes, polled: Polled, name: str) -> "Smoothed":

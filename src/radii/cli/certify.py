@@ -1,18 +1,20 @@
 """The commands that turn votes into certificates. They import torch only to look at images."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from radii.cli.console import accuracy_table, console, progress, say, unlabelled_table
+from radii.cli.groups import Options, grouped
 from radii.cli.options import (
     Alpha,
     DataDir,
     Files,
     Ks,
+    L0Unit,
     Norms,
-    Unit,
     images_of,
     load_named,
     parse_radii,
@@ -28,10 +30,13 @@ Found = dict[str, dict[tuple[str, int], Any]]
 """Certificates by name, and by norm and k."""
 
 
-def certify(
-    votes: Files,
-    norm: Norms = [],  # noqa: B006 (typer copies it)
-    k: Ks = [1],  # noqa: B006
+@dataclass(frozen=True)
+class Certified(Options):
+    """What is certified."""
+
+    title = "Certificates"
+    norm: Norms = field(default_factory=list)
+    k: Ks = field(default_factory=lambda: [1])
     radius: Annotated[
         list[str],
         typer.Option(
@@ -39,29 +44,46 @@ def certify(
             metavar="[NORM:]RADIUS",
             help="For the table, as 0.5 or linf:2/255; may be given several times.  [default: round ones]",
         ),
-    ] = [],  # noqa: B006
-    alpha: Alpha = 1e-3,
+    ] = field(default_factory=list)
+    alpha: Alpha = 1e-3
     labels: Annotated[
         str | None,
         typer.Option(
             help="true, predicted, or set (the whole predicted top-k set at once).  [default: those that the plan "
             "watched, else true]"
         ),
-    ] = None,
+    ] = None
     method: Annotated[
         str | None,
         typer.Option(
             help="two-event, simultaneous (Jia et al.) or label (Cohen et al.).  [default: two-event, or the plan's]"
         ),
-    ] = None,
-    unit: Unit = "pixel",
+    ] = None
+    l0_unit: L0Unit = "pixel"
     box: Annotated[
         bool, typer.Option("--box", help="Use each image's own box for l0 and l1; loads the data set.")
-    ] = False,
+    ] = False
+
+    def radii(self) -> dict[str, tuple[float, ...]]:
+        """The radii of the tables, by norm."""
+        shown = parse_radii(self.radius, self.norm[0] if len(self.norm) == 1 else None)
+        if others := [one for one in self.norm if shown and one not in shown]:
+            raise InputError(
+                f"--radii are about {', '.join(shown)}, but --norm also asks for {', '.join(others)}: add radii there"
+            )
+        return shown
+
+
+@grouped
+def certify(
+    votes: Files,
+    certified: Certified,
     data_dir: DataDir = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a CSV and a JSON file of each norm and k.  [default: none]"),
+        typer.Option(
+            help="Folder for a CSV and a JSON file per norm and k.  [default: none]", rich_help_panel="Output"
+        ),
     ] = None,
 ) -> None:
     """Turn votes into certified radii.
@@ -75,19 +97,13 @@ def certify(
 
     if out is not None:
         check_folder(out)
-    shown = parse_radii(radius, norm[0] if len(norm) == 1 else None)
-    if others := [one for one in norm if shown and one not in shown]:
-        raise InputError(
-            f"--radii are about {', '.join(shown)}, but --norm also asks for {', '.join(others)}: add radii there"
-        )
+    shown = certified.radii()
     files = load_named(votes)
-    norm = list(shown) or norm or ruled(files)
-    boxes = (
-        {name: images_of(one, data_dir) for name, one in files.items()}
-        if box and {"l0", "l1"} & set(norm)
-        else {}
-    )
-    found = certify_all(files, norm, k, unit, boxes, alpha=alpha, labels=labels, method=method)
+    norms = list(shown) or certified.norm or ruled(files)
+    boxed = certified.box and {"l0", "l1"} & set(norms)
+    boxes = {name: images_of(one, data_dir) for name, one in files.items()} if boxed else {}
+    how: dict[str, Any] = {"alpha": certified.alpha, "labels": certified.labels, "method": certified.method}
+    found = certify_all(files, norms, certified.k, certified.l0_unit, boxes, **how)
     if out is not None:
         for name, certificates in found.items():
             for (which, rank), one in certificates.items():

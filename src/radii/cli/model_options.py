@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import typer
 
+from radii.cli.groups import Options
+from radii.cli.options import Behind
 from radii.errors import InputError
 from radii.noises import Noise, make_noise
 from radii.storage.documents import parse_number
@@ -78,7 +80,7 @@ Split = Annotated[
 Precision = Annotated[
     str, typer.Option(help="float32, or bfloat16: another, faster classifier; auto for the faster here.")
 ]
-Batch = Annotated[
+BatchSize = Annotated[
     int | None,
     typer.Option(help="Noisy copies in one call of the model.  [default: what a short trial finds fastest]"),
 ]
@@ -86,10 +88,11 @@ Compile = Annotated[
     bool,
     typer.Option("--compile", help="Fuse layers by torch.compile: half a minute at the start, then faster."),
 ]
-Exact = Annotated[
+ExactArithmetic = Annotated[
     bool,
     typer.Option(
-        "--exact", help="Noise on a lattice: no rounding when it is added, the proofs hold for the program."
+        "--exact-arithmetic",
+        help="Noise on a lattice: no rounding when it is added, the proofs hold for the program.",
     ),
 ]
 
@@ -99,15 +102,17 @@ Takes = tuple["Smoothed", tuple[int, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Declared:
+class Declared(Options):
     """What options say about a model that radii train did not make; None where they say nothing."""
 
-    input_range: str | None = None
-    mean: str | None = None
-    std: str | None = None
-    layout: str | None = None
-    binary: str | None = None
-    class_map: Path | None = None
+    title = "Model"
+    classifier: Behind = None
+    input_range: InputRange = None
+    mean: Mean = None
+    std: Std = None
+    layout: Layout = None
+    binary: Binary = None
+    class_map: ClassMap = None
 
     def own(self) -> dict[str, str | None]:
         """What a run folder says of its model itself, by the names of the options."""
@@ -124,6 +129,26 @@ class Declared:
             "binary": self.binary,
             "class_map": self.class_map,
         }
+
+
+@dataclass(frozen=True)
+class NoiseOptions(Options):
+    """The noise of a model that radii train did not make, and how it is added."""
+
+    title = "Noise"
+    noise: GivenNoise = None
+    sigma: GivenSigma = None
+    exact_arithmetic: ExactArithmetic = False
+
+
+@dataclass(frozen=True)
+class Execution(Options):
+    """How the model is run."""
+
+    title = "Running"
+    precision: Precision = "float32"
+    batch_size: BatchSize = None
+    compile: Compile = False
 
 
 class Polled(ABC):
@@ -262,12 +287,7 @@ class GivenModel(Polled):
 
 
 def polled_by(
-    run: str,
-    classifier: Path | None,
-    data: str | None,
-    noise: str | None,
-    sigma: float | None,
-    declared: Declared,
+    run: str, data: str | None, noise: str | None, sigma: float | None, declared: Declared
 ) -> Polled:
     """What the options of radii vote mean; those that have no meaning are refused."""
     from radii.models.adapters import FORMS, is_spec
@@ -281,8 +301,8 @@ def polled_by(
                 raise InputError(
                     f"--{name} is for models that radii train did not make: {run} is a run folder, which says it"
                 )
-        return TrainedRun(Path(run), classifier, data, declared.class_map)
-    if classifier is not None:
+        return TrainedRun(Path(run), declared.classifier, data, declared.class_map)
+    if declared.classifier is not None:
         raise InputError(f"--classifier stands behind a denoiser in a run folder; {run} is a model")
     if data is None or noise is None:
         missing = " and ".join(

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder with the data set (cifar10, cifar100), which is downloaded without it; or that of one's own path."
+        help="Folder with the data set (cifar10, cifar100).  [default: downloaded once]",
+        rich_help_panel="Images",
     ),
 ]
 Sigma = Annotated[
@@ -40,7 +41,10 @@ OwnSigma = Annotated[
 NoiseName = Annotated[
     str, typer.Option(metavar="NAME[:PARAMETER=NUMBER,...]", help="The noise; radii noises lists them.")
 ]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result on one machine.")]
+Seed = Annotated[
+    int,
+    typer.Option(help="The same seed gives the same result on one machine.", rich_help_panel="Running"),
+]
 Behind = Annotated[
     Path | None,
     typer.Option(metavar="RUN", help="If the run holds a denoiser: the run of the classifier behind it."),
@@ -64,7 +68,23 @@ Radii = Annotated[
     ),
 ]
 Alpha = Annotated[float, typer.Option(help="Probability that a certificate is wrong, for each image.")]
-Unit = Annotated[str, typer.Option(help="What l0 counts: pixel (all channels of a position) or feature.")]
+L0Unit = Annotated[str, typer.Option(help="What l0 counts: pixel (all channels of a position) or feature.")]
+
+RENAMED = {
+    "--average": "--ema",
+    "--batch": "--batch-size",
+    "--block": "--part-size",
+    "--copies": "--eot-samples",
+    "--every": "--stride",
+    "--exact": "--exact-arithmetic",
+    "--first": "--limit",
+    "--lease": "--worker-timeout",
+    "--leave-out": "--exclude",
+    "--selection": "--n0",
+    "--subset": "--indices",
+    "--unit": "--l0-unit",
+}
+"""Options by names that they once had."""
 
 
 def parse_options(given: Sequence[str]) -> dict[str, float]:
@@ -157,7 +177,7 @@ NAMES: Mapping[str, Iterable[str]] = {
     "published": names_in(HERE / "report" / "published"),
     "recipe": names_in(HERE / "training" / "recipes"),
     "split": ("test", "train", "all"),
-    "unit": UNITS,
+    "l0_unit": UNITS,
 }
 """By what commands call it; a path is completed where no name fits."""
 
@@ -184,7 +204,7 @@ def choose_plan(
     radii: dict[str, tuple[float, ...]],
     n: int | None,
     n_max: int | None,
-    selection: int | None,
+    n0: int | None,
     **asked: Any,
 ) -> Plan:
     """The plan that these options mean; options that it has no use for are refused."""
@@ -196,7 +216,7 @@ def choose_plan(
         ("n", n is not None, name == "fixed"),
         ("n-max", n_max is not None, name not in ("fixed", "exhaustive")),
         ("radii", bool(radii), name in ("sequential", "top-k")),
-        ("selection", selection is not None, name not in ("two-stage", "exhaustive")),
+        ("n0", n0 is not None, name not in ("two-stage", "exhaustive")),
     ):
         if given and not fits:
             raise InputError(
@@ -205,8 +225,8 @@ def choose_plan(
     most, apart = (
         (1000 if n is None else n, 100) if name == "fixed" else (100_000 if n_max is None else n_max, 0)
     )
-    given_apart = apart if selection is None else selection
-    return choose(name, noise, radii, n_max=most, selection=given_apart, **asked)
+    selection = apart if n0 is None else n0
+    return choose(name, noise, radii, n_max=most, selection=selection, **asked)
 
 
 def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:

@@ -1,7 +1,7 @@
 """The command that says what certificates will cost, before anything is paid."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -13,53 +13,49 @@ from rich.table import Table
 from radii.certificates.costs import Devices, Work, mean_draws, pilot_shares, standard_error
 from radii.certificates.planning import RadiusTarget, sequential
 from radii.cli.console import console, duration_text, say, size_text
+from radii.cli.groups import Options, grouped
 from radii.cli.noises import parse_shape
-from radii.cli.options import Alpha, NoiseName, OwnSigma, Radii, Unit, parse_radii
+from radii.cli.options import Alpha, L0Unit, NoiseName, OwnSigma, Radii, parse_radii
 from radii.errors import InputError
-from radii.noises import make_noise
+from radii.noises import Noise, make_noise
 from radii.noises.norms import unit_of
 from radii.report.formatting import radius_text, round_text, unit_text
 from radii.votes import Votes, load_votes
 from radii.votes.bounds import check_k
 from radii.votes.plans import Sequential, fixed, fixed_boundaries
 
-Images = Annotated[
-    int | None, typer.Option(help="Images of a data set: say what votes on all of them cost as well.")
-]
-Classes = Annotated[int | None, typer.Option(help="Classes of the model.  [default: the pilot's, or 10]")]
-Pace = Annotated[
-    float | None, typer.Option(help="Noisy copies that one device polls in a second; says how long it takes.")
-]
-Number = Annotated[int | None, typer.Option(help="Devices that share the work.  [default: 1]")]
-Price = Annotated[float | None, typer.Option(help="Price of one device for an hour, in any currency.")]
-Draws = Annotated[
-    int | None, typer.Option(help="Copies of every image, by the fixed plan.  [default: as n-max]")
-]
-Selection = Annotated[
-    int | None,
-    typer.Option(help="Separate copies that predict its label, by the fixed plan.  [default: 100]"),
-]
-Pilot = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="VOTES",
-        help="Votes of the model on some of the images, 1000 or so of each, from which P is estimated.",
-    ),
-]
-
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(Options):
     """What is asked about a whole data set, by the names of the options; None for what was not given."""
 
-    images: int | None
-    pilot: Path | None
-    classes: int | None
-    n: int | None
-    selection: int | None
-    passes_per_second: float | None
-    devices: int | None
-    price: float | None
+    title = "A whole data set"
+    images: Annotated[
+        int | None, typer.Option(help="Images of a data set: what votes on all of them cost as well.")
+    ] = None
+    pilot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="VOTES",
+            help="Votes of the model on some of the images, 1000 or so of each, from which P is estimated.",
+        ),
+    ] = None
+    classes: Annotated[
+        int | None, typer.Option(help="Classes of the model.  [default: the pilot's, or 10]")
+    ] = None
+    n: Annotated[
+        int | None, typer.Option(help="Noise samples per image, by the fixed plan.  [default: as n-max]")
+    ] = None
+    n0: Annotated[
+        int | None, typer.Option(help="Selection samples per image, by the fixed plan.  [default: 100]")
+    ] = None
+    passes_per_second: Annotated[
+        float | None, typer.Option(help="Forward passes per second on one device, for the time it takes.")
+    ] = None
+    devices: Annotated[int | None, typer.Option(help="Devices that share the work.  [default: 1]")] = None
+    price: Annotated[float | None, typer.Option(help="Price of one device for an hour, in any currency.")] = (
+        None
+    )
 
     def check(self, has_radii: bool) -> None:
         """Refuse options that mean nothing without others."""
@@ -92,7 +88,7 @@ class Asked:
         """The work by the fixed plan, and by a sequential one, and what that assumes."""
         assert self.images is not None
         votes, classes = load_pilot(self.pilot, self.classes)
-        selection = {} if self.selection is None else {"selection": self.selection}
+        selection = {} if self.n0 is None else {"selection": self.n0}
         usual = fixed(n_max if self.n is None else self.n, **selection)
         work = {"fixed": Work(self.images, classes, (usual.n,), usual.selection)}
         if question is None or plan is None:
@@ -173,31 +169,41 @@ def passes_text(passes: float) -> str:
     return f"{passes:.3g}" if passes < 100 else f"{float(f'{passes:.3g}'):,.0f}"
 
 
+@dataclass(frozen=True)
+class Targets(Options):
+    """The certificates that are wanted."""
+
+    title = "Plan"
+    radius: Radii = field(default_factory=list)
+    norm: Annotated[str, typer.Option(help="l0, l1, l2 or linf.")] = "l2"
+    k: Annotated[int, typer.Option(help="Certify the top K.")] = 1
+    alpha: Alpha = 1e-3
+    n_max: Annotated[int, typer.Option(help="Most noise samples per image.")] = 100_000
+    batch_size: Annotated[int, typer.Option(help="Look only after whole batches of so many samples.")] = 1
+    shape: Annotated[str, typer.Option(help="Shape of one image.")] = "3,32,32"
+    l0_unit: L0Unit = "pixel"
+
+    def questions(self, noise: Noise) -> list[RadiusTarget]:
+        """The radii, by norm, under a noise."""
+        size = parse_shape(self.shape)
+        return [
+            RadiusTarget(noise, one, at, size, self.k, unit_of(one, self.l0_unit))
+            for one, at in parse_radii(self.radius, self.norm).items()
+        ]
+
+
+@grouped
 def plan(
-    radius: Radii = [],  # noqa: B006 (typer copies it)
+    targets: Targets,
+    whole: Asked,
     p: Annotated[
         list[float],
         typer.Option(
             "--p", metavar="P", help="Probability of the label under noise; may be given several times."
         ),
-    ] = [0.6, 0.9, 0.99, 0.999],  # noqa: B006
+    ] = [0.6, 0.9, 0.99, 0.999],  # noqa: B006 (typer copies it)
     noise: NoiseName = "gaussian",
     sigma: OwnSigma = None,
-    norm: Annotated[str, typer.Option(help="l0, l1, l2 or linf.")] = "l2",
-    k: Annotated[int, typer.Option(help="Certify the top K.")] = 1,
-    alpha: Alpha = 1e-3,
-    n_max: Annotated[int, typer.Option(help="The most noisy copies of one image.")] = 100_000,
-    batch: Annotated[int, typer.Option(help="Look only after whole batches of so many copies.")] = 1,
-    shape: Annotated[str, typer.Option(help="Shape of one image.")] = "3,32,32",
-    unit: Unit = "pixel",
-    images: Images = None,
-    pilot: Pilot = None,
-    classes: Classes = None,
-    n: Draws = None,
-    selection: Selection = None,
-    passes_per_second: Pace = None,
-    devices: Number = None,
-    price: Price = None,
 ) -> None:
     """Say what certificates will cost.
 
@@ -210,20 +216,15 @@ def plan(
     for a fixed number of copies and, with --radii, for the sequential plan. What the latter needs depends on the
     model: --pilot estimates it from votes on a few hundred images; without it, each P counts as equally frequent.
     """
-    whole = Asked(images, pilot, classes, n, selection, passes_per_second, devices, price)
-    whole.check(bool(radius))
-    if not radius:
-        say_costs(whole, *whole.work(n_max))
+    whole.check(bool(targets.radius))
+    if not targets.radius:
+        say_costs(whole, *whole.work(targets.n_max))
         return
-    law, size = make_noise(noise, sigma), parse_shape(shape)
-    questions = [
-        RadiusTarget(law, one, at, size, k, unit_of(one, unit))
-        for one, at in parse_radii(radius, norm).items()
-    ]
-    chosen = sequential(*questions, alpha=alpha, n_max=n_max, batch=batch)
-    work = None if images is None else whole.work(n_max, questions[0], chosen, p)
+    questions = targets.questions(make_noise(noise, sigma))
+    chosen = sequential(*questions, alpha=targets.alpha, n_max=targets.n_max, batch=targets.batch_size)
+    work = None if whole.images is None else whole.work(targets.n_max, questions[0], chosen, p)
     if work:
-        check_k(k, work[0]["fixed"].classes)
+        check_k(targets.k, work[0]["fixed"].classes)
     console.print(chances(questions, chosen, p))
     say(assumptions(questions, chosen))
     if work:

@@ -1,6 +1,7 @@
 """radii report: tables, figures and a page from votes. It imports torch only to look at images."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,13 +10,14 @@ import typer
 
 from radii.cli.certify import certify_all, ruled
 from radii.cli.console import progress, say
+from radii.cli.groups import Options, grouped
 from radii.cli.options import (
     Alpha,
     DataDir,
     Files,
     Ks,
+    L0Unit,
     Norms,
-    Unit,
     data_behind,
     load_named,
 )
@@ -46,29 +48,50 @@ def shown_examples(data: "DataSet", files: Mapping[str, Votes]) -> "Examples":
     return Examples(data.pictures(), data.index.numpy(), classes, noisy)
 
 
-def report(
-    votes: Files,
-    norm: Norms = [],  # noqa: B006
-    k: Ks = [],  # noqa: B006
-    alpha: Alpha = 1e-3,
-    unit: Unit = "pixel",
-    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Certified robustness",
+@dataclass(frozen=True)
+class Shown(Options):
+    """What the page shows beside the certificates."""
+
+    title = "Page"
+    title_of_page: Annotated[str, typer.Option("--title", help="Heading of the page.")] = (
+        "Certified robustness"
+    )
     published: Annotated[
         str | None,
-        typer.Option(help="Show what others published beside the votes: cifar10, or FILE.toml of one's own."),
-    ] = None,
-    data_dir: DataDir = None,
+        typer.Option(help="Published results beside the votes: cifar10, or FILE.toml of your own."),
+    ] = None
+    data_dir: DataDir = None
     examples: Annotated[
         bool, typer.Option("--examples/--no-examples", help="Show test images; this takes the data set.")
-    ] = True,
+    ] = True
     attacks: Annotated[
         bool,
         typer.Option(
             "--attacks",
             help="Show what radii attack found: its files in the folder attacks beside votes that have one.",
         ),
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the page and its files.")] = Path("report"),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Compared(Options):
+    """Which certificates are compared."""
+
+    title = "Certificates"
+    norm: Norms = field(default_factory=list)
+    k: Ks = field(default_factory=list)
+    alpha: Alpha = 1e-3
+    l0_unit: L0Unit = "pixel"
+
+
+@grouped
+def report(
+    votes: Files,
+    compared: Compared,
+    shown: Shown,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the page and its files.", rich_help_panel="Output")
+    ] = Path("report"),
 ) -> None:
     """Compare votes on one HTML page.
 
@@ -82,17 +105,18 @@ def report(
     from radii.report.published import check_same_data, load_published
 
     check_folder(out)
-    files, others = load_named(votes), load_published(published) if published else []
+    files, others = load_named(votes), load_published(shown.published) if shown.published else []
     check_one_data({name: one.data for name, one in files.items()})
     for one in files.values():
         check_same_data(others, one.data)
-    found = certify_all(files, norm or ruled(files), k or usual_ks(files), unit, {}, alpha=alpha)
+    norms, ks = compared.norm or ruled(files), compared.k or usual_ks(files)
+    found = certify_all(files, norms, ks, compared.l0_unit, {}, alpha=compared.alpha)
     attacked = {
-        name: found_beside(path, found[name]) if attacks else {}
+        name: found_beside(path, found[name]) if shown.attacks else {}
         for name, path in zip(files, votes, strict=True)
         if name in found
     }
-    if attacks and not any(attacked.values()):
+    if shown.attacks and not any(attacked.values()):
         folder = votes[0].parent / FOLDER
         raise InputError(
             "no votes have attacks in these norms and k beside them: "
@@ -100,9 +124,10 @@ def report(
         )
     files = {name: files[name] for name in found}
     runs = [Run(name, found[name], one, attacked[name]) for name, one in files.items()]
-    shown = choose(files, runs[0].certificates, data_dir) if examples else None
+    examples = choose(files, runs[0].certificates, shown.data_dir) if shown.examples else None
     with progress("report") as move:
-        page = write_report(runs, out, title=title, examples=shown, published=others, progress=move)
+        how: dict[str, Any] = {"title": shown.title_of_page, "examples": examples, "published": others}
+        page = write_report(runs, out, progress=move, **how)
     say(f"Report: {page}")
 
 

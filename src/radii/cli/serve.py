@@ -2,31 +2,15 @@
 
 import secrets
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from radii.cli.console import Stopped, say
-from radii.cli.model_options import (
-    Batch,
-    Binary,
-    ClassMap,
-    Compile,
-    Declared,
-    Exact,
-    GivenNoise,
-    GivenSigma,
-    InputRange,
-    Layout,
-    Mean,
-    Named,
-    Polled,
-    Precision,
-    Split,
-    Std,
-    polled_by,
-)
-from radii.cli.options import Alpha, Behind, DataDir, Unit, reachable
+from radii.cli.groups import Options, grouped
+from radii.cli.model_options import Declared, Execution, Named, NoiseOptions, Polled, Split, polled_by
+from radii.cli.options import Alpha, DataDir, L0Unit, reachable
 from radii.errors import InputError
 from radii.noises.norms import unit_of
 from radii.noises.streams import check_seed
@@ -39,62 +23,84 @@ if TYPE_CHECKING:
 MOST_PLACES = 10**6
 
 
-def serve(
-    run: Named,
-    norm: Annotated[str, typer.Option(help="Norm of the radii: l0, l1, l2 or linf.")] = "l2",
-    k: Annotated[int, typer.Option(help="Certify the top K.")] = 1,
+@dataclass(frozen=True)
+class Answers(Options):
+    """What each answer certifies, and how many noise samples it takes."""
+
+    title = "Plan"
+    norm: Annotated[str, typer.Option(help="Norm of the radii: l0, l1, l2 or linf.")] = "l2"
+    k: Annotated[int, typer.Option(help="Certify the top K.")] = 1
     n: Annotated[
         int,
-        typer.Option(
-            help="The most noisy copies of an image that bound its radius; 100 more choose its label."
-        ),
-    ] = 1000,
+        typer.Option(help="Most noise samples per image that bound its radius; 100 more choose its label."),
+    ] = 1000
     seconds: Annotated[
         float | None,
-        typer.Option(help="Stop polling after so long, with the copies that are there.  [default: never]"),
-    ] = None,
-    alpha: Alpha = 1e-3,
-    unit: Unit = "pixel",
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000,
+        typer.Option(help="Time limit per image, with the samples that are there.  [default: none]"),
+    ] = None
+    alpha: Alpha = 1e-3
+    l0_unit: L0Unit = "pixel"
+
+
+@dataclass(frozen=True)
+class Address(Options):
+    """Where requests come in, and how many at a time."""
+
+    title = "Server"
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000
     queue: Annotated[
-        int, typer.Option(help="Requests at a time, waiting ones included; any more are answered 429.")
-    ] = 64,
+        int, typer.Option(help="Most requests at a time, waiting ones included; others are answered 429.")
+    ] = 64
     timeout: Annotated[
         float, typer.Option(help="Seconds after which a request without an answer is answered 503.")
-    ] = 60.0,
+    ] = 60.0
+
+    def check(self) -> None:
+        """Refuse what no server can be, before the model is loaded."""
+        from radii.serving import listen
+
+        check_whole("queue", self.queue, 1, MOST_PLACES)
+        if not self.timeout > 0:
+            raise InputError(f"--timeout must be above 0 seconds; got {self.timeout:g}")
+        listen(self.host, self.port).close()  # a port that is taken
+
+
+@dataclass(frozen=True)
+class Samples(Options):
+    """Images like those that the model will be sent."""
+
+    title = "Images"
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Of a MODEL: images like those that will be sent; they give shape and classes, and test the scale.",
+        ),
+    ] = None
+    split: Split = "test"
+    data_dir: DataDir = None
+
+
+@grouped
+def serve(
+    run: Named,
+    declared: Declared,
+    samples: Samples,
+    noise: NoiseOptions,
+    answers: Answers,
+    execution: Execution,
+    address: Address,
     seed: Annotated[
         int | None,
         typer.Option(
             envvar="RADII_SEED",
             help="A secret: noise follows from it and the image.  [default: a new one at each start]",
+            rich_help_panel="Running",
         ),
     ] = None,
-    classifier: Behind = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            help="Of a MODEL: images such as it will be asked about; they say shape and classes, and whether the scale "
-            "is right.",
-        ),
-    ] = None,
-    noise: GivenNoise = None,
-    sigma: GivenSigma = None,
-    input_range: InputRange = None,
-    mean: Mean = None,
-    std: Std = None,
-    layout: Layout = None,
-    binary: Binary = None,
-    class_map: ClassMap = None,
-    split: Split = "test",
-    precision: Precision = "float32",
-    batch: Batch = None,
-    compile: Compile = False,
-    exact: Exact = False,
-    data_dir: DataDir = None,
 ) -> None:
     """Answer over HTTP with labels and radii.
 
@@ -108,30 +114,28 @@ def serve(
     from radii.serving import run as run_service
     from radii.serving.app import address_of
 
-    declared = Declared(input_range, mean, std, layout, binary, class_map)
-    polled = polled_by(run, classifier, data, noise, sigma, declared)
-    check_whole("queue", queue, 1, MOST_PLACES)
-    if not timeout > 0:
-        raise InputError(f"--timeout must be above 0 seconds; got {timeout:g}")
-    listen(host, port).close()  # a port that is taken is found before the model is loaded
-    loaded = load(polled, precision, batch, compile, exact)
-    smoothed, shape, classes = polled.takes(loaded, split, data_dir)
-    plan = within(smoothed.noise, n, alpha, seconds)
+    polled = polled_by(run, samples.data, noise.noise, noise.sigma, declared)
+    address.check()
+    loaded = load(polled, execution, noise.exact_arithmetic)
+    smoothed, shape, classes = polled.takes(loaded, samples.split, samples.data_dir)
+    alpha, seconds, norm = answers.alpha, answers.seconds, answers.norm
+    plan = within(smoothed.noise, answers.n, alpha, seconds)
     secret = secrets.randbits(64) if seed is None else check_seed(seed)
-    voter = smoothed.ready(shape)
-    service = Service(voter, plan, secret, norm, k, unit_of(norm, unit), alpha, seconds, classes)
-    say(reachable(plan, smoothed.noise, k, alpha, voter.classes, shape))
-    with listen(host, port) as place:
+    voter, unit = smoothed.ready(shape), unit_of(norm, answers.l0_unit)
+    service = Service(voter, plan, secret, norm, answers.k, unit, alpha, seconds, classes)
+    say(reachable(plan, smoothed.noise, answers.k, alpha, voter.classes, shape))
+    with listen(address.host, address.port) as place:
         say(f"Listening on {address_of(place)} until Ctrl-C; it says how to ask.")
         # by then what was asked is answered, which is no interruption
         with suppress(KeyboardInterrupt, Stopped):
-            run_service(service, Limits(queue, timeout), place)
+            run_service(service, Limits(address.queue, address.timeout), place)
     say("All that was asked is answered.")
 
 
-def load(polled: Polled, precision: str, batch: int | None, compile: bool, exact: bool) -> "Smoothed":
+def load(polled: Polled, how: Execution, exact: bool) -> "Smoothed":
     """The smoothed classifier, on the best device there is."""
     from radii.models.devices import best_device
     from radii.sampling import Smoothed
 
-    return Smoothed(polled.load(best_device()), polled.law(), precision, batch, compile, exact)
+    model = polled.load(best_device())
+    return Smoothed(model, polled.law(), how.precision, how.batch_size, how.compile, exact)

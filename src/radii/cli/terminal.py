@@ -115,9 +115,10 @@ def delivering() -> Iterator[None]:
     except Undelivered as error:
         failed = error.reason
         _silence(output)
-    except SystemExit:
-        # click puts another stream in place of one whose reader has gone
-        failed = _flush(output) if sys.stdout is output else BrokenPipeError()
+    except SystemExit as end:
+        # rich ends the program where a reader of help has gone; click puts another stream in place of the one
+        gone = isinstance(end.__context__, BrokenPipeError) or sys.stdout is not output
+        failed = BrokenPipeError() if gone else _flush(output)
         if failed is None:
             raise
     except BaseException:

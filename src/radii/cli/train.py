@@ -1,11 +1,13 @@
 """The commands that make models: the demo and training. They import torch when they run."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from radii.cli.console import accuracy_table, console, progress, say
+from radii.cli.groups import Options, grouped
 from radii.cli.options import DataDir, OwnSigma, Sigma, parse_options
 from radii.errors import InputError
 from radii.noises.norms import NORMS
@@ -42,63 +44,106 @@ def demo(
     )
 
 
-def train(
-    recipe: Annotated[
-        str | None, typer.Option(help="Named recipe (cifar10-cpu, ...), or a file of one, FILE.toml.")
-    ] = None,
+@dataclass(frozen=True)
+class Network(Options):
+    """What is trained."""
+
+    title = "Model"
+    model: Annotated[
+        str | None, typer.Option(help="small-cnn, or wrn-D-W: wide ResNet of depth D = 6 n + 4, width W.")
+    ] = None
+    denoise: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Train a denoiser, to stand in front of the classifier of this run."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Images(Options):
+    """What it is trained on."""
+
+    title = "Images"
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|PATH", help="Data set, or images of one's own; see radii data.  [default: mnist5k]"
+            metavar="NAME|PATH", help="Data set, or images of your own; see radii data.  [default: mnist5k]"
         ),
-    ] = None,
+    ] = None
+    data_dir: DataDir = None
+
+
+@dataclass(frozen=True)
+class Noise(Options):
+    """The noise that it is trained under."""
+
+    title = "Noise"
     noise: Annotated[
         str | None,
         typer.Option(
             metavar="NAME[:PARAMETER=NUMBER,...]",
             help="The noise; radii noises lists them.  [default: laplace]",
         ),
-    ] = None,
-    sigma: OwnSigma = None,
-    model: Annotated[
-        str | None, typer.Option(help="small-cnn, or wrn-D-W: wide ResNet of depth D = 6 n + 4, width W.")
-    ] = None,
+    ] = None
+    sigma: OwnSigma = None
+
+
+@dataclass(frozen=True)
+class Method(Options):
+    """How it is trained."""
+
+    title = "Training"
+    recipe: Annotated[
+        str | None, typer.Option(help="Named recipe (cifar10-cpu, ...), or a file of one, FILE.toml.")
+    ] = None
     loss: Annotated[
         str | None,
         typer.Option(
             help="noise-augmentation, stability, consistency, smoothadv, macer, or ordinary: without noise.  "
             "[default: noise-augmentation]"
         ),
-    ] = None,
+    ] = None
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Of the loss, for example m=4; may be given several times."),
-    ] = None,
-    average: Annotated[
+    ] = None
+    ema: Annotated[
         float | None,
         typer.Option(help="Decay of the moving average of the weights; 0 for none.  [default: 0]"),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in one step.  [default: 128]")] = None,
-    lr: Annotated[float | None, typer.Option(help="Largest learning rate.  [default: 0.1]")] = None,
+    ] = None
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None
+    batch_size: Annotated[int | None, typer.Option(help="Images per step.  [default: 128]")] = None
+    lr: Annotated[float | None, typer.Option(help="Largest learning rate.  [default: 0.1]")] = None
+
+
+@grouped
+def train(
+    network: Network,
+    images: Images,
+    noise: Noise,
+    method: Method,
     compile: Annotated[
         bool | None,
         typer.Option(
-            "--compile/--no-compile", help="Let torch.compile fuse the layers; takes a C++ compiler."
+            "--compile/--no-compile",
+            help="Let torch.compile fuse the layers; takes a C++ compiler.",
+            rich_help_panel="Running",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same result on one machine.  [default: 0]")
-    ] = None,
-    denoise: Annotated[
-        Path | None,
+        int | None,
         typer.Option(
-            metavar="RUN", help="Train a denoiser, to stand in front of the classifier of this run."
+            help="The same seed gives the same result on one machine.  [default: 0]",
+            rich_help_panel="Running",
         ),
     ] = None,
-    data_dir: DataDir = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder.  [default: runs/DATA-NOISE-LEVEL, or RECIPE-NOISE-LEVEL]")
+        Path | None,
+        typer.Option(
+            help="Run folder.  [default: runs/DATA-NOISE-LEVEL, or RECIPE-NOISE-LEVEL]",
+            rich_help_panel="Output",
+        ),
     ] = None,
 ) -> None:
     """Train a classifier under noise.
@@ -116,44 +161,45 @@ def train(
     from radii.training.recipe import make_recipe, read_recipe
     from radii.training.run_folder import load_classifier
 
-    behind = None
+    behind, model, loss, data = None, network.model, method.loss, images.data
+    denoise, recipe = network.denoise, method.recipe
     if denoise is not None:
         behind, known = load_classifier(denoise)
         model, loss, data = model or DENOISER, loss or "denoising", data or known.recipe.data
 
     changes: dict[str, Any] = {
-        "noise": noise,
-        "sigma": sigma,
+        "noise": noise.noise,
+        "sigma": noise.sigma,
         "model": model,
         "loss": loss,
-        "options": parse_options(option) if option else None,
-        "average": average,
-        "epochs": epochs,
-        "batch": batch,
-        "lr": lr,
+        "options": parse_options(method.option) if method.option else None,
+        "average": method.ema,
+        "epochs": method.epochs,
+        "batch": method.batch_size,
+        "lr": method.lr,
         "compile": compile,
         "seed": seed,
     }
     if recipe is None:
-        images = load_data("mnist5k" if data is None else data, "train", data_dir)
-        chosen = make_recipe(images.name, images.shape, **changes | {"noise": noise or "laplace"})
+        data_set = load_data("mnist5k" if data is None else data, "train", images.data_dir)
+        chosen = make_recipe(data_set.name, data_set.shape, **changes | {"noise": noise.noise or "laplace"})
     else:
         chosen = read_recipe(recipe, data=data, **changes)
-        images = load_data(chosen.data, "train", data_dir)
+        data_set = load_data(chosen.data, "train", images.data_dir)
     name = Path(chosen.data if recipe is None else recipe).resolve().stem
     law = chosen.law()
     name += "-denoiser" if denoise else "-ordinary" if chosen.loss == "ordinary" else ""
     folder = out or Path("runs") / f"{name}-{law.name}-{law.level:g}"
-    if denoise is not None and (known.shape, known.classes) != (images.shape, images.classes):
+    if denoise is not None and (known.shape, known.classes) != (data_set.shape, data_set.classes):
         raise InputError(
             f"{denoise} was trained on images of the shape {known.shape} with the classes of {known.recipe.data}, "
             f"which those of {chosen.data} are not"
         )
     if not is_first():
-        fit(chosen, images, folder, classifier=behind)
+        fit(chosen, data_set, folder, classifier=behind)
         return
     with progress(f"train {chosen.model}") as move:
-        fit(chosen, images, folder, progress=move, classifier=behind)
+        fit(chosen, data_set, folder, progress=move, classifier=behind)
     under = "without noise" if chosen.loss == "ordinary" else f"under {law.name} noise, {law.level_words}"
     say(
         f"Trained {chosen.model} {under}: {folder}\n"

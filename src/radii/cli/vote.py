@@ -1,136 +1,99 @@
 """The commands that ask a trained model, and that put together what several machines drew. They import torch late."""
 
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 
 from radii.cli.console import say
-from radii.cli.model_options import (
-    Batch,
-    Binary,
-    ClassMap,
-    Compile,
-    Data,
-    Declared,
-    Exact,
-    GivenNoise,
-    GivenSigma,
-    InputRange,
-    Layout,
-    Mean,
-    Named,
-    Precision,
-    Split,
-    Std,
-    polled_by,
-)
-from radii.cli.options import Behind, DataDir, Radii, Seed, Unit, choose_plan, parse_radii, reachable
-from radii.cli.vote_job import Source, Team, draw, draw_for
+from radii.cli.groups import Options, grouped
+from radii.cli.model_options import Declared, Execution, Named, NoiseOptions, polled_by
+from radii.cli.options import L0Unit, Radii, Seed, choose_plan, parse_radii, reachable
+from radii.cli.vote_job import ImageOptions, Source, Team, draw, draw_for
 from radii.errors import InputError, check_name
+from radii.noises import Noise
 from radii.noises.norms import UNITS
 from radii.storage.folders import check_writable, exists, with_suffix, write_file
 from radii.votes import Votes, load_votes
-from radii.votes.plans import Anytime
+from radii.votes.plans import Anytime, Plan
+
+Out = Annotated[
+    str | None,
+    typer.Option(
+        help="Votes file, or its address in an object store.  [default: votes.parquet in RUN; MODEL.votes.parquet "
+        "here, by the last word of its name]",
+        rich_help_panel="Output",
+    ),
+]
 
 
-def vote(
-    run: Named,
+@dataclass(frozen=True)
+class PlanOptions(Options):
+    """How many noise samples, and which certificates they are for."""
+
+    title = "Plan"
     n: Annotated[
         int | None,
-        typer.Option(help="Noisy copies of each image that bound its probabilities.  [default: 1000]"),
-    ] = None,
-    radius: Radii = [],  # noqa: B006 (typer copies it)
-    norm: Annotated[str, typer.Option(help="Norm of the radii; of radii themselves by two-stage.")] = "l2",
-    k: Annotated[int, typer.Option(help="With radii or two-stage: certify the top K.")] = 1,
+        typer.Option(help="Noise samples per image that bound its probabilities.  [default: 1000]"),
+    ] = None
+    radius: Radii = field(default_factory=list)
+    norm: Annotated[str, typer.Option(help="Norm of the radii; of radii themselves by two-stage.")] = "l2"
+    k: Annotated[int, typer.Option(help="With radii or two-stage: certify the top K.")] = 1
     plan: Annotated[
         str | None,
         typer.Option(
             help="fixed, sequential, top-k, two-stage or anytime; exhaustive for splitting noise.  "
             "[default: sequential with radii, else fixed]"
         ),
-    ] = None,
+    ] = None
     n_max: Annotated[
         int | None,
         typer.Option(
-            help="The most noisy copies of one image, by other plans than fixed; two-stage takes its pilot "
-            "besides.  [default: 100000]"
+            help="Most noise samples per image, by other plans than fixed; two-stage takes its pilot besides.  "
+            "[default: 100000]"
         ),
-    ] = None,
-    selection: Annotated[
+    ] = None
+    n0: Annotated[
         int | None,
         typer.Option(
-            help="Separate noisy copies that predict its label; at most so many, with radii.  "
+            help="Selection samples per image, which predict its label; with radii at most so many.  "
             "[default: 100; by plans other than fixed 0, for true labels]"
         ),
-    ] = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so long; for the plan anytime.")] = None,
+    ] = None
+    seconds: Annotated[float | None, typer.Option(help="Time limit of the plan anytime.")] = None
     alpha: Annotated[
-        float, typer.Option(help="Probability that a certificate is wrong, for each image, with radii.")
-    ] = 1e-3,
-    classifier: Behind = None,
-    data: Data = None,
-    noise: GivenNoise = None,
-    sigma: GivenSigma = None,
-    input_range: InputRange = None,
-    mean: Mean = None,
-    std: Std = None,
-    layout: Layout = None,
-    binary: Binary = None,
-    class_map: ClassMap = None,
-    split: Split = "test",
-    subset: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Take the images at these positions of the split, one a line, or a .npy file. Of these come "
-            "--every, then --leave-out, then --first.",
-        ),
-    ] = None,
-    every: Annotated[int, typer.Option(help="Take the first image, and then every so many.")] = 1,
-    leave_out: Annotated[
-        list[int] | None,
-        typer.Option(
-            metavar="POSITION",
-            help="Not the image at this position of the split; may be given several times.",
-        ),
-    ] = None,
-    first: Annotated[
-        int | None, typer.Option(help="Take so many images, from the first.  [default: all]")
-    ] = None,
+        float, typer.Option(help="Probability that a certificate is wrong, per image, with radii.")
+    ] = 1e-3
+    l0_unit: L0Unit = "pixel"
+
+    def choose(self, noise: Noise, shape: tuple[int, ...], exact: bool) -> Plan:
+        """The plan that these options mean, under a noise and for a shape of images."""
+        asked: dict[str, Any] = {
+            "norm": self.norm,
+            "k": self.k,
+            "unit": self.l0_unit,
+            "alpha": self.alpha,
+            "exact": exact,
+            "shape": shape,
+        }
+        radii = parse_radii(self.radius, self.norm)
+        plan = choose_plan(noise, self.plan, radii, self.n, self.n_max, self.n0, **asked)
+        if self.seconds is not None and not isinstance(plan, Anytime):
+            raise InputError(f"--seconds has no meaning for the plan {plan.name}: add --plan anytime")
+        return plan
+
+
+@grouped
+def vote(
+    run: Named,
+    declared: Declared,
+    images: ImageOptions,
+    noise: NoiseOptions,
+    plan: PlanOptions,
+    execution: Execution,
+    team: Team,
     seed: Seed = 0,
-    precision: Precision = "float32",
-    batch: Batch = None,
-    compile: Compile = False,
-    exact: Exact = False,
-    unit: Unit = "pixel",
-    data_dir: DataDir = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            help="Votes file, or its address in an object store.  [default: votes.parquet in RUN; MODEL.votes.parquet "
-            "here, by the last word of its name]"
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N", help="Draw the I-th of N shares of the work; without it, all that is missing."
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that draw.  [default: one for each GPU, else this one]")
-    ] = None,
-    executor: Annotated[
-        str, typer.Option(help="local, or ray: the cluster at RAY_ADDRESS, or one started here.")
-    ] = "local",
-    lease: Annotated[
-        float, typer.Option(help="Seconds of silence after which a worker is replaced.")
-    ] = 600.0,
-    block: Annotated[
-        int | None,
-        typer.Option(help="Noisy copies in a part of the work.  [default: 16384, or more if there are many]"),
-    ] = None,
+    out: Out = None,
 ) -> None:
     """Poll a model on noisy images.
 
@@ -148,50 +111,43 @@ def vote(
     from radii.engine.api import check_same_job
     from radii.votes.bounds import check_alpha, check_k
 
-    check_name("unit", unit, UNITS)
-    declared = Declared(input_range, mean, std, layout, binary, class_map)
-    polled = polled_by(run, classifier, data, noise, sigma, declared)
+    check_name("unit", plan.l0_unit, UNITS)
+    polled = polled_by(run, images.data, noise.noise, noise.sigma, declared)
     path = out or polled.votes
-    check_alpha(alpha)
-    team = Team(shard, workers, lease, block, executor)
+    check_alpha(plan.alpha)
     team.check()
-    before = votes_there(path)
-    chosen_by = split, every, tuple(leave_out or ()), first, data_dir, subset
-    source = Source(polled, precision, batch, compile, exact, *chosen_by)
-    smoothed, images = source.load()
-    classes, shape = len(images.classes), images.shape
-    asked: dict[str, Any] = {
-        "norm": norm,
-        "k": k,
-        "unit": unit,
-        "alpha": alpha,
-        "exact": exact,
-        "shape": shape,
-    }
-    chosen = choose_plan(smoothed.noise, plan, parse_radii(radius, norm), n, n_max, selection, **asked)
-    check_k(k, classes)
-    polled.check(smoothed, images)
-    farthest = reachable(chosen, smoothed.noise, k, alpha, classes, shape)
-    if seconds is not None and not isinstance(chosen, Anytime):
-        raise InputError(f"--seconds has no meaning for the plan {chosen.name}: add --plan anytime")
-    votes, loaded = before, (smoothed, images)
+    votes = votes_there(path)
+    source = Source(polled, images, execution, noise.exact_arithmetic)
+    smoothed, examples = loaded = source.load()
+    classes, shape = len(examples.classes), examples.shape
+    chosen = plan.choose(smoothed.noise, shape, noise.exact_arithmetic)
+    check_k(plan.k, classes)
+    polled.check(smoothed, examples)
+    farthest = reachable(chosen, smoothed.noise, plan.k, plan.alpha, classes, shape)
     if votes is not None:
-        check_same_job(votes, loaded, chosen, seed, k, path)
+        check_same_job(votes, loaded, chosen, seed, plan.k, path)
         say("All was drawn before.")
     else:
         check_writable(path)
         say(farthest)
         if isinstance(chosen, Anytime):
-            votes = draw_for(seconds, loaded, chosen, seed, k, path, team)
+            votes = draw_for(plan.seconds, loaded, chosen, seed, plan.k, path, team)
         else:
-            votes = draw(source, loaded, chosen, seed, k, path, team)
+            votes = draw(source, loaded, chosen, seed, plan.k, path, team)
         if votes is None:
             return
-    settled = "" if alpha == 1e-3 or votes.watched is None else f" --alpha {alpha:g}"
-    settled += " --labels predicted" if votes.watched == "predicted" else ""
-    settled += f" --k {k}" if k > 1 else ""
-    settled += "".join(f" --radii {one if ':' in one else f'{norm}:{one}'}" for one in radius)
-    say(f"Votes of {copies_text(votes)} on {len(votes)} images: {path}\nNext: radii certify {path}{settled}")
+    say(
+        f"Votes of {copies_text(votes)} on {len(votes)} images: {path}\nNext: {next_command(votes, plan, path)}"
+    )
+
+
+def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:
+    """The command that certifies what was sampled for."""
+    said = f"radii certify {path}"
+    said += "" if plan.alpha == 1e-3 or votes.watched is None else f" --alpha {plan.alpha:g}"
+    said += " --labels predicted" if votes.watched == "predicted" else ""
+    said += f" --k {plan.k}" if plan.k > 1 else ""
+    return said + "".join(f" --radii {one if ':' in one else f'{plan.norm}:{one}'}" for one in plan.radius)
 
 
 def votes_there(path: str) -> Votes | None:
