@@ -205,7 +205,7 @@ def test_another_run_in_the_folder_is_refused_and_kept(other, words, tmp_path) -
     run(here(), parts_in(tmp_path), shard=Shard(1, 2), block=BLOCK)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     block = other.pop("block", BLOCK)
-    with pytest.raises(InputError, match=f"is of another run, with {words}"):
+    with pytest.raises(InputError, match=f"is of another run, with {words}.* or remove the folder"):
         run(here(**other), parts_in(tmp_path), block=block)
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -293,7 +293,9 @@ def test_a_law_of_the_future_or_none_at_all(tmp_path) -> None:
     with pytest.raises(InputError, match="written by a newer radii"):
         run(here(), parts_in(tmp_path))
     (tmp_path / LAW).unlink()
-    with pytest.raises(InputError, match=r"has parts of votes but no law\.json"):
+    with pytest.raises(
+        InputError, match=r"has parts of votes but no law\.json: put in its place .* or remove its folder"
+    ):
         run(here(), parts_in(tmp_path))
 
 

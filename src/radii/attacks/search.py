@@ -16,7 +16,7 @@ from radii.errors import InputError
 from radii.models.devices import TensorSource
 from radii.noises import GREY_LEVELS
 from radii.noises.norms import ORDERS
-from radii.noises.theory.bisection import bisect_whole
+from radii.noises.theory.bisection import bisect, bisect_whole
 from radii.sampling.model_call import logits_of
 from radii.sampling.smoothed import SELECTION, Smoothed
 from radii.training.losses import Draw
@@ -121,16 +121,19 @@ class Hunt:
             return moved
         length, certified = self.lengths(images, moved), self.certificates.radius[rows]
         low = np.where(length > certified, certified / np.maximum(length, 1e-30), 0.0)
-        best, high = moved, np.ones(len(rows))
-        for _ in range(HALVINGS):
-            share = (low + high) / 2
+        best = moved
+
+        def stays(share: np.ndarray) -> np.ndarray:
+            nonlocal best
             tried = self.rounded(
                 images, (images + spread(share, images) * (moved - images)).astype(np.float32)
             )
             out = hit.copy()
             out[hit] = self.out(tried[hit], rows[hit])
             best = np.where(spread(out, images), tried, best)
-            low, high = np.where(out, low, share), np.where(out, share, high)
+            return ~out
+
+        bisect(stays, low, np.ones(len(rows)), HALVINGS)
         return best
 
     # l0 ----------------------------------------------------------------------------------------------

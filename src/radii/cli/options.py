@@ -104,18 +104,19 @@ def parse_radii(given: Sequence[str], norm: str | None) -> dict[str, tuple[float
     radii: dict[str, set[float]] = {}
     for one in given:
         where, _, text = one.rpartition(":")
-        where = where or norm or ""
-        if not where:
-            raise InputError(
-                f"say which norm the radius {one} is in, for example l2:{one}, or give one --norm"
-            )
         try:
-            radii.setdefault(where, set()).add(parse_number(text))
+            radius = parse_number(text)
         except ValueError:
             raise InputError(
                 f"a radius is a number or a fraction, with its norm if it has another one, for example 0.5 or "
                 f"linf:2/255; got {one!r}"
             ) from None
+        where = where or norm or ""
+        if not where:
+            raise InputError(
+                f"say which norm the radius {one} is in, for example l2:{one}, or give one --norm"
+            )
+        radii.setdefault(where, set()).add(radius)
     return {where: tuple(sorted(found)) for where, found in radii.items()}
 
 

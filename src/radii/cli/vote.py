@@ -15,7 +15,7 @@ from radii.noises import Noise
 from radii.noises.norms import UNITS
 from radii.storage.folders import check_writable, exists, with_suffix, write_file
 from radii.votes import Votes, load_votes
-from radii.votes.plans import Anytime, Plan
+from radii.votes.plans import Plan
 
 Out = Annotated[
     str | None,
@@ -78,7 +78,7 @@ class PlanOptions(Options):
         }
         radii = parse_radii(self.radius, self.norm)
         plan = choose_plan(noise, self.plan, radii, self.n, self.n_max, self.n0, **asked)
-        if self.seconds is not None and not isinstance(plan, Anytime):
+        if self.seconds is not None and not plan.open_ended:
             raise InputError(f"--seconds has no meaning for the plan {plan.name}: add --plan anytime")
         return plan
 
@@ -130,7 +130,7 @@ def vote(
     else:
         check_writable(path)
         say(farthest)
-        if isinstance(chosen, Anytime):
+        if chosen.open_ended:
             votes = draw_for(plan.seconds, loaded, chosen, seed, plan.k, path, team)
         else:
             votes = draw(source, loaded, chosen, seed, plan.k, path, team)

@@ -123,9 +123,7 @@ class Parts:
         with suppress(Missing):
             return decode_manifest(self.folder.read(LAW), self.folder.address(LAW))
         if self._any():
-            raise InputError(
-                f"{self.folder.address('')} has parts of votes but no {LAW}: remove it, or choose another --out"
-            )
+            raise InputError(f"{self.folder.address('')} has parts of votes but no {LAW}: {REMEDY}")
         return None
 
     def _any(self) -> bool:
@@ -144,13 +142,13 @@ class Parts:
             raise Gone
         if difference := found.difference(manifest):
             raise InputError(
-                f"{self.folder.address(LAW)} is of another run, with {difference}: "
-                "give the options it was started with, choose another --out, or remove it"
+                f"{self.folder.address('')} is of another run, with {difference}: "
+                "give the options it was started with, choose another --out, or remove the folder"
             )
         if found != manifest:
             raise InputError(
-                f"{self.folder.address(LAW)} was begun by an older radii: "
-                "end it there, choose another --out, or remove it"
+                f"{self.folder.address('')} was begun by an older radii: "
+                "end it there, choose another --out, or remove the folder"
             )
 
     def has(self, unit: Unit) -> bool:

@@ -142,11 +142,18 @@ def _kinds(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[Any, bool]]:
     return {name: (value.shape, value.is_floating_point()) for name, value in weights.items()}
 
 
+def _missing(path: Path) -> str:
+    """Why a file is not in its folder."""
+    if path.parent.is_dir():
+        return f"{path.name} is missing"
+    return "it is a file" if path.parent.exists() else "it does not exist"
+
+
 def load_config(folder: str | Path) -> Config:
     """The configuration of a run folder."""
     path = Path(folder) / CONFIG
     if not path.is_file():
-        raise InputError(f"{path.parent} is no run folder: {path.name} is missing; radii train writes one")
+        raise InputError(f"{path.parent} is no run folder: {_missing(path)}; radii train writes one")
     document = read_document(atomic.read(path), path, FORMAT, FIELDS, OPTIONAL, remedy=REMEDY)
     try:
         recipe = Recipe(**document.pop("recipe"))

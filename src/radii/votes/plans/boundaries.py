@@ -114,4 +114,5 @@ def check_levels(levels: tuple[float, ...]) -> None:
 def check_radii(radii: tuple[float, ...]) -> None:
     """Refuse radii that are not finite numbers above 0, or do not rise."""
     if not radii or not all(low < high for low, high in pairwise((0.0, *radii, math.inf))):
-        raise InputError(f"radii must be finite numbers that rise, above 0; got {radii!r}")
+        given = ", ".join(f"{radius:.10g}" for radius in radii) or "none"
+        raise InputError(f"radii must be finite numbers that rise, above 0; got {given}")

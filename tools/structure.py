@@ -1,0 +1,103 @@
+"""Print how the package is laid out, in numbers: python tools/structure.py."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "radii"
+FILES = [path for path in sorted(SOURCE.rglob("*.py")) if "__pycache__" not in path.parts]
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+PLANS = SOURCE / "votes" / "plans"
+MIDDLE = "(low + high) / 2"
+
+
+def entry(path: Path) -> str:
+    """The part of the package that a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def entries() -> set[str]:
+    """Files and folders at the top of the package, without its own `__init__` and `__main__`."""
+    return {entry(path) for path in FILES} - {"__init__", "__main__"}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Modules of the package that a file names in its imports, lazy ones too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "radii":
+            names = (
+                [node.module or ""] if node.module != "radii" else [f"radii.{one.name}" for one in node.names]
+            )
+            yield from names
+        elif isinstance(node, ast.Import):
+            yield from (one.name for one in node.names if one.name.startswith("radii."))
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Which entry imports which other one."""
+    known = entries()
+    found = {
+        (entry(path), name.split(".")[1])
+        for path, tree in TREES.items()
+        for name in imported(tree)
+        if "." in name
+    }
+    return {(one, other) for one, other in found if one != other and {one, other} <= known}
+
+
+def arguments(function: ast.FunctionDef) -> int:
+    """How many arguments a function takes, without self."""
+    given = function.args
+    named = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return len([name for name in named if name not in ("self", "cls")])
+
+
+def tests_on_plans() -> int:
+    """How often the kind of a plan is asked for where plans are not at home."""
+    kinds = {"Anytime", "Exhaustive", "Fixed", "Looking", "Plan", "Sequential", "TopK", "TwoStage"}
+    return sum(
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "isinstance"
+        and bool(kinds & {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)})
+        for path, tree in TREES.items()
+        if PLANS not in path.parents
+        for node in ast.walk(tree)
+    )
+
+
+def bisections() -> int:
+    """Modules in which brackets are halved."""
+    return sum(
+        any(
+            isinstance(node, ast.While | ast.For)
+            and any(half in ast.unparse(node) for half in (MIDDLE, "// 2\n"))
+            for node in ast.walk(tree)
+        )
+        for tree in TREES.values()
+    )
+
+
+def rows() -> Iterator[tuple[str, str]]:
+    """What is measured, and the number."""
+    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in FILES]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    functions = [
+        node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    ]
+    widest = max(functions, key=arguments)
+    yield "entries under src/radii", str(len(entries()))
+    yield "arrows between them", str(len(arrows()))
+    yield "most arguments of a function", f"{arguments(widest)} ({widest.name})"
+    yield "isinstance tests on plans outside votes/plans", str(tests_on_plans())
+    yield "modules that halve brackets", str(bisections())
+    yield "lines per file, median; modules", f"{median(lengths):.0f}; {len(FILES)}"
+    yield "lines under src", f"{sum(lengths):,}"
+    yield "README", f"{len(readme)} lines of at most {max(map(len, readme))} columns"
+
+
+if __name__ == "__main__":
+    print("| | now |\n|---|---|")
+    for what, number in rows():
+        print(f"| {what} | {number} |")
