@@ -28,12 +28,12 @@ def radii(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
-    """Certify classifiers: for any model and image, the radius in l0, l1, l2 or linf within which no perturbation
-    pushes the right label out of the top k.
+    """Certify classifiers by randomized smoothing: for a model and an input, a radius in l0, l1, l2 or linf within
+    which no perturbation removes the label from the smoothed top-k prediction.
 
-    Start with radii demo: the whole job on embedded images, in a minute or so. For models of your own: radii train,
-    then vote, then certify or report; each reads the files that the one before wrote. radii COMMAND --help says what
-    goes in and what comes out, with an example.
+    Start with radii demo, which does the whole job on embedded images in a minute or so. With a model or data of
+    your own: radii train, then vote, then certify or report; each reads the files that the previous one wrote.
+    radii COMMAND --help describes inputs, outputs and options, with an example.
     """
     if version:
         say(f"radii {__version__}")

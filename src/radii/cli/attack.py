@@ -73,10 +73,10 @@ def attack(
 ) -> None:
     """Try to break certificates.
 
-    Moves each image against the smoothed model, by projected gradient descent through its noise, or in l0 by greedy
-    changes: within the certified radius first, then farther. Prints the accuracy that is certified beside the accuracy
-    that the attacks leave: the truth lies between. Labels that leave the top k within their radius, more often than
-    alpha explains, mean that something is wrong: they are named, and the exit status is 1.
+    Searches a perturbation of each image that changes the smoothed prediction, by projected gradient descent
+    through the noise, or in l0 by greedy changes: first within the certified radius, then beyond it. Prints the
+    certified accuracy beside the accuracy under attack. Labels that leave the top k within their radius more often
+    than alpha explains show a fault: the images are named, and the exit status is 1.
     """
     from radii.attacks import Effort
     from radii.attacks.attack import attack as try_all

@@ -86,12 +86,12 @@ def certify(
         ),
     ] = None,
 ) -> None:
-    """Turn votes into certified radii.
+    """Compute certified radii from votes.
 
-    Arithmetic on counts: no model is needed. Prints one table for each norm and k: the certified accuracy of each
-    votes file at round radii, the share of abstentions, the mean and the median radius. With --out also writes, for
-    each, one CSV (a row an image) and one JSON (what is certified, with the promise in words). With --radii the tables
-    are about these, and only about norms that have some.
+    Needs no model. Prints one table per norm and k: the certified accuracy of each votes file at round radii, the
+    share of abstentions, the mean and the median radius. With --out, also writes one CSV (a row per image) and one
+    JSON (the settings, and the promise in words) for each. With --radii, the tables show these radii, and only
+    norms that have some.
     """
     from radii.report.export import csv_text, json_text, slug, summary, write_whole
 

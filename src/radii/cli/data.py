@@ -16,16 +16,16 @@ def data(
         str | None,
         typer.Argument(
             metavar="NAME|PATH",
-            help="Data set, or images of one's own, to prepare and check; none lists all.",
+            help="Data set, or images of your own, to check.  [default: list all]",
         ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """List the data sets, or check one of them.
 
-    Without a name: what there is, and how radii train treats it by default. With one: loads it (downloads it, where
-    that is needed), checks its files, and says how many images it has. With the path of images of one's own, also what
-    was found there: a folder of class folders, a .npz or .npy file, Parquet, or a folder of idx files.
+    Without a name: the known data sets, and how radii train treats each by default. With one: loads it (downloads
+    it, if it has to), checks its files, and prints the number of images. With a path to images of your own, also
+    prints what was found there: a folder of class folders, a .npz or .npy file, Parquet, or a folder of idx files.
     """
     from radii.data import ALL
     from radii.data.loading import DATASETS, load_data, splits_of

@@ -237,14 +237,14 @@ def _caches() -> list[Cache]:
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Look whether all is well here.
+    """Check this installation and this machine.
 
-    Says what is installed, and which command brings the rest; what processor, GPUs and memory there are, and how many
-    images a second a small network takes in float32 and in bfloat16; where caches are; and whether known radii, bounds,
-    noise and sums come out right. Takes a few seconds and no network. Whatever is wrong is said in a sentence, and the
-    exit status is 1.
+    Prints what is installed, and the command that installs the rest; processor, GPUs and memory, with the images
+    per second of a small network in float32 and bfloat16; where caches are; and whether known radii, bounds, noise
+    and sums come out right. Takes a few seconds and no network. Each fault is described in a sentence, and the exit
+    status is then 1.
     """
     found = examine()
     if as_json:

@@ -30,19 +30,19 @@ def falsify(
         ),
     ] = [0.7, 0.95],  # noqa: B006 (typer copies it)
     shape: Annotated[str, typer.Option(help="Shape of one input.")] = "1,4,4",
-    draws: Annotated[int, typer.Option(help="Noisy copies before and after each move.")] = 200_000,
+    draws: Annotated[int, typer.Option(help="Noise samples before and after each perturbation.")] = 200_000,
     overclaim: Annotated[
         float,
-        typer.Option(help="Pretend that the rule claims radii larger by this factor: it should be caught."),
+        typer.Option(help="Factor by which the rule overclaims, on purpose: it should be caught."),
     ] = 1.0,
     seed: Seed = 0,
 ) -> None:
     """Try to prove a rule wrong.
 
-    The rule of a noise and a norm says how far the probability of any region can rise within a radius. This moves an
-    input by the radius, along few features, many, or at random, draws noisy copies before and after, and counts how
-    many lie in regions by the likelihood ratio, half-spaces and boxes: if more than the rule allows, the rule is wrong,
-    and the exit status is 1. A sound rule is called wrong with probability 1e-9 at most.
+    The rule of a noise and a norm bounds how far the probability of any region can rise within a radius. This
+    perturbs an input by the radius, along few features, many, or at random, takes noise samples before and after,
+    and counts how many lie in regions by the likelihood ratio, half-spaces and boxes. If more do than the rule
+    allows, the rule is wrong, and the exit status is 1. A sound rule is called wrong with probability 1e-9 at most.
     """
     import numpy as np
 

@@ -37,7 +37,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|PATH",
-        help="Images to poll, of the shape and classes that the model knows.  [default: those of the training]",
+        help="Images to sample, of the shape and classes that the model knows.  [default: those of the training]",
     ),
 ]
 GivenNoise = Annotated[
@@ -59,11 +59,11 @@ InputRange = Annotated[
 Mean = Annotated[
     str | None,
     typer.Option(
-        metavar="NUMBER,...", help="Of a MODEL: then this is taken off, one number or one a channel."
+        metavar="NUMBER,...", help="Of a MODEL: subtracted after that, one number or one per channel."
     ),
 ]
 Std = Annotated[
-    str | None, typer.Option(metavar="NUMBER,...", help="Of a MODEL: and divided by this, likewise.")
+    str | None, typer.Option(metavar="NUMBER,...", help="Of a MODEL: divisor after that, likewise.")
 ]
 Layout = Annotated[str | None, typer.Option(help="Of a MODEL: nchw, nhwc or flat.  [default: nchw]")]
 Binary = Annotated[
@@ -74,15 +74,13 @@ ClassMap = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The outputs of the model for each class of the data, JSON or CSV."),
 ]
-Split = Annotated[
-    str, typer.Option(help="test or train images; all, of images of one's own that know no splits.")
-]
+Split = Annotated[str, typer.Option(help="test or train; all, for images of your own without splits.")]
 Precision = Annotated[
     str, typer.Option(help="float32, or bfloat16: another, faster classifier; auto for the faster here.")
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(help="Noisy copies in one call of the model.  [default: what a short trial finds fastest]"),
+    typer.Option(help="Noise samples per forward pass.  [default: the fastest in a short trial]"),
 ]
 Compile = Annotated[
     bool,
@@ -92,7 +90,7 @@ ExactArithmetic = Annotated[
     bool,
     typer.Option(
         "--exact-arithmetic",
-        help="Noise on a lattice: no rounding when it is added, the proofs hold for the program.",
+        help="Add noise without rounding, on a lattice, so that the proofs cover the program.",
     ),
 ]
 

@@ -44,9 +44,9 @@ def noises(
 ) -> None:
     """List the noises and their rules.
 
-    For each norm, the noises by the top-1 radius that their rule gives to a label of probability p at equal sigma, how
-    tight that is, and who proved it. l0 counts single features. Noises with parameters of their own stand with an
-    example.
+    For each norm, the noises in the order of the top-1 radius that their rule gives to a label of probability p at
+    equal sigma, with its tightness and source. l0 counts single features. Noises with parameters of their own are
+    shown with an example.
     """
     import numpy as np
 

@@ -67,7 +67,7 @@ Radii = Annotated[
         help="To certify, as 0.5 or linf:2/255; may be given several times.",
     ),
 ]
-Alpha = Annotated[float, typer.Option(help="Probability that a certificate is wrong, for each image.")]
+Alpha = Annotated[float, typer.Option(help="Probability that a certificate is wrong, per image.")]
 L0Unit = Annotated[str, typer.Option(help="What l0 counts: pixel (all channels of a position) or feature.")]
 
 RENAMED = {

@@ -205,16 +205,16 @@ def plan(
     noise: NoiseName = "gaussian",
     sigma: OwnSigma = None,
 ) -> None:
-    """Say what certificates will cost.
+    """Predict what certificates will cost.
 
-    For each probability of the label: how likely the sequential plan certifies each radius, from the votes of the label
-    alone, and how many noisy copies that takes, the mean, the median, and what is enough 19 times in 20; beside it,
-    how likely the usual fixed number of n-max copies certifies the same. All exact, without any sampling. Radii of
-    several norms, as l1:0.5 and linf:2/255, are asked about by the same copies.
+    For each probability of the label: how likely the sequential plan certifies each radius, from the votes of the
+    label alone, and how many noise samples that takes: mean, median, and what suffices 19 times in 20. Beside it,
+    how likely a fixed number of n-max samples certifies the same. All numbers are exact; nothing is sampled. Radii
+    of several norms, such as l1:0.5 and linf:2/255, share the same samples.
 
-    With --images, for a whole data set: passes of the model, device-hours, time, money and the size of the votes file,
-    for a fixed number of copies and, with --radii, for the sequential plan. What the latter needs depends on the
-    model: --pilot estimates it from votes on a few hundred images; without it, each P counts as equally frequent.
+    With --images, for a whole data set: forward passes, device-hours, time, money and the size of the votes file,
+    for a fixed number of samples and, with --radii, for the sequential plan. The latter depends on the model:
+    --pilot estimates it from votes on a few hundred images; without it, each P counts as equally frequent.
     """
     whole.check(bool(targets.radius))
     if not targets.radius:

@@ -95,10 +95,10 @@ def report(
 ) -> None:
     """Compare votes on one HTML page.
 
-    Writes index.html, where one chooses norm, votes, k and class, and sees certified accuracy against radius; with
-    figures and tables for each norm, class by class, and test images with their votes and radii. Without --k, k is 1,
-    2 and 3, as far as there are more classes. The page needs no network.
-    Beside it: figures (PNG), certificates (one CSV a votes file, a row an image), results.json and tables.md.
+    Writes index.html, an interactive page of certified accuracy against radius by norm, votes, k and class, with
+    figures and tables for each norm, and test images with their votes and radii. Without --k, k is 1, 2 and 3, as
+    far as there are more classes. The page needs no network.
+    Beside it: figures (PNG), certificates (one CSV per votes file, a row per image), results.json and tables.md.
     """
     from radii.report.attack_results import FOLDER, found_beside
     from radii.report.html import Run, check_one_data, write_report

@@ -102,12 +102,12 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Answer over HTTP with labels and radii.
+    """Serve labels with certified radii over HTTP.
 
-    POST an image, get its label and the radius within which it holds. The model is one that radii train made, or any
-    other, of which --data, --noise and what it takes are said. Images that wait together are polled together. GET /
-    says how to ask; /health and /metrics are for machines. Ctrl-C or SIGTERM: what is there is answered, nothing more
-    is taken.
+    POST an image, get its label and the radius within which it holds. The model is a run folder of radii train, or
+    any other model, for which --data, --noise and its input format are given. Images that arrive together share
+    forward passes. GET / describes the interface; /health and /metrics are for machines. After Ctrl-C or SIGTERM,
+    accepted requests are answered and no more are taken.
     """
     from radii.sampling.smoothed import within
     from radii.serving import Limits, Service, listen

@@ -18,17 +18,17 @@ def demo(
     data: Annotated[str, typer.Option(help="Embedded data set: mnist5k or digits.")] = "mnist5k",
     sigma: Sigma = 0.5,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training images.  [default: 10 or 20, by data set]")
+        int | None, typer.Option(help="Epochs of training.  [default: 10 or 20, by data set]")
     ] = None,
     images: Annotated[int, typer.Option(help="Number of test images.")] = 500,
-    n: Annotated[int, typer.Option(help="Noisy copies polled for each image.")] = 1000,
+    n: Annotated[int, typer.Option(help="Noise samples per image.")] = 1000,
 ) -> None:
     """Do the whole job on embedded images.
 
-    Trains a small network under Laplace, Gaussian and uniform noise of equal sigma, polls each on noisy test images,
+    Trains a small network under Laplace, Gaussian and uniform noise of equal sigma, samples each on test images,
     certifies l0, l1, l2 and linf for k = 1, 2, 3, prints tables of certified accuracy and writes one HTML page with
-    all figures: report/index.html in the folder. A minute or so on two cores; interrupted, the same command goes on
-    with what was finished.
+    all figures: report/index.html in the folder. Takes a minute or so on two cores. After an interruption, the same
+    command continues.
     """
     from radii.cli.demo import KS, Demo, run_demo
 
@@ -94,9 +94,7 @@ class Method(Options):
     """How it is trained."""
 
     title = "Training"
-    recipe: Annotated[
-        str | None, typer.Option(help="Named recipe (cifar10-cpu, ...), or a file of one, FILE.toml.")
-    ] = None
+    recipe: Annotated[str | None, typer.Option(help="Named recipe (cifar10-cpu, ...), or FILE.toml.")] = None
     loss: Annotated[
         str | None,
         typer.Option(
@@ -148,11 +146,11 @@ def train(
 ) -> None:
     """Train a classifier under noise.
 
-    Every pass shows each training image under fresh noise. Writes a run folder: model.safetensors (weights),
-    config.json (recipe) and metrics.csv (loss and accuracy on the noisy images, a line a pass). Without a recipe, model
-    and epochs are those that suit the data set, as radii data lists them: for images of one's own small-cnn and 20 if
-    they are grey and at most 32x32, else wrn-16-2 and 40. With one, other options change it. Stopped at any moment, the
-    same command continues from the last pass.
+    Every epoch shows each training image under fresh noise. Writes a run folder: model.safetensors (weights),
+    config.json (recipe) and metrics.csv (loss and accuracy on the noisy images, a line per epoch). Without a
+    recipe, model and epochs are those that radii data lists for the data set; for images of your own, small-cnn and
+    20 if they are grey and at most 32x32, else wrn-16-2 and 40. With one, other options override it. After an
+    interruption, the same command continues from the last epoch.
     """
     from radii.data import load_data
     from radii.models import DENOISER

@@ -95,18 +95,19 @@ def vote(
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
-    """Poll a model on noisy images.
+    """Sample a model under noise and count its votes.
 
-    The model is one that radii train made, or any other, of which --data, --noise and what it takes are said.
-    This is the expensive step. With --n, every image is polled as often, and every certificate, in any norm, for any
-    k and alpha, is computed from the votes later, without the model. With --radii, each image is polled until it is
-    clear whether these radii are certified, at most n-max times and mostly ten to a hundred times fewer: "sequential"
-    counts the votes of the label, "top-k" those of its rivals too. "two-stage" polls as often as the radius itself is
-    worth, "anytime" all images alike until --seconds are over. Writes one Parquet file: how often each class won on
-    each image, and all that identifies these votes.
+    The model is a run folder of radii train, or any other model, for which --data, --noise and its input format are
+    given. This is the expensive step. With --n, every image gets the same number of noise samples, and every
+    certificate, in any norm, for any k and alpha, is computed from the votes later, without the model. With
+    --radii, each image is sampled until it is decided whether these radii are certified, at most n-max times and
+    mostly ten to a hundred times fewer: "sequential" counts the votes of the label, "top-k" those of its rivals
+    too. "two-stage" takes as many samples as the radius itself is worth; "anytime" samples all images alike until
+    --seconds are over. Writes one Parquet file: how often each class won on each image, and everything that
+    identifies these votes.
 
-    Until all is there, it is kept in parts, in a folder beside that file. Whatever interrupts it, the same command
-    goes on from there. Several commands may share the folder, on one machine or many, each with --shard or without.
+    Unfinished work is kept in parts, in a folder beside that file; after any interruption, the same command
+    continues. Several commands may share the folder, on one machine or many, each with --shard or without.
     """
     from radii.engine.api import check_same_job
     from radii.votes.bounds import check_alpha, check_k
@@ -169,11 +170,11 @@ def merge(
         str | None, typer.Option(help="Votes file.  [default: beside the first folder of parts]")
     ] = None,
 ) -> None:
-    """Put together votes that several machines drew.
+    """Merge votes that several machines drew.
 
-    Folders of parts of one run, each with some of the parts, wherever they were drawn, and votes files that hold other
-    images, or other draws of the same images. Needs neither the model nor the data. Nothing is counted twice: votes
-    that do not belong together are refused.
+    Takes folders of parts of one run, each with some of the parts, and votes files about other images, or with
+    other noise samples of the same images. Needs neither the model nor the data. Nothing is counted twice: votes
+    that do not belong together are rejected.
     """
     from radii.engine.api import gather
 
