@@ -157,10 +157,10 @@ def test_the_farthest_radius_is_where_plans_end() -> None:
 @pytest.mark.parametrize(
     "arguments,words",
     [
-        ({"radii": (0.2, 0.1)}, "radii must be finite numbers above 0 that rise"),
-        ({"radii": (0.0, 0.1)}, "radii must be finite numbers above 0 that rise"),
-        ({"radii": ()}, "radii must be finite numbers above 0 that rise"),
-        ({"radii": (float("nan"),)}, "radii must be finite numbers above 0 that rise"),
+        ({"radii": (0.2, 0.1)}, "radii must be finite numbers that rise, above 0"),
+        ({"radii": (0.0, 0.1)}, "radii must be finite numbers that rise, above 0"),
+        ({"radii": ()}, "radii must be finite numbers that rise, above 0"),
+        ({"radii": (float("nan"),)}, "radii must be finite numbers that rise, above 0"),
         ({"norm": "l0", "radii": (1.5,)}, "must be whole numbers"),
         ({"norm": "l3"}, "unknown norm"),
         ({"k": 0}, "at least 1"),

@@ -742,7 +742,7 @@ MISTAKES = {
     "plan --images 9 --pilot {new} --radii 0.1": "there is no file {new}",
     "plan --radii 0.25 --p 1.1": "p is a probability, from 0 to 1",
     "plan --radii 0.25 --sigma 0.1 --n-max 100": "take at least",
-    "plan --radii 0": "radii must be finite numbers above 0",
+    "plan --radii 0": "radii must be finite numbers that rise, above 0; got 0",
     "plan --radii 1 --noise uniform": "certifies no l2 radius of 1",
     "plan --radii 0.25 --n-max 1000000000": "n_max must be at most",
     "noises --p 1": "p is a probability",

@@ -124,7 +124,7 @@ def test_commands_among_the_words_exist() -> None:
         for line in (block.text.splitlines() if block.kind == "sh" else ())
     ]
     for page, line in [*SPANS, *lines]:
-        given = re.findall(r"(?<!\S)--[a-z][a-z-]*", line)
+        given = re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", line)
         if found := re.match(r"radii ([a-z]+)", line):
             assert found[1] in COMMANDS and set(given) <= options(found[1]), f"{page}: {line}"
         elif line.startswith("--"):

@@ -106,7 +106,8 @@ def check_radii(radii: object, norm: str) -> tuple[float, ...]:
     """Radii that rise; whole numbers for l0."""
     at = np.asarray(radii, dtype=np.float64)
     if at.ndim != 1 or not at.size or not (np.isfinite(at).all() and at[0] > 0 and (np.diff(at) > 0).all()):
-        raise InputError(f"radii must be finite numbers above 0 that rise; got {radii!r}")
+        given = ", ".join(f"{one:.10g}" for one in at.ravel()) or "none"
+        raise InputError(f"radii must be finite numbers that rise, above 0; got {given}")
     if norm == "l0" and (at != np.rint(at)).any():
         raise InputError(f"l0 radii count changed units and must be whole numbers; got {radii!r}")
     return tuple(at.tolist())
