@@ -14,6 +14,7 @@ from radii.noises.norms import Ball, unit_of
 from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_k
 from radii.votes.plans import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
+from radii.votes.plans.boundaries import check_radii
 from radii.votes.plans.failure_counts import MOST_DRAWS, least_draws, most_failures
 from radii.votes.plans.fixed import check_whole
 
@@ -44,7 +45,7 @@ class RadiusTarget:
     def __post_init__(self) -> None:
         check_k(self.k)
         object.__setattr__(self, "shape", Ball(self.norm, self.shape, self.unit).shape)
-        object.__setattr__(self, "radii", check_radii(self.radii, self.norm))
+        object.__setattr__(self, "radii", check_units(check_radii(self.radii), self.norm))
 
     def levels(self) -> tuple[float, ...]:
         """The label's probability from which on each radius is certified by it alone: `lower(level, r) > 1 / (k + 1)`.
@@ -102,15 +103,11 @@ def rounded_up(levels: Sequence[float]) -> tuple[float, ...]:
     return tuple((1 - np.ldexp(np.floor(np.ldexp(digits, DIGITS)), exponent - DIGITS)).tolist())
 
 
-def check_radii(radii: object, norm: str) -> tuple[float, ...]:
-    """Radii that rise; whole numbers for l0."""
-    at = np.asarray(radii, dtype=np.float64)
-    if at.ndim != 1 or not at.size or not (np.isfinite(at).all() and at[0] > 0 and (np.diff(at) > 0).all()):
-        given = ", ".join(f"{one:.10g}" for one in at.ravel()) or "none"
-        raise InputError(f"radii must be finite numbers that rise, above 0; got {given}")
-    if norm == "l0" and (at != np.rint(at)).any():
+def check_units(radii: tuple[float, ...], norm: str) -> tuple[float, ...]:
+    """Return the radii; refuse parts of units where they are counted, in l0."""
+    if norm == "l0" and any(radius != round(radius) for radius in radii):
         raise InputError(f"l0 radii count changed units and must be whole numbers; got {radii!r}")
-    return tuple(at.tolist())
+    return radii
 
 
 def sequential(

@@ -102,8 +102,16 @@ def certify(
     norms = list(shown) or certified.norm or ruled(files)
     boxed = certified.box and {"l0", "l1"} & set(norms)
     boxes = {name: images_of(one, data_dir) for name, one in files.items()} if boxed else {}
-    how: dict[str, Any] = {"alpha": certified.alpha, "labels": certified.labels, "method": certified.method}
-    found = certify_all(files, norms, certified.k, certified.l0_unit, boxes, **how)
+    found = certify_all(
+        files,
+        norms,
+        certified.k,
+        certified.l0_unit,
+        boxes,
+        alpha=certified.alpha,
+        labels=certified.labels,
+        method=certified.method,
+    )
     if out is not None:
         for name, certificates in found.items():
             for (which, rank), one in certificates.items():

@@ -126,8 +126,9 @@ def report(
     runs = [Run(name, found[name], one, attacked[name]) for name, one in files.items()]
     examples = choose(files, runs[0].certificates, shown.data_dir) if shown.examples else None
     with progress("report") as move:
-        how: dict[str, Any] = {"title": shown.title_of_page, "examples": examples, "published": others}
-        page = write_report(runs, out, progress=move, **how)
+        page = write_report(
+            runs, out, title=shown.title_of_page, examples=examples, published=others, progress=move
+        )
     say(f"Report: {page}")
 
 

@@ -289,12 +289,11 @@ class Decision:
     exact: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "radii", tuple(map(float, self.radii)))
+        object.__setattr__(self, "radii", check_radii(self.radii))
         object.__setattr__(self, "levels", tuple(map(int, self.levels)))
         check_name("norm", self.norm, NORMS)
         check_name("unit", self.unit, UNITS)
         check_k(self.k)
-        check_radii(self.radii)
         if len(self.levels) != len(self.radii) or not all(a <= b for a, b in pairwise((1, *self.levels))):
             raise InputError(
                 f"each radius needs a number of levels, from 1 on and not falling; got {self.levels} for {self.radii}"

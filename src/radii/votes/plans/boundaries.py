@@ -111,8 +111,10 @@ def check_levels(levels: tuple[float, ...]) -> None:
         raise InputError(f"at most {MOST_LEVELS} levels can be tested at once; got {len(levels)}")
 
 
-def check_radii(radii: tuple[float, ...]) -> None:
-    """Refuse radii that are not finite numbers above 0, or do not rise."""
-    if not radii or not all(low < high for low, high in pairwise((0.0, *radii, math.inf))):
-        given = ", ".join(f"{radius:.10g}" for radius in radii) or "none"
+def check_radii(radii: object) -> tuple[float, ...]:
+    """Return radii as a tuple; refuse those that are not finite numbers above 0, or do not rise."""
+    at = np.asarray(radii, dtype=np.float64)
+    if at.ndim != 1 or not at.size or not all(low < high for low, high in pairwise((0.0, *at, math.inf))):
+        given = ", ".join(f"{radius:.10g}" for radius in at.ravel()) or "none"
         raise InputError(f"radii must be finite numbers that rise, above 0; got {given}")
+    return tuple(at.tolist())

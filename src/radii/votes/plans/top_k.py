@@ -58,9 +58,8 @@ class TopK(Looking):
     unit: str = "feature"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "radii", tuple(map(float, self.radii)))
+        object.__setattr__(self, "radii", check_radii(self.radii))
         check_levels((self.level,))
-        check_radii(self.radii)
         check_name("norm", self.norm, NORMS)
         check_name("unit", self.unit, UNITS)
         check_k(self.k)
