@@ -8,6 +8,7 @@ follows.
 import argparse
 from pathlib import Path
 
+import torch
 from baseline import sample
 from measure import machine, seconds, table
 
@@ -28,7 +29,7 @@ def section(data_dir: Path, every: int, run: Path) -> str:
     model, config = load_run(run)
     noise, device = config.recipe.law(), best_device()
     images = load_data(config.recipe.data, "test", data_dir).every(every)
-    plain, first = model.to(device), images.images()[0]
+    plain, first = model.to(device), torch.from_numpy(images.images()[0])
 
     def pace() -> float:
         return COPIES / seconds(lambda: sample(plain, noise, first, COPIES, len(config.classes)))
@@ -51,11 +52,11 @@ def section(data_dir: Path, every: int, run: Path) -> str:
         cert = found["it"]
         shares = ", ".join(f"{share:.1%}" for share in cert.accuracy(asked))
         name = ", ".join(map(str, multiples)) + " sigma"
-        paces = f"{len(images) * cert.passes / taken:,.0f}", f"{(before + after) / 2:,.0f}"
+        paces = f"{len(images) * cert.mean_samples / taken:,.0f}", f"{(before + after) / 2:,.0f}"
         rows.append(
             [
                 name,
-                f"{cert.passes:,.0f}",
+                f"{cert.mean_samples:,.0f}",
                 shares,
                 f"{taken:,.0f}",
                 f"{usual:,.0f}",

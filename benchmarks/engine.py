@@ -17,26 +17,29 @@ import torch
 from measure import in_turn, seconds, table
 
 import radii
-from radii.data.examples import Examples
+from radii.data import DataSet
 from radii.engine import Executor, Here, Job, Parts, Workers, run
 from radii.models import make_model
 from radii.models.devices import best_device, device_of, has_bfloat16
 from radii.sampling import Smoothed
-from radii.sampling.sampler import Voter
+from radii.sampling.sampler import Sampler
 from radii.storage.folders import LocalFolder
+from radii.votes import ImageIdentity
 
 SHAPE, IMAGES, ROWS = (3, 32, 32), 50, 64
 NOISE = radii.Laplace(0.5)
 
 
-def load(number: int = 0) -> tuple[Smoothed, Examples]:
+def load(number: int = 0) -> tuple[Smoothed, DataSet]:
     """A network as large as that of the CPU recipe, and images of noise."""
     torch.manual_seed(0)
     model = make_model("wrn-16-2", SHAPE, 10).eval().to(device_of(number))
     precision = "bfloat16" if has_bfloat16(best_device()) else "float32"
     pixels = np.random.default_rng(0).integers(256, size=(IMAGES, *SHAPE), dtype=np.uint8)
-    examples = Examples(pixels, np.zeros(IMAGES, dtype=np.int64), np.arange(IMAGES), "random images")
-    return Smoothed(model, NOISE, precision, batch=ROWS), examples
+    data = DataSet(
+        pixels, np.zeros(IMAGES, dtype=np.int64), np.arange(IMAGES), ImageIdentity("random images")
+    )
+    return Smoothed(model, NOISE, precision, batch=ROWS), data
 
 
 def in_parts(executor: Executor) -> None:
@@ -73,22 +76,22 @@ def one_a_core(plan: radii.Fixed, count: int) -> None:
 class Watch:
     """A sampler, and the seconds spent in it."""
 
-    def __init__(self, voter: Voter) -> None:
-        self.voter, self.inside = voter, 0.0
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler, self.inside = sampler, 0.0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.voter, name)
+        return getattr(self.sampler, name)
 
     def vote(self, *asked: Any, **how: Any) -> radii.Votes:
         found = []
-        self.inside += seconds(lambda: found.append(self.voter.vote(*asked, **how)))
+        self.inside += seconds(lambda: found.append(self.sampler.vote(*asked, **how)))
         return found[0]
 
 
 def share_outside(here: Here) -> float:
     """The share of one run in parts that is spent outside the sampler: noise of the machine is in both."""
-    watch = Watch(here.drawing.voter)
-    here.drawing = replace(here.drawing, voter=watch)
+    watch = Watch(here.drawing.sampler)
+    here.drawing = replace(here.drawing, sampler=watch)
     whole = seconds(partial(in_parts, here))
     return 1 - watch.inside / whole
 
@@ -97,8 +100,8 @@ def section(copies: int = 120_000, rounds: int = 3) -> str:
     """All measurements as a section in Markdown."""
     plan = radii.fixed(copies // IMAGES - 100, selection=100)
     here = Here(Job(load, plan))
-    voter, examples = here.drawing.voter, here.drawing.examples
-    alone = partial(voter.vote, examples, plan, 0, (0, plan.n))
+    sampler, data = here.drawing.sampler, here.drawing.data
+    alone = partial(sampler.vote, data, plan, 0, (0, plan.n))
     cost = in_turn(partial(in_parts, here), alone, rounds)
     gain = in_turn(partial(one_a_core, plan, 1), partial(one_a_core, plan, 2), rounds)
     rows = [

@@ -9,7 +9,7 @@ import torch
 from measure import seconds, table
 
 import radii
-from radii.data.examples import examples_from
+from radii.data import from_arrays
 from radii.models import make_model
 from radii.models.devices import best_device, has_bfloat16
 from radii.sampling import Smoothed
@@ -22,17 +22,17 @@ def section(model_name: str = "wrn-16-2", rounds: int = 5) -> str:
     device = best_device()
     model = make_model(model_name, SHAPE, 10).eval().to(device)
     image = torch.randint(256, (1, *SHAPE), generator=torch.Generator().manual_seed(0)) / 255
-    examples = examples_from(image, torch.zeros(1, dtype=torch.long), None)
+    examples = from_arrays(image, torch.zeros(1, dtype=torch.long))
     rows = []
     for sigma in SIGMAS:
         noise = radii.Splitting(sigma)
         cells = [f"{sigma:g}", f"{noise.outcomes:,}"]
         for precision in ["float32"] + ["bfloat16"] * has_bfloat16(device):
-            voter = Smoothed(model, noise, precision).ready(SHAPE)
+            sampler = Smoothed(model, noise, precision).ready(SHAPE)
             plan = radii.exhaustive(noise)
 
             def one() -> None:
-                radii.certify(voter.vote(examples, plan, 0, None), "l1")  # noqa: B023 (called at once)
+                radii.certify(sampler.vote(examples, plan, 0, None), "l1")  # noqa: B023 (called at once)
 
             taken = sorted([seconds(one) for _ in range(rounds + 1)][1:])
             cells.append(f"{statistics.median(taken):.2f} ({taken[0]:.2f} to {taken[-1]:.2f})")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
+import numpy as np
 import torch
 from measure import peak_memory, table
 
@@ -52,9 +53,10 @@ def images_of(case: str) -> tuple[DataSet | torch.Tensor, ...]:
     if case != BYTES:
         count = 1 if case == FIXED else IMAGES
         return torch.rand(count, *SHAPE), torch.zeros(count, dtype=torch.int64)
-    pixels = torch.randint(256, (IMAGES, *SHAPE), dtype=torch.uint8)
-    labels, names = torch.zeros(IMAGES, dtype=torch.int64), tuple("0123456789")
-    return (DataSet("made-up", "test", pixels, labels, names, torch.arange(IMAGES)),)
+    pixels = torch.randint(256, (IMAGES, *SHAPE), dtype=torch.uint8).numpy()
+    return (
+        DataSet(pixels, np.zeros(IMAGES, dtype=np.int64), np.arange(IMAGES), classes=tuple("0123456789")),
+    )
 
 
 def section() -> str:

@@ -38,7 +38,7 @@ def asked(votes: radii.Votes, p: np.ndarray, multiples: list[float]) -> list[str
     values, times = np.unique(p, return_counts=True)
     for value in values:
         found = plan.operating(float(value))
-        passes.append(found.passes)
+        passes.append(found.mean_samples)
         median.append(found.quantile(0.5))
         early.append(found.certified)
         late.append(usual.operating(float(value)).certified)
@@ -73,7 +73,7 @@ def simulated(
         counts, selection, label, np.arange(len(law)), votes.noise, votes.shape, plan, draws, 0, "simulated"
     )
     radius = [float(radii.certify(drawn, NORM, alpha=ALPHA, method=how).radius.mean()) for how in methods]
-    return radius, float(drawn.passes.mean())
+    return radius, float(drawn.samples.mean())
 
 
 def section(path: Path = VOTES) -> str:

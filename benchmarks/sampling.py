@@ -4,7 +4,6 @@ Run: python benchmarks/sampling.py [--model wrn-16-2] [--copies 4000] [--rounds 
 """
 
 import argparse
-from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 
@@ -13,39 +12,42 @@ from baseline import BATCH, sample
 from measure import in_turn, machine, table
 
 from radii.certificates.evidence import RulesOf
-from radii.data.examples import examples_from
+from radii.data import from_arrays
 from radii.models import make_model
 from radii.models.devices import best_device, busy_cores, has_bfloat16
 from radii.noises import NOISES, Gaussian, Noise, ProductNoise, example
-from radii.noises.lattice import levels_of
 from radii.sampling.autotune import ROWS, try_rows
-from radii.sampling.model_call import Ask, prepare
-from radii.sampling.monte_carlo import NoiseSpec, poll
-from radii.sampling.scheduler import Agenda
+from radii.sampling.model_call import BaseClassifier, prepare
+from radii.sampling.monte_carlo import NoisyImages, count_votes
+from radii.sampling.scheduler import Scheduler
 from radii.votes.plans import fixed
 
 SHAPE, CLASSES = (3, 32, 32), 10
 
 
 def follow(
-    ask: Ask, rows: int, cores: int, noise: Noise, copies: int, exact: bool = False, images: int = 4
+    model: BaseClassifier,
+    rows: int,
+    cores: int,
+    noise: Noise,
+    copies: int,
+    exact: bool = False,
+    images: int = 4,
 ) -> None:
     """Sample so many copies, of a few images; the model keeps so many cores busy."""
     pixels = torch.randint(256, (images, *SHAPE), generator=torch.Generator().manual_seed(0))
-    examples = examples_from(pixels / 255, None, None)
-    if exact:
-        examples = replace(examples, images=levels_of(examples.images))
+    data = from_arrays(pixels / 255)
     plan = fixed(copies // images, selection=0)
-    agenda = Agenda(plan.at_work(RulesOf(noise, SHAPE, exact)), images, CLASSES, None)
-    poll(ask, examples, NoiseSpec(noise, 0, "bound", exact), agenda, rows, lambda _: None, cores)
+    scheduler = Scheduler(plan.at_work(RulesOf(noise, SHAPE, exact)), images, CLASSES, None)
+    count_votes(model, NoisyImages(data, noise, 0, "bound", exact), scheduler, rows, lambda _: None, cores)
 
 
-def bare(ask: Ask, rows: int, copies: int) -> None:
+def bare(model: BaseClassifier, rows: int, copies: int) -> None:
     """The forward pass alone, on as many images."""
     batch = torch.zeros(rows, *SHAPE)
     with torch.inference_mode():
         for _ in range(-(-copies // rows)):
-            ask(batch)
+            model(batch)
 
 
 def section(model_name: str, copies: int, rounds: int) -> str:
@@ -57,18 +59,18 @@ def section(model_name: str, copies: int, rounds: int) -> str:
     usual = partial(sample, model, noise, torch.rand(SHAPE), copies, CLASSES)
     paces, found = [], []
     for precision, fuse in settings:
-        ask = prepare(model, precision, SHAPE, fuse)
-        rows = ROWS // 2 if fuse else try_rows(ask, SHAPE, device)[0]
+        model = prepare(model, precision, SHAPE, fuse)
+        rows = ROWS // 2 if fuse else try_rows(model, SHAPE, device)[0]
         name = f"{precision}{', fused' if fuse else ''}, {rows} rows"
-        ours = partial(follow, ask, rows, cores, noise, copies)
-        limit, other = in_turn(partial(bare, ask, rows, copies), ours, rounds), in_turn(usual, ours, rounds)
+        ours = partial(follow, model, rows, cores, noise, copies)
+        limit, other = in_turn(partial(bare, model, rows, copies), ours, rounds), in_turn(usual, ours, rounds)
         forward, sampling = (copies / taken for taken in limit.seconds)
         paces.append([name, f"{forward:,.0f}", f"{sampling:,.0f}", limit.ratio, other.ratio])
-        found.append((sampling, name, ask, rows))
-    _, name, ask, rows = max(found, key=itemgetter(0))
+        found.append((sampling, name, model, rows))
+    _, name, model, rows = max(found, key=itemgetter(0))
     costs = []
     for noise in (example(kind) for kind in NOISES.values() if issubclass(kind, ProductNoise)):
-        usual = partial(follow, ask, rows, cores, noise, copies)
+        usual = partial(follow, model, rows, cores, noise, copies)
         pairs = in_turn(partial(usual, exact=True), usual, rounds)
         exact, plain = (f"{copies / taken:,.0f}" for taken in pairs.seconds)
         costs.append([noise.name, plain, exact, pairs.ratio])

@@ -48,7 +48,7 @@ def section(model_name: str, batch: int, rounds: int, steps: int, compile: bool)
     loop = Loop(Recipe("random", model_name, "gaussian", **how), data, device)  # type: ignore[arg-type]
     model = make_model(model_name, SHAPE, CLASSES).to(device)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    pixels, labels = data.images().to(device), data.labels.to(device)
+    pixels, labels = (torch.from_numpy(values).to(device) for values in (data.images(), data.labels))
     pairs = in_turn(
         lambda: plain_epoch(model, optimizer, pixels, labels, batch),
         lambda: loop.epoch(lambda images: None),

@@ -80,7 +80,7 @@ show(accuracy_by_k([radii.certify(votes, "l2", k=k) for k in (1, 2, 3)]))
 # image: as long as the radius for the first 20 images, and, to see something happen, six times as long.
 
 # %%
-first, other = images.images(slice(20)).numpy(), images.images(slice(20, 40)).numpy()
+first, other = images.images(slice(20)), images.images(slice(20, 40))
 reach = certified["l2"].radius[:20].reshape(-1, 1, 1, 1)
 away = other - first
 away /= np.sqrt((away**2).sum(axis=(1, 2, 3), keepdims=True))
@@ -98,7 +98,7 @@ for times in (1, 6):
 
 # %%
 asked = smoothed.certify(images, norm="l2", radii=[0.25], n_max=10_000)
-print(f"{asked.accuracy([0.25])[0]:.0%} certified, {asked.passes:.0f} noisy copies an image on average")
+print(f"{asked.accuracy([0.25])[0]:.0%} certified, {asked.mean_samples:.0f} noisy copies an image on average")
 
 # %% [markdown]
 # Next: [your own model](your-own-model.ipynb), [which noise](../docs/which-noise.md), and

@@ -264,6 +264,6 @@ ways = {
     True: "on a lattice, where adding it rounds nothing: the proofs hold for the program itself",
 }
 for exact, way in ways.items():
-    drawn = [name for name, one in polled.items() if one.exact == exact and not one.noise.outcomes]
+    drawn = [name for name, one in polled.items() if one.exact_arithmetic == exact and not one.noise.outcomes]
     if drawn:
         show(f"{', '.join(drawn)}: noise was drawn {way}.")

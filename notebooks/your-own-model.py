@@ -43,8 +43,8 @@ images = load_data("digits").first(60)
 
 # %%
 source = TensorSource(0, torch.device("cpu"))
-noisy = torch.cat([noise.perturb(data.images(), source) for _ in range(8)])
-labels = data.labels.repeat(8)
+clean, labels = torch.from_numpy(data.images()), torch.from_numpy(data.labels).repeat(8)
+noisy = torch.cat([noise.perturb(clean, source) for _ in range(8)])
 
 # %% [markdown]
 # ## An estimator

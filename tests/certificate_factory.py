@@ -48,6 +48,6 @@ def make_certificates(
         shape=(3, 32, 32),
         n=100_000,
         plan="fixed",
-        passes=100_100.0,
+        mean_samples=100_100.0,
         data="CIFAR-10 test, every 20th image",
     )

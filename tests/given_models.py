@@ -18,7 +18,7 @@ class NearestMean(nn.Module):
     def __init__(self, inputs: Inputs | None = None) -> None:
         super().__init__()
         data = load_data("digits", "train")
-        images = Preprocess(inputs or Inputs())(data.images()).flatten(1)
+        images = Preprocess(inputs or Inputs())(torch.from_numpy(data.images())).flatten(1)
         means = torch.stack([images[data.labels == label].mean(0) for label in range(CLASSES)])
         self.layer = nn.Linear(means.shape[1], CLASSES)
         with torch.no_grad():
@@ -114,4 +114,4 @@ def on_meta(images: Tensor) -> Tensor:
 def digits(count: int, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Test images and their labels."""
     data = load_data("digits").every(every).first(count)
-    return data.images().numpy(), data.labels.numpy()
+    return data.images(), data.labels

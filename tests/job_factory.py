@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 import radii
-from radii.data.examples import Examples
+from radii.data import DataSet
 from radii.engine import Job
 from radii.models import make_model
 from radii.sampling import Smoothed
+from radii.votes import ImageIdentity
 
 SHAPE, CLASSES, IMAGES = (1, 8, 8), 10, 12
 PLANS = {
@@ -25,7 +26,7 @@ PLANS = {
 }
 
 
-def load(batch: int = 32) -> tuple[Smoothed, Examples]:
+def load(batch: int = 32) -> tuple[Smoothed, DataSet]:
     """A random network, and images of noise."""
     torch.manual_seed(0)
     model = make_model("small-cnn", SHAPE, CLASSES).eval()
@@ -34,8 +35,8 @@ def load(batch: int = 32) -> tuple[Smoothed, Examples]:
             weight.mul_(1.7)  # so that some images are clear and others are not
     images = np.random.default_rng(0).random((IMAGES, *SHAPE), dtype=np.float32)
     labels = model(torch.from_numpy(images)).argmax(1).numpy()
-    examples = Examples(images, labels, np.arange(IMAGES) * 5, "made-up images")
-    return Smoothed(model, radii.Gaussian(0.5), batch=batch), examples
+    data = DataSet(images, labels, np.arange(IMAGES) * 5, ImageIdentity("made-up images"))
+    return Smoothed(model, radii.Gaussian(0.5), batch=batch), data
 
 
 def job(plan: str = "fixed", batch: int = 32, **changes) -> Job:
@@ -54,8 +55,8 @@ class Trouble:
     def __init__(self, flag: Path, deed: str, call: int, always: bool = False) -> None:
         self.flag, self.deed, self.call, self.always, self.home = flag, deed, call, always, os.getpid()
 
-    def __call__(self) -> tuple[Smoothed, Examples]:
-        smoothed, examples = load()
+    def __call__(self) -> tuple[Smoothed, DataSet]:
+        smoothed, data = load()
         calls = 0
 
         def ask(images: torch.Tensor) -> torch.Tensor:
@@ -65,7 +66,7 @@ class Trouble:
                 {"die": die, "hang": hang, "fail": fail}[self.deed]()
             return smoothed.model(images)
 
-        return Smoothed(ask, smoothed.noise, batch=32), examples
+        return Smoothed(ask, smoothed.noise, batch=32), data
 
     def first(self) -> bool:
         """Whether this process is the first that comes so far."""
@@ -90,14 +91,14 @@ def fail() -> None:
     raise OSError("a device fell off")
 
 
-def load_not_finite() -> tuple[Smoothed, Examples]:
+def load_not_finite() -> tuple[Smoothed, DataSet]:
     """A model that gives NaN on what is no made-up image of the check."""
-    smoothed, examples = load()
+    smoothed, data = load()
 
     def ask(images: torch.Tensor) -> torch.Tensor:
         return smoothed.model(images) + torch.where((images < 0).flatten(1).any(1), torch.nan, 0.0)[:, None]
 
-    return Smoothed(ask, smoothed.noise, batch=32), examples
+    return Smoothed(ask, smoothed.noise, batch=32), data
 
 
 class OnNodes(torch.nn.Module):

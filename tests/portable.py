@@ -44,7 +44,7 @@ def bounds() -> dict[str, Any]:
     counts = np.random.default_rng(0).multinomial(10_000, [0.6, 0.2, 0.1, 0.05, 0.05], size=20)
     counts = np.concatenate([counts, [[10_000, 0, 0, 0, 0], [0, 1, 9_999, 0, 0], [5_000, 5_000, 0, 0, 0]]])
     found = {}
-    for method in ("two-event", "simultaneous", "label"):
+    for method in ("two-event", "simultaneous", "binary"):
         lower, rivals = radii.bounds(counts, np.zeros(len(counts), int), k=2, method=method)
         found[method] = [lower.tolist(), rivals.ravel().tolist()]
     return found
@@ -55,7 +55,7 @@ def plans() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for noise in (radii.Laplace(0.5), radii.Gaussian(0.25), radii.Uniform(0.5)):
         asked = [
-            radii.RadiusTarget(noise, norm, at, SHAPE, k, exact=exact)
+            radii.RadiusTarget(noise, norm, at, SHAPE, k, exact_arithmetic=exact)
             for norm, at in ASKED.items()
             for k, exact in ((1, False), (3, True))
             if noise.name != "uniform" or norm == "l1"

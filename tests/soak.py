@@ -381,7 +381,7 @@ def starved(trial: Trial) -> None:
     batch, room = trial.rng.choice([2048, 4096, 8192]), trial.rng.randrange(30, 60)
     code = f"import soak; soak.vote_within({str(trial.soak.run)!r}, {str(trial.out)!r}, {batch}, {room})"
     ended = trial.soak.python("-c", code, PYTHONPATH=python_path(Path(__file__).parent)).wait()
-    trial.faults["out of memory"] += ended.err.count("out of memory: going on with")
+    trial.faults["out of memory"] += ended.err.count("out of memory: continuing with")
     expect(ended.status == 0, ended.err)
     trial.finish()
 
@@ -393,7 +393,6 @@ def vote_within(run: str, out: str, batch: int, room: int) -> None:
 
     import radii
     from radii.data import load_data
-    from radii.data.examples import examples_of
     from radii.training.run_folder import load_run
 
     def greed(_: object, images: tuple[torch.Tensor]) -> None:
@@ -402,13 +401,13 @@ def vote_within(run: str, out: str, batch: int, room: int) -> None:
     torch.set_num_threads(1)
     model, config = load_run(Path(run))
     model.register_forward_pre_hook(greed)
-    noise, examples = config.recipe.law(), examples_of(load_data("digits", "test").first(IMAGES))
+    noise, examples = config.recipe.law(), load_data("digits", "test").first(IMAGES)
     plan = radii.fixed(DRAWS, SELECTION)
     radii.Smoothed(model, noise, batch=64).vote(examples.clean(np.arange(2)), plan=radii.fixed(100), seed=0)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + room * 2**20, resource.RLIM_INFINITY))
-    voter = radii.Smoothed(model, noise, batch=batch).ready(examples.shape)
-    votes = voter.vote(examples, plan, 0, (0, DRAWS))
+    sampler = radii.Smoothed(model, noise, batch=batch).ready(examples.shape)
+    votes = sampler.vote(examples, plan, 0, (0, DRAWS))
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     votes.save(out)
 

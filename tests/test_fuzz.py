@@ -173,7 +173,7 @@ def check_votes(votes: Votes) -> None:
     assert votes.labels is None or 0 <= votes.labels.min() <= votes.labels.max() < len(votes.classes)
     words = (votes.model, votes.data, *votes.classes, *votes.devices, *votes.software.values())
     assert all(isinstance(word, str) and word.encode() is not None for word in words)
-    assert isinstance(votes.exact, bool)
+    assert isinstance(votes.exact_arithmetic, bool)
     assert decode_votes(votes.encode(), "again").encode() == votes.encode()
     for norm in radii.NORMS:
         try:
@@ -446,8 +446,8 @@ WORDS = (
         "two-stage",
         "anytime",
         "predicted",
-        "set",
-        "label",
+        "top-k-set",
+        "binary",
         "laplace",
         "l0",
         "l2",

@@ -116,7 +116,7 @@ def headline(votes: Sequence[radii.Votes]) -> str:
 def spent(sequential: Sequence[radii.Votes]) -> str:
     """What the sequential votes took, in words."""
     means = [
-        f"{one.passes.mean():,.0f} with {one.noise.name} {one.noise.sigma:g}"
+        f"{one.samples.mean():,.0f} with {one.noise.name} {one.noise.sigma:g}"
         for one in sorted(sequential, key=lambda one: (one.noise.name, one.noise.sigma))
     ]
     if not means:

@@ -56,7 +56,7 @@ def votes_of(data: str) -> tuple[tuple[str, radii.Votes], ...]:
 @lru_cache
 def images_of(data: str) -> np.ndarray:
     """The test images that votes are about."""
-    return load_data(data, "test").images().numpy()
+    return load_data(data, "test").images()
 
 
 def shares(votes: radii.Votes, data: str, norm: str, k: int) -> np.ndarray:

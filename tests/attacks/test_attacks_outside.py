@@ -53,11 +53,11 @@ def test_moves_of_others_are_no_shorter_and_never_within_the_radius(norm: str, t
     data = load_data("digits").first(IMAGES)
     smoothed = radii.Smoothed(trained, radii.Gaussian(SIGMA), batch=256)
     certificates = radii.certify(smoothed.vote(data, plan=radii.fixed(1000)), norm)
-    ours = attack(smoothed, data.images().numpy(), certificates, effort=Effort(20, 32), n=2000)
+    ours = attack(smoothed, data.images(), certificates, effort=Effort(20, 32), n=2000)
     rows = ours.rows
     assert len(rows) >= 6 and np.isfinite(ours.found).all() and not ours.inside.any()
 
-    images, labels = data.images()[rows], data.labels[rows]
+    images, labels = (torch.from_numpy(values[rows]) for values in (data.images(), data.labels))
     outside = foolbox.PyTorchModel(Averaged(trained), bounds=(0, 1), device="cpu")
     _, moved, _ = MINIMAL[norm](steps=STEPS)(outside, images, labels, epsilons=None)
     lengths = np.linalg.norm((moved - images).flatten(1).numpy(), ORDER[norm], axis=1)

@@ -72,7 +72,7 @@ def test_prediction_never_looks_at_the_counts_that_bound_it() -> None:
 
 def test_the_whole_set_is_as_strong_as_its_weakest_member_at_shared_alpha() -> None:
     votes = make_votes([[500, 450, 30, 20], [990, 6, 4, 0]], selection=np.array([[6, 4, 0, 0], [9, 1, 0, 0]]))
-    whole = certify(votes, "l1", k=2, labels="set", alpha=0.01)
+    whole = certify(votes, "l1", k=2, labels="top-k-set", alpha=0.01)
     assert whole.label.tolist() == [[0, 1], [0, 1]]
     members = [certify(votes, "l1", k=2, labels=np.full(2, m), alpha=0.005).radius for m in (0, 1)]
     np.testing.assert_array_equal(whole.radius, np.min(members, axis=0))

@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parents[2] / "results" / "cifar10"
 
 def test_by_hand() -> None:
     work, devices = Work(500, 10, (1000,), 100), Devices(pace=50, number=4, price=3.0)
-    assert (work.passes_an_image, work.passes) == (1100, 550_000)
+    assert (work.passes_per_image, work.passes) == (1100, 550_000)
     # 550,000 passes at 50 a second are 11,000 s
     assert devices.hours(work.passes) == pytest.approx(11_000 / 3600)
     assert devices.seconds(work.passes) == 2750
@@ -38,7 +38,7 @@ def test_the_sequential_plan_costs_what_its_law_says() -> None:
         radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.5, 1.0), (3, 32, 32)), n_max=10_000
     )
     p = [0.99, 0.6, 0.99, 0.9]
-    each = [plan.operating(one).passes for one in p]
+    each = [plan.operating(one).mean_samples for one in p]
     np.testing.assert_array_equal(mean_draws(plan, p), each)
     assert Work(1000, 10, tuple(mean_draws(plan, p))).passes == pytest.approx(1000 * np.mean(each))
 

@@ -26,7 +26,7 @@ from radii.report.accuracy import summarize
 from radii.report.export import csv_text, run_csv_text, summary
 from radii.report.formatting import floor_text, radius_text
 from radii.storage import parquet
-from radii.votes import FORMAT
+from radii.votes import FORMAT, ImageIdentity
 
 IMAGES = 60
 
@@ -41,7 +41,7 @@ def work(tmp_path_factory):
     )
     printed += fine("vote", run, "--n", 100, "--n0", 20, "--limit", IMAGES)
     bare = folder / "bare.parquet"
-    replace(radii.load_votes(votes), labels=None, data="").save(bare)
+    replace(radii.load_votes(votes), labels=None, data=None).save(bare)
     return SimpleNamespace(folder=folder, run=run, votes=votes, bare=bare, printed=printed)
 
 
@@ -78,7 +78,7 @@ def test_votes_of_the_command_are_those_of_the_function(work):
     votes = radii.load_votes(work.votes)
     np.testing.assert_array_equal(votes.counts, expected.counts)
     np.testing.assert_array_equal(votes.labels, expected.labels)
-    assert votes.data == f"digits test, first {IMAGES} of 355"
+    assert str(votes.data) == f"digits test, first {IMAGES} of 355"
 
 
 def test_votes_that_are_there_are_not_drawn_again(work, tmp_path):
@@ -141,7 +141,7 @@ def test_vote_leaves_images_out(work, tmp_path):
     fine("vote", work.run, "--n", 11, "--n0", 0, *chosen, "--out", votes)
     found = radii.load_votes(votes)
     assert found.index.tolist() == [0, 20, *range(60, 300, 20), 320]
-    assert found.data == "digits test, first 15 of all but 40, 300 of every 20th of 355"
+    assert str(found.data) == "digits test, first 15 of every 20th of 355 without 40, 300"
     np.testing.assert_array_equal(found.labels, load_data("digits").at(found.index).labels)
     fine("certify", votes, "--norm", "l0", "--box")  # finds the images by these words
 
@@ -162,7 +162,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     found = radii.load_votes(votes)
     assert (
         found.plan.n_max == 400
-        and f"Votes of {found.passes.mean():,.1f} copies an image on 15 images" in printed
+        and f"Votes of {found.samples.mean():,.1f} copies an image on 15 images" in printed
     )
     assert len(set(found.counts.sum(1))) > 1 or name == "anytime"
     following = printed.split("Next: radii ")[1].split()
@@ -172,7 +172,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
         rows = [line.split() for line in certified.splitlines() if line.split()[:1] == ["Laplace"]]
         assert [row[2] for row in rows] == [f"{share:.1%}" for share in asked]
     pilot = ", with a pilot" if name == "two-stage" else ""
-    assert f"n = up to 400 ({np.ceil(found.passes.mean()):,.0f} copies on average{pilot}) draws" in certified
+    assert f"n = up to 400 ({np.ceil(found.samples.mean()):,.0f} copies on average{pilot}) draws" in certified
     known = {"noise": radii.Laplace(0.4), "shape": (1, 8, 8)}
     if name == "sequential":
         questions = [
@@ -185,7 +185,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     if name == "predicted":
         fine("certify", votes, "--alpha", 0.01)  # labels are those that the plan watched
         assert following[-6:] == ["--alpha", "0.01", "--labels", "predicted", "--radii", "l2:0.1"]
-        question = radii.RadiusTarget(norm="l2", radii=(0.1,), exact=True, **known)
+        question = radii.RadiusTarget(norm="l2", radii=(0.1,), exact_arithmetic=True, **known)
         assert found.plan == radii.sequential(question, alpha=0.01, n_max=400, selection=30)
     if name == "top-k":
         question = radii.RadiusTarget(norm="l1", radii=(0.25,), k=2, **known)
@@ -199,7 +199,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
 
 VARIANTS = {
     "plain": ((), {}),
-    "set": (("--labels", "set"), {"labels": "set"}),
+    "top-k-set": (("--labels", "top-k-set"), {"labels": "top-k-set"}),
     "predicted": (("--labels", "predicted", "--alpha", 0.01), {"labels": "predicted", "alpha": 0.01}),
     "simultaneous": (("--method", "simultaneous"), {"method": "simultaneous"}),
     "box": (("--box", "--l0-unit", "feature"), {"unit": "feature", "images": ...}),
@@ -224,7 +224,7 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
             if norm == "l0":
                 own = {"unit": "pixel", **own}
             if "images" in own:
-                own["images"] = load_data("digits").first(IMAGES).images().numpy()
+                own["images"] = load_data("digits").first(IMAGES).images()
             expected = radii.certify(radii.load_votes(work.votes), norm, k=k, **own)
             assert (tmp_path / f"laplace-{norm}-top{k}.csv").read_text() == csv_text(expected)
             written = json.loads((tmp_path / f"laplace-{norm}-top{k}.json").read_text())
@@ -325,7 +325,9 @@ def test_report_shows_published_rows_of_the_same_data(work, tmp_path):
 
 
 def test_report_compares_one_data_set_and_says_so_before_the_work(work, tmp_path, monkeypatch):
-    replace(radii.load_votes(work.votes), data="mnist5k test, all").save(tmp_path / "other.parquet")
+    replace(radii.load_votes(work.votes), data=ImageIdentity("mnist5k", "test", part="all")).save(
+        tmp_path / "other.parquet"
+    )
     monkeypatch.setattr("radii.cli.report.certify_all", lambda *_, **__: pytest.fail("too late"))
     ended = call("report", work.votes, tmp_path / "other.parquet", "--out", tmp_path / "new")
     assert (
@@ -348,7 +350,7 @@ def test_report_goes_without_images_that_are_not_at_hand(work, tmp_path, monkeyp
     from radii.report.html import page
 
     monkeypatch.setattr("radii.report.html.write_report", lambda *_, examples, **__: tmp_path / str(examples))
-    votes = replace(radii.load_votes(work.votes), data="mine test, all")
+    votes = replace(radii.load_votes(work.votes), data=ImageIdentity("mine", "test", part="all"))
     votes.save(tmp_path / "v")
     printed = fine("report", tmp_path / "v", "--norm", "l2", "--out", tmp_path)
     assert "goes without example images: unknown data set 'mine'" in printed and f"{tmp_path}/None" in printed
@@ -378,7 +380,7 @@ def test_plan_says_what_the_plan_says():
     for p, first in ((0.9, 3), (0.99, 5)):
         found = plan.operating(p)
         shown = lines[first].split()
-        draws = [f"{p:g}", f"{found.passes:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
+        draws = [f"{p:g}", f"{found.mean_samples:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
         assert shown[:4] == draws and shown[4] == "0.25" and shown[6] == f"{found.certified[0]:.2%}"
         assert lines[first + 1].split()[:3:2] == ["0.5", f"{found.certified[1]:.2%}"]
     farthest = radius_text(question.farthest(20_000, 1e-3), "l2")
@@ -426,7 +428,7 @@ def test_plan_prices_the_sequential_plan_beside_the_fixed_one():
     asked = ("--radii", 0.25, "--p", 0.9, "--p", 0.999)
     found, rest = costs(*asked, *WHOLE)
     plan = radii.sequential(radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.25,), (3, 32, 32)))
-    mean = (plan.operating(0.9).passes + plan.operating(0.999).passes) / 2
+    mean = (plan.operating(0.9).mean_samples + plan.operating(0.999).mean_samples) / 2
     assert found["passes an image"] == ["100,100", f"{mean:.3g}"]
     assert found["device-hours"][1] == f"{50_000 * mean / 3000 / 3600:,.1f}"
     assert "as if these had the probabilities 0.9, 0.999 equally often" in rest and "That is a guess" in rest
@@ -446,7 +448,7 @@ def test_plan_asks_about_several_norms_by_the_same_copies():
     text = fine("plan", "--p", 0.8, *(one for word in words for one in ("--radii", word)))
     rows = [line.split() for line in text.splitlines() if line.rstrip().endswith("%")]
     assert [row[-5:-3] for row in rows] == [word.split(":") for word in words]
-    assert rows[0][:2] == ["0.8", f"{plan.operating(0.8).passes:.1f}"]
+    assert rows[0][:2] == ["0.8", f"{plan.operating(0.8).mean_samples:.1f}"]
     assert len(plan.levels) == 4 and rows[0][-3:] == rows[2][-3:], (
         "l1 and l2 are one question to Gaussian noise"
     )
@@ -469,7 +471,7 @@ def test_plan_learns_from_a_pilot(work):
     votes = radii.load_votes(work.votes)
     plan = radii.sequential(radii.RadiusTarget(votes.noise, "l1", (0.2,), votes.shape))
     right = votes.counts[np.arange(IMAGES), votes.labels]
-    draws = np.array([plan.operating(count / 100).passes for count in right])
+    draws = np.array([plan.operating(count / 100).mean_samples for count in right])
     assert float(found["passes"][1].replace(",", "")) == pytest.approx(1000 * draws.mean(), rel=0.005)
     error = draws.std(ddof=1) / np.sqrt(IMAGES) / draws.mean()
     assert f"like the {IMAGES} of the pilot" in rest and f"standard error of {error:.0%}" in rest

@@ -15,24 +15,23 @@ from PIL import Image
 import image_factory as factory
 import radii
 from commands import fine
-from radii.data import from_dataset, load_data, load_described, read_positions, splits_of
+from radii.data import from_dataset, load_data, load_identified, read_positions, splits_of
 from radii.data.bundled import DIGITS_FILE, DIGITS_SHA256
 from radii.data.dataset import read_packaged, take_turns
 from radii.data.decoding import as_pixels, decode
-from radii.data.examples import examples_of
 from radii.errors import InputError, MissingExtra, UnknownName
 from radii.models.devices import best_device
 from radii.training import train
 from radii.training.recipe import Recipe, make_recipe
 from radii.votes import check_seen
-from radii.votes.image_identity import data_of, describe, read_description
+from radii.votes.image_identity import ImageIdentity, parse_identity
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
 TWO = np.arange(20) % 2
 
 
 def same(one, other):
-    return torch.equal(one.pixels, other.pixels) and torch.equal(one.labels, other.labels)
+    return np.array_equal(one.pixels, other.pixels) and np.array_equal(one.labels, other.labels)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def test_digits_without_splits_are_the_digits(form, tmp_path, digits, written):
 @pytest.mark.parametrize("form", factory.SPLIT)
 def test_splits_are_kept(form, tmp_path, digits):
     parts = {"train": digits["train"].first(60), "test": digits["test"].first(40)}
-    halves = {split: (one.pixels[:, 0].numpy(), one.labels.numpy()) for split, one in parts.items()}
+    halves = {split: (one.pixels[:, 0].numpy(), one.labels) for split, one in parts.items()}
     path = str(factory.SPLIT[form](tmp_path / "digits", halves))
     assert splits_of(path) == ("train", "test")
     assert all(same(load_data(path, split), one) for split, one in parts.items())
@@ -84,7 +83,7 @@ def test_colour(form, tmp_path):
     own = load_data(str(factory.WHOLE[form](tmp_path / "photos", {"": (COLOUR, TWO)})), "all")
     assert own.shape == (3, 6, 5) and own.classes == ("0", "1")
     order = take_turns(TWO) if form == "folder" else slice(None)
-    assert np.array_equal(own.pixels.numpy(), COLOUR[order].transpose(0, 3, 1, 2))
+    assert np.array_equal(own.pixels, COLOUR[order].transpose(0, 3, 1, 2))
 
 
 def test_class_folders_are_named_and_take_turns(tmp_path):
@@ -141,7 +140,7 @@ def test_grey_among_colour_becomes_colour(tmp_path):
         (tmp_path / "a" / f"{number}.png").write_bytes(factory.png(content))
     Image.fromarray(COLOUR[1, :, :, 0]).convert("1").save(tmp_path / "a" / "3.png")
     Image.fromarray(COLOUR[3]).convert("P").save(tmp_path / "a" / "4.PNG")
-    pixels = load_data(str(tmp_path), "all").pixels.numpy()
+    pixels = load_data(str(tmp_path), "all").pixels
     assert np.array_equal(pixels[0], np.stack([COLOUR[1, :, :, 0]] * 3))
     assert np.array_equal(pixels[1], COLOUR[2].transpose(2, 0, 1))
     assert np.array_equal(pixels[2], COLOUR[0].transpose(2, 0, 1))
@@ -155,7 +154,7 @@ def test_layouts_and_labels_of_arrays(tmp_path):
         for labels in (TWO, TWO[:, None], np.array(["a", "b"])[TWO]):
             np.savez(tmp_path / "a.npz", X=images, Y=labels)
             own = load_data(str(tmp_path / "a.npz"), "all")
-            assert np.array_equal(own.pixels.numpy(), first) and own.labels.tolist() == TWO.tolist()
+            assert np.array_equal(own.pixels, first) and own.labels.tolist() == TWO.tolist()
             assert own.classes == (("a", "b") if labels.dtype.kind == "U" else ("0", "1"))
     np.savez(tmp_path / "b.npz", test_images=COLOUR, test_labels=TWO, classes=["red", "green", "blue"])
     own = load_data(str(tmp_path / "b.npz"), "test")
@@ -210,7 +209,7 @@ def test_any_data_set_of_torch():
     for images in (pictures, planes, planes.float() / 255, planes.numpy()):
         for labels in (TWO.tolist(), torch.from_numpy(TWO)):
             own = from_dataset(EnumerableNoise(images, labels), "mine", classes=["a", "b"])
-            assert torch.equal(own.pixels, planes) and own.labels.tolist() == TWO.tolist()
+            assert np.array_equal(own.pixels, planes.numpy()) and own.labels.tolist() == TWO.tolist()
             assert own.classes == ("a", "b") and own.description.startswith("mine test sha256:")
     assert (
         from_dataset(EnumerableNoise(planes, TWO, classes=["x", "y", "z"]), "mine", split="train").classes[2]
@@ -300,10 +299,10 @@ def test_floats_are_polled_and_shown_as_bytes_are(twins):
     votes = [smoothed.vote(data.first(8), plan=radii.fixed(20, 0)) for data in twins]
     assert np.array_equal(votes[0].counts, votes[1].counts)
     assert np.array_equal(twins[0].pictures(), twins[1].pictures())
-    assert examples_of(twins[1]).images.dtype == np.float32
+    assert twins[1].pixels.dtype == np.float32
     grey = replace(twins[1], pixels=twins[1].pixels * 0.999)
     with pytest.raises(InputError, match="exact arithmetic needs 8-bit images"):
-        replace(smoothed, exact=True).vote(grey.first(2), plan=radii.fixed(20, 0))
+        replace(smoothed, exact_arithmetic=True).vote(grey.first(2), plan=radii.fixed(20, 0))
 
 
 # pictures of cameras that were held in some way ----------------------------------------------------
@@ -339,13 +338,13 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path, monkeypatch, kind):
         lambda path: in_parquet(tmp_path / f"{path.name}.parquet", path).name,
     ):
         one, other = (load_data(form(path), "all") for path in (upright, roll))
-        assert same(one, other) and one.digest == other.digest and one.shape == (3, 6, 5)
-        assert other.turned and not one.turned and "EXIF" not in one.description
+        assert same(one, other) and one.identity.digest == other.identity.digest and one.shape == (3, 6, 5)
+        assert other.identity.turned and not one.identity.turned and "EXIF" not in one.description
         assert (
             other.every(2).description
-            == f"{other.name} all sha256:{other.digest} (turned by EXIF), every 2nd of 32"
+            == f"{other.name} all sha256:{other.identity.digest} (turned by EXIF), every 2nd of 32"
         )
-        assert same(load_described(other.description), other)
+        assert same(load_identified(other.identity), other)
 
 
 def test_photographs_are_turned(tmp_path):
@@ -387,7 +386,7 @@ def test_what_exif_does_not_say_changes_nothing(tmp_path, exif):
         load_data(str(folder_of(tmp_path / name, x_png=content)), "all")
         for name, content in (("plain", factory.png(COLOUR[0])), ("tagged", png_with(COLOUR[0], exif)))
     )
-    assert same(plain, tagged) and not tagged.turned
+    assert same(plain, tagged) and not tagged.identity.turned
     assert plain.description.replace("plain", "tagged") == tagged.description
 
 
@@ -400,75 +399,67 @@ def test_votes_from_before_pictures_were_turned_still_know_them(tmp_path, monkey
             content = factory.taken(image, 3 if number == 4 else 1)
             (tmp_path / "roll" / label / f"{number}.png").write_bytes(content)
     before = load_data("roll", "all", upright=False)
-    old, new = before.description, load_data("roll", "all").description
-    assert (
-        old == f"roll all sha256:{before.digest}, all"
-        and new.endswith("(turned by EXIF), all")
-        and new[:27] != old[:27]
-    )
-    assert same(load_described(old), before) and not same(load_described(new), before)
+    old, new = before.identity, load_data("roll", "all").identity
+    assert str(old) == f"roll all sha256:{old.digest}, all" and str(new).endswith("(turned by EXIF), all")
+    assert new.digest != old.digest
+    assert same(load_identified(old), before) and not same(load_identified(new), before)
     smoothed = radii.Smoothed(dark, radii.Gaussian(0.5), batch=8)
-    for words in (old, new):
-        votes = smoothed.vote(load_described(words), plan=radii.fixed(20, 0))
+    for identity in (old, new):
+        votes = smoothed.vote(load_identified(identity), plan=radii.fixed(20, 0))
         votes.save(tmp_path / "v.parquet")
         again = radii.load_votes(tmp_path / "v.parquet")
-        assert again.data == words
-        check_seen(again, load_described(words).at(again.index).images().numpy())
+        assert again.data == identity
+        check_seen(again, load_identified(identity).at(again.index).images())
     said = fine("data", "roll")
     assert (
         "roll all: 10 images" in said
         and "8-bit pixels, pictures turned as their EXIF orientation says" in said
     )
     # of the five pictures of a class the fifth is for tests, so that none of the others is turned
-    assert load_data("roll", "test").turned and not load_data("roll", "train").turned
+    assert load_data("roll", "test").identity.turned and not load_data("roll", "train").identity.turned
     with pytest.raises(
         InputError, match=r"but the images there are roll all sha256:\w+ \(turned by EXIF\): they were"
     ):
-        load_described(new.replace(load_data("roll", "all").digest, "0" * 16))
+        load_identified(replace(new, digest="0" * 16))
 
 
-# words for images ---------------------------------------------------------------------------------
+# which images votes are about ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "name", ["digits", "my photos/a, b test, all", "x test sha256:0123456789abcdef, all", "é\n"]
 )
-@pytest.mark.parametrize("part", ["all", "first 3 of all but 20, 780 of every 20th of 1000"])
+@pytest.mark.parametrize("part", ["all", "first 3 of every 20th of 1000 without 20, 780"])
 @pytest.mark.parametrize("split", ["train", "test", "all"])
 @pytest.mark.parametrize("turned", [False, True])
-def test_descriptions_are_read_back(name, split, part, turned):
-    words = describe(name, split, "fedcba9876543210", part, turned)
-    assert read_description(words) == (name, split, "fedcba9876543210", part, turned)
-    assert data_of(words) == f"{name} {split} sha256:fedcba9876543210{' (turned by EXIF)' * turned}"
+def test_sentences_of_older_files_become_fields(name, split, part, turned):
+    identity = ImageIdentity(name, split, "fedcba9876543210", part, turned)
+    assert parse_identity(str(identity)) == identity
+    assert str(identity.whole) == f"{name} {split} sha256:fedcba9876543210{' (turned by EXIF)' * turned}"
 
 
-def test_descriptions_of_known_data_are_as_ever():
-    assert describe("digits", "test", "", "all") == "digits test, all"
-    assert read_description("digits test, all but 7, 9 of 355") == (
-        "digits",
-        "test",
-        "",
-        "all but 7, 9 of 355",
-        False,
-    )
-    assert read_description("mine") is read_description("") is None
-    assert data_of("digits test, all") == "digits test" and data_of("mine, all") == "mine"
+def test_identities_of_known_data():
+    assert str(ImageIdentity("digits", "test", part="all")) == "digits test, all"
+    assert str(ImageIdentity("digits", "test", part="all").whole) == "digits test"
+    older = parse_identity("digits test, first 3 of all but 7, 9 of every 2nd of 355")
+    assert older == ImageIdentity("digits", "test", part="first 3 of every 2nd of 355 without 7, 9")
+    assert parse_identity("mine, all") == ImageIdentity("mine, all") and parse_identity("") is None
 
 
 def test_changed_images_are_noticed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = factory.write_npz(tmp_path / "my, photos test", {"": (COLOUR, TWO)})
     part = load_data(path.name, "all").at(np.array([7, 3]))
-    assert same(load_described(part.description).at(part.index.numpy()), part)
+    assert same(load_identified(part.identity).at(part.index), part)
     (tmp_path / "moved").mkdir()
     moved = path.rename(tmp_path / "moved" / path.name)
-    assert same(load_described(part.description, moved.parent).at(part.index.numpy()), part)
+    assert same(load_identified(part.identity, moved.parent).at(part.index), part)
     for images, labels in ((COLOUR, 1 - TWO), (COLOUR ^ 1, TWO), (COLOUR[::-1], TWO)):
         factory.write_npz(moved, {"": (images, labels)})
         with pytest.raises(InputError, match="they were changed, or are others"):
-            load_described(part.description, moved.parent)
+            load_identified(part.identity, moved.parent)
     with pytest.raises(InputError, match="there is no file or folder"):
-        load_described(part.description)
+        load_identified(part.identity)
 
 
 @pytest.mark.parametrize("name", ["", "minst5k", "é", "~"])
@@ -750,7 +741,7 @@ def test_real_mnist_holds_the_images_of_mnist5k():
     if not folder.is_dir():
         pytest.skip("needs a folder mnist with the idx files, in the one named by RADII_DATA_DIR")
     halves = [load_data(str(folder), split) for split in ("train", "test")]
-    pairs = [zip(half.pixels.numpy(), half.labels.tolist(), strict=True) for half in halves]
+    pairs = [zip(half.pixels, half.labels.tolist(), strict=True) for half in halves]
     known = {image.tobytes(): label for half in pairs for image, label in half}
     few = load_data("mnist5k", "test")
-    assert [known[image.tobytes()] for image in few.pixels.numpy()] == few.labels.tolist()
+    assert [known[image.tobytes()] for image in few.pixels] == few.labels.tolist()

@@ -122,7 +122,7 @@ def test_quick_start() -> None:
     assert (
         stay[0] == stay[1] == leave[1] == (certified["l2"].radius[:20] > 0).sum() and leave[0] < stay[0] / 2
     )
-    assert found["asked"].passes < 2000 and found["asked"].norm == "l2"
+    assert found["asked"].mean_samples < 2000 and found["asked"].norm == "l2"
 
 
 def test_your_own_model() -> None:
@@ -182,5 +182,5 @@ def test_the_headline_tells_what_sequential_votes_were_asked() -> None:
     assert shares == ["66.7%", "33.3%", "–"]
     assert (
         "or at 20,000 draws" in page
-        and f"On average they took {voted.passes.mean():,.0f} with laplace 0.5" in page
+        and f"On average they took {voted.samples.mean():,.0f} with laplace 0.5" in page
     )

@@ -144,7 +144,7 @@ def test_models_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     said = fine(*shlex.split(patiently(STARTS[1]))[1:])
     assert said.startswith("The largest radii that 1000 draws") and "Listening on http://127.0.0.1:" in said
     (service,) = services
-    image = load_data("digits").images([0])[0].numpy()
+    image = load_data("digits").images([0])[0]
     (answer,) = service.answers({1: image}).values()
     model = radii.load_model("zoo:model", input_range=(-1, 1), layout="flat")
     usual = radii.Smoothed(model, radii.Gaussian(0.25)).predict(

@@ -12,12 +12,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 import radii
 from radii.attacks.search import too_many
+from radii.certificates.certify import certify_all
 from radii.cli import main
-from radii.cli.certify import certify_all
 from radii.cli.options import load_named
 from radii.data import DataSet
 from radii.models import digest
@@ -26,6 +25,7 @@ from radii.report.export import run_csv_text, table_markdown
 from radii.report.html import Run
 from radii.report.html.content import all_tables
 from radii.report.published import load_published
+from radii.votes import ImageIdentity
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "results" / "cifar10"
@@ -40,8 +40,9 @@ stored = pytest.mark.skipif(not RUNS, reason="there are no stored votes")
 def blank(name: str, split: str = "test", data_dir: object = None) -> DataSet:
     """A data set of the size of CIFAR-10 that needs no files."""
     count = 10_000 if split == "test" else 50_000
-    pixels = torch.zeros(1, 3, 32, 32, dtype=torch.uint8).expand(count, -1, -1, -1)
-    return DataSet(name, split, pixels, torch.zeros(count).long(), CLASSES, torch.arange(count))
+    pixels = np.broadcast_to(np.zeros(1, np.uint8), (count, 3, 32, 32))
+    identity = ImageIdentity(name, split, part="all")
+    return DataSet(pixels, np.zeros(count, np.int64), np.arange(count), identity, CLASSES)
 
 
 def asked(command: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
@@ -60,8 +61,8 @@ def asked(command: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNam
         found.__dict__.update(recipe=replace(recipe, classifier=behind), folder=folder)
 
     def draw(source, loaded, plan, seed, *_):
-        smoothed, examples = loaded
-        found.__dict__.update(smoothed=smoothed, examples=examples, plan=plan, seed=seed)
+        smoothed, data = loaded
+        found.__dict__.update(smoothed=smoothed, data=data, plan=plan, seed=seed)
 
     monkeypatch.setattr("radii.data.load_data", blank)
     monkeypatch.setattr("radii.training.train", train)
@@ -105,10 +106,10 @@ def test_the_commands_of_the_readme_made_the_run(run, tmp_path, monkeypatch) -> 
         assert digest(found.smoothed.model) == votes.model, "these votes are of other weights"
         assert (found.smoothed.noise, found.smoothed.precision) == (votes.noise, votes.precision)
         assert found.smoothed.compile == ("compiler" in votes.software)
-        assert found.smoothed.exact == votes.exact
+        assert found.smoothed.exact_arithmetic == votes.exact_arithmetic
         assert (as_stored(found.plan, votes.plan), found.seed) == (votes.plan, votes.seed) and votes.complete
-        assert found.examples.data == votes.data
-        assert np.array_equal(found.examples.index, votes.index)
+        assert found.data.identity == votes.data
+        assert np.array_equal(found.data.index, votes.index)
 
 
 @stored
@@ -166,7 +167,7 @@ def test_the_report_is_about_every_run() -> None:
 def runs() -> list[Run]:
     """The runs as `make results` compares them."""
     paths = [run / "votes.parquet" for noise in radii.NOISES for run in RUNS if run.name.startswith(noise)]
-    found = certify_all(load_named(paths), list(radii.NORMS), [1, 2, 3, 4, 5], "pixel", {}, alpha=1e-3)
+    found = certify_all(load_named(paths), list(radii.NORMS), [1, 2, 3, 4, 5], unit="pixel")
     return [Run(name, certificates) for name, certificates in found.items()]
 
 

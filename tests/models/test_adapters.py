@@ -82,7 +82,7 @@ class Labels:
 )
 def test_estimators_are_asked_about_flattened_images(estimator, logits) -> None:
     data = load_data("digits", "train")
-    estimator.fit(data.images().flatten(1).numpy(), data.labels.numpy())
+    estimator.fit(data.images().reshape(len(data), -1), data.labels)
     model = radii.load_model(estimator)
     scores = model(torch.from_numpy(IMAGES))
     np.testing.assert_allclose(scores, logits(estimator, IMAGES.reshape(len(IMAGES), -1)), rtol=1e-6)
@@ -280,7 +280,7 @@ def test_models_that_are_no_classifiers(name: str, words: str) -> None:
 @pytest.mark.parametrize("name", ["one_logit", "one_number", "thresholded", "on_meta", "meta", "lazy"])
 @pytest.mark.parametrize("asked", [{}, {"norm": "l2"}])
 def test_nothing_is_sampled_of_models_that_are_no_classifiers(name: str, asked: dict, monkeypatch) -> None:
-    monkeypatch.setattr("radii.sampling.sampler.poll", lambda *_: pytest.fail("the model was sampled"))
+    monkeypatch.setattr("radii.sampling.sampler.count_votes", lambda *_: pytest.fail("the model was sampled"))
     with pytest.raises(InputError, match="the model must"):
         radii.Smoothed(getattr(given_models, name), radii.Gaussian(0.25)).predict(IMAGES, **asked)
 

@@ -193,7 +193,7 @@ def test_a_model_is_trained_polled_and_certified(name: str, tmp_path) -> None:
             "norm for flips",
         ),
         (
-            lambda: radii.Smoothed(abs, radii.Flips(0.8), exact=True),
+            lambda: radii.Smoothed(abs, radii.Flips(0.8), exact_arithmetic=True),
             "exact arithmetic is for noise that is added",
         ),
     ],

@@ -91,7 +91,7 @@ def test_image_plus_noise_is_exact(name):
 
 def test_sigma_without_end_is_refused():
     with pytest.raises(InputError, match="too large for exact arithmetic"):
-        radii.Smoothed(brightness, radii.Laplace(500.0), exact=True)
+        radii.Smoothed(brightness, radii.Laplace(500.0), exact_arithmetic=True)
 
 
 def test_images_off_the_grid_are_refused():
@@ -101,7 +101,7 @@ def test_images_off_the_grid_are_refused():
     images = (pixels / np.float32(255)).astype(np.float32)
     images[2, 0, 3, 3] = np.nextafter(images[2, 0, 3, 3], 1)
     with pytest.raises(InputError, match="needs 8-bit images"):
-        radii.Smoothed(brightness, radii.Laplace(0.5), exact=True).vote(
+        radii.Smoothed(brightness, radii.Laplace(0.5), exact_arithmetic=True).vote(
             torch.from_numpy(images), plan=radii.fixed(10)
         )
 
@@ -168,7 +168,7 @@ def test_float32_leaks_and_exact_arithmetic_does_not():
     noise, plan = radii.Gaussian(2.5), radii.fixed(1000, selection=0)
     votes = {
         exact: [
-            radii.Smoothed(coarse, noise, exact=exact).vote(image, labels=np.array([0]), plan=plan)
+            radii.Smoothed(coarse, noise, exact_arithmetic=exact).vote(image, labels=np.array([0]), plan=plan)
             for image in (black, grey)
         ]
         for exact in (False, True)
@@ -189,27 +189,27 @@ def test_float32_leaks_and_exact_arithmetic_does_not():
 @pytest.fixture(scope="module")
 def votes():
     images = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8) / np.float32(255)
-    smoothed = radii.Smoothed(brightness, radii.Laplace(0.5), exact=True, batch=16)
+    smoothed = radii.Smoothed(brightness, radii.Laplace(0.5), exact_arithmetic=True, batch=16)
     return smoothed.vote(images, labels=np.zeros(6, int), plan=radii.fixed(2000, selection=0))
 
 
 def test_votes_say_so_and_do_not_mix(votes, tmp_path):
     votes.save(tmp_path / "v")
     loaded = radii.load_votes(tmp_path / "v")
-    assert votes.exact and loaded.exact
+    assert votes.exact_arithmetic and loaded.exact
     images = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8) / np.float32(255)
-    smoothed = radii.Smoothed(brightness, radii.Laplace(0.5), exact=True, batch=32)
+    smoothed = radii.Smoothed(brightness, radii.Laplace(0.5), exact_arithmetic=True, batch=32)
     parts = [
         smoothed.vote(images, labels=np.zeros(6, int), plan=votes.plan, draws=part)
         for part in ((0, 700), (700, 2000))
     ]
     assert np.array_equal((parts[0] + parts[1]).counts, votes.counts)
     with pytest.raises(InputError, match="different exact"):
-        votes + replace(votes, exact=False)
+        votes + replace(votes, exact_arithmetic=False)
 
 
 def test_certificates_pay_for_the_distance(votes, monkeypatch):
-    plain = radii.certify(replace(votes, exact=False), "l1", k=1)
+    plain = radii.certify(replace(votes, exact_arithmetic=False), "l1", k=1)
     paid = radii.certify(votes, "l1", k=1)
     slack = distance(votes.noise, 64)
     assert np.allclose(plain.lower - paid.lower, slack, rtol=1e-6, atol=0)

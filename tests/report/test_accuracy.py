@@ -152,7 +152,7 @@ def test_the_csv_parses_back_to_the_same_values():
 
 
 def test_the_csv_keeps_whole_sets_of_labels():
-    pairs = replace(make_certificates(images=2), label=np.array([[1, 2], [3, 4]]), labels="set")
+    pairs = replace(make_certificates(images=2), label=np.array([[1, 2], [3, 4]]), labels="top-k-set")
     assert [row["label"] for row in csv.DictReader(io.StringIO(csv_text(pairs)))] == ["1 2", "3 4"]
     assert "any of the certified labels" in guarantee(pairs)
 

@@ -61,8 +61,8 @@ def test_the_guarantee_names_confidence_norm_unit_and_k():
 
 def test_copies_that_are_all_there_are_told_from_draws():
     fixed = replace(make_certificates(), plan="fixed", n=1000)
-    early = replace(fixed, plan="sequential", n=100_000, passes=1020.5)
-    listed = replace(fixed, plan="exhaustive", n=442, passes=442.0)
+    early = replace(fixed, plan="sequential", n=100_000, mean_samples=1020.5)
+    listed = replace(fixed, plan="exhaustive", n=442, mean_samples=442.0)
     assert draws_text([fixed]) == "1,000"
     assert draws_text([early, early]) == "up to 100,000 (1,021 copies on average)"
     piloted = replace(early, plan="two-stage")

@@ -17,7 +17,6 @@ from certificate_factory import make_certificates
 from given_models import plain
 from radii.cli.report import shown_examples
 from radii.data import load_data
-from radii.data.examples import examples_of
 from radii.errors import InputError
 from radii.noises import NOISES, example
 from radii.noises.streams import Stream
@@ -28,7 +27,7 @@ from radii.report.html.examples import moved
 from radii.report.html.explorer import attack_sentences, explorer_data, script_json
 from radii.report.html.page import MOST_CLASSES, class_rows
 from radii.sampling import Smoothed
-from radii.sampling.monte_carlo import NoiseSpec, first_copies
+from radii.sampling.monte_carlo import NoisyImages
 
 
 def run_of(noise="laplace", ks=(1, 2), norms=("l0", "l2", "linf"), **settings):
@@ -281,7 +280,7 @@ def test_noisy_copies_are_those_that_the_model_was_shown(exact):
         seen.append(noisy.clone())
         return torch.zeros(len(noisy), 10)
 
-    smoothed = Smoothed(model, radii.Gaussian(0.25), batch=4, exact=exact)
+    smoothed = Smoothed(model, radii.Gaussian(0.25), batch=4, exact_arithmetic=exact)
     votes = smoothed.vote(images, plan=radii.fixed(1, selection=0), seed=5)
     shown = shown_examples(images, {"Gaussian": votes})
     # the model is also queried before and after the run, to see whether it depends on its batch
@@ -294,7 +293,7 @@ def test_noisy_copies_are_those_that_the_model_was_shown(exact):
 def test_noisy_copies_of_every_noise_can_be_looked_at(name):
     images = load_data("digits").first(2)
     noise = example(NOISES[name])
-    pictures = noise.pictures(first_copies(examples_of(images), NoiseSpec(noise, 0)))
+    pictures = noise.pictures(NoisyImages(images, noise, 0).first())
     assert pictures.shape == (2, *images.shape) and 0 <= pictures.min() <= pictures.max() <= 1
 
 
@@ -346,7 +345,7 @@ def test_the_page_says_which_perturbed_images_the_radii_are_about(tmp_path):
             images, plan=plan
         )
         found = {(norm, 1): radii.certify(votes, norm) for norm in ("l0", "l1")}
-        return Run(f"{noise.title}{drawn.get('exact', '')}", found, votes)
+        return Run(f"{noise.title}{drawn.get('exact_arithmetic', '')}", found, votes)
 
     def promised(*runs):
         text = write_report(runs, tmp_path).read_text()
@@ -354,7 +353,7 @@ def test_the_page_says_which_perturbed_images_the_radii_are_about(tmp_path):
 
     gaussian, splitting = radii.Gaussian(0.25), radii.Splitting(0.05)
     free = polled(gaussian, radii.fixed(50))
-    grid = polled(gaussian, radii.fixed(50), exact=True)
+    grid = polled(gaussian, radii.fixed(50), exact_arithmetic=True)
     cells = polled(splitting, radii.exhaustive(splitting))
     boxed, _ = promised(free)
     assert "ℓ₀: it keeps every value in [0, 1]." in boxed and "8 bits" not in boxed

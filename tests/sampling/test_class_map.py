@@ -164,7 +164,7 @@ def test_attacks_are_on_the_classes_of_the_map() -> None:
     )
     shown = part().every(20)
     certificates = radii.certify(smoothed.vote(shown, plan=radii.fixed(400)), "l2")
-    found = attack(smoothed, shown.images().numpy(), certificates, effort=Effort(5, 8), n=400)
+    found = attack(smoothed, shown.images(), certificates, effort=Effort(5, 8), n=400)
     assert len(found.rows) == 3 and not found.inside.any() and np.isfinite(found.found).all()
 
 
@@ -320,7 +320,7 @@ def test_binary_modules_in_another_precision(precision: str) -> None:
         data().images(), plan=radii.fixed(100)
     )
     assert votes.counts.shape == (48, 2) and (votes.counts > 0).any(0).all()
-    assert logits_of(model, data().images()).dtype == torch.float32
+    assert logits_of(model, torch.from_numpy(data().images())).dtype == torch.float32
 
 
 # the commands -------------------------------------------------------------------------------------
@@ -453,7 +453,7 @@ def test_a_run_folder_with_a_map(here: Path, monkeypatch) -> None:
     for name, classes in (("digits.json", ("one", "four", "seven")), ("list.txt", ())):
         (here / "list.txt").write_text("1\n4\n7\n")
         fine("serve", "run", "--class-map", name, "--port", 0, "--n", 200)
-        answers = found[-1].answers({row: digits.images([row])[0].numpy() for row in rows[:20]})
+        answers = found[-1].answers({row: digits.images([row])[0] for row in rows[:20]})
         wanted = [(1, 4, 7).index(label) for label in digits.labels[rows[:20]].tolist()]
         assert found[-1].classes == classes
         assert np.mean([one.label for one in answers.values()] == np.array(wanted)) > 0.8

@@ -161,7 +161,7 @@ def test_other_names_are_refused_before_any_noise(names, classes, words, tmp_pat
     for ask in (
         lambda: smoothed.vote(data(classes), plan=radii.fixed(100)),
         lambda: smoothed.predict(data(classes)),
-        lambda: smoothed.predict(data(classes), norm="l2"),
+        lambda: smoothed.certify_predictions(data(classes), norm="l2"),
         lambda: smoothed.certify(data(classes), norm="l2"),
         lambda: engine_vote(smoothed, data(classes), plan=radii.fixed(100), folder=tmp_path),
     ):
@@ -259,9 +259,8 @@ def test_models_that_are_matched_travel_and_stay_the_same() -> None:
 
 
 def test_a_voter_that_was_not_matched_is_refused() -> None:
-    from radii.data.examples import examples_of
 
-    examples = examples_of(data())
+    examples = data()
     smoothed = radii.Smoothed(backward(), NOISE)
     with pytest.raises(
         InputError, match="must have its classes in the order of toy test, all; they come in another"
@@ -291,7 +290,7 @@ def test_attacks_know_labels_by_their_names() -> None:
     shown = data(ANIMALS, slice(None, None, 30))
     votes = smoothed.vote(shown, plan=radii.fixed(400))
     certificates = radii.certify(votes, "l2")
-    found = attack(smoothed, shown.images().numpy(), certificates, effort=Effort(5, 8), n=400)
+    found = attack(smoothed, shown.images(), certificates, effort=Effort(5, 8), n=400)
     assert certificates.classes == ANIMALS and len(found.rows) == 8
     assert not found.inside.any() and np.isfinite(found.found).all()
 

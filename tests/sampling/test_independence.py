@@ -15,7 +15,7 @@ import radii
 import radii.engine
 from given_models import plain
 from radii.certificates.evidence import RulesOf
-from radii.data.examples import examples_from
+from radii.data import from_arrays
 from radii.errors import InputError, RadiiWarning
 from radii.models import Denoised, make_model
 from radii.noises import example
@@ -29,8 +29,8 @@ from radii.sampling.independence import (
     make_probe,
 )
 from radii.sampling.model_call import WithinMemory
-from radii.sampling.monte_carlo import NoiseSpec, poll
-from radii.sampling.scheduler import Agenda
+from radii.sampling.monte_carlo import NoisyImages, count_votes
+from radii.sampling.scheduler import Scheduler
 
 SHAPE = (1, 8, 8)
 SIZES = [8, 64, 512]
@@ -50,7 +50,7 @@ NETWORK = network()
 def checked(model: Callable[[Tensor], Tensor], rows: int, precision: str = "float32", **given) -> Tensor:
     """Logits of the noise samples of the check."""
     given = {"noise": NOISE, "shape": SHAPE, "alone": True} | given
-    probe = make_probe(made_up(given["shape"]), NoiseSpec(given["noise"], 0, "predict"), rows)
+    probe = make_probe(NoisyImages(made_up(given["shape"]), given["noise"], 0, "predict"), rows)
     one = WithinMemory(model)
     return check_independent(lambda: one, probe, precision, given["alone"])[1]
 
@@ -392,10 +392,10 @@ def test_the_samples_are_those_of_the_run() -> None:
 
 
 def test_samples_and_companions() -> None:
-    law = NoiseSpec(radii.PowerLinf(0.5, 3), 0, "predict")
-    probe = make_probe(examples_from(IMAGES, None, None), law, 33)
+    noisy = NoisyImages(from_arrays(IMAGES), radii.PowerLinf(0.5, 3), 0, "predict")
+    probe = make_probe(noisy, 33)
     assert probe.samples.shape == (16, *SHAPE) and probe.rows == 33
-    again = radii.sampling.monte_carlo.first_copies(examples_from(IMAGES, None, None), law, 33)
+    again = noisy.first(33)
     np.testing.assert_array_equal(torch.cat([probe.samples, probe.usual]).numpy(), again)
     assert len(np.unique(again.reshape(33, -1), axis=0)) == 33, "all of them differ"
     reach = FAR * float(np.abs(again - 0.5).max())
@@ -410,7 +410,7 @@ def test_samples_and_companions() -> None:
 def test_companions_of_noise_that_is_not_added_are_its_samples(name: str) -> None:
     """Models of such noise may take nothing else."""
     noise = example(radii.NOISES[name])
-    probe = make_probe(made_up(SHAPE), NoiseSpec(noise, 0, "predict"), 512)
+    probe = make_probe(NoisyImages(made_up(SHAPE), noise, 0, "predict"), 512)
     for companions, count in ((probe.dark, FEW // 2), (probe.far, FEW)):
         assert companions.shape == (count, *noise.output_shape(SHAPE))
         assert float(companions.min()) >= 0 and float(companions.max()) <= 1
@@ -482,20 +482,20 @@ def test_state_that_begins_to_matter_is_found_at_the_end_of_the_run(rows: int) -
 
 
 def test_a_model_that_failed_stays_refused() -> None:
-    voter = radii.Smoothed(Counter(after=20), NOISE, batch=64).ready(SHAPE)
-    examples = examples_from(IMAGES, None, None)
+    sampler = radii.Smoothed(Counter(after=20), NOISE, batch=64).ready(SHAPE)
+    examples = from_arrays(IMAGES)
     with pytest.raises(InputError, match=REFUSAL):
-        voter.vote(examples, radii.fixed(1000), 0)
+        sampler.vote(examples, radii.fixed(1000), 0)
     with pytest.raises(InputError, match=REFUSAL):
-        voter.vote(examples, radii.fixed(1), 0)
+        sampler.vote(examples, radii.fixed(1), 0)
 
 
 @pytest.mark.parametrize(("rows", "n"), [(8, 1000), (64, 6000), (64, 12_000)])
 def test_votes_are_those_of_the_model_alone(rows: int, n: int) -> None:
-    plan, examples = radii.fixed(n, selection=0), examples_from(IMAGES, None, None)
-    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), len(IMAGES), 10, None)
-    poll(plain, examples, NoiseSpec(NOISE, 0, "bound"), agenda, rows, lambda _: None)
-    np.testing.assert_array_equal(vote(plain, rows, n).counts, agenda.counts)
+    plan, examples = radii.fixed(n, selection=0), from_arrays(IMAGES)
+    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), len(IMAGES), 10, None)
+    count_votes(plain, NoisyImages(examples, NOISE, 0), scheduler, rows, lambda _: None)
+    np.testing.assert_array_equal(vote(plain, rows, n).counts, scheduler.counts)
 
 
 @pytest.mark.parametrize(("rows", "n", "most"), [(8, 6000, 10), (64, 6000, 2), (64, 20_000, 4)])
@@ -507,9 +507,9 @@ def test_the_cost_of_re_checks(rows: int, n: int, most: int) -> None:
         sizes.append(len(images))
         return plain(images)
 
-    voter = radii.Smoothed(spy, NOISE, batch=rows).ready(SHAPE)
+    sampler = radii.Smoothed(spy, NOISE, batch=rows).ready(SHAPE)
     before = len(sizes)
-    voter.vote(examples_from(IMAGES, None, None), radii.fixed(n, selection=0), 0)
+    sampler.vote(from_arrays(IMAGES), radii.fixed(n, selection=0), 0)
     again = len(sizes) - before - -(-3 * n // rows)
     assert before == 5 and set(sizes) == {1, rows}
     assert 1 <= again <= most and again / (len(sizes) - before) < 0.005
@@ -518,22 +518,22 @@ def test_the_cost_of_re_checks(rows: int, n: int, most: int) -> None:
 def test_the_cost_of_many_short_runs() -> None:
     """As the units of the engine, and the requests to a server: the first has a re-check, then some have."""
     calls = []
-    voter = radii.Smoothed(lambda images: calls.append(0) or plain(images), NOISE, batch=8).ready(SHAPE)
+    sampler = radii.Smoothed(lambda images: calls.append(0) or plain(images), NOISE, batch=8).ready(SHAPE)
     calls.clear()
     again = []
     for seed in range(120):
-        voter.vote(examples_from(IMAGES, None, None), radii.fixed(24, selection=0), seed)
+        sampler.vote(from_arrays(IMAGES), radii.fixed(24, selection=0), seed)
         again.append(len(calls) - 9 * (seed + 1))
     assert again[0] == 1 and 3 <= again[-1] <= len(calls) / LEAST_BETWEEN < len(calls) / 200
 
 
 def test_re_checks_of_threads_that_share_a_model() -> None:
-    voter, found = radii.Smoothed(plain, NOISE, batch=8).ready(SHAPE), []
-    examples = examples_from(IMAGES, None, None)
-    expected = voter.vote(examples, radii.fixed(2000), 0).counts
+    sampler, found = radii.Smoothed(plain, NOISE, batch=8).ready(SHAPE), []
+    examples = from_arrays(IMAGES)
+    expected = sampler.vote(examples, radii.fixed(2000), 0).counts
 
     def work() -> None:
-        found.append(voter.vote(examples, radii.fixed(2000), 0).counts)
+        found.append(sampler.vote(examples, radii.fixed(2000), 0).counts)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for one in threads:

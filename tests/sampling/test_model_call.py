@@ -53,9 +53,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_votes_stay(error: Exception) ->
     how = {"plan": radii.fixed(100, 10), "seed": 5}
     usual = radii.Smoothed(network(), radii.Gaussian(0.5), batch=64).vote(images, **how)
     model = Narrow(20, error, after=3)
-    with pytest.warns(RadiiWarning, match="out of memory: going on with") as said:
+    with pytest.warns(RadiiWarning, match="out of memory: continuing with") as said:
         votes = radii.Smoothed(model, radii.Gaussian(0.5), batch=64).vote(images, **how)
-    assert "with 16 images in one call" in str(said[-1].message) and len(said) == 2
+    assert "with 16 images in one query" in str(said[-1].message) and len(said) == 2
     np.testing.assert_array_equal(votes.counts, usual.counts)
     np.testing.assert_array_equal(votes.selection, usual.selection)
     assert (usual.counts > 0).sum() > 6 and model.seen[3:6] == [64, 32, 16] and set(model.seen[6:]) == {16}

@@ -14,11 +14,12 @@ import radii
 import radii.sampling.monte_carlo
 import radii.sampling.sampler
 from patience import HANG
+from radii.data import from_arrays
 from radii.errors import InputError
 from radii.models.devices import SMALL, fitting_threads
 from radii.noises.streams import Stream
 from radii.sampling import Smoothed, autotune
-from radii.sampling.smoothed import SELECTION
+from radii.sampling.smoothed import N0
 from radii.votes.plans import Anytime
 from test_smoothed import random_images, random_model
 
@@ -36,7 +37,7 @@ def above_half(noisy: torch.Tensor) -> torch.Tensor:
 def same(one: radii.Certificates, two: radii.Certificates) -> None:
     for name in ("label", "radius", "abstained", "lower"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    assert one.passes == two.passes
+    assert one.mean_samples == two.mean_samples
 
 
 # the answers --------------------------------------------------------------------------------------
@@ -44,23 +45,23 @@ def same(one: radii.Certificates, two: radii.Certificates) -> None:
 
 def test_answers_are_those_of_draws_counted_here() -> None:
     """Labels from 100 draws, bounds from 300 others, made by hand from the same streams."""
-    found = Smoothed(above_half, NOISE).predict(IMAGES, n=300, alpha=0.01, seed=5, norm="l2")
+    found = Smoothed(above_half, NOISE).certify_predictions(IMAGES, n=300, alpha=0.01, seed=5, norm="l2")
     for row, image in enumerate(IMAGES.numpy().reshape(-1)):
         votes = {}
-        for purpose, n in (("select", SELECTION), ("bound", 300)):
+        for purpose, n in (("select", N0), ("bound", 300)):
             noise = Stream(5, purpose).at([row] * n, range(n)).normal((n, 1)) * np.float32(SIGMA)
             votes[purpose] = int((image + noise > 0.5).sum())
-        label = int(votes["select"] > SELECTION - votes["select"])
+        label = int(votes["select"] > N0 - votes["select"])
         right = votes["bound"] if label else 300 - votes["bound"]
         lower = Anytime(alpha=0.01, n_max=300).lower(right, 300)
         assert (found.label[row], found.lower[row]) == (label, lower)
         radius = radii.certified_radius(NOISE, "l2", np.array([lower]), shape=(1, 1, 1))[0]
         assert (found.radius[row], found.abstained[row]) == (radius, radius == 0)
-    assert found.passes == 400 and (found.n, found.plan, found.labels) == (300, "anytime", "predicted")
+    assert found.mean_samples == 400 and (found.n, found.plan, found.labels) == (300, "anytime", "predicted")
 
 
 def test_radii_lie_below_the_truth() -> None:
-    found = Smoothed(above_half, NOISE).predict(IMAGES, n=2000, norm="l2")
+    found = Smoothed(above_half, NOISE).certify_predictions(IMAGES, n=2000, norm="l2")
     truth = np.abs(AT - 0.5)
     assert np.all(found.radius <= truth) and np.all(found.lower <= ndtr(truth / SIGMA))
     held = found.radius > 0
@@ -68,7 +69,7 @@ def test_radii_lie_below_the_truth() -> None:
     assert np.median(found.radius[held] / truth[held]) > 0.6
 
 
-def test_without_a_norm_nothing_has_changed() -> None:
+def test_labels_are_those_of_the_first_draws_of_one_stream() -> None:
     smoothed = Smoothed(above_half, NOISE)
     labels = smoothed.predict(IMAGES, n=400, seed=2)
     noise = [
@@ -84,8 +85,8 @@ def test_without_a_norm_nothing_has_changed() -> None:
 @pytest.mark.parametrize("how", [{"norm": "linf", "k": 2}, {"norm": "l0", "unit": "pixel"}, {"norm": "l1"}])
 def test_the_question_is_that_of_certify(how: dict) -> None:
     smoothed, images = Smoothed(random_model(), radii.Laplace(0.5)), random_images()
-    found = smoothed.predict(images, n=500, seed=1, **how)
-    votes = smoothed.vote(images, plan=radii.anytime(n_max=500, selection=SELECTION), seed=1)
+    found = smoothed.certify_predictions(images, n=500, seed=1, **how)
+    votes = smoothed.vote(images, plan=radii.anytime(n_max=500, selection=N0), seed=1)
     same(found, radii.certify(votes, labels="predicted", **how))
     assert (found.norm, found.k, found.unit) == (how["norm"], how.get("k", 1), how.get("unit", "feature"))
 
@@ -95,12 +96,12 @@ def test_all_outcomes_leave_nothing_to_chance() -> None:
         Smoothed(random_model(), radii.Splitting(0.05)),
         random_images().mul(255).round().div(255),
     )
-    found = smoothed.predict(images, n=7, norm="l1")
+    found = smoothed.certify_predictions(images, n=7, norm="l1")
     votes = smoothed.vote(images, plan=radii.exhaustive(smoothed.noise))
     same(found, radii.certify(votes, "l1", labels="predicted"))
-    assert found.alpha == 0 and found.passes == smoothed.noise.outcomes
-    with pytest.raises(InputError, match=r"splitting noise takes all its 44 copies.*: leave out seconds"):
-        smoothed.predict(images, norm="l1", seconds=1)
+    assert found.alpha == 0 and found.mean_samples == smoothed.noise.outcomes
+    with pytest.raises(InputError, match=r"splitting noise takes all its 44 outcomes.*: leave out seconds"):
+        smoothed.certify_predictions(images, norm="l1", seconds=1)
 
 
 # the budget ---------------------------------------------------------------------------------------
@@ -123,11 +124,11 @@ def test_time_ends_the_polling_and_not_the_truth(clock: list[float]) -> None:
     smoothed, passes = Smoothed(slow, NOISE, batch=128), []
     for seconds in (30.0, 60.0, 120.0, 1000.0):
         clock[0] = 0.0
-        found = smoothed.predict(IMAGES, n=1000, norm="l2", seconds=seconds)
+        found = smoothed.certify_predictions(IMAGES, n=1000, norm="l2", seconds=seconds)
         assert np.all(found.radius <= np.abs(AT - 0.5))
-        passes.append(found.passes)
+        passes.append(found.mean_samples)
         # micro-batches at hand are finished, no others begun but the re-check; five were queried before the polling
-        assert clock[0] <= min(seconds, 5 + 33 * 1100 / 128) + radii.sampling.monte_carlo.WORKERS + 2
+        assert clock[0] <= min(seconds, 5 + 33 * 1100 / 128) + radii.sampling.monte_carlo.THREADS + 2
     assert passes == sorted(set(passes)) and passes[-1] == 1100
 
 
@@ -141,8 +142,8 @@ def test_a_budget_that_is_spent_is_an_abstention(clock: list[float]) -> None:
             clock[0] += 0.001
             return above_half(noisy)
 
-    found = Smoothed(Late().eval(), NOISE, batch=8).predict(IMAGES, norm="l2", seconds=1)
-    assert found.abstained.all() and not found.radius.any() and found.passes < SELECTION
+    found = Smoothed(Late().eval(), NOISE, batch=8).certify_predictions(IMAGES, norm="l2", seconds=1)
+    assert found.abstained.all() and not found.radius.any() and found.mean_samples < N0
 
 
 def test_answers_at_all_moments_are_bounds_from_the_first_draws_of_one_stream(clock: list[float]) -> None:
@@ -156,9 +157,10 @@ def test_answers_at_all_moments_are_bounds_from_the_first_draws_of_one_stream(cl
             clock[0] = 2.0 if left[0] <= 0 else 0.0
 
         clock[0] = 0.0
-        how = {"norm": "linf" if moment % 2 else "l1", "seconds": 1, "progress": stop, "index": [8]}
-        found = smoothed.predict(torch.full((1, 1, 1, 1), 0.55), n=200, alpha=0.05, seed=3, **how)
-        taken = round(found.passes) - SELECTION
+        how = {"norm": "linf" if moment % 2 else "l1", "seconds": 1, "progress": stop}
+        image = from_arrays(torch.full((1, 1, 1, 1), 0.55), index=[8])
+        found = smoothed.certify_predictions(image, n=200, alpha=0.05, seed=3, **how)
+        taken = round(found.mean_samples) - N0
         if taken > 0:
             seen.append(taken)
             assert found.label[0] == 1
@@ -172,8 +174,6 @@ def test_answers_at_all_moments_are_bounds_from_the_first_draws_of_one_stream(cl
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"k": 2}, "for certified radii: say in which norm"),
-        ({"seconds": 3}, "for certified radii: say in which norm"),
         ({"norm": "l9"}, "unknown norm 'l9'"),
         ({"norm": "l2", "unit": "pixel"}, "unit refines l0 only"),
         ({"norm": "l2", "seconds": 0}, "seconds must be above 0; got 0"),
@@ -192,7 +192,7 @@ def test_what_cannot_be_answered_is_said_before_the_polling(how: dict, words: st
         return above_half(noisy)
 
     with pytest.raises(InputError, match=words):
-        Smoothed(counting, NOISE).predict(IMAGES, **how)
+        Smoothed(counting, NOISE).certify_predictions(IMAGES, **how)
     assert len(calls) <= 5  # which show whether answers are independent
 
 
@@ -247,7 +247,7 @@ def test_many_threads_get_what_each_would_get_alone(two_threads: None) -> None:
 
     def ask(number: int) -> tuple:
         smoothed, how = several[number % 2], {"n": 30, "seed": number // 2}
-        found = smoothed.predict(images, norm="l2", **how)
+        found = smoothed.certify_predictions(images, norm="l2", **how)
         return found.label.tolist(), found.lower.tolist(), smoothed.predict(images, **how).tolist()
 
     alone = [ask(number) for number in range(6)]
@@ -300,15 +300,8 @@ def test_within_the_box_radii_are_those_of_the_same_votes(norm: str) -> None:
     smoothed = Smoothed(
         lambda noisy: noisy.flatten(1).mean(1)[:, None] * noisy.new_tensor([1.0, 0.0]), radii.Gaussian(0.8)
     )
-    free, boxed = (smoothed.predict(images, n=2000, norm=norm, box=box) for box in (False, True))
+    free = smoothed.certify_predictions(images, n=2000, norm=norm)
+    votes = smoothed.vote(images, plan=radii.anytime(alpha=0.001, n_max=2000, selection=N0))
+    boxed = radii.certify(votes, norm, labels="predicted", images=images)
     assert np.all(boxed.radius >= free.radius * (1 - 1e-9)) and (boxed.radius > free.radius).any()
     assert boxed.box and not free.box
-    votes = smoothed.vote(images, plan=radii.anytime(alpha=0.001, n_max=2000, selection=SELECTION))
-    same(boxed, radii.certify(votes, norm, labels="predicted", images=images))
-    plan = {"n_max": 2000, "method": "fixed"}
-    free, boxed = (smoothed.certify(images, norm=norm, box=box, **plan) for box in (False, True))
-    assert (boxed.radius > free.radius).any() and boxed.box
-    with pytest.raises(InputError, match="k, unit, box and seconds are for certified radii"):
-        smoothed.predict(images, box=True)
-    with pytest.raises(InputError, match="box is for l0 and l1: leave it out for l2"):
-        smoothed.certify(images, norm="l2", box=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import radii
 from given_models import NearestMean, digits, plain
-from radii.data.examples import examples_from
+from radii.data import from_arrays
 from radii.engine import vote
 from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.preprocess import Inputs, Preprocess
@@ -37,7 +37,7 @@ class Strict(nn.Module):
 
 
 def check(model, labels=LABELS, noise=NOISE, images=IMAGES) -> None:
-    check_scale(model, noise, examples_from(images, labels, None))
+    check_scale(model, noise, from_arrays(images, labels, None))
 
 
 @pytest.mark.parametrize("words", FITTING)

@@ -1,4 +1,4 @@
-"""The agenda: every plan is followed image by image, whatever is polled together, and no draw is lost or doubled."""
+"""The scheduler: every plan is followed image by image, whatever is polled together, and no draw is lost or doubled."""
 
 from collections import Counter, deque
 
@@ -9,7 +9,7 @@ from scipy.stats import binom
 import radii
 from radii.certificates.evidence import RulesOf
 from radii.certificates.planning import RadiusTarget, fresh_draws
-from radii.sampling.scheduler import Agenda
+from radii.sampling.scheduler import Scheduler
 from radii.votes.plans import Sequential, TopK, TwoStage
 from radii.votes.plans.base import LEAD, STEP, until_clear
 from radii.votes.plans.fixed import AllAtOnce
@@ -35,17 +35,17 @@ class Answers:
         return np.bincount(self.table[row, int(selects), :n], minlength=self.table.max() + 1)
 
 
-def follow(agenda: Agenda, answers: Answers, size: int, ahead: int = 2) -> list:
+def follow(scheduler: Scheduler, answers: Answers, size: int, ahead: int = 2) -> list:
     """Poll to the end, answers coming `ahead` micro-batches late; the micro-batches."""
     waiting, seen = deque(), []
     while True:
-        while len(waiting) < ahead and (copies := agenda.take(size, whole=bool(waiting))):
+        while len(waiting) < ahead and (copies := scheduler.take(size, whole=bool(waiting))):
             waiting.append(copies)
             seen.append(copies)
         if not waiting:
             return seen
         copies = waiting.popleft()
-        agenda.record(copies, answers(copies))
+        scheduler.record(copies, answers(copies))
 
 
 def laws(images: int, classes: int = 4, seed: int = 0) -> np.ndarray:
@@ -106,36 +106,36 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
     plan, law = plans()[name], laws(30)
     answers, label = Answers(law, 900), np.zeros(30, dtype=int)
     given = label if isinstance(plan, TwoStage) or not plan.selection else None
-    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), 30, CLASSES, given)
-    seen = follow(agenda, answers, size, ahead)
+    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), 30, CLASSES, given)
+    seen = follow(scheduler, answers, size, ahead)
     alone = [one_by_one(plan, answers, row) for row in range(30)]
-    np.testing.assert_array_equal(agenda.counts, [one[0] for one in alone])
-    np.testing.assert_array_equal(agenda.selection, [one[1] for one in alone])
-    assert agenda.finished == 30
+    np.testing.assert_array_equal(scheduler.counts, [one[0] for one in alone])
+    np.testing.assert_array_equal(scheduler.selection, [one[1] for one in alone])
+    assert scheduler.finished == 30
     if not isinstance(plan, TwoStage):
-        np.testing.assert_array_equal(agenda.certified, [one[2] for one in alone])
-        assert len(set(agenda.certified)) == 3
+        np.testing.assert_array_equal(scheduler.certified, [one[2] for one in alone])
+        assert len(set(scheduler.certified)) == 3
     # each draw once, in whole micro-batches but where nothing else was left to do
     drawn = Counter()
     for copies in seen:
         drawn.update(zip(copies.rows, copies.draws, copies.selects, strict=True))
     assert max(drawn.values()) == 1
-    assert len(drawn) == agenda.counts.sum() + agenda.selection.sum()
+    assert len(drawn) == scheduler.counts.sum() + scheduler.selection.sum()
 
 
 def test_micro_batches_are_filled_with_other_images() -> None:
     plan = Sequential((0.5,), n_max=2000)
-    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), 400, CLASSES, np.zeros(400, dtype=int))
-    seen = follow(agenda, Answers(laws(400), 2000), 64)
+    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), 400, CLASSES, np.zeros(400, dtype=int))
+    seen = follow(scheduler, Answers(laws(400), 2000), 64)
     full = sum(len(copies) == 64 for copies in seen)
     # only the last few images leave gaps
     assert full > 0.9 * len(seen) and len(np.unique(seen[0].rows)) > 1
 
 
 def test_parts_of_a_fixed_plan_start_where_they_should() -> None:
-    agenda = Agenda(AllAtOnce(3, 10, 17), 4, CLASSES, None)
-    seen = follow(agenda, Answers(laws(4), 20), 6)
-    assert agenda.total == 4 * (3 + 7)
+    scheduler = Scheduler(AllAtOnce(3, 10, 17), 4, CLASSES, None)
+    seen = follow(scheduler, Answers(laws(4), 20), 6)
+    assert scheduler.total == 4 * (3 + 7)
     drawn = np.concatenate([np.column_stack([one.rows, one.selects, one.draws]) for one in seen])
     expected = [(row, 1, j) for row in range(4) for j in range(3)] + [
         (row, 0, j) for row in range(4) for j in range(10, 17)
@@ -144,8 +144,8 @@ def test_parts_of_a_fixed_plan_start_where_they_should() -> None:
 
 
 def test_memory_does_not_grow_with_the_number_of_draws() -> None:
-    agenda = Agenda(AllAtOnce(0, 0, 10**12), 3, CLASSES, None)
-    copies = agenda.take(8, whole=True)
+    scheduler = Scheduler(AllAtOnce(0, 0, 10**12), 3, CLASSES, None)
+    copies = scheduler.take(8, whole=True)
     assert copies is not None and copies.draws.tolist() == list(range(8))
 
 
@@ -162,13 +162,13 @@ def test_selection_goes_on_until_a_label_leads() -> None:
 @pytest.mark.parametrize("p", [0.3, 0.63, 0.9])
 def test_operating_characteristics_are_what_happens(p: float) -> None:
     plan, runs = Sequential(LEVELS, alpha=0.01, n_max=800), 4000
-    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int))
-    follow(agenda, Answers(np.tile([p, 1 - p], (runs, 1)), 800), 512)
-    found, drawn = plan.operating(p), agenda.counts.sum(axis=1)
-    spread = np.sqrt(found.ended.sum(axis=0) @ found.looks.astype(float) ** 2 - found.passes**2)
-    assert abs(drawn.mean() - found.passes) < 4.5 * spread / np.sqrt(runs)
+    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int))
+    follow(scheduler, Answers(np.tile([p, 1 - p], (runs, 1)), 800), 512)
+    found, drawn = plan.operating(p), scheduler.counts.sum(axis=1)
+    spread = np.sqrt(found.ended.sum(axis=0) @ found.looks.astype(float) ** 2 - found.mean_samples**2)
+    assert abs(drawn.mean() - found.mean_samples) < 4.5 * spread / np.sqrt(runs)
     for level in (1, 2):
-        times = int((agenda.certified >= level).sum())
+        times = int((scheduler.certified >= level).sum())
         low, high = binom.interval(1 - 1e-6, runs, found.certified[level - 1])
         assert low <= times <= high
 
@@ -176,9 +176,9 @@ def test_operating_characteristics_are_what_happens(p: float) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_level_that_is_the_probability_is_certified_at_most_as_often_as_alpha(level: float) -> None:
     plan, runs, alpha = Sequential(LEVELS, alpha=0.05, n_max=400), 20_000, 0.05
-    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int))
-    follow(agenda, Answers(np.tile([level, 1 - level], (runs, 1)), 400), 4096)
-    wrong = int((plan.lower(agenda.certified) >= level).sum())
+    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int))
+    follow(scheduler, Answers(np.tile([level, 1 - level], (runs, 1)), 400), 4096)
+    wrong = int((plan.lower(scheduler.certified) >= level).sum())
     assert binom.sf(wrong - 1, runs, alpha) > 1e-6
     # and the test would see it: the same looks, each with all of alpha
     from radii.votes.plans.failure_counts import most_failures
@@ -191,16 +191,18 @@ def test_a_level_that_is_the_probability_is_certified_at_most_as_often_as_alpha(
 
 def test_two_stages_draw_what_the_pilot_is_worth() -> None:
     plan = TwoStage(1e-4, "l2", pilot=60, n_max=500)
-    agenda = Agenda(plan.at_work(RulesOf(NOISE, SHAPE)), 50, CLASSES, np.zeros(50, dtype=int))
-    follow(agenda, Answers(laws(50), 600), 64)
-    failures = 60 - agenda.selection[:, 0]
-    np.testing.assert_array_equal(agenda.counts.sum(axis=1), fresh_draws(plan, NOISE, failures, shape=SHAPE))
-    assert len(np.unique(agenda.counts.sum(axis=1))) > 3 and (agenda.counts.sum(axis=1) == 0).any()
+    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), 50, CLASSES, np.zeros(50, dtype=int))
+    follow(scheduler, Answers(laws(50), 600), 64)
+    failures = 60 - scheduler.selection[:, 0]
+    np.testing.assert_array_equal(
+        scheduler.counts.sum(axis=1), fresh_draws(plan, NOISE, failures, shape=SHAPE)
+    )
+    assert len(np.unique(scheduler.counts.sum(axis=1))) > 3 and (scheduler.counts.sum(axis=1) == 0).any()
 
 
 def test_top_k_is_about_the_radii_of_its_plan() -> None:
     how = TopK(0.7, "l1", (0.3,), k=3, selection=5).at_work(RulesOf(radii.Laplace(0.5), SHAPE, True))
-    question = RadiusTarget(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact=True)
+    question = RadiusTarget(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact_arithmetic=True)
     lower = np.array(question.levels())[0] + np.array([-1e-9, 0, 1e-9])
     for rivals in (None, np.full((3, 3), 0.1)):
         held = how.holds(lower, rivals, np.full(3, 0.3))
@@ -209,7 +211,7 @@ def test_top_k_is_about_the_radii_of_its_plan() -> None:
 
 
 def test_part_of_a_micro_batch_waits_for_what_is_under_way() -> None:
-    agenda = Agenda(AllAtOnce(0, 0, 5), 2, CLASSES, None)
-    assert agenda.take(64, whole=True) is None
-    copies = agenda.take(64, whole=False)
+    scheduler = Scheduler(AllAtOnce(0, 0, 5), 2, CLASSES, None)
+    assert scheduler.take(64, whole=True) is None
+    copies = scheduler.take(64, whole=False)
     assert copies is not None and len(copies) == 10

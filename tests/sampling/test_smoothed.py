@@ -15,16 +15,16 @@ import radii.sampling.monte_carlo
 import radii.sampling.sampler
 from patience import HANG
 from radii.certificates.evidence import RulesOf
+from radii.data import from_arrays
 from radii.data.dataset import make_data
-from radii.data.examples import examples_from
 from radii.errors import InputError, UnknownName
 from radii.models import digest, make_model
 from radii.models.devices import SMALL, busy_cores, turns_of
 from radii.noises import Gaussian, Laplace, Uniform
 from radii.sampling import Smoothed
 from radii.sampling.model_call import LEAST_ROWS
-from radii.sampling.monte_carlo import NoiseSpec, noisy_batches
-from radii.sampling.scheduler import Agenda
+from radii.sampling.monte_carlo import NoisyImages
+from radii.sampling.scheduler import Scheduler
 from radii.sampling.smoothed import decide
 from radii.votes import ABSTAIN, load_votes
 from radii.votes.plans import fixed
@@ -73,7 +73,7 @@ def test_shards_of_images_and_draws_add_up_to_the_whole(tmp_path):
     plan = fixed(50, selection=6)
     whole = smoothed.vote(images, labels, plan=plan, seed=3)
     parts = [
-        smoothed.vote(images[rows], labels[rows], index=np.arange(5)[rows], plan=plan, seed=3, draws=draws)
+        smoothed.vote(from_arrays(images, labels, np.arange(5))[rows], plan=plan, seed=3, draws=draws)
         for rows in (slice(3, 5), slice(0, 3))
         for draws in ((37, 50), (0, 37))
     ]
@@ -87,17 +87,21 @@ def test_shards_of_images_and_draws_add_up_to_the_whole(tmp_path):
 def test_noise_follows_the_index_and_the_seed():
     smoothed, image = Smoothed(brightness, Gaussian(2.0)), torch.full((2, 1, 4, 4), 0.5)
     plan = fixed(3000, selection=0)
-    counts = smoothed.vote(image, plan=plan, index=[4, 9]).counts
+    counts = smoothed.vote(from_arrays(image, None, [4, 9]), plan=plan).counts
     assert not np.array_equal(counts[0], counts[1])
-    np.testing.assert_array_equal(smoothed.vote(image, plan=plan, index=[9, 4]).counts, counts[::-1])
-    assert not np.array_equal(smoothed.vote(image, plan=plan, index=[4, 9], seed=1).counts, counts)
+    np.testing.assert_array_equal(
+        smoothed.vote(from_arrays(image, None, [9, 4]), plan=plan).counts, counts[::-1]
+    )
+    assert not np.array_equal(
+        smoothed.vote(from_arrays(image, None, [4, 9]), plan=plan, seed=1).counts, counts
+    )
 
 
 @pytest.mark.parametrize("busy, workers", [(0, 1), (0, 3), (2, 1), (3, 1), (50, 1)])
 def test_threads_do_not_matter(monkeypatch, busy, workers):
     smoothed = Smoothed(random_model(), NOISE, batch=32)
     before = smoothed.vote(random_images(), plan=fixed(300)).counts
-    monkeypatch.setattr(radii.sampling.monte_carlo, "WORKERS", workers)
+    monkeypatch.setattr(radii.sampling.monte_carlo, "THREADS", workers)
     monkeypatch.setattr(radii.sampling.sampler, "busy_cores", lambda model: busy)
     np.testing.assert_array_equal(smoothed.vote(random_images(), plan=fixed(300)).counts, before)
 
@@ -120,7 +124,7 @@ class Wide(nn.Module):
 
 def test_all_cores_draw_before_a_model_that_takes_them_all(monkeypatch):
     drawing, found, threads = 0, [], set()
-    fill, lock = radii.sampling.monte_carlo._fill, threading.Lock()
+    fill, lock = NoisyImages.fill, threading.Lock()
 
     def watched(*given):
         nonlocal drawing
@@ -131,7 +135,7 @@ def test_all_cores_draw_before_a_model_that_takes_them_all(monkeypatch):
         with lock:
             drawing -= 1
 
-    monkeypatch.setattr(radii.sampling.monte_carlo, "_fill", watched)
+    monkeypatch.setattr(NoisyImages, "fill", watched)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     wide = Wide(lambda: found.append((drawing, len(threads)))).eval()
     assert busy_cores(wide) == 3 and busy_cores(random_model()) == 1 and busy_cores(brightness) == 0
@@ -142,22 +146,22 @@ def test_all_cores_draw_before_a_model_that_takes_them_all(monkeypatch):
 def test_copies_are_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
     """While the first micro-batch is out, the next is drawn."""
     drawn = []
-    fill = radii.sampling.monte_carlo._fill
-    monkeypatch.setattr(radii.sampling.monte_carlo, "_fill", lambda *given: (fill(*given), drawn.append(0)))
+    fill = NoisyImages.fill
+    monkeypatch.setattr(NoisyImages, "fill", lambda *given: (fill(*given), drawn.append(0)))
 
     def first(cores):
         drawn.clear()
         how = fixed(300, selection=0).at_work(RulesOf(NOISE, (1, 4, 4)))
-        agenda = Agenda(how, 2, 3, None)
-        images = examples_from(torch.full((2, 1, 4, 4), 0.5), None, None)
-        batches = noisy_batches(images, NoiseSpec(NOISE, 0), agenda, 8, cores)
+        scheduler = Scheduler(how, 2, 3, None)
+        images = from_arrays(torch.full((2, 1, 4, 4), 0.5))
+        batches = NoisyImages(images, NOISE, 0).batches(scheduler, 8, cores)
         next(batches)
-        ahead = 600 - 8 - agenda._queued - 300 * (2 - agenda._opened)
+        ahead = 600 - 8 - scheduler._queued - 300 * (2 - scheduler._opened)
         batches.close()
         return ahead, len(drawn)
 
     assert first(3) == (0, 1)
-    assert first(0) == (8 * radii.sampling.monte_carlo.WORKERS, 1 + radii.sampling.monte_carlo.WORKERS)
+    assert first(0) == (8 * radii.sampling.monte_carlo.THREADS, 1 + radii.sampling.monte_carlo.THREADS)
 
 
 class Turns:
@@ -182,7 +186,7 @@ def test_a_thread_learns_the_number_of_threads_in_the_turn_of_its_model(monkeypa
     torch.set_num_threads(3)
     try:
         found, inside, turns = [], threading.Event(), Turns()
-        voter = Smoothed(Wide(lambda: found.append(torch.get_num_threads())).eval(), NOISE, batch=8).ready(
+        sampler = Smoothed(Wide(lambda: found.append(torch.get_num_threads())).eval(), NOISE, batch=8).ready(
             (1, 8, 8)
         )
         monkeypatch.setattr(radii.models.devices, "_turns", turns)
@@ -193,8 +197,8 @@ def test_a_thread_learns_the_number_of_threads_in_the_turn_of_its_model(monkeypa
                 assert turns.second.wait(HANG)
 
         def large():
-            examples = examples_from(random_images(), None, None)
-            voter.vote(examples, fixed(30, selection=0), 0)
+            examples = from_arrays(random_images(), None, None)
+            sampler.vote(examples, fixed(30, selection=0), 0)
 
         found.clear()
         with ThreadPoolExecutor(2) as pool:
@@ -246,9 +250,9 @@ def test_data_set_brings_labels_positions_and_names():
     data = make_data("toy", "test", pixels, np.arange(9) % 4, ("a", "b", "c", "d")).every(2)
     smoothed = Smoothed(random_model(), NOISE)
     votes = smoothed.vote(data, plan=fixed(20))
-    assert votes.data == "toy test, every 2nd of 9" and votes.classes == ("a", "b", "c", "d")
+    assert str(votes.data) == "toy test, every 2nd of 9" and votes.classes == ("a", "b", "c", "d")
     assert votes.index.tolist() == [0, 2, 4, 6, 8] and votes.labels.tolist() == [0, 2, 0, 2, 0]
-    same = smoothed.vote(data.images(), plan=fixed(20), index=data.index)
+    same = smoothed.vote(from_arrays(data.images(), index=data.index), plan=fixed(20))
     np.testing.assert_array_equal(votes.counts, same.counts)
     with pytest.raises(InputError, match="brings its own labels"):
         smoothed.vote(data, data.labels, plan=fixed(20))
@@ -299,8 +303,8 @@ def test_logits_that_are_not_finite_name_the_image(value, column):
         return logits
 
     images = torch.cat([torch.zeros(2, 1, 8, 8), torch.ones(1, 1, 8, 8)])
-    with pytest.raises(InputError, match="NaN or infinite logits on a noisy copy of image 30"):
-        Smoothed(broken, Gaussian(0.01)).vote(images, plan=fixed(10), index=[10, 20, 30])
+    with pytest.raises(InputError, match="NaN or infinite logits on a noise sample of image 30"):
+        Smoothed(broken, Gaussian(0.01)).vote(from_arrays(images, index=[10, 20, 30]), plan=fixed(10))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])

@@ -25,6 +25,7 @@ import radii
 from given_models import digits, plain
 from image_factory import empty_png, png, taken
 from patience import HANG, wait_until
+from radii.data import from_arrays
 from radii.errors import InputError, MissingExtra
 from radii.sampling.smoothed import within
 from radii.serving import Desk, Limits, Service, listen
@@ -39,9 +40,9 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def make_service(model: Callable = plain, noise: radii.Noise = NOISE, n: int = 100, **how: Any) -> Service:
-    voter = radii.Smoothed(model, noise, batch=64).ready(SHAPE)
+    sampler = radii.Smoothed(model, noise, batch=64).ready(SHAPE)
     asked = {"seed": SECRET, "norm": "l2", "classes": NAMES} | how
-    return Service(voter, within(noise, n, 1e-3, None), **asked)
+    return Service(sampler, within(noise, n, 1e-3, None), **asked)
 
 
 @contextmanager
@@ -106,7 +107,9 @@ def test_an_answer_is_the_certificate_of_its_image(port: int) -> None:
     abstained = []
     for image in IMAGES[:6]:
         index = [number_of(image, SECRET)]
-        found = smoothed.predict(image[None], n=100, norm="l2", seed=SECRET, index=index)
+        found = smoothed.certify_predictions(
+            from_arrays(image[None], index=index), n=100, norm="l2", seed=SECRET
+        )
         started = time.monotonic()
         answer = post(port, picture(image))
         seconds = answer.said.pop("seconds")
@@ -182,7 +185,7 @@ def test_all_outcomes_have_no_error_probability() -> None:
         assert (answer.said["alpha"], answer.said["passes"]) == (0.0, 44)
         off = post(running.port, packed(IMAGES[1] * np.float32(0.999)), NPY)
     assert off.status == 422 and "needs 8-bit images" in off.said["error"]
-    found = radii.Smoothed(plain, radii.Splitting(0.05)).predict(IMAGES[1:2], norm="l1")
+    found = radii.Smoothed(plain, radii.Splitting(0.05)).certify_predictions(IMAGES[1:2], norm="l1")
     assert answer.said["radius"] == found.radius[0] > 0
 
 

@@ -73,7 +73,7 @@ def test_training_leaves_the_global_random_numbers_alone(tmp_path):
 def test_batch_normalisation_knows_the_noisy_images(tmp_path):
     recipe = replace(SHORT, sigma=1.0, epochs=20)
     model, data = train(recipe, toy_data(), tmp_path, device=CPU), toy_data()
-    source, images = TensorSource(5, CPU), data.images().repeat(20, 1, 1, 1)
+    source, images = TensorSource(5, CPU), torch.from_numpy(data.images()).repeat(20, 1, 1, 1)
     spread = {}
     for name, inputs in (
         ("clean", images),
@@ -132,7 +132,7 @@ def test_averaged_weights_are_the_weighted_mean_of_all_steps():
 def test_averaged_weights_have_statistics_of_their_own_on_noisy_images(tmp_path):
     recipe = replace(SHORT, sigma=1.0, epochs=10, average=0.95)
     model, data = train(recipe, toy_data(), tmp_path, device=CPU), toy_data()
-    images = data.images().repeat(20, 1, 1, 1)
+    images = torch.from_numpy(data.images()).repeat(20, 1, 1, 1)
     noisy = images + recipe.law().draw(TensorSource(5, CPU), tuple(images.shape))
     with torch.no_grad():
         spread = model.features[0](model.normalize(noisy)).var((0, 2, 3))

@@ -10,6 +10,7 @@ from scipy.special import ndtr
 
 import radii
 from radii.certificates.planning import RadiusTarget, sequential, sequential_top_k, two_stage
+from radii.data import from_arrays
 from radii.errors import InputError
 from radii.votes import load_votes
 
@@ -28,7 +29,7 @@ LABELS = np.ones(36, dtype=int)
 
 
 def questions(exact: bool = False) -> list[RadiusTarget]:
-    return [RadiusTarget(NOISE, norm, at, SHAPE, exact=exact) for norm, at in ASKED.items()]
+    return [RadiusTarget(NOISE, norm, at, SHAPE, exact_arithmetic=exact) for norm, at in ASKED.items()]
 
 
 PLANS = {
@@ -40,9 +41,9 @@ PLANS = {
 
 
 def draw(plan, rows=slice(None), batch=128, exact=False, labels=True) -> radii.Votes:
-    smoothed = radii.Smoothed(model, NOISE, batch=batch, exact=exact)
+    smoothed = radii.Smoothed(model, NOISE, batch=batch, exact_arithmetic=exact)
     given = LABELS[rows] if labels else None
-    return smoothed.vote(IMAGES[rows], given, plan=plan, index=np.arange(36)[rows], seed=4)
+    return smoothed.vote(from_arrays(IMAGES[rows], given, np.arange(36)[rows]), plan=plan, seed=4)
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -74,8 +75,8 @@ def test_the_radii_asked_for_are_certified_where_the_looks_say_so(exact):
             np.testing.assert_array_equal(found.radius >= radius, votes.certified >= by_radius[radius])
         # a level says no more than it says
         assert found.radius.max() < 0.2 * (1 + 1e-6)
-        assert found.method == "label" and found.n == 3000
-        assert found.passes == pytest.approx(votes.counts.sum() / 36) and found.passes < 1000
+        assert found.method == "binary" and found.n == 3000
+        assert found.mean_samples == pytest.approx(votes.counts.sum() / 36) and found.mean_samples < 1000
     truth = ndtr((IMAGES.flatten().numpy() - 0.5) / SIGMA)
     assert np.all(radii.certify(votes, "l2", alpha=0.01).lower < truth)
     assert np.all(radii.certify(votes, "l2", k=2, alpha=0.01).radius >= found.radius)
@@ -116,7 +117,7 @@ def test_a_plan_decides_nothing_for_less_than_it_was_asked():
     "noise", [radii.Gaussian(0.2), radii.Gaussian(0.25 * (1 - 1e-5)), radii.Uniform(0.1)]
 )
 def test_a_plan_for_other_noise_is_refused_before_sampling_and_after(noise, monkeypatch):
-    monkeypatch.setattr("radii.sampling.sampler.poll", lambda *_: pytest.fail("samples were drawn"))
+    monkeypatch.setattr("radii.sampling.sampler.count_votes", lambda *_: pytest.fail("samples were drawn"))
     smoothed = radii.Smoothed(model, noise, batch=128)
     with pytest.raises(
         InputError, match=r"the plan was made for other noise or images: .* make the plan anew"
@@ -170,15 +171,15 @@ def test_top_k_keeps_what_its_looks_certified():
 
 def test_two_stages_bound_by_fresh_draws_alone():
     votes = draw(PLANS["two-stage"])
-    found = radii.certify(votes, "l2", method="label")
+    found = radii.certify(votes, "l2", method="binary")
     n, right = votes.counts.sum(1), votes.counts[:, 1]
     assert (n == 0).any() and (n == 3000).any() and np.all(votes.selection.sum(1) == 50)
     assert np.all(found.radius[n == 0] == 0) and np.all(found.abstained[n == 0])
     for row in np.flatnonzero(n)[:5]:
-        bound = radii.bounds(np.array([[n[row] - right[row], right[row]]]), np.array([1]), method="label")[0]
+        bound = radii.bounds(np.array([[n[row] - right[row], right[row]]]), np.array([1]), method="binary")[0]
         assert found.lower[row] == bound[0]
     both = radii.certify(votes, "l2", k=2, labels="predicted")
-    assert both.passes == pytest.approx(n.mean() + 50)
+    assert both.mean_samples == pytest.approx(n.mean() + 50)
 
 
 def test_the_pilot_chooses_between_the_methods():
@@ -196,7 +197,7 @@ def test_the_pilot_chooses_between_the_methods():
         return radii.Votes(counts, selection, label, index, NOISE, (3, 8, 8), plan, (), 0, "", **known)
 
     found = votes(rng.multinomial(n, law))
-    radius = {how: radii.certify(found, "l2", method=how).radius for how in ("label", "two-event", None)}
+    radius = {how: radii.certify(found, "l2", method=how).radius for how in ("binary", "two-event", None)}
     simple = radius[None] == radius["label"]
     assert np.all(simple | (radius[None] == radius["two-event"])) and 20 < simple.sum() < 80
     assert radii.certify(found, "l2").method == "label or two-event"
@@ -205,7 +206,7 @@ def test_the_pilot_chooses_between_the_methods():
     assert radius[None].mean() > 0.999 * most.mean()
     # other fresh draws, the same choice
     other = votes(rng.multinomial(n, law[:, ::-1]))
-    again = {how: radii.certify(other, "l2", method=how).lower for how in ("label", "two-event", None)}
+    again = {how: radii.certify(other, "l2", method=how).lower for how in ("binary", "two-event", None)}
     np.testing.assert_array_equal(again[None], np.where(simple, again["label"], again["two-event"]))
 
 
@@ -220,11 +221,13 @@ def test_any_moment_will_do(monkeypatch):
     votes = smoothed.vote(IMAGES, LABELS, plan=plan, seconds=60)
     n = votes.counts.sum(1)
     # 60 micro-batches, and those that were on their way; rounds end at 16, 24, 36 and 54 draws
-    assert 60 * 32 <= votes.passes.sum() <= 70 * 32
+    assert 60 * 32 <= votes.samples.sum() <= 70 * 32
     assert n.min() == 36 and n.max() == 54 and len(set(n)) == 3
     whole = smoothed.vote(IMAGES, LABELS, plan=radii.fixed(500, 10))
     for row in range(36):
-        part = smoothed.vote(IMAGES[[row]], plan=radii.fixed(500, 0), index=[row], draws=(0, int(n[row])))
+        part = smoothed.vote(
+            from_arrays(IMAGES[[row]], index=[row]), plan=radii.fixed(500, 0), draws=(0, int(n[row]))
+        )
         np.testing.assert_array_equal(part.counts[0], votes.counts[row])
     np.testing.assert_array_equal(whole.selection, votes.selection)
     for labels in ("true", "predicted"):
@@ -257,11 +260,11 @@ def test_who_stops_at_once_has_nothing_and_who_never_stops_has_all():
         ("levels", {}, r"settled alpha = 0\.01, not 0\.001"),
         ("levels", {"alpha": 0.01, "labels": "predicted"}, "settled labels = 'true', not 'predicted'"),
         ("levels", {"alpha": 0.01, "labels": LABELS}, "settled labels = 'true'"),
-        ("levels", {"alpha": 0.01, "method": "two-event"}, "settled method = 'label', not 'two-event'"),
+        ("levels", {"alpha": 0.01, "method": "two-event"}, "settled method = 'binary', not 'two-event'"),
         ("levels, predicted", {"alpha": 0.01}, "settled labels = 'predicted', not 'true'"),
-        ("levels, predicted", {"alpha": 0.01, "labels": "set"}, "settled labels = 'predicted'"),
+        ("levels, predicted", {"alpha": 0.01, "labels": "top-k-set"}, "settled labels = 'predicted'"),
         ("top-k", {"alpha": 0.01, "k": 2}, "settled k = 1, not 2"),
-        ("top-k", {"alpha": 0.01, "method": "label"}, "settled method = 'two-event'"),
+        ("top-k", {"alpha": 0.01, "method": "binary"}, "settled method = 'two-event'"),
     ],
 )
 def test_nothing_else_can_be_certified(name, how, words):
@@ -319,26 +322,22 @@ def test_votes_must_fit_their_plan(name, changes, words):
 # voting and certifying at once ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["sequential", "top-k", "two-stage", "fixed", None])
+@pytest.mark.parametrize("at", [None, (0.1, 0.2)])
 @pytest.mark.parametrize("labels", [True, False])
-def test_certify_is_vote_and_certify(method, labels):
+def test_certify_is_vote_and_certify(at, labels):
     smoothed = radii.Smoothed(model, NOISE)
-    radii_ = None if method == "two-stage" else (0.1, 0.2)
-    known = {"alpha": 0.01, "n_max": 800, "norm": "l2", "seed": 3}
-    found = smoothed.certify(IMAGES, LABELS if labels else None, radii=radii_, method=method, **known)
-    question, selection = RadiusTarget(NOISE, "l2", (0.1, 0.2), SHAPE), 0 if labels else 100
     how = {"alpha": 0.01, "n_max": 800}
-    plan = {
-        "sequential": sequential(question, **how, selection=selection),
-        "top-k": sequential_top_k(question, **how, selection=selection),
-        "two-stage": two_stage(NOISE, "l2", shape=SHAPE, **how),
-        "fixed": radii.fixed(800, selection),
-    }[method or "sequential"]
+    found = smoothed.certify(IMAGES, LABELS if labels else None, norm="l2", radii=at, seed=3, **how)
+    if at is None:
+        plan = two_stage(NOISE, "l2", shape=SHAPE, **how)
+    else:
+        target = RadiusTarget(NOISE, "l2", at, SHAPE)
+        plan = sequential(target, **how, selection=0 if labels else 100)
     votes = smoothed.vote(IMAGES, LABELS if labels else None, plan=plan, seed=3)
     expected = radii.certify(votes, "l2", alpha=0.01, labels="true" if labels else "predicted")
     np.testing.assert_array_equal(found.radius, expected.radius)
     np.testing.assert_array_equal(found.label, expected.label)
-    assert found.plan == (method or "sequential") and found.labels == expected.labels
+    assert found.plan == plan.name and found.labels == expected.labels
     assert 0 < (found.radius >= 0.1).mean() < 1
 
 
@@ -348,11 +347,8 @@ def test_certify_is_vote_and_certify(method, labels):
         ({"unit": "pixel"}, "unit refines l0 only"),
         ({"norm": "l9"}, "unknown norm"),
         ({"k": 3}, "k must be smaller than the number of classes, 3; got 3"),
-        ({"k": 3, "method": "top-k"}, "k must be smaller than the number of classes, 3; got 3"),
-        ({"method": "two-stage"}, "leave out radii"),
-        ({"method": "anytime"}, "unknown method 'anytime'"),
-        ({"index": [1, 1]}, "none twice"),
-        ({"index": [-1, 1]}, "none below 0"),
+        ({"radii": (0.2, 0.1)}, "radii"),
+        ({"radii": (9,)}, "no l2 radius of 9"),
     ],
 )
 def test_what_cannot_be_certified_is_said_before_the_work(how, words):
@@ -392,5 +388,6 @@ def test_without_radii_the_radius_itself_is_asked_for():
     smoothed = radii.Smoothed(model, NOISE)
     found = smoothed.certify(IMAGES[:4], norm="linf", n_max=500)
     assert (found.plan, found.labels, found.norm) == ("two-stage", "predicted", "linf")
-    with pytest.raises(InputError, match="needs to know what to certify"):
-        smoothed.certify(IMAGES[:4], norm="l2", method="top-k")
+    for index, words in (([1, 1], "none twice"), ([-1, 1], "none below 0")):
+        with pytest.raises(InputError, match=words):
+            from_arrays(IMAGES[:2], index=index)

@@ -147,7 +147,7 @@ def test_giving_up_costs_little_power() -> None:
     plan = Anytime(n_max=20_000).boundaries((level,), looks)
     hoped = likely_level(level, 20_000, 1e-3, POWER)
     assert plan.operating(hoped).futile <= GIVEN_UP
-    assert plan.operating(0.6).passes < 200
+    assert plan.operating(0.6).mean_samples < 200
     certain = keep_going(plan).operating(0.9).certified[0]
     assert plan.operating(0.9).certified[0] > certain - GIVEN_UP
 

@@ -95,7 +95,7 @@ def test_columns_are_sums_of_the_smallest_of_the_largest(method: str) -> None:
     lower, rivals = bounds(counts, np.array([0]), k=3, alpha=1e-3, method=method)
     assert np.all(np.diff(rivals[0]) > 0)
     assert np.all(rivals[0] <= np.arange(1, 4) / 3 * (1 - lower[0]) + 1e-15)
-    if method != "label":
+    if method != "binary":
         assert np.all(
             rivals[0] >= np.minimum(np.cumsum([40, 90, 150]) / 1000, np.arange(1, 4) / 3 * (1 - lower[0]))
         )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import radii
 from job_factory import Job, load
-from radii.data.examples import Examples
+from radii.data import DataSet, from_arrays
 from radii.engine import Here, Parts, Shard, run
 from radii.errors import InputError
 from radii.storage.folders import LocalFolder
@@ -35,14 +35,14 @@ def votes_on(pixels: np.ndarray, index: np.ndarray | None = None, draws=None) ->
     images = pixels / np.float32(255)
     labels = np.zeros(len(images), dtype=np.int64)
     smoothed = radii.Smoothed(bright, NOISE, batch=32)
-    return smoothed.vote(images, labels, plan=radii.fixed(64, 0), index=index, draws=draws)
+    return smoothed.vote(from_arrays(images, labels, index), plan=radii.fixed(64, 0), draws=draws)
 
 
 def test_bytes_and_numbers_in_either_precision_are_one_image() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1)
     single, double = levels / np.float32(255), levels / 255.0
     assert np.array_equal(fingerprints(single), fingerprints(double))
-    known = [Examples(images, None, np.arange(256)).fingerprints for images in (levels, single)]
+    known = [DataSet(images, None, np.arange(256)).fingerprints for images in (levels, single)]
     assert np.array_equal(*known) and len(np.unique(known[0])) == 256
     assert fingerprints(np.zeros((1, 2))) == fingerprints(-np.zeros((1, 2)))
 
@@ -98,12 +98,12 @@ def test_no_box_is_that_of_another_image() -> None:
     assert radii.certify(unknown, "l0", images=pixels[::-1] / 255).radius.shape == (6,)
 
 
-def changed() -> tuple[radii.Smoothed, Examples]:
+def changed() -> tuple[radii.Smoothed, DataSet]:
     """The same job, on a machine where an image is another one."""
-    smoothed, examples = load()
-    images = examples.images.copy()
-    images[-1] = images[-1][..., ::-1]
-    return smoothed, replace(examples, images=images)
+    smoothed, data = load()
+    pixels = data.pixels.copy()
+    pixels[-1] = pixels[-1][..., ::-1]
+    return smoothed, replace(data, pixels=pixels)
 
 
 def test_a_run_does_not_go_on_with_other_pixels(tmp_path: Path) -> None:

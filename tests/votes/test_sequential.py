@@ -165,7 +165,7 @@ def test_operating_characteristics_are_those_of_all_paths(p: float) -> None:
     exact = np.array(count_paths(SEVERAL.boundaries, p), dtype=float)
     np.testing.assert_allclose(found.ended, exact, rtol=1e-11, atol=1e-19)
     assert found.ended.sum() == pytest.approx(1, abs=1e-12)
-    assert found.passes == pytest.approx((exact.sum(axis=0) * found.looks).sum(), rel=1e-12)
+    assert found.mean_samples == pytest.approx((exact.sum(axis=0) * found.looks).sum(), rel=1e-12)
     assert found.certified[2] == pytest.approx(exact[3:].sum(), rel=1e-11, abs=1e-19)
     assert found.futile == pytest.approx(exact[:-1, :-1].sum(), rel=1e-11, abs=1e-19)
     reached = np.cumsum(exact.sum(axis=0))
@@ -254,9 +254,9 @@ def test_giving_up_costs_little_power(level: float) -> None:
 def test_easy_images_are_cheap_and_hard_ones_cost_no_more_than_planned() -> None:
     plan = Sequential((LEVELS[1],))
     for p, most in ((0.3, 30), (0.6, 100), (0.99, 70), (0.9, 750), (1.0, 51)):
-        assert plan.operating(p).passes <= most
+        assert plan.operating(p).mean_samples <= most
     near = plan.operating(LEVELS[1] + 0.003)
-    assert near.passes > 30_000 and near.looks[-1] == 100_000 >= near.quantile(0.99)
+    assert near.mean_samples > 30_000 and near.looks[-1] == 100_000 >= near.quantile(0.99)
 
 
 @pytest.mark.parametrize("level,least", list(zip(LEVELS[1:], (40, 301, 5114), strict=True)))

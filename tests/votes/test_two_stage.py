@@ -49,7 +49,7 @@ def test_the_number_of_draws_follows_the_price() -> None:
     prices = [1e-7, 4e-7, 2e-6, 1e-5]
     tables = [TwoStage(price, "l2").fresh_draws(gaussian(0.25)) for price in prices]
     for p in (0.6, 0.9, 0.999):
-        draws = [TwoStage(1.0, "l2").operating(p, table, (0.5,)).passes for table in tables]
+        draws = [TwoStage(1.0, "l2").operating(p, table, (0.5,)).mean_samples for table in tables]
         mean = [TwoStage(1.0, "l2").mean_radius(p, table, gaussian(0.25)) for table in tables]
         assert np.all(np.diff(draws) < 0) and np.all(np.diff(mean) < 0)
 
@@ -58,7 +58,7 @@ def test_a_thousandth_of_the_radius_costs_most_of_the_draws() -> None:
     # sigma .25 at the price of the default: a third to a quarter of the draws, within a few percent
     for p, share, kept in ((0.9, 0.2, 0.97), (0.99, 0.3, 0.98), (0.999, 0.7, 0.99)):
         always = TwoStage(1.0, "l2").mean_radius(p, np.full(1001, 100_000), gaussian(0.25))
-        assert PLAN.operating(p, FRESH, (0.5,)).passes < share * 101_000
+        assert PLAN.operating(p, FRESH, (0.5,)).mean_samples < share * 101_000
         assert PLAN.mean_radius(p, FRESH, gaussian(0.25)) > kept * always
 
 
@@ -129,7 +129,7 @@ def test_operating_characteristics_are_those_of_all_outcomes(p: float) -> None:
             mean += chance * float(law @ gaussian(1.0)(lower))
     found = SMALL.operating(p, fresh, levels)
     assert found.ended.sum() == pytest.approx(1, abs=1e-12)
-    assert found.passes == pytest.approx(passes, rel=1e-10)
+    assert found.mean_samples == pytest.approx(passes, rel=1e-10)
     np.testing.assert_allclose(found.certified, certified, atol=1e-12)
     assert SMALL.mean_radius(p, fresh, gaussian(1.0)) == pytest.approx(mean, rel=1e-10, abs=1e-15)
 

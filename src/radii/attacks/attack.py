@@ -1,6 +1,6 @@
 """Attack certified images: a perturbation for each that changes the prediction, and how long the shortest one is."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,15 +11,13 @@ from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.sampling import Smoothed
 from radii.sampling.class_matching import renamed
+from radii.sampling.sampler import Progress
 from radii.storage.class_names import are_counted
 
 TOGETHER = 32
 """Images attacked at once."""
 
 USUAL = Effort()
-
-Progress = Callable[[int, int], object]
-"""Called as `progress(done, total)`, in images."""
 
 
 @dataclass(frozen=True, eq=False)

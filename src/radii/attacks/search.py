@@ -11,14 +11,14 @@ from torch import nn
 from radii.attacks.descent import Effort, Target, descend, greedy
 from radii.certificates.certify import Certificates
 from radii.certificates.planning import exhaustive
-from radii.data.examples import Examples
+from radii.data.dataset import DataSet
 from radii.errors import InputError
 from radii.models.devices import TensorSource
 from radii.noises import GREY_LEVELS
 from radii.noises.norms import ORDERS
 from radii.noises.theory.bisection import bisect, bisect_whole
 from radii.sampling.model_call import logits_of
-from radii.sampling.smoothed import SELECTION, Smoothed
+from radii.sampling.smoothed import N0, Smoothed
 from radii.training.losses import Draw
 from radii.votes import Votes
 from radii.votes.bounds import sign_test
@@ -78,9 +78,9 @@ class Hunt:
             )
         self.model, self.noise = smoothed.model, smoothed.noise
         self.certificates, self.effort, self.reach = certificates, effort, reach
-        self.plan = fixed(n, SELECTION) if self.noise.outcomes is None else exhaustive(self.noise)
-        self.voter = smoothed.ready(certificates.shape)
-        self.on_grid = smoothed.exact or self.noise.of_bytes
+        self.plan = fixed(n, N0) if self.noise.outcomes is None else exhaustive(self.noise)
+        self.sampler = smoothed.ready(certificates.shape)
+        self.on_grid = smoothed.exact_arithmetic or self.noise.of_bytes
         self.device = next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
         self.draw = Draw(self.noise, TensorSource(seed, self.device))
         self.seeds = itertools.count(FRESH + seed)
@@ -165,8 +165,8 @@ class Hunt:
 
     def out(self, moved: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Where fresh draws say that the label has left the top k, `(batch,)`."""
-        examples = Examples(moved, None, self.certificates.index[rows])
-        votes = self.voter.vote(examples, self.plan, next(self.seeds), (0, self.plan.n))
+        data = DataSet(moved, None, self.certificates.index[rows])
+        votes = self.sampler.vote(data, self.plan, next(self.seeds), (0, self.plan.n))
         return pushed_out(votes, self.certificates.label[rows], self.certificates.k)
 
     def target(self, rows: np.ndarray) -> Target:

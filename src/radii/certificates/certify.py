@@ -1,8 +1,9 @@
 """Votes -> certificates: the radius within which the label provably stays in the top k."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from radii.certificates.evidence import RulesOf, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
 from radii.errors import InputError, check_name, missing_extra
 from radii.noises import Noise
-from radii.noises.norms import check_images, inner_radius
+from radii.noises.norms import NORMS, check_images, inner_radius, unit_of
 from radii.noises.theory.bisection import bisect_whole
 from radii.votes import Votes, check_seen
 from radii.votes.bounds import bounds, check_alpha, check_k
+from radii.votes.image_identity import ImageIdentity
 
-LABELS = ("true", "predicted", "set")
+LABELS = ("true", "predicted", "top-k-set")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +26,12 @@ class Certificates:
     """Certified radii of many images, and everything that a reader of them must know.
 
     `label`, `radius`, `abstained`, `lower`, `index`: arrays `(images,)`; `true_label` too, or None. With
-    `labels="set"`, `label` is `(images, k)`: a whole set of labels that stays the top k. `radius` is in image
+    `labels="top-k-set"`, `label` is `(images, k)`: a whole set of labels that stays the top k. `radius` is in image
     units (l1, l2, linf) or in whole changed units (l0), 0.0 where nothing is certified. `abstained` marks the
     images whose label could not even be confirmed without any perturbation. `n`: draws of each image, or the most
-    that one could have under a `plan` that is not "fixed"; `passes`: how often the model was asked about an image, on
-    average. `box`: whether rules were told the room that each image has in [0, 1]. `on_grid`: whether they are about
+    that one could have under a `plan` that is not "fixed";
+    `mean_samples`: mean number of noise samples per image, those for selection included.
+    `box`: whether rules were told the room that each image has in [0, 1]. `on_grid`: whether they are about
     8-bit images, as exact arithmetic and some noises are. `classes`: what labels stand for, as in the votes.
 
     Guarantee: for each image, with probability at least `1 - alpha` over the draws, no perturbation of norm at
@@ -52,8 +55,8 @@ class Certificates:
     shape: tuple[int, ...]
     n: int
     plan: str
-    passes: float
-    data: str
+    mean_samples: float
+    data: ImageIdentity | None
     box: bool = False
     on_grid: bool = False
     classes: tuple[str, ...] = ()
@@ -109,7 +112,7 @@ def certify(
     """Certify every image of `votes`: the radius within which its label stays in the top k.
 
     labels: "true", the labels in the votes (certified accuracy); "predicted", the label that the separate
-    selection draws chose (deployment; certificates of an unknown truth); "set", the whole predicted top-k set at
+    selection draws chose (deployment; certificates of an unknown truth); "top-k-set", the whole predicted top-k set at
     once; or an array `(images,)` of labels chosen without looking at these counts. `method` is one of
     `radii.bounds`, by default "two-event", or after a pilot the one that it promises more from; `unit`, for l0, and
     `images`, for l0 and l1, refine radii as in `radii.certified_radius`.
@@ -139,7 +142,7 @@ def certify(
         alpha = 0.0
     elif not plan.steps and not plan.open_ended:
         check_reach(votes.n, k, last[1], last[0], len(votes.classes))
-    rules = RulesOf(votes.noise, votes.shape, votes.exact)
+    rules = RulesOf(votes.noise, votes.shape, votes.exact_arithmetic)
     radius, lower, abstained = [], [], []
     for member in members.T:
         low, rivals = ideal_bounds(votes, member, k=k, alpha=each, method=method)
@@ -167,12 +170,62 @@ def certify(
         shape=votes.shape,
         n=votes.n,
         plan=plan.name,
-        passes=float(votes.passes.mean()),
+        mean_samples=float(votes.samples.mean()),
         data=votes.data,
         box=images is not None,
-        on_grid=votes.exact or votes.noise.of_bytes,
+        on_grid=votes.exact_arithmetic or votes.noise.of_bytes,
         classes=votes.classes,
     )
+
+
+def certifiable(votes: Iterable[Votes]) -> list[str]:
+    """Return the norms for which the noise of any of the votes has a rule."""
+    rules = {norm for one in votes for norm in one.noise.rules}
+    return [norm for norm in NORMS if norm in rules]
+
+
+def certify_all(
+    votes: Mapping[str, Votes],
+    norms: Sequence[str],
+    ks: Sequence[int],
+    *,
+    alpha: float = 1e-3,
+    labels: str | None = None,
+    method: str | None = None,
+    unit: str = "feature",
+    images: Mapping[str, np.ndarray] = MappingProxyType({}),
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, dict[tuple[str, int], Certificates]]:
+    """Certify several votes, by name, in every norm and for every k.
+
+    `labels`: by default those that a plan watches, else the true ones. `unit` is what l0 counts. `images`: those of the
+    votes, for their boxes in l0 and l1. Names of votes whose noise has no rule for any of the norms are left out.
+    Raises `InputError` for a norm without a rule for any of the votes.
+    """
+    questions = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
+    found: dict[str, dict[tuple[str, int], Certificates]] = {name: {} for name in votes}
+    for done, (norm, k) in enumerate(questions):
+        if progress is not None:
+            progress(done, len(questions))
+        if check_name("norm", norm, NORMS) not in certifiable(votes.values()):
+            noises = ", ".join(dict.fromkeys(one.noise.name for one in votes.values()))
+            known = ", ".join(certifiable(votes.values()))
+            raise InputError(f"no rule certifies {norm} under {noises} noise: ask for {known}")
+        for name, one in votes.items():
+            if norm in one.noise.rules:
+                found[name][norm, k] = certify(
+                    one,
+                    norm,
+                    k=k,
+                    alpha=alpha,
+                    labels=labels or one.watched or "true",
+                    method=method,
+                    unit=unit_of(norm, unit),
+                    images=images.get(name) if norm in ("l0", "l1") else None,
+                )
+    if progress is not None:
+        progress(len(questions), len(questions))
+    return {name: certificates for name, certificates in found.items() if certificates}
 
 
 def to_norm(certificates: Certificates, norm: str) -> Certificates:

@@ -41,14 +41,14 @@ class Work:
         check_whole("selection", self.selection, 0)
 
     @property
-    def passes_an_image(self) -> float:
+    def passes_per_image(self) -> float:
         """How often the model is asked about an image, on average."""
         return float(np.mean(self.draws)) + self.selection
 
     @property
     def passes(self) -> float:
         """How often the model is asked in all."""
-        return self.images * self.passes_an_image
+        return self.images * self.passes_per_image
 
     @property
     def file_bytes(self) -> float:
@@ -101,7 +101,7 @@ def counts_bytes(classes: int, draws: float) -> float:
 def mean_draws(plan: Sequential, p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Mean draws of the plan for labels of probabilities `p`, `(labels,)` to `(labels,)`: exact."""
     values, which = np.unique(np.asarray(p, dtype=np.float64), return_inverse=True)
-    return np.array([plan.operating(float(value)).passes for value in values])[which]
+    return np.array([plan.operating(float(value)).mean_samples for value in values])[which]
 
 
 def pilot_shares(votes: Votes, noise: Noise, shape: tuple[int, ...]) -> np.ndarray:

@@ -50,7 +50,7 @@ def ideal_bounds(
     votes: Votes, label: np.ndarray, *, k: int, alpha: float, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bounds as of `radii.bounds`, by the plan of the votes, for the law of noise that the rules are about."""
-    rules = RulesOf(votes.noise, votes.shape, votes.exact)
+    rules = RulesOf(votes.noise, votes.shape, votes.exact_arithmetic)
     lower, rivals = rules.paid(*votes.plan.bounds_from(votes, label, k, alpha, method, rules))
     return lower, np.arange(1, k + 1) / k * (1 - lower)[:, None] if rivals is None else rivals
 

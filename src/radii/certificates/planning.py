@@ -1,12 +1,12 @@
 """Plans for radii: what a sampling plan must show of a probability so that a radius follows, and what it will cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from radii.certificates.certify import reachable_radius
+from radii.certificates.certify import check_reach, reachable_radius
 from radii.certificates.evidence import RulesOf
 from radii.errors import InputError, check_name
 from radii.noises import Noise
@@ -30,8 +30,8 @@ USUAL_PRICE = 1.6e-6
 class RadiusTarget:
     """Does the label of an image stay in the top `k` within each of `radii`, which rise, in `norm`, under `noise`?
 
-    `shape` is that of one image; `unit` says what l0 counts, as in `radii.certified_radius`. `exact`: the noise is
-    drawn on a lattice, as `radii.Smoothed` does on request, and what that costs is paid for.
+    `shape` is that of one image; `unit` says what l0 counts, as in `radii.certified_radius`. `exact_arithmetic`: the
+    noise is drawn on a lattice, as by `radii.Smoothed` with the same option, and what that costs is paid for.
     """
 
     noise: Noise
@@ -40,7 +40,7 @@ class RadiusTarget:
     shape: tuple[int, ...]
     k: int = 1
     unit: str = "feature"
-    exact: bool = False
+    exact_arithmetic: bool = False
 
     def __post_init__(self) -> None:
         check_k(self.k)
@@ -78,11 +78,11 @@ class RadiusTarget:
 
     @property
     def _rules(self) -> RulesOf:
-        return RulesOf(self.noise, self.shape, self.exact)
+        return RulesOf(self.noise, self.shape, self.exact_arithmetic)
 
     def farthest(self, n: int, alpha: float) -> float:
         """The largest radius that the label alone can get from `n` draws, when they are unanimous."""
-        how = {"k": self.k, "alpha": alpha, "method": "label", "classes": self.k + 1}
+        how = {"k": self.k, "alpha": alpha, "method": "binary", "classes": self.k + 1}
         return reachable_radius(self.noise, self.norm, n, shape=self.shape, unit=self.unit, **how)  # type: ignore[arg-type]
 
     def reachable_levels(self, n: int, alpha: float) -> tuple[float, ...]:
@@ -127,7 +127,14 @@ def sequential(
     # the larger of two neighbours decides the radii of both
     levels = found[np.append(np.diff(found) > 2 ** (2 - DIGITS) * (1 - found[:-1]), True)]
     decisions = tuple(
-        Decision(one.norm, one.radii, tuple(np.searchsorted(levels, own) + 1), one.k, one.unit, one.exact)
+        Decision(
+            one.norm,
+            one.radii,
+            tuple(np.searchsorted(levels, own) + 1),
+            one.k,
+            one.unit,
+            one.exact_arithmetic,
+        )
         for one, own in zip(questions, needed, strict=True)
     )
     return Sequential(tuple(levels), alpha, n_max, batch, selection, decisions)
@@ -150,41 +157,64 @@ def sequential_top_k(
 def choose(
     name: str,
     noise: Noise,
-    radii: Mapping[str, Sequence[float]],
+    targets: Sequence[RadiusTarget],
     *,
-    shape: tuple[int, ...],
     norm: str,
+    shape: tuple[int, ...],
     k: int,
     unit: str,
-    exact: bool,
     alpha: float,
     n_max: int,
     selection: int,
 ) -> Plan:
-    """The plan `name`, one of `radii.votes.plans.PLANS`, for these radii by norm; for `norm` itself without any.
+    """Return the plan `name`, one of `radii.votes.plans.PLANS`; a fixed one takes `n_max` samples of every image.
 
-    `unit` is what l0 counts. A fixed plan takes `n_max` draws of every image.
+    `targets` are what a sequential or a top-k plan decides. `norm`, `shape`, `k` and `unit` are for a two-stage plan.
     """
     check_name("sampling plan", name, PLANS)
-    most = {"alpha": alpha, "n_max": n_max}
     if name == "exhaustive":
         return exhaustive(noise)
     if name == "fixed":
         return Fixed(n_max, selection)
     if name == "two-stage":
-        return two_stage(noise, norm, shape=shape, k=k, unit=unit_of(norm, unit), **most)  # type: ignore[arg-type]
+        return two_stage(noise, norm, shape=shape, k=k, unit=unit, n_max=n_max, alpha=alpha)
     if name == "anytime":
-        return anytime(**most, selection=selection)  # type: ignore[arg-type]
-    if not radii:
+        return anytime(alpha=alpha, n_max=n_max, selection=selection)
+    if not targets:
         raise InputError(f"the plan {name} needs to know what to certify: give radii")
-    questions = [
-        RadiusTarget(noise, one, tuple(at), shape, k, unit_of(one, unit), exact) for one, at in radii.items()
-    ]
     if name == "sequential":
-        return sequential(*questions, **most, selection=selection)  # type: ignore[arg-type]
-    if len(questions) > 1:
-        raise InputError(f"the plan top-k certifies radii in one norm; got {', '.join(radii)}")
-    return sequential_top_k(questions[0], **most, selection=selection)  # type: ignore[arg-type]
+        return sequential(*targets, alpha=alpha, n_max=n_max, selection=selection)
+    if len(targets) > 1:
+        norms = ", ".join(target.norm for target in targets)
+        raise InputError(f"the plan top-k certifies radii in one norm; got {norms}")
+    return sequential_top_k(targets[0], alpha=alpha, n_max=n_max, selection=selection)
+
+
+def farthest(
+    plan: Plan, noise: Noise, *, k: int, alpha: float, classes: int, shape: tuple[int, ...], unit: str
+) -> dict[str, float]:
+    """Return the largest radius that a plan can certify, by norm, where all noise samples agree.
+
+    Empty for a plan without sampling error. Raises `InputError` where a plan cannot certify anything.
+    """
+    if (test := plan.last_test(alpha, "two-event" if plan.per_image else "binary")) is None:
+        return {}
+    method, last = test
+    check_reach(plan.most, k, last, method, classes)
+    return {
+        norm: reachable_radius(
+            noise,
+            norm,
+            plan.most,
+            k=k,
+            alpha=last,
+            method=method,
+            classes=classes,
+            shape=shape,
+            unit=unit_of(norm, unit),
+        )
+        for norm in noise.rules
+    }
 
 
 def exhaustive(noise: Noise) -> Exhaustive:

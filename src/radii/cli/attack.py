@@ -122,7 +122,7 @@ def polled_again(votes: Votes, run: str, declared: Declared) -> Polled:
     """The model that the options name; what they leave out of one that radii train did not make, votes say."""
     from radii.models.adapters import is_spec
 
-    data, noise = (votes.data, full_name(votes.noise)) if is_spec(run) else (None, None)
+    data, noise = (str(votes.data), full_name(votes.noise)) if is_spec(run) else (None, None)
     return polled_by(run, data, noise, None, declared)
 
 
@@ -139,7 +139,7 @@ def load_smoothed(votes: Votes, polled: Polled, name: str) -> "Smoothed":
             f"{name} holds another model than the one that gave these votes: say which with --run, and what it "
             "takes as it was said then"
         )
-    return Smoothed(model, votes.noise, votes.precision, exact=votes.exact)
+    return Smoothed(model, votes.noise, votes.precision, exact_arithmetic=votes.exact_arithmetic)
 
 
 def bounds_table(found: "Attacks") -> "Table":

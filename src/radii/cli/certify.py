@@ -1,11 +1,13 @@
 """The commands that turn votes into certificates. They import torch only to look at images."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from radii.certificates.certify import certifiable, certify_all
 from radii.cli.console import accuracy_table, console, progress, say, unlabelled_table
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
@@ -18,16 +20,11 @@ from radii.cli.options import (
     images_of,
     load_named,
     parse_radii,
-    settings,
 )
-from radii.errors import InputError, check_name
-from radii.noises.norms import NORMS
+from radii.errors import InputError
 from radii.report.formatting import draws_text
 from radii.storage.atomic import check_folder
 from radii.votes import Votes
-
-Found = dict[str, dict[tuple[str, int], Any]]
-"""Certificates by name, and by norm and k."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +96,21 @@ def certify(
         check_folder(out)
     shown = certified.radii()
     files = load_named(votes)
-    norms = list(shown) or certified.norm or ruled(files)
+    norms = list(shown) or certified.norm or certifiable(files.values())
     boxed = certified.box and {"l0", "l1"} & set(norms)
-    boxes = {name: images_of(one, data_dir) for name, one in files.items()} if boxed else {}
-    found = certify_all(
-        files,
-        norms,
-        certified.k,
-        certified.l0_unit,
-        boxes,
-        alpha=certified.alpha,
-        labels=certified.labels,
-        method=certified.method,
-    )
+    with progress("certify", passing=True) as move:
+        found = certify_all(
+            files,
+            norms,
+            certified.k,
+            alpha=certified.alpha,
+            labels=certified.labels,
+            method=certified.method,
+            unit=certified.l0_unit,
+            images={name: images_of(one, data_dir) for name, one in files.items()} if boxed else {},
+            progress=move,
+        )
+    say_left_out(files, found, norms)
     if out is not None:
         for name, certificates in found.items():
             for (which, rank), one in certificates.items():
@@ -131,48 +130,8 @@ def certify(
         say(f"One CSV and one JSON file for each norm and k: {out}")
 
 
-def certify_all(
-    files: dict[str, Votes],
-    norms: list[str],
-    ks: list[int],
-    unit: str,
-    boxes: dict[str, Any],
-    labels: str | None = None,
-    **how: Any,
-) -> Found:
-    """Certificates of all votes for every norm and k; nothing is shown or written before all are there.
-
-    Votes without a rule for any of the norms are left out, and that is said.
-    """
-    from radii.certificates.certify import certify
-
-    asked = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
-    found: Found = {name: {} for name in files}
-    with progress("certify", passing=True) as move:
-        for done, (norm, k) in enumerate(asked):
-            move(done, len(asked))
-            for name, one in with_rule(files, norm):
-                own = {**how, **settings(norm, unit, boxes.get(name))}
-                found[name][norm, k] = certify(one, norm, k=k, labels=labels or one.watched or "true", **own)
-        move(len(asked), len(asked))
-    for name in [name for name, certificates in found.items() if not certificates]:
-        say(
-            f"{name} is left out: no rule certifies {' or '.join(norms)} under {files[name].noise.name} noise."
-        )
-        del found[name]
-    return found
-
-
-def ruled(files: dict[str, Votes]) -> list[str]:
-    """The norms for which the noise of any votes has a rule."""
-    return [norm for norm in NORMS if any(norm in one.noise.rules for one in files.values())]
-
-
-def with_rule(files: dict[str, Votes], norm: str) -> list[tuple[str, Votes]]:
-    """The votes whose noise has a rule for the norm, with their names."""
-    check_name("norm", norm, NORMS)
-    found = [(name, one) for name, one in files.items() if norm in one.noise.rules]
-    if not found:
-        noises = ", ".join(dict.fromkeys(one.noise.name for one in files.values()))
-        raise InputError(f"no rule certifies {norm} under {noises} noise: ask for {', '.join(ruled(files))}")
-    return found
+def say_left_out(files: Mapping[str, Votes], found: Mapping[str, object], norms: Sequence[str]) -> None:
+    """Say which votes have no certificates, because no rule fits their noise."""
+    for name in [name for name in files if name not in found]:
+        noise = files[name].noise.name
+        say(f"{name} is left out: no rule certifies {' or '.join(norms)} under {noise} noise.")

@@ -46,10 +46,10 @@ def data(
     for split in [ALL] if ALL in splits else splits:
         found = load_data(name, split, data_dir)
         say(f"{name} {split}: {len(found)} images of {found.shape}, {len(found.classes)} classes")
-        if found.digest:
+        if found.identity and found.identity.digest:
             kind = "8-bit" if found.pixels.dtype.itemsize == 1 else "real"
-            turned = ", pictures turned as their EXIF orientation says" if found.turned else ""
-            say(f"  {kind} pixels{turned}, sha256:{found.digest}; {short_list(found.classes)}")
+            turned = ", pictures turned as their EXIF orientation says" if found.identity.turned else ""
+            say(f"  {kind} pixels{turned}, sha256:{found.identity.digest}; {short_list(found.classes)}")
 
 
 def short_list(words: Sequence[str], most: int = 10) -> str:

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from radii.certificates.certify import Certificates, certify, check_reach
+from radii.certificates.certify import certify_all, check_reach
 from radii.cli.report import shown_examples
 from radii.data import DataSet, load_data
 from radii.errors import InputError
 from radii.models import digest
-from radii.noises.norms import NORMS, unit_of
+from radii.noises.norms import NORMS
 from radii.report.html import Run, choose_examples, write_report
 from radii.sampling import Smoothed
 from radii.training import train
@@ -70,7 +70,7 @@ def run_demo(demo: Demo, folder: Path, watch: Watch) -> tuple[dict[str, dict], P
         run = folder / recipe.noise
         train_once(recipe, run, watch)
         drawn[recipe.noise.capitalize()] = vote_once(demo, run, shown, watch)
-    found = {name: certify_all(votes, demo.alpha) for name, votes in drawn.items()}
+    found = certify_all(drawn, NORMS, KS, alpha=demo.alpha, unit="pixel")
     with watch("report") as move:
         runs = [Run(name, found[name], votes) for name, votes in drawn.items()]
         page = report(runs, shown, folder / "report", f"Certified robustness on {demo.data}", move)
@@ -94,7 +94,7 @@ def vote_once(demo: Demo, run: Path, images: DataSet, watch: Watch) -> Votes:
     law = config.recipe.law()
     if path.exists():
         votes = load_votes(path)
-        wanted = (plan, images.description, law, digest(model))
+        wanted = (plan, images.identity, law, digest(model))
         if (votes.plan, votes.data, votes.noise, votes.model) != wanted or not votes.complete:
             raise InputError(f"{path} holds other votes: choose another folder with --out")
         return votes
@@ -102,15 +102,6 @@ def vote_once(demo: Demo, run: Path, images: DataSet, watch: Watch) -> Votes:
         votes = Smoothed(model, law).vote(images, plan=plan, progress=move)
     votes.save(path)
     return votes
-
-
-def certify_all(votes: Votes, alpha: float) -> dict[tuple[str, int], Certificates]:
-    """Certificates in every norm and for k = 1, 2, 3; l0 counts whole pixels."""
-    return {
-        (norm, k): certify(votes, norm, k=k, alpha=alpha, unit=unit_of(norm, "pixel"))
-        for norm in NORMS
-        for k in KS
-    }
 
 
 def report(
@@ -121,6 +112,6 @@ def report(
     progress: Callable[[int, int], object],
 ) -> Path:
     """The page that compares the noises, with images worth looking at."""
-    chosen = data.at(data.index.numpy()[choose_examples(runs[0].certificates["l2", 1])])
+    chosen = data.at(data.index[choose_examples(runs[0].certificates["l2", 1])])
     drawn = {run.name: run.votes for run in runs if run.votes is not None}
     return write_report(runs, folder, title=title, examples=shown_examples(chosen, drawn), progress=progress)

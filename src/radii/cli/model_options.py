@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     import torch
 
     from radii.data import DataSet
-    from radii.data.examples import Examples
     from radii.sampling import Smoothed
-    from radii.sampling.model_call import Ask
+    from radii.sampling.model_call import BaseClassifier
     from radii.training.run_folder import Config
 
 
@@ -158,7 +157,7 @@ class Polled(ABC):
         """Where its votes go unless another file is named."""
 
     @abstractmethod
-    def load(self, device: "torch.device") -> "Ask":
+    def load(self, device: "torch.device") -> "BaseClassifier":
         """The model, on a device if it is a module."""
 
     @abstractmethod
@@ -178,7 +177,7 @@ class Polled(ABC):
         """What it can be asked about, without more data than that needs."""
 
     @abstractmethod
-    def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
+    def check(self, smoothed: "Smoothed", data: "DataSet") -> None:
         """Refuse a model that does not know these images."""
 
 
@@ -195,7 +194,7 @@ class TrainedRun(Polled):
     def votes(self) -> str:
         return str(self.folder / "votes.parquet")
 
-    def load(self, device: "torch.device") -> "Ask":
+    def load(self, device: "torch.device") -> "BaseClassifier":
         from radii.models.adapters import declare_outputs
         from radii.training.run_folder import load_classifier
 
@@ -229,7 +228,7 @@ class TrainedRun(Polled):
         # with a class map those of the map, which may have no names
         return smoothed, self.config.shape, class_names(smoothed.model)
 
-    def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
+    def check(self, smoothed: "Smoothed", data: "DataSet") -> None:
         """It was trained on such images, by this program."""
 
 
@@ -248,7 +247,7 @@ class GivenModel(Polled):
         name = place.hostname if place.netloc else Path(self.spec.rpartition(":")[2]).stem
         return f"{name}.votes.parquet"
 
-    def load(self, device: "torch.device") -> "Ask":
+    def load(self, device: "torch.device") -> "BaseClassifier":
         from torch import nn
 
         from radii.models.adapters import load_model
@@ -268,20 +267,19 @@ class GivenModel(Polled):
 
     def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
         from radii.data import load_data
-        from radii.data.examples import examples_of
         from radii.models.adapters.outputs import class_names
 
-        examples = examples_of(load_data(self.name_of_data, split, data_dir))
-        known = smoothed.matched(examples)
-        self.check(known, examples)
+        data = load_data(self.name_of_data, split, data_dir)
+        known = smoothed.matched(data)
+        self.check(known, data)
         # labels without names have those of the model, if it has any
-        own = () if examples.named else class_names(known.model)
-        return known, examples.shape, own or examples.classes
+        own = () if data.named else class_names(known.model)
+        return known, data.shape, own or data.classes
 
-    def check(self, smoothed: "Smoothed", examples: "Examples") -> None:
+    def check(self, smoothed: "Smoothed", data: "DataSet") -> None:
         from radii.sampling.scale_check import check_scale
 
-        check_scale(smoothed.model, smoothed.noise, examples)
+        check_scale(smoothed.model, smoothed.noise, data)
 
 
 def polled_by(

@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
 from radii.certificates.certify import LABELS
-from radii.errors import InputError, check_name
+from radii.certificates.planning import RadiusTarget
+from radii.errors import InputError
 from radii.noises import NOISES, Noise
 from radii.noises.norms import NORMS, UNITS, unit_of
 from radii.storage.documents import names_in, parse_number
@@ -120,6 +121,21 @@ def parse_radii(given: Sequence[str], norm: str | None) -> dict[str, tuple[float
     return {where: tuple(sorted(found)) for where, found in radii.items()}
 
 
+def targets_of(
+    noise: Noise,
+    radii: Mapping[str, Sequence[float]],
+    shape: tuple[int, ...],
+    k: int,
+    unit: str,
+    exact_arithmetic: bool = False,
+) -> list[RadiusTarget]:
+    """Return the radii of each norm as a target of a plan; `unit` is what l0 counts."""
+    return [
+        RadiusTarget(noise, norm, tuple(at), shape, k, unit_of(norm, unit), exact_arithmetic)
+        for norm, at in radii.items()
+    ]
+
+
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
     """Votes by the shortest names that differ: the noise, with its level, with the folder, with the whole path."""
     if len({path.resolve() for path in paths}) < len(paths):
@@ -134,22 +150,17 @@ def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
     return dict(zip(names, loaded, strict=True))
 
 
-def settings(norm: str, unit: str, images: np.ndarray | None = None) -> dict[str, Any]:
-    """What refines the certificates of one norm: unit is for l0 alone, images for l0 and l1."""
-    return ({"unit": unit} if norm == "l0" else {}) | ({"images": images} if norm in ("l0", "l1") else {})
-
-
 def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:
     """The images that votes are about, in their order, in [0, 1]."""
-    return data_behind(votes, data_dir).images().numpy()
+    return data_behind(votes, data_dir).images()
 
 
 def data_behind(votes: Votes, data_dir: Path | None) -> "DataSet":
     """The images that votes are about, in their order, with all that the data set says of them."""
-    from radii.data.loading import load_described
+    from radii.data.loading import load_identified
 
-    data = load_described(votes.data, data_dir).at(votes.index)
-    check_seen(votes, data.images().numpy())
+    data = load_identified(votes.data, data_dir).at(votes.index)
+    check_seen(votes, data.images())
     return data
 
 
@@ -199,49 +210,13 @@ def _beginning(names: Iterable[str]) -> Callable[[str], list[str]]:
     return matching
 
 
-def choose_plan(
-    noise: Noise,
-    name: str | None,
-    radii: dict[str, tuple[float, ...]],
-    n: int | None,
-    n_max: int | None,
-    n0: int | None,
-    **asked: Any,
-) -> Plan:
-    """The plan that these options mean; options that it has no use for are refused."""
-    from radii.certificates.planning import choose
-
-    usual = "exhaustive" if noise.outcomes else "sequential" if radii else "fixed"
-    name = check_name("sampling plan", name or usual, PLANS)
-    for option, given, fits in (
-        ("n", n is not None, name == "fixed"),
-        ("n-max", n_max is not None, name not in ("fixed", "exhaustive")),
-        ("radii", bool(radii), name in ("sequential", "top-k")),
-        ("n0", n0 is not None, name not in ("two-stage", "exhaustive")),
-    ):
-        if given and not fits:
-            raise InputError(
-                f"--{option} has no meaning for the plan {name}: leave it out, or choose another plan"
-            )
-    most, apart = (
-        (1000 if n is None else n, 100) if name == "fixed" else (100_000 if n_max is None else n_max, 0)
-    )
-    selection = apart if n0 is None else n0
-    return choose(name, noise, radii, n_max=most, selection=selection, **asked)
-
-
-def reachable(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
-    """What so many draws can certify at most, in words; an error if that is nothing."""
-    from radii.certificates.certify import check_reach, reachable_radius
+def reach_text(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
+    """Return in words the largest radii that a plan can certify."""
+    from radii.certificates.planning import farthest
     from radii.report.formatting import radius_text
 
-    if (test := plan.last_test(alpha, "two-event" if plan.per_image else "label")) is None:
-        return f"All {plan.most} noisy copies of each image: exact, no error probability"
-    (method, last), n = test, plan.most
-    check_reach(n, k, last, method, classes)
-    known: dict[str, Any] = {"k": k, "alpha": last, "method": method, "classes": classes, "shape": shape}
-    reach = {
-        norm: reachable_radius(noise, norm, n, unit=unit_of(norm, "pixel"), **known) for norm in noise.rules
-    }
-    farthest = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
-    return f"The largest radii that {n} draws can certify at alpha {alpha:g}: {farthest}"
+    reach = farthest(plan, noise, k=k, alpha=alpha, classes=classes, shape=shape, unit="pixel")
+    if not reach:
+        return f"All {plan.most} outcomes of the noise on each image: no sampling error"
+    radii = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
+    return f"The largest radii that {plan.most} samples can certify at alpha {alpha:g}: {radii}"

@@ -15,10 +15,9 @@ from radii.certificates.planning import RadiusTarget, sequential
 from radii.cli.console import console, duration_text, say, size_text
 from radii.cli.groups import Options, grouped
 from radii.cli.noises import parse_shape
-from radii.cli.options import Alpha, L0Unit, NoiseName, OwnSigma, Radii, parse_radii
+from radii.cli.options import Alpha, L0Unit, NoiseName, OwnSigma, Radii, parse_radii, targets_of
 from radii.errors import InputError
 from radii.noises import Noise, make_noise
-from radii.noises.norms import unit_of
 from radii.report.formatting import radius_text, round_text, unit_text
 from radii.votes import Votes, load_votes
 from radii.votes.bounds import check_k
@@ -26,7 +25,7 @@ from radii.votes.plans import Sequential, fixed, fixed_boundaries
 
 
 @dataclass(frozen=True)
-class Asked(Options):
+class WholeDataSet(Options):
     """What is asked about a whole data set, by the names of the options; None for what was not given."""
 
     title = "A whole data set"
@@ -126,7 +125,7 @@ def expected_draws(
     return draws, f"sequential: watching true labels, {assumed}"
 
 
-def say_costs(asked: Asked, work: Mapping[str, Work], assumed: str) -> None:
+def say_costs(asked: WholeDataSet, work: Mapping[str, Work], assumed: str) -> None:
     """Print what votes on the whole data set cost, and what that assumes."""
     fleet = asked.fleet()
     console.print(cost_table(work, fleet))
@@ -150,7 +149,7 @@ def cost_table(work: Mapping[str, Work], devices: Devices | None) -> Table:
     def row(words: str, cell: Callable[[Work], str]) -> None:
         table.add_row(words, *map(cell, work.values()))
 
-    row("passes an image", lambda one: passes_text(one.passes_an_image))
+    row("passes per image", lambda one: passes_text(one.passes_per_image))
     row("passes", lambda one: passes_text(one.passes))
     if devices:
         row("device-hours", lambda one: f"{devices.hours(one.passes):,.1f}")
@@ -184,18 +183,15 @@ class Targets(Options):
     l0_unit: L0Unit = "pixel"
 
     def questions(self, noise: Noise) -> list[RadiusTarget]:
-        """The radii, by norm, under a noise."""
-        size = parse_shape(self.shape)
-        return [
-            RadiusTarget(noise, one, at, size, self.k, unit_of(one, self.l0_unit))
-            for one, at in parse_radii(self.radius, self.norm).items()
-        ]
+        """Return the radii, by norm, under a noise."""
+        radii = parse_radii(self.radius, self.norm)
+        return targets_of(noise, radii, parse_shape(self.shape), self.k, self.l0_unit)
 
 
 @grouped
 def plan(
     targets: Targets,
-    whole: Asked,
+    whole: WholeDataSet,
     p: Annotated[
         list[float],
         typer.Option(
@@ -247,7 +243,7 @@ def chances(questions: Sequence[RadiusTarget], plan: Sequential, p: Sequence[flo
         table.add_column(header, justify="right", no_wrap=True)
     for one in p:
         found, fixed = plan.operating(one), usual.operating(one)
-        draws = [f"{found.passes:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
+        draws = [f"{found.mean_samples:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
         for row, (radius, level) in enumerate(asked):
             first = [f"{one:.10g}", *draws] if row == 0 else [""] * 4
             # levels that are the same but for rounding are tested once

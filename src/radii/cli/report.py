@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from radii.cli.certify import certify_all, ruled
+from radii.certificates.certify import certifiable, certify_all
+from radii.cli.certify import say_left_out
 from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
@@ -31,21 +32,19 @@ if TYPE_CHECKING:
 
 
 def shown_examples(data: "DataSet", files: Mapping[str, Votes]) -> "Examples":
-    """The images of `data`, with the first noisy copy of each that bounded the probabilities in each of the votes.
+    """The images of `data`, with the first noise sample of each image in each of the votes.
 
     Classes have the names in the votes, by which their labels are counted.
     """
-    from radii.data.examples import examples_of
     from radii.report.html import Examples
-    from radii.sampling.monte_carlo import NoiseSpec, first_copies
+    from radii.sampling.monte_carlo import NoisyImages
 
-    images = examples_of(data)
     noisy = {}
     for name, votes in files.items():
-        copies = first_copies(images, NoiseSpec(votes.noise, votes.seed, exact=votes.exact))
-        noisy[name] = np.round(255 * votes.noise.pictures(copies)).astype(np.uint8)
+        samples = NoisyImages(data, votes.noise, votes.seed, exact=votes.exact_arithmetic).first()
+        noisy[name] = np.round(255 * votes.noise.pictures(samples)).astype(np.uint8)
     classes = next((votes.classes for votes in files.values()), data.classes)
-    return Examples(data.pictures(), data.index.numpy(), classes, noisy)
+    return Examples(data.pictures(), data.index, classes, noisy)
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,10 @@ def report(
     check_one_data({name: one.data for name, one in files.items()})
     for one in files.values():
         check_same_data(others, one.data)
-    norms, ks = compared.norm or ruled(files), compared.k or usual_ks(files)
-    found = certify_all(files, norms, ks, compared.l0_unit, {}, alpha=compared.alpha)
+    norms, ks = compared.norm or certifiable(files.values()), compared.k or usual_ks(files)
+    with progress("certify", passing=True) as move:
+        found = certify_all(files, norms, ks, alpha=compared.alpha, unit=compared.l0_unit, progress=move)
+    say_left_out(files, found, norms)
     attacked = {
         name: found_beside(path, found[name]) if shown.attacks else {}
         for name, path in zip(files, votes, strict=True)

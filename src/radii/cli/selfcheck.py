@@ -60,7 +60,7 @@ def wrong_radii() -> str:
 def wrong_bounds() -> str:
     """Exact confidence bounds, to nine digits and from below."""
     for votes, others, expected in COUNTED:
-        found = float(bounds(np.array([[votes, others]]), np.array([0]), method="label")[0][0])
+        found = float(bounds(np.array([[votes, others]]), np.array([0]), method="binary")[0][0])
         if not expected * (1 - 1e-9) <= found <= expected:
             return (
                 f"{votes} of {votes + others} votes prove a probability of {expected:.10g}, not {found:.10g}"

@@ -10,7 +10,7 @@ import typer
 from radii.cli.console import Stopped, say
 from radii.cli.groups import Options, grouped
 from radii.cli.model_options import Declared, Execution, Named, NoiseOptions, Polled, Split, polled_by
-from radii.cli.options import Alpha, DataDir, L0Unit, reachable
+from radii.cli.options import Alpha, DataDir, L0Unit, reach_text
 from radii.errors import InputError
 from radii.noises.norms import unit_of
 from radii.noises.streams import check_seed
@@ -121,9 +121,9 @@ def serve(
     alpha, seconds, norm = answers.alpha, answers.seconds, answers.norm
     plan = within(smoothed.noise, answers.n, alpha, seconds)
     secret = secrets.randbits(64) if seed is None else check_seed(seed)
-    voter, unit = smoothed.ready(shape), unit_of(norm, answers.l0_unit)
-    service = Service(voter, plan, secret, norm, answers.k, unit, alpha, seconds, classes)
-    say(reachable(plan, smoothed.noise, answers.k, alpha, voter.classes, shape))
+    sampler, unit = smoothed.ready(shape), unit_of(norm, answers.l0_unit)
+    service = Service(sampler, plan, secret, norm, answers.k, unit, alpha, seconds, classes)
+    say(reach_text(plan, smoothed.noise, answers.k, alpha, sampler.classes, shape))
     with listen(address.host, address.port) as place:
         say(f"Listening on {address_of(place)} until Ctrl-C; it says how to ask.")
         # by then what was asked is answered, which is no interruption

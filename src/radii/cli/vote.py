@@ -1,21 +1,21 @@
 """The commands that ask a trained model, and that put together what several machines drew. They import torch late."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from radii.cli.console import say
 from radii.cli.groups import Options, grouped
 from radii.cli.model_options import Declared, Execution, Named, NoiseOptions, polled_by
-from radii.cli.options import L0Unit, Radii, Seed, choose_plan, parse_radii, reachable
-from radii.cli.vote_job import ImageOptions, Source, Team, draw, draw_for
+from radii.cli.options import L0Unit, Radii, Seed, parse_radii, reach_text, targets_of
+from radii.cli.vote_job import ImageOptions, JobSource, Team, draw, draw_for
 from radii.errors import InputError, check_name
 from radii.noises import Noise
-from radii.noises.norms import UNITS
+from radii.noises.norms import UNITS, unit_of
 from radii.storage.folders import check_writable, exists, with_suffix, write_file
 from radii.votes import Votes, load_votes
-from radii.votes.plans import Plan
+from radii.votes.plans import PLANS, Plan
 
 Out = Annotated[
     str | None,
@@ -67,20 +67,40 @@ class PlanOptions(Options):
     l0_unit: L0Unit = "pixel"
 
     def choose(self, noise: Noise, shape: tuple[int, ...], exact: bool) -> Plan:
-        """The plan that these options mean, under a noise and for a shape of images."""
-        asked: dict[str, Any] = {
-            "norm": self.norm,
-            "k": self.k,
-            "unit": self.l0_unit,
-            "alpha": self.alpha,
-            "exact": exact,
-            "shape": shape,
-        }
-        radii = parse_radii(self.radius, self.norm)
-        plan = choose_plan(noise, self.plan, radii, self.n, self.n_max, self.n0, **asked)
-        if self.seconds is not None and not plan.open_ended:
-            raise InputError(f"--seconds has no meaning for the plan {plan.name}: add --plan anytime")
-        return plan
+        """Return the plan that these options mean, under a noise and for a shape of images."""
+        from radii.certificates.planning import choose
+
+        usual = "exhaustive" if noise.outcomes else "sequential" if self.radius else "fixed"
+        name = check_name("sampling plan", self.plan or usual, PLANS)
+        self._check_use(name)
+        given, usual_most, n0 = (self.n, 1000, 100) if name == "fixed" else (self.n_max, 100_000, 0)
+        return choose(
+            name,
+            noise,
+            targets_of(noise, parse_radii(self.radius, self.norm), shape, self.k, self.l0_unit, exact),
+            norm=self.norm,
+            shape=shape,
+            k=self.k,
+            unit=unit_of(self.norm, self.l0_unit),
+            alpha=self.alpha,
+            n_max=usual_most if given is None else given,
+            selection=n0 if self.n0 is None else self.n0,
+        )
+
+    def _check_use(self, plan: str) -> None:
+        """Raise `InputError` for an option that the plan has no use for."""
+        for option, given, fits in (
+            ("n", self.n is not None, plan == "fixed"),
+            ("n-max", self.n_max is not None, plan not in ("fixed", "exhaustive")),
+            ("radii", bool(self.radius), plan in ("sequential", "top-k")),
+            ("n0", self.n0 is not None, plan not in ("two-stage", "exhaustive")),
+        ):
+            if given and not fits:
+                raise InputError(
+                    f"--{option} has no meaning for the plan {plan}: leave it out, or choose another plan"
+                )
+        if self.seconds is not None and not PLANS[plan].open_ended:
+            raise InputError(f"--seconds has no meaning for the plan {plan}: add --plan anytime")
 
 
 @grouped
@@ -118,13 +138,13 @@ def vote(
     check_alpha(plan.alpha)
     team.check()
     votes = votes_there(path)
-    source = Source(polled, images, execution, noise.exact_arithmetic)
-    smoothed, examples = loaded = source.load()
-    classes, shape = len(examples.classes), examples.shape
+    source = JobSource(polled, images, execution, noise.exact_arithmetic)
+    smoothed, data = loaded = source.load()
+    classes, shape = len(data.classes), data.shape
     chosen = plan.choose(smoothed.noise, shape, noise.exact_arithmetic)
     check_k(plan.k, classes)
-    polled.check(smoothed, examples)
-    farthest = reachable(chosen, smoothed.noise, plan.k, plan.alpha, classes, shape)
+    polled.check(smoothed, data)
+    farthest = reach_text(chosen, smoothed.noise, plan.k, plan.alpha, classes, shape)
     if votes is not None:
         check_same_job(votes, loaded, chosen, seed, plan.k, path)
         say("All was drawn before.")
@@ -188,4 +208,4 @@ def merge(
 
 def copies_text(votes: Votes) -> str:
     """How many draws there are, or copies an image on average."""
-    return f"{votes.n} draws" if votes.plan.per_image else f"{votes.passes.mean():,.1f} copies an image"
+    return f"{votes.n} draws" if votes.plan.per_image else f"{votes.samples.mean():,.1f} copies an image"

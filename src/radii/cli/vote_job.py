@@ -19,11 +19,10 @@ from radii.votes.plans import Plan
 
 if TYPE_CHECKING:
     from radii.data import DataSet
-    from radii.data.examples import Examples
     from radii.engine import Executor, Shard
     from radii.sampling import Smoothed
 
-    Loaded = tuple[Smoothed, Examples]
+    Loaded = tuple[Smoothed, DataSet]
 
 
 EXECUTORS = ("local", "ray")
@@ -65,7 +64,7 @@ class ImageOptions(Options):
 
 
 @dataclass(frozen=True)
-class Source:
+class JobSource:
     """Where the model and the images are, for any process that takes part."""
 
     model: Polled
@@ -76,15 +75,14 @@ class Source:
     def load(self, number: int = 0) -> "Loaded":
         """The model, on the GPU of process `number` if there are any, and the images."""
         from radii.data import load_data
-        from radii.data.examples import examples_of
         from radii.models.devices import device_of
         from radii.sampling import Smoothed
 
         images = self.model.fitting(load_data(self.model.data(), self.images.split, self.images.data_dir))
-        examples = examples_of(self.images.chosen(images))
+        data = self.images.chosen(images)
         model, how = self.model.load(device_of(number)), self.execution
         smoothed = Smoothed(model, self.model.law(), how.precision, how.batch_size, how.compile, self.exact)
-        return smoothed.matched(examples), examples
+        return smoothed.matched(data), data
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Team(Options):
             raise InputError(f"a shard is I/N, for example 2/7 for the second of seven; got {self.shard!r}")
         return Shard(int(number), int(count))
 
-    def start(self, source: Source, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
+    def start(self, source: JobSource, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
         """Workers, one for each GPU if there are several, or this process."""
         from radii.engine import Here, Job, Workers, at_hand
         from radii.models.devices import gpus, threads_of
@@ -159,7 +157,7 @@ class Team(Options):
 
 
 def draw(
-    source: Source, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str, team: Team
+    source: JobSource, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str, team: Team
 ) -> Votes | None:
     """Draw what is missing, keep parts on the way, write the votes; None for a shard, of which the end is said."""
     from radii.engine import Parts, run
@@ -197,8 +195,8 @@ def draw_for(
         raise InputError(
             "the plan anytime draws in one piece: leave out --shard, --workers, --worker-timeout and --part-size"
         )
-    smoothed, examples = loaded
-    with progress(f"vote on {len(examples)} images") as move:
-        votes = smoothed.ready(examples.shape, examples).vote(examples, plan, seed, None, move, seconds, k)
+    smoothed, data = loaded
+    with progress(f"vote on {len(data)} images") as move:
+        votes = smoothed.ready(data.shape, data).vote(data, plan, seed, None, move, seconds, k)
     write_file(path, votes.encode())
     return votes

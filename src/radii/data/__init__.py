@@ -1,17 +1,18 @@
 """Data sets as pixels and labels; images come out as float32 in [0, 1]."""
 
 from radii.data.array_files import read_positions
-from radii.data.dataset import ALL, SPLITS, DataSet
-from radii.data.loading import DATASETS, from_dataset, load_data, load_described, splits_of
+from radii.data.dataset import ALL, SPLITS, DataSet, from_arrays
+from radii.data.loading import DATASETS, from_dataset, load_data, load_identified, splits_of
 
 __all__ = [
     "ALL",
     "DATASETS",
     "SPLITS",
     "DataSet",
+    "from_arrays",
     "from_dataset",
     "load_data",
-    "load_described",
+    "load_identified",
     "read_positions",
     "splits_of",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from radii.data.dataset import ALL, SPLITS
-from radii.data.local_format import WORDS, Form, Found, are_words, name_classes, number_labels
+from radii.data.local_format import WORDS, Decoded, Form, are_words, name_classes, number_labels
 from radii.errors import InputError
 from radii.storage import atomic
 from radii.storage.parquet_pages import most_unpacked
@@ -33,14 +33,14 @@ def idx_splits(path: Path) -> tuple[str, ...]:
     return tuple(split for split in SPLITS if _file(path, split, "images", 3))
 
 
-def read_idx_split(path: Path, split: str) -> Found:
+def read_idx_split(path: Path, split: str) -> Decoded:
     """Images and labels of one split; classes are numbered by the labels of all idx_splits."""
     where = f"{path} {split}"
     labels = {one: _labels(path, one) for one in idx_splits(path)}
     images = _file(path, split, "images", 3)
     assert images is not None
     classes = name_classes(labels.values(), where)
-    return Found(read_idx(images, 3), number_labels(labels[split], classes, where), classes, named=False)
+    return Decoded(read_idx(images, 3), number_labels(labels[split], classes, where), classes, named=False)
 
 
 def _labels(path: Path, split: str) -> np.ndarray:
@@ -114,7 +114,7 @@ def npz_splits(path: Path) -> tuple[str, ...]:
     return tuple(split for split in SPLITS if split in found)
 
 
-def read_npz(path: Path, split: str) -> Found:
+def read_npz(path: Path, split: str) -> Decoded:
     """Images and labels of a split; an array `classes` of words names classes, else labels number them."""
     with _opened(path) as archive:
         names = _names(archive)
@@ -130,7 +130,7 @@ def _found(
     images: np.ndarray,
     labels: Mapping[str, np.ndarray],
     named: np.ndarray | None = None,
-) -> Found:
+) -> Decoded:
     if named is None:
         classes = name_classes(labels.values(), str(path))
     elif named.dtype.kind == WORDS and named.ndim == 1:
@@ -138,7 +138,7 @@ def _found(
     else:
         raise InputError(f"{CLASSES} in {path} must be words, one a class; got {named.dtype}")
     has_names = named is not None or are_words(labels.values())
-    return Found(images, number_labels(labels[split], classes, str(path)), classes, has_names)
+    return Decoded(images, number_labels(labels[split], classes, str(path)), classes, has_names)
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def read_npy(path: Path, split: str) -> Found:
+def read_npy(path: Path, split: str) -> Decoded:
     """Images in the file, labels in the one beside it that `labels_beside` finds."""
     return _found(path, split, open_npy(path), {split: open_npy(labels_beside(path))})
 

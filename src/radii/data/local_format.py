@@ -11,7 +11,7 @@ from radii.storage.class_names import in_order
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Decoded:
     """What a file or a folder holds, as it is there: `images` and `labels` `(n,)`, whole numbers; names of classes.
 
     `named`: whether the classes have names; if not, `classes` are the labels themselves, "0", "1", ...
@@ -37,8 +37,8 @@ class Form:
     words: str
     fits: Callable[[Path], bool]
     splits: Callable[[Path], tuple[str, ...]]
-    read: Callable[[Path, str], Found]
-    read_stored: Callable[[Path, str], Found] | None = None
+    read: Callable[[Path, str], Decoded]
+    read_stored: Callable[[Path, str], Decoded] | None = None
 
 
 MOST_CLASSES = 100_000

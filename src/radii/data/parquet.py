@@ -9,7 +9,7 @@ import numpy as np
 
 from radii.data.dataset import ALL, SPLITS
 from radii.data.decoding import stack
-from radii.data.local_format import Form, Found, are_words, name_classes, number_labels
+from radii.data.local_format import Decoded, Form, are_words, name_classes, number_labels
 from radii.errors import InputError
 from radii.storage import atomic
 from radii.storage.documents import fits, parse_json
@@ -33,7 +33,7 @@ def splits(path: Path) -> tuple[str, ...]:
     return tuple(split for split in SPLITS if path.is_dir() and files_of(path, split))
 
 
-def read(path: Path, split: str, upright: bool = True) -> Found:
+def read(path: Path, split: str, upright: bool = True) -> Decoded:
     """All rows of the files of a split, in order; classes have names where a file names them as Hugging Face does."""
     tables = {one: [Table(file) for file in files_of(path, one)] for one in splits(path) or (ALL,)}
     mine, where = tables[split], str(path)
@@ -47,7 +47,7 @@ def read(path: Path, split: str, upright: bool = True) -> Found:
     most = most_unpacked(sum(table.size for table in mine))
     has_names = bool(named) or are_words(labels.values())
     images, turned = stack(pictures, len(numbers), most, upright)
-    return Found(images, numbers, classes, has_names, turned)
+    return Decoded(images, numbers, classes, has_names, turned)
 
 
 class Table:

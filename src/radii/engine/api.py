@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from radii.data.dataset import DataSet
-from radii.data.examples import Examples, examples_in
+from radii.data.dataset import DataSet, as_data_set
 from radii.engine.job import Job, at_hand
 from radii.engine.parts import Parts, manifest_of
 from radii.engine.run import Here, Shard, run
@@ -22,7 +21,7 @@ from radii.votes.plans import Plan
 
 
 def check_same_job(
-    votes: Votes, loaded: tuple[Smoothed, Examples], plan: Plan, seed: int, k: int, path: str
+    votes: Votes, loaded: tuple[Smoothed, DataSet], plan: Plan, seed: int, k: int, path: str
 ) -> None:
     """Refuse votes that are there already, unless they are those that would be drawn."""
     manifest = Here(Job(partial(at_hand, *loaded), plan, seed, k)).manifest()
@@ -38,7 +37,6 @@ def vote(
     plan: Plan,
     folder: Where,
     seed: int = 0,
-    index: Tensor | np.ndarray | None = None,
     shard: tuple[int, int] | None = None,
     block: int | None = None,
     progress: Progress | None = None,
@@ -54,10 +52,10 @@ def vote(
     """
     if plan.open_ended:
         raise InputError("the plan anytime draws in one piece: use Smoothed.vote")
-    examples = examples_in(images, labels, index)
-    smoothed = smoothed.matched(examples)
-    check_scale(smoothed.model, smoothed.noise, examples)
-    job = Job(partial(at_hand, smoothed, examples), plan, seed)
+    data = as_data_set(images, labels)
+    smoothed = smoothed.matched(data)
+    check_scale(smoothed.model, smoothed.noise, data)
+    job = Job(partial(at_hand, smoothed, data), plan, seed)
     share = None if shard is None else Shard(*shard)
     return run(Here(job), Parts(open_folder(folder)), shard=share, block=block, progress=progress)
 

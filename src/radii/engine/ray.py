@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from torch import nn
 
-from radii.data.examples import Examples
+from radii.data.dataset import DataSet
 from radii.engine.job import Drawing, Job, Moved
 from radii.engine.parts import RunManifest
 from radii.engine.run import Executor
@@ -52,11 +52,11 @@ class Cluster(Executor):
     Each task has a GPU if there are any, otherwise all processors of the smallest node.
     """
 
-    def __init__(self, smoothed: Smoothed, examples: Examples, job: Job, address: str = "local") -> None:
+    def __init__(self, smoothed: Smoothed, data: DataSet, job: Job, address: str = "local") -> None:
         self._ray = _connect(address)
         each = self._resources()
         threads = None if each.get("num_gpus") else int(each["num_cpus"])
-        there = partial(arrive, _on_processor(smoothed), examples)
+        there = partial(arrive, _on_processor(smoothed), data)
         self._job = self._ray.put(replace(job, load=there, threads=threads))
         self._run = uuid4().hex
         settings: dict[str, Any] = {**each, "max_retries": RETRIES}
@@ -138,11 +138,11 @@ def _on_processor(smoothed: Smoothed) -> Smoothed:
     return replace(smoothed, model=own.to("cpu")) if isinstance(own, nn.Module) else smoothed
 
 
-def arrive(smoothed: Smoothed, examples: Examples) -> tuple[Smoothed, Examples]:
+def arrive(smoothed: Smoothed, data: DataSet) -> tuple[Smoothed, DataSet]:
     """What came from the driver, the model on the device that Ray gives this process."""
     if isinstance(smoothed.model, nn.Module):
         smoothed = replace(smoothed, model=smoothed.model.to(device_of(0)))
-    return smoothed, examples
+    return smoothed, data
 
 
 def describe(run: str, job: Job) -> tuple[RunManifest, tuple[str, int]]:

@@ -66,7 +66,7 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
 def _drawn_text(certificates: Sequence[Certificates]) -> str:
     """Draws an image where they are a sample of the noise."""
     most = _ends([one.n for one in certificates])
-    early = [math.ceil(one.passes) for one in certificates if one.plan != "fixed"]
+    early = [math.ceil(one.mean_samples) for one in certificates if one.plan != "fixed"]
     pilot = ", with a pilot" if any(one.plan == "two-stage" for one in certificates) else ""
     return f"up to {most} ({_ends(early)} copies on average{pilot})" if early else most
 
@@ -87,7 +87,7 @@ INSIDE = {
 def guarantee(certificates: Certificates) -> str:
     """The promise of one set of certificates, in one sentence."""
     top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
-    label = "any of the certified labels" if certificates.labels == "set" else "the certified label"
+    label = "any of the certified labels" if certificates.labels == "top-k-set" else "the certified label"
     unit = unit_text(certificates.norm, certificates.unit)
     inside = INSIDE[certificates.confined]
     odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise draws"
@@ -112,10 +112,10 @@ def identity(certificates: Certificates) -> dict[str, Any]:
         "alpha": one.alpha,
         "n": one.n,
         "plan": one.plan,
-        "passes": one.passes,
+        "mean_samples": one.mean_samples,
         "method": one.method,
         "labels": one.labels,
-        "data": one.data,
+        "data": str(one.data or ""),
         "shape": list(one.shape),
         "images": len(one),
         "guarantee": guarantee(one),

@@ -3,40 +3,40 @@
 import warnings
 from collections.abc import Sequence
 
-from radii.data.examples import Examples
+from radii.data.dataset import DataSet
 from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.outputs import class_names, reordered
 from radii.models.adapters.preprocess import rewrapped
-from radii.sampling.model_call import Ask
+from radii.sampling.model_call import BaseClassifier
 from radii.storage.class_names import SHOWN, are_counted, by_number, match
 
 
-def matched(model: Ask, examples: Examples) -> Ask:
-    """The model with its classes in the order of those of the images, by name; itself if they are so already.
+def matched(model: BaseClassifier, data: DataSet) -> BaseClassifier:
+    """Return the model with its classes in the order of those of the images, by name; itself if they are so already.
 
-    Where the model or the images have no names, labels are positions among the model's outputs. A notice says what they
-    mean if the model has names. Sets of names that differ are an error.
+    Where the model or the images have no names, labels are positions among the model's outputs. A warning says what
+    they mean if the model has names. Sets of names that differ are an error.
     """
     names = class_names(model)
-    if examples.labels is not None and not has_names(names, examples.classes, examples.named):
+    if data.labels is not None and not has_names(names, data.classes, data.named):
         _note_positions(names)
-    return renamed(model, examples.classes, examples.data, examples.named)
+    return renamed(model, data.classes, data.description, data.named)
 
 
-def renamed(model: Ask, classes: Sequence[str], data: str, named: bool = True) -> Ask:
-    """The model with the `classes` of some `data`, in their order; `named`: whether these are more than numbers."""
-    order = _order(class_names(model), classes, data, named)
+def renamed(model: BaseClassifier, classes: Sequence[str], where: str, named: bool = True) -> BaseClassifier:
+    """Return the model with `classes` in their order; `where` they are from; `named`: whether they are names."""
+    order = _order(class_names(model), classes, where, named)
     if order == list(range(len(order))):
         return model
     return rewrapped(model, lambda inner: reordered(inner, order, classes))
 
 
-def check_matched(model: Ask, examples: Examples) -> None:
-    """Refuse a model whose classes come in another order than those of the images."""
-    order = _order(class_names(model), examples.classes, examples.data, examples.named)
+def check_matched(model: BaseClassifier, data: DataSet) -> None:
+    """Raise `InputError` for a model whose classes come in another order than those of the images."""
+    order = _order(class_names(model), data.classes, data.description, data.named)
     if order != list(range(len(order))):
         raise InputError(
-            f"the model must have its classes in the order of {examples.data or 'the images'}; they come in another "
+            f"the model must have its classes in the order of {data.description}; they come in another "
             "one: call Smoothed.matched first, which Smoothed.vote does by itself"
         )
 
@@ -49,11 +49,11 @@ def has_names(names: Sequence[str], classes: Sequence[str], named: bool) -> bool
     return bool(names and classes) and (named or by_number(names) is not None)
 
 
-def _order(names: Sequence[str], classes: Sequence[str], data: str, named: bool) -> list[int]:
-    """The output of the model for each class of the images; none where labels are positions."""
+def _order(names: Sequence[str], classes: Sequence[str], where: str, named: bool) -> list[int]:
+    """Return the output of the model for each class of the images; an empty list where labels are positions."""
     if not has_names(names, classes, named):
         return []
-    return match(classes, names, data or "the data")
+    return match(classes, names, where)
 
 
 def _note_positions(names: Sequence[str]) -> None:

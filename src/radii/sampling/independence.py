@@ -7,17 +7,17 @@ queries, is no such function: another batch size or another order of the work gi
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from radii.data.examples import Examples
+from radii.data.dataset import DataSet
 from radii.errors import InputError, RadiiWarning
 from radii.noises import Additive
 from radii.sampling.model_call import WithinMemory
-from radii.sampling.monte_carlo import NoiseSpec, first_copies
+from radii.sampling.monte_carlo import NoisyImages
 
 ROUNDING = {"float32": 1e-3, "bfloat16": 0.05}
 """The largest change of logits that rounding can cause in batches of one size, relative to the largest logit."""
@@ -54,38 +54,38 @@ class Probe:
         return len(self.samples) + len(self.usual)
 
 
-def make_probe(examples: Examples, law: NoiseSpec, rows: int) -> Probe:
+def make_probe(noisy: NoisyImages, rows: int) -> Probe:
     """Return noise samples of the images for batches of `rows`, and companions of both kinds."""
-    noisy = first_copies(examples, law, rows)
-    black_white = _alternating(examples.shape)
-    clean, moved = black_white.clean(slice(None)), first_copies(black_white, law)
-    dark, far = moved[::2], moved
-    if isinstance(law.noise, Additive):
+    drawn = noisy.first(rows)
+    black_white = replace(noisy, data=_alternating(noisy.data.shape))
+    clean, perturbed = black_white.data.images(), black_white.first()
+    dark, far = perturbed[::2], perturbed
+    if isinstance(noisy.noise, Additive):
         # other noise is not added, and its models may take nothing but its samples
-        reach = FAR * np.abs(noisy - 0.5).max()
+        reach = FAR * np.abs(drawn - 0.5).max()
         dark = clean[:1]
         far = np.concatenate(
-            [clean[1:2], clean[:1] - reach, clean[1:2] + reach, clean + FAR * (moved - clean)]
+            [clean[1:2], clean[:1] - reach, clean[1:2] + reach, clean + FAR * (perturbed - clean)]
         )
-    samples, usual = _tensor(noisy).tensor_split([rows // 2])
+    samples, usual = _tensor(drawn).tensor_split([rows // 2])
     return Probe(samples, usual, _tensor(dark), _tensor(far))
 
 
-def _alternating(shape: tuple[int, ...]) -> Examples:
+def _alternating(shape: tuple[int, ...]) -> DataSet:
     """Black and white images in turn."""
     pixels = np.zeros((FEW, *shape), np.uint8)
     pixels[1::2] = 255
-    return Examples(pixels, None, np.arange(FEW))
+    return DataSet(pixels, None, np.arange(FEW))
 
 
 def _tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images.astype(np.float32))
 
 
-def made_up(shape: tuple[int, ...]) -> Examples:
+def made_up(shape: tuple[int, ...]) -> DataSet:
     """Return a few images of random bytes, for a model that is made ready before the images of the run are known."""
     pixels = np.random.default_rng(0).integers(0, 256, (FEW, *shape), dtype=np.uint8)
-    return Examples(pixels, None, np.arange(FEW))
+    return DataSet(pixels, None, np.arange(FEW))
 
 
 def check_independent(

@@ -1,4 +1,4 @@
-"""How a model is asked: in pieces that fit into memory."""
+"""How a model is queried: checked logits, in pieces that fit into memory, in a precision."""
 
 import copy
 import itertools
@@ -9,28 +9,31 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, RadiiWarning
+from radii.models.adapters.preprocess import innermost
 from radii.models.devices import check_compiler
+from radii.models.digest import Identified
 from radii.storage.memory import is_of_memory
 
-Ask = Callable[[Tensor], Tensor]
+BaseClassifier = Callable[[Tensor], Tensor]
+"""From images `(batch, *shape)` to logits `(batch, classes)`."""
 
 LEAST_ROWS = 8
 """Fewer images in one call are not tried: single ones would take other kernels, with other rounding."""
 
 
 class WithinMemory:
-    """A model that is asked about part of a micro-batch at a time once the whole of it does not fit into memory."""
+    """A model that is queried about part of a batch at a time once a whole batch does not fit into memory."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, model: BaseClassifier) -> None:
+        self._model = model
         self.pieces = 1
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits `(images, classes)`."""
+        """Return the logits `(images, classes)`."""
         while True:
             pieces = min(self.pieces, len(images))
             try:
-                return torch.cat([logits_of(self._ask, part) for part in images.tensor_split(pieces)])
+                return torch.cat([logits_of(self._model, part) for part in images.tensor_split(pieces)])
             except (MemoryError, RuntimeError) as error:
                 if not is_of_memory(error):
                     raise
@@ -40,20 +43,21 @@ class WithinMemory:
         self.pieces *= 2
         if (rows := images // self.pieces) < LEAST_ROWS:
             raise InputError(
-                f"not enough memory to ask the model about {2 * rows} images at a time: free some memory"
+                f"not enough memory to query the model about {2 * rows} images at a time: free some memory"
             ) from error
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         warnings.warn(
-            RadiiWarning(f"out of memory: going on with {rows} images in one call of the model"), stacklevel=2
+            RadiiWarning(f"out of memory: continuing with {rows} images in one query of the model"),
+            stacklevel=2,
         )
 
 
-def logits_of(ask: Ask, images: Tensor) -> Tensor:
-    """What the model answers, `(batch, classes)`; anything else is an error."""
-    answer = ask(images)
-    # classifiers of Hugging Face give logits among other things
-    logits = getattr(answer, "logits", answer)
+def logits_of(model: BaseClassifier, images: Tensor) -> Tensor:
+    """Return the logits of a model, `(batch, classes)`; raise `InputError` for anything else."""
+    output = model(images)
+    # classifiers of Hugging Face return logits among other things
+    logits = getattr(output, "logits", output)
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if isinstance(logits, Tensor) and shape in ((len(images),), (len(images), 1)):
         raise InputError(
@@ -74,7 +78,7 @@ def logits_of(ask: Ask, images: Tensor) -> Tensor:
 
 
 def check_numbers(logits: Tensor) -> None:
-    """Refuse answers that are not real numbers, or that a model without weights gives."""
+    """Raise `InputError` for logits that are not real numbers, or come from a model without weights."""
     if logits.dtype == torch.bool or logits.is_complex():
         raise InputError(
             f"the model must return logits as real numbers; got {logits.dtype}: return the scores, without a "
@@ -87,18 +91,21 @@ def check_numbers(logits: Tensor) -> None:
         )
 
 
-def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = False) -> Ask:
-    """The model as it is polled: a copy in its precision and the fastest memory layout, on its own device.
+def prepare(
+    model: BaseClassifier, precision: str, shape: tuple[int, ...], fuse: bool = False
+) -> BaseClassifier:
+    """Return a copy of a module in the precision and the fastest memory layout, on its own device.
 
-    `fuse`: with its layers fused by torch.compile, around weights that are fixed from then on.
+    A model that is no module is returned as it is. `fuse`: with layers fused by torch.compile, around weights that are
+    fixed from then on. Raises `InputError` for a module in training mode.
     """
     if not isinstance(model, nn.Module):
         return model
     if learning := [(name, part) for name, part in model.named_modules() if part.training]:
         name, part = next(filter(_depends, learning), learning[0])
         raise InputError(
-            f"the model is in training mode ({f'{type(part).__name__} {name}'.strip()}), where answers depend on the "
-            "rest of the batch or on luck: call model.eval()"
+            f"the model is in training mode ({f'{type(part).__name__} {name}'.strip()}), where logits depend on "
+            "the rest of the batch or on chance: call model.eval()"
         )
     first = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(0))
     dtype = getattr(torch, precision)
@@ -108,6 +115,20 @@ def prepare(model: Ask, precision: str, shape: tuple[int, ...], fuse: bool = Fal
         check_compiler(first.device)
         own = torch.compile(own, dynamic=False, options={"freezing": True})
     return lambda noisy: own(noisy.to(first.device, dtype, memory_format=layout))
+
+
+def unused(model: BaseClassifier) -> BaseClassifier:
+    """Return the model, or a copy of one that is no module, so that its state is not that of other queries.
+
+    A module is copied by `prepare`. A plain function has no state of its own, and what `load_model` made of a file, an
+    address or an estimator is taken to have none; what cannot be copied is returned as it is.
+    """
+    if isinstance(model, nn.Module) or isinstance(innermost(model), Identified):
+        return model
+    try:
+        return copy.deepcopy(model)
+    except Exception:  # of locks, connections and whatever else objects may hold
+        return model
 
 
 def _depends(named: tuple[str, nn.Module]) -> bool:

@@ -1,177 +1,159 @@
-"""Noisy copies in micro-batches, drawn by the processor beside the model, or before it where that takes all cores."""
+"""The Monte Carlo loop: draw noise samples of images, query the model in batches, count the votes.
 
-import copy
+Noise is drawn by the processor while the model runs, or before it where the model takes all cores.
+"""
+
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
 
-from radii.data.examples import Examples
+from radii.data.dataset import DataSet
 from radii.errors import InputError
-from radii.models.adapters.preprocess import innermost
-from radii.models.digest import Identified
 from radii.noises import GREY_LEVELS, EnumerableNoise, Noise, ProductNoise
-from radii.noises.lattice import draw_levels
+from radii.noises.lattice import draw_levels, levels_of
 from radii.noises.streams import Stream
-from radii.sampling.model_call import Ask
-from radii.sampling.scheduler import Agenda, Copies
+from radii.sampling.model_call import BaseClassifier
+from radii.sampling.scheduler import NoiseSamples, Scheduler
 
-WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
-"""Threads that draw noise while the model runs; numpy lets go of the interpreter lock meanwhile."""
+THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
+"""Threads that draw noise while the model runs; numpy releases the interpreter lock meanwhile."""
 
-PIECE = 8
-"""Copies that a thread draws at least where all cores draw: for fewer, handing them over takes longer."""
+LEAST = 8
+"""Noise samples for each thread where all cores draw: for fewer, handing them over takes longer than drawing."""
 
 
-@dataclass(frozen=True)
-class NoiseSpec:
-    """How noisy copies are made: under one seed, for one purpose, besides selection.
+@dataclass(frozen=True, eq=False)
+class NoisyImages:
+    """Images under noise: which noise, under which seed, for which purpose besides selection.
 
-    `exact`: the noise is rounded to a lattice on which it can be added without rounding to images that are bytes.
+    `exact`: noise is rounded to a lattice on which it can be added without rounding to images that are bytes.
     """
 
+    data: DataSet
     noise: Noise
     seed: int
     purpose: str = "bound"
     exact: bool = False
 
+    def __post_init__(self) -> None:
+        if self.exact or self.noise.of_bytes:
+            object.__setattr__(self, "data", replace(self.data, pixels=levels_of(self.data.pixels)))
 
-def noisy_batches(
-    examples: Examples, law: NoiseSpec, agenda: Agenda, rows: int, cores: int = 0
-) -> Iterator[tuple[Copies, np.ndarray]]:
-    """Micro-batches: which copies, and their images with noise `(rows, *shape)`, reused, the last rows left over.
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of one noise sample, as the model receives it."""
+        return self.noise.output_shape(self.data.shape)
 
-    `cores`: how many of this machine the model keeps busy. The answers to one micro-batch must be on the agenda before
-    the next is asked for.
-    """
-    shape = (rows, *law.noise.output_shape(examples.shape))
-    if cores > 1:
-        return _drawn_first(examples, law, agenda, shape, cores)
-    return _drawn_beside(examples, law, agenda, shape)
+    def first(self, count: int | None = None) -> np.ndarray:
+        """Return the first noise sample of each image, `(images, *output_shape)`, as the model receives it.
 
+        With `count`, return that many noise samples: the first of each image, then the second, and so on.
+        """
+        images = len(self.data)
+        draws, rows = np.divmod(np.arange(images if count is None else count), images)
+        return self._draw(self.purpose, rows, draws % (self.noise.outcomes or len(draws)))
 
-def _drawn_first(
-    examples: Examples, law: NoiseSpec, agenda: Agenda, shape: tuple[int, ...], cores: int
-) -> Iterator[tuple[Copies, np.ndarray]]:
-    """All cores draw, then all of them run the model.
+    def fill(self, buffer: np.ndarray, samples: NoiseSamples) -> None:
+        """Draw noise samples into the first rows of a buffer `(rows, *output_shape)`."""
+        noisy = buffer[: len(samples)]
+        for purpose, mask in {"select": samples.selects, self.purpose: ~samples.selects}.items():
+            if mask.any():
+                noisy[mask] = self._draw(purpose, samples.rows[mask], samples.draws[mask])
 
-    A thread that draws while the model runs holds up one of the model's, and the model's others wait for that one after
-    every layer.
-    """
-    buffer = np.zeros(shape, dtype=np.float32)
-    with ThreadPoolExecutor(cores - 1) as pool:
-        while copies := agenda.take(shape[0], whole=False):
-            size = max(PIECE, -(-len(copies) // cores))
-            first, *others = (slice(start, start + size) for start in range(0, len(copies), size))
-            filled = [pool.submit(_fill, buffer[part], examples, law, copies[part]) for part in others]
-            _fill(buffer[first], examples, law, copies[first])
-            for one in filled:
-                one.result()
-            yield copies, buffer
+    def _draw(self, purpose: str, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Return draws number `draws` of the images in `rows`, `(samples, *output_shape)`."""
+        stream = Stream(self.seed, purpose).at(self.data.index[rows].tolist(), draws.tolist())
+        if isinstance(self.noise, EnumerableNoise):
+            return self.noise.outcome(self.data.images(rows), draws)
+        if not self.exact:
+            return self.noise.perturb(self.data.images(rows), stream)
+        assert isinstance(self.noise, ProductNoise)
+        levels = draw_levels(self.noise, stream, (len(rows), *self.data.shape))
+        np.add(self.data.pixels[rows], levels, out=levels)
+        return np.divide(levels, np.float32(GREY_LEVELS), out=levels)
 
+    def batches(
+        self, scheduler: Scheduler, rows: int, cores: int = 0
+    ) -> Iterator[tuple[NoiseSamples, np.ndarray]]:
+        """Yield batches: which noise samples, and a buffer `(rows, *output_shape)` whose first rows hold them.
 
-def _drawn_beside(
-    examples: Examples, law: NoiseSpec, agenda: Agenda, shape: tuple[int, ...]
-) -> Iterator[tuple[Copies, np.ndarray]]:
-    """Some threads draw the next micro-batches while the model runs."""
-    rows = shape[0]
-    free = deque(np.zeros(shape, dtype=np.float32) for _ in range(WORKERS + 1))
-    waiting: deque[tuple[Copies, np.ndarray, Future]] = deque()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        while True:
-            # part of a micro-batch is worth its time only when nothing else can be done meanwhile
-            while free and (copies := agenda.take(rows, whole=bool(waiting))):
-                buffer = free.popleft()
-                waiting.append((copies, buffer, pool.submit(_fill, buffer, examples, law, copies)))
-            if not waiting:
-                return
-            copies, buffer, filled = waiting.popleft()
-            try:
-                filled.result()
-            except MemoryError:
-                # the model, which is at rest now, had taken all of it
-                _fill(buffer, examples, law, copies)
-            yield copies, buffer
-            free.append(buffer)
+        Buffers are reused. Votes of a batch must be recorded before the next one is requested. `cores`: how many of
+        this machine the model keeps busy.
+        """
+        buffer = (rows, *self.output_shape)
+        return self._in_turn(scheduler, buffer, cores) if cores > 1 else self._beside(scheduler, buffer)
 
+    def _in_turn(
+        self, scheduler: Scheduler, shape: tuple[int, ...], cores: int
+    ) -> Iterator[tuple[NoiseSamples, np.ndarray]]:
+        """All cores draw, then all of them run the model.
 
-def _fill(buffer: np.ndarray, examples: Examples, law: NoiseSpec, copies: Copies) -> None:
-    """Noisy copies into the first rows of the buffer."""
-    noisy = buffer[: len(copies)]
-    for purpose, mine in {"select": copies.selects, law.purpose: ~copies.selects}.items():
-        if mine.any():
-            noisy[mine] = _perturbed(examples, law, purpose, copies.rows[mine], copies.draws[mine])
+        A thread that draws while the model runs holds up one of the model's threads, and the others wait for that one
+        after every layer.
+        """
+        buffer = np.zeros(shape, dtype=np.float32)
+        with ThreadPoolExecutor(cores - 1) as pool:
+            while samples := scheduler.take(shape[0], whole=False):
+                size = max(LEAST, -(-len(samples) // cores))
+                first, *others = (slice(start, start + size) for start in range(0, len(samples), size))
+                filled = [pool.submit(self.fill, buffer[part], samples[part]) for part in others]
+                self.fill(buffer[first], samples[first])
+                for future in filled:
+                    future.result()
+                yield samples, buffer
 
-
-def _perturbed(
-    examples: Examples, law: NoiseSpec, purpose: str, rows: np.ndarray, draws: np.ndarray
-) -> np.ndarray:
-    """Noisy copies `(copies, *seen)` of the images in `rows`, by draws number `draws`."""
-    stream = Stream(law.seed, purpose).at(examples.index[rows].tolist(), draws.tolist())
-    if isinstance(law.noise, EnumerableNoise):
-        return law.noise.outcome(examples.clean(rows), draws)
-    if not law.exact:
-        return law.noise.perturb(examples.clean(rows), stream)
-    assert isinstance(law.noise, ProductNoise)
-    levels = draw_levels(law.noise, stream, (len(rows), *examples.shape))
-    np.add(examples.images[rows], levels, out=levels)
-    return np.divide(levels, np.float32(GREY_LEVELS), out=levels)
-
-
-def first_copies(examples: Examples, law: NoiseSpec, count: int | None = None) -> np.ndarray:
-    """Return the first noise sample of each image, `(images, *seen)`, as a model under this law receives it.
-
-    With `count`, return that many noise samples: the first of each image, then the second, and so on.
-    """
-    draws, rows = np.divmod(np.arange(len(examples) if count is None else count), len(examples))
-    return _perturbed(examples, law, law.purpose, rows, draws % (law.noise.outcomes or len(draws)))
-
-
-def unused(model: Ask) -> Ask:
-    """Return the model, or a copy of one that is no module, so that its state is not that of other queries.
-
-    A module is copied by `prepare`. A plain function has no state of its own, and what `load_model` made of a file, an
-    address or an estimator is taken to have none; what cannot be copied is returned as it is.
-    """
-    if isinstance(model, nn.Module) or isinstance(innermost(model), Identified):
-        return model
-    try:
-        return copy.deepcopy(model)
-    except Exception:  # of locks, connections and whatever else objects may hold
-        return model
+    def _beside(
+        self, scheduler: Scheduler, shape: tuple[int, ...]
+    ) -> Iterator[tuple[NoiseSamples, np.ndarray]]:
+        """A few threads draw the next batches while the model runs."""
+        free = deque(np.zeros(shape, dtype=np.float32) for _ in range(THREADS + 1))
+        waiting: deque[tuple[NoiseSamples, np.ndarray, Future]] = deque()
+        with ThreadPoolExecutor(THREADS) as pool:
+            while True:
+                # a query of part of a batch takes as long as one of all, so it waits until nothing else is left to do
+                while free and (samples := scheduler.take(shape[0], whole=bool(waiting))):
+                    buffer = free.popleft()
+                    waiting.append((samples, buffer, pool.submit(self.fill, buffer, samples)))
+                if not waiting:
+                    return
+                samples, buffer, filled = waiting.popleft()
+                try:
+                    filled.result()
+                except MemoryError:
+                    # the model had taken all memory; it is idle now
+                    self.fill(buffer, samples)
+                yield samples, buffer
+                free.append(buffer)
 
 
-def poll(
-    ask: Ask,
-    examples: Examples,
-    law: NoiseSpec,
-    agenda: Agenda,
+def count_votes(
+    model: BaseClassifier,
+    noisy: NoisyImages,
+    scheduler: Scheduler,
     rows: int,
     report: Callable[[int], None],
     cores: int = 0,
 ) -> None:
-    """Follow the agenda to its end, in micro-batches of `rows` copies; `report` is told how many were used.
+    """Query the model in batches of `rows` noise samples until the scheduler has no more, and record the votes.
 
-    `cores`: how many of this machine the model keeps busy, 0 if it runs elsewhere or that is not known.
+    `report` is called with the size of each batch. `cores`: how many of this machine the model keeps busy, 0 if it runs
+    elsewhere or that is not known. Raises `InputError` for logits that are no votes.
     """
     with torch.inference_mode():
-        for copies, noisy in noisy_batches(examples, law, agenda, rows, cores):
-            logits = ask(torch.from_numpy(noisy))[: len(copies)]
+        for samples, buffer in noisy.batches(scheduler, rows, cores):
+            logits = model(torch.from_numpy(buffer))[: len(samples)]
             # one transfer; the largest logit shows NaN, +inf, and a row of -inf alone, which are no votes
             winners = logits.argmax(1).masked_fill_(~torch.isfinite(logits.amax(1)), -1).cpu().numpy()
             if (winners < 0).any():
-                raise _not_finite(examples.index[copies.rows[winners < 0][0]])
-            agenda.record(copies, winners)
-            report(len(copies))
-
-
-def _not_finite(image: int) -> InputError:
-    return InputError(
-        f"the model gives NaN or infinite logits on a noisy copy of image {image}: that is no vote; -inf may switch "
-        "off some of the classes, and not all"
-    )
+                image = noisy.data.index[samples.rows[winners < 0][0]]
+                raise InputError(
+                    f"the model gives NaN or infinite logits on a noise sample of image {image}, which is no vote; "
+                    "-inf may switch off some of the classes, but not all"
+                )
+            scheduler.record(samples, winners)
+            report(len(samples))

@@ -1,4 +1,4 @@
-"""Whether a model is asked in the scale that it was trained in: clean images tell, where their labels are known."""
+"""Whether a model gets images in the scale that it was trained in: clean images with known labels show it."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -7,17 +7,16 @@ import numpy as np
 import torch
 from scipy.special import bdtrc
 
-from radii.data.examples import Examples
+from radii.data.dataset import DataSet
 from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.preprocess import Inputs, Preprocess, taken_apart
 from radii.models.devices import turns_of
 from radii.noises import Noise
-from radii.sampling.model_call import Ask, WithinMemory, prepare
-from radii.sampling.monte_carlo import unused
+from radii.sampling.model_call import BaseClassifier, WithinMemory, prepare, unused
 from radii.storage.memory import is_of_memory
 
 LOOKED_AT = 64
-"""Clean images, spread over those to be polled."""
+"""Clean images, spread over those to be sampled."""
 
 USUAL = {
     "--input-range 0,1, no mean, no std": Inputs(),
@@ -38,41 +37,41 @@ CHANCE, CLEAR = 0.01, 1e-6
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Clean images `(images, *shape)` with labels that a model is asked about in several scales."""
+class CleanImages:
+    """A model, and clean images `(images, *shape)` with labels, which it classifies in several scales."""
 
-    ask: Ask
+    model: BaseClassifier
     images: torch.Tensor
     labels: np.ndarray
 
     def right(self, inputs: Inputs) -> int:
-        """How many images are classified rightly if `inputs` is declared."""
+        """Return how many images are classified rightly if `inputs` is declared."""
         with torch.inference_mode():
             return int(
-                (self.ask(Preprocess(inputs)(self.images)).argmax(1).cpu().numpy() == self.labels).sum()
+                (self.model(Preprocess(inputs)(self.images)).argmax(1).cpu().numpy() == self.labels).sum()
             )
 
 
-def check_scale(model: Ask, noise: Noise, examples: Examples) -> None:
-    """Refuse a model that knows clean images no better than chance, but does if they come in another usual scale.
+def check_scale(model: BaseClassifier, noise: Noise, data: DataSet) -> None:
+    """Raise `InputError` for a model that is no better than chance on clean images, but is in another usual scale.
 
-    It asks about a few of the images, if their labels are known, in each scale; a model that is better than chance, and
-    far better in another scale, is worth a notice.
+    Where labels are known, the model classifies a few of the images in each scale. One that is better than chance, and
+    far better in another scale, gets a warning.
     """
-    if examples.labels is None or noise.output_shape(examples.shape) != examples.shape:
+    if data.labels is None or noise.output_shape(data.shape) != data.shape:
         return
     own, declared = taken_apart(model)
-    rows = np.arange(0, len(examples), max(1, len(examples) // LOOKED_AT))[:LOOKED_AT]
-    images, labels = torch.from_numpy(examples.clean(rows)), examples.labels[rows]
+    rows = np.arange(0, len(data), max(1, len(data) // LOOKED_AT))[:LOOKED_AT]
+    images, labels = torch.from_numpy(data.images(rows)), data.labels[rows]
     chance = float(np.unique(labels, return_counts=True)[1].max()) / len(rows)
     with turns_of(own)():
-        looks = Looks(WithinMemory(prepare(unused(own), "float32", ())), images, labels)
-        right = _first(looks, declared)
-        words, best = _better(looks, declared, max(chance, right / len(rows)))
-    if not words:
+        clean = CleanImages(WithinMemory(prepare(unused(own), "float32", ())), images, labels)
+        right = _first(clean, declared)
+        other, best = _better(clean, declared, max(chance, right / len(rows)))
+    if not other:
         return
     said = (
-        f"{right} of {len(rows)} clean images are classified rightly, but {best} with {words}: declare the scale that "
+        f"{right} of {len(rows)} clean images are classified rightly, but {best} with {other}: declare the scale that "
         f"the model was trained in, to radii vote or radii.load_model"
     )
     if bdtrc(right - 1, len(rows), chance) > CHANCE:
@@ -80,12 +79,12 @@ def check_scale(model: Ask, noise: Noise, examples: Examples) -> None:
     warnings.warn(RadiiWarning(said), stacklevel=2)
 
 
-def _better(looks: Looks, declared: Inputs, share: float) -> tuple[str, int]:
+def _better(clean: CleanImages, declared: Inputs, share: float) -> tuple[str, int]:
     """The scale in which more images are right, by far, than a `share` of them, and how many; or no words."""
-    count = len(looks.labels)
+    count = len(clean.labels)
     if share**count > CLEAR:
         return "", 0  # not even all of them would be more beyond doubt
-    found = {words: looks.right(other) for words, other in _others(declared, looks.images.shape[1])}
+    found = {words: clean.right(other) for words, other in _others(declared, clean.images.shape[1])}
     words, best = max(found.items(), key=lambda one: one[1])
     return (words, best) if bdtrc(best - 1, count, share) <= CLEAR else ("", best)
 
@@ -98,16 +97,16 @@ def _others(declared: Inputs, channels: int) -> list[tuple[str, Inputs]]:
     ]
 
 
-def _first(looks: Looks, declared: Inputs) -> int:
+def _first(clean: CleanImages, declared: Inputs) -> int:
     """Right answers in the declared scale; what a model cannot take shows here."""
     try:
-        return looks.right(declared)
+        return clean.right(declared)
     except InputError:
         raise
     except Exception as error:  # of a model that anyone may have written
         if is_of_memory(error):
             raise
-        shape = tuple(Preprocess(declared)(looks.images).shape)
+        shape = tuple(Preprocess(declared)(clean.images).shape)
         raise InputError(
             f"the model failed on images of shape {shape} ({type(error).__name__}: {error}): if it takes another "
             "layout, declare it, nchw, nhwc or flat"

@@ -1,4 +1,4 @@
-"""Which copies of which images are polled next: images are mixed, so that no micro-batch waits for one of them."""
+"""Which noise samples of which images come next: images are mixed, so that no batch waits for one of them."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from radii.votes.plans import Stopping
 
 
 @dataclass(frozen=True, eq=False)
-class Copies:
-    """Noisy copies to make: of the images in rows `rows`, `(copies,)`, draw number `draws`; selection draws or not."""
+class NoiseSamples:
+    """Noise samples to draw, `(samples,)` each: row of the image, number of the draw, whether it is for selection."""
 
     rows: np.ndarray
     draws: np.ndarray
@@ -19,20 +19,20 @@ class Copies:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, part: slice) -> "Copies":
+    def __getitem__(self, part: slice) -> "NoiseSamples":
         """Some of them."""
-        return Copies(self.rows[part], self.draws[part], self.selects[part])
+        return NoiseSamples(self.rows[part], self.draws[part], self.selects[part])
 
 
 Span = tuple[int, int, int, bool]
-"""Row of an image, draws [first, stop) of it, and whether they select."""
+"""Row of an image, its draws [first, stop), and whether they are for selection."""
 
 
-class Agenda:
-    """The votes on all images so far, and the copies still to be polled.
+class Scheduler:
+    """The votes on all images so far, and the noise samples that the plan still needs.
 
-    What is polled for an image depends on its own votes alone, never on the order in which copies come back. `label`:
-    `(images,)` of those that the plan watches, or None for the ones that selection draws show.
+    The noise samples of an image depend on its own votes alone, never on the order in which votes come back. `label`:
+    `(images,)`, the labels that the plan watches, or None for those that selection samples predict.
     """
 
     def __init__(self, stopping: Stopping, images: int, classes: int, label: np.ndarray | None) -> None:
@@ -46,11 +46,11 @@ class Agenda:
         self._spans: deque[Span] = deque()
         self._queued = 0
         self._stopped = False
-        # of the copies that an image asked for last, so many have no answer yet
+        # noise samples of each image that were scheduled and have no vote yet
         self._open = np.zeros(images, dtype=np.int64)
 
-    def take(self, size: int, whole: bool) -> Copies | None:
-        """The next `size` copies; fewer when no more are known of, or with `whole` none then."""
+    def take(self, size: int, whole: bool) -> NoiseSamples | None:
+        """Return the next `size` noise samples; fewer, or with `whole` None, while no more are scheduled."""
         while self._opened < self.images and (self._queued < size or self.stopping.in_rounds):
             self._open_image(self._opened)
             self._opened += 1
@@ -66,30 +66,30 @@ class Agenda:
             left -= cut - start
             self._queued -= cut - start
         sizes = [stop - start for _, start, stop, _ in parts]
-        return Copies(
+        return NoiseSamples(
             np.repeat([part[0] for part in parts], sizes),
             np.concatenate([np.arange(start, stop) for _, start, stop, _ in parts]),
             np.repeat([part[3] for part in parts], sizes),
         )
 
     def stop(self) -> None:
-        """Ask about nothing more; what was taken is still to be recorded."""
+        """Schedule nothing more; votes on what was taken are still to be recorded."""
         self._opened, self._stopped = self.images, True
         self._spans.clear()
         self._queued = 0
 
-    def record(self, copies: Copies, winners: np.ndarray) -> None:
-        """Count the answers to copies, `(copies,)` class numbers."""
-        for table, mine in ((self.counts, ~copies.selects), (self.selection, copies.selects)):
-            np.add.at(table, (copies.rows[mine], winners[mine]), 1)
-        np.subtract.at(self._open, copies.rows, 1)
-        answered = copies.rows[self._open[copies.rows] == 0]
-        if answered.size and not self._stopped:
-            self._look(np.unique(answered))
+    def record(self, samples: NoiseSamples, winners: np.ndarray) -> None:
+        """Count the votes on noise samples, `(samples,)` class numbers."""
+        for table, mask in ((self.counts, ~samples.selects), (self.selection, samples.selects)):
+            np.add.at(table, (samples.rows[mask], winners[mask]), 1)
+        np.subtract.at(self._open, samples.rows, 1)
+        complete = samples.rows[self._open[samples.rows] == 0]
+        if complete.size and not self._stopped:
+            self._continue(np.unique(complete))
 
     @property
     def total(self) -> int | None:
-        """The number of all copies, if that is known before any is polled."""
+        """The number of all noise samples, if the plan fixes it."""
         each = self.stopping.each
         return None if each is None else self.images * each
 
@@ -97,18 +97,18 @@ class Agenda:
         rows = np.array([row])
         wanted = self.stopping.choose(np.zeros((1, 1), dtype=np.int64))
         if wanted[0]:
-            self._ask(rows, np.zeros(1, dtype=np.int64), wanted, selects=True)
+            self._schedule(rows, np.zeros(1, dtype=np.int64), wanted, selects=True)
         else:
             self._begin(rows)
 
-    def _look(self, rows: np.ndarray) -> None:
-        """All copies that these images asked for are answered: what next?"""
+    def _continue(self, rows: np.ndarray) -> None:
+        """Schedule what the plan wants next of images whose scheduled noise samples all have votes."""
         judged = self.counts[rows].any(axis=1)
         if (choosing := rows[~judged]).size:
             taken = self.selection[choosing].sum(axis=1)
             wanted = self.stopping.choose(self.selection[choosing])
             more = wanted > taken
-            self._ask(choosing[more], taken[more], wanted[more], selects=True)
+            self._schedule(choosing[more], taken[more], wanted[more], selects=True)
             self._begin(choosing[~more])
         if (rows := rows[judged]).size:
             taken = self.counts[rows].sum(axis=1)
@@ -116,22 +116,22 @@ class Agenda:
                 self.counts[rows], self.label(rows), self.certified[rows]
             )
             more = wanted > taken
-            self._ask(rows[more], taken[more], wanted[more], selects=False)
+            self._schedule(rows[more], taken[more], wanted[more], selects=False)
             self.finished += int((~more).sum())
 
     def _begin(self, rows: np.ndarray) -> None:
         wanted = self.stopping.begin(self.selection[rows], self.label(rows))
         some = wanted > 0
-        self._ask(rows[some], np.zeros(int(some.sum()), dtype=np.int64), wanted[some], selects=False)
+        self._schedule(rows[some], np.zeros(int(some.sum()), dtype=np.int64), wanted[some], selects=False)
         self.finished += int((~some).sum())
 
     def label(self, rows: np.ndarray) -> np.ndarray:
-        """The labels that the plan watches."""
+        """Return the labels that the plan watches."""
         if self._given is not None:
             return self._given[rows]
         return self.selection[rows].argmax(axis=1)
 
-    def _ask(self, rows: np.ndarray, taken: np.ndarray, wanted: np.ndarray, selects: bool) -> None:
+    def _schedule(self, rows: np.ndarray, taken: np.ndarray, wanted: np.ndarray, selects: bool) -> None:
         first = 0 if selects else self.stopping.first
         for row, start, stop in zip(rows.tolist(), taken.tolist(), wanted.tolist(), strict=True):
             self._open[row] = stop - start

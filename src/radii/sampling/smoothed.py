@@ -1,18 +1,16 @@
-"""The smoothed classifier: poll a model under noise; votes to certify later, or answers at once."""
+"""The smoothed classifier: sample a model under noise, for votes to certify later or for certificates at once."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import overload
 
 import numpy as np
 from torch import Tensor, nn
 
 from radii.certificates.certify import Certificates, certify, check_reach
 from radii.certificates.evidence import clear_winner, decide
-from radii.certificates.planning import anytime, choose, exhaustive
-from radii.data.dataset import DataSet
-from radii.data.examples import Examples, examples_in
+from radii.certificates.planning import RadiusTarget, anytime, exhaustive, sequential, two_stage
+from radii.data.dataset import DataSet, as_data_set
 from radii.errors import InputError, check_name
 from radii.models.digest import check_loaded
 from radii.noises import Noise
@@ -20,25 +18,24 @@ from radii.noises.lattice import check_range
 from radii.noises.norms import Ball
 from radii.sampling.class_matching import matched
 from radii.sampling.independence import made_up
-from radii.sampling.model_call import Ask
-from radii.sampling.sampler import Progress, Voter, prepare_voter
+from radii.sampling.model_call import BaseClassifier
+from radii.sampling.sampler import Progress, Sampler, prepare_sampler
 from radii.sampling.scale_check import check_scale
-from radii.sampling.scheduler import Agenda
+from radii.sampling.scheduler import Scheduler
 from radii.votes import PRECISIONS, Votes
 from radii.votes.bounds import check_alpha
 from radii.votes.plans import Fixed, Plan, check_plan
 from radii.votes.plans.fixed import AllAtOnce, check_whole
 
 AUTO = "auto"
-CERTIFYING = ("sequential", "top-k", "two-stage", "fixed", "exhaustive")
-SELECTION = 100
-"""Separate noisy copies that predict a label, unless another number is asked for."""
+N0 = 100
+"""Selection samples that predict the label of an image."""
 
 MOST_ROWS = 10**7
-"""Of a micro-batch; no memory holds more images."""
+"""Images of a batch; no memory holds more."""
 
 SOON = 1e-9
-"""Seconds that are left to a budget that is spent: the first micro-batches are answered all the same."""
+"""Seconds left once a time limit has passed before the sampling: the first batches are counted all the same."""
 
 Images = Tensor | np.ndarray | DataSet
 """`(images, *shape)` in [0, 1], or a data set."""
@@ -46,31 +43,44 @@ Images = Tensor | np.ndarray | DataSet
 
 @dataclass(frozen=True)
 class Smoothed:
-    """The smoothed classifier: the class that `model` gives most often to an image plus noise.
+    """The smoothed classifier: the class that a base classifier gives most often to an image plus noise.
 
-    `model`: any callable from images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`; a
-    torch module must be in evaluation mode; `radii.load_model` makes others of files, names and endpoints, in whatever
-    scale and layout. Where labels are known, a few clean images show whether the scale is right. Where the model and a
-    data set both name their classes, logits come in the order of the data's names. Logits that depend on the rest of
-    the batch, or on earlier queries, are an error, before the sampling or during it (docs/models.md).
+    Parameters
+    ----------
+    model : callable
+        From images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`. A torch module must be in
+        evaluation mode. `radii.load_model` makes models of files, names and endpoints, in any scale and layout. Where
+        both the model and a data set name their classes, logits are put into the order of the data set.
+    noise : Noise
+        For example `radii.Laplace(0.5)`.
+    precision : str
+        "float32"; "bfloat16" samples a copy of the module in that precision, which is another classifier, and votes
+        record it; "auto" takes the faster one on this machine.
+    batch : int, optional
+        Noise samples in one query of the model; the memory holds a few batches, never all samples of an image. By
+        default the number that a trial of about a second finds fastest, which is remembered for the model and the
+        machine. A batch that does not fit into memory is halved.
+    compile : bool
+        Fuse the layers of a module by torch.compile, about half a minute at the start. Rounding differs, so votes
+        record it.
+    exact_arithmetic : bool
+        Draw the noise on a lattice, for 8-bit images, where image plus noise is exact in float32: the certificate is
+        about the program, not about its idealisation in real numbers (docs/math/exact.md).
 
-    `precision`: "bfloat16" polls a copy of the module in that precision, which makes it another classifier, and votes
-    record it; "auto" takes the faster one on this machine. `batch`: noisy copies in one call of the model; memory holds
-    a few micro-batches, never all copies of an image.
-    By default as many as a trial of a second finds fastest, which is remembered for the model and the machine.
-    `compile` fuses the layers of a module, about half a minute of work at the start; rounding then differs, so that
-    votes record it too. Where a micro-batch does not fit into memory, half of it is asked about at a time.
-
-    `exact`: noise on a lattice, for 8-bit images, which makes image plus noise exact in float32: what is certified
-    is the program, not its idealisation in real numbers (docs/math/exact.md).
+    Raises
+    ------
+    InputError
+        For settings that do not fit. When sampling: for logits that are not finite, that depend on the rest of the
+        batch or on earlier queries (docs/models.md), and for a model that classifies clean images only in another
+        scale.
     """
 
-    model: Ask
+    model: BaseClassifier
     noise: Noise
     precision: str = "float32"
     batch: int | None = None
     compile: bool = False
-    exact: bool = False
+    exact_arithmetic: bool = False
 
     def __post_init__(self) -> None:
         check_name("precision", self.precision, (*PRECISIONS, AUTO))
@@ -85,7 +95,7 @@ class Smoothed:
         ):
             if wanted and not isinstance(self.model, nn.Module):
                 raise InputError(f"{name} needs a torch module; got {type(self.model).__name__}")
-        if self.exact:
+        if self.exact_arithmetic:
             check_range(self.noise)
         if self.batch is not None:
             check_whole("batch", self.batch, 1, MOST_ROWS)
@@ -97,28 +107,37 @@ class Smoothed:
         *,
         plan: Plan,
         seed: int = 0,
-        index: Tensor | np.ndarray | None = None,
         draws: tuple[int, int] | None = None,
         seconds: float | None = None,
         progress: Progress | None = None,
     ) -> Votes:
-        """Votes of the model on noisy copies of each image, as many as the plan takes.
+        """Count the votes of the model on noise samples of each image, as many as the plan takes.
 
-        `images`: `(images, *shape)` in [0, 1], or a data set, which brings its labels, positions and names.
-        `index`: `(images,)`, positions in the data set, by default 0, 1, 2, ...; they choose the noise.
-        `draws`: the part [first, stop) of a fixed plan's draws to take now; parts add up with `+`. `seconds`: the
-        time after which `radii.anytime` stops; all images have about as many draws then.
+        Certifying the same images again from other votes requires splitting alpha (Bonferroni).
 
-        Give `batch`, and a precision, to split work over machines: each would try out its own. A second plan for the
-        same images is a second look, and needs a share of alpha.
+        Parameters
+        ----------
+        images : `(images, *shape)` in [0, 1], or a data set with labels, positions and names
+        labels : `(images,)`, the true classes, if known
+        plan : how many noise samples, for example `radii.fixed(10_000)`
+        seed : of the noise; with the position of the image it determines every noise sample
+        draws : the part [first, stop) of a fixed plan's draws to take now; parts add up with `+`
+        seconds : the time limit of the plan `radii.anytime`; all images have about as many draws then
+        progress : called as `progress(done, total)`
 
-        Guarantee: on one machine and with one `batch`, the same counts to the last vote however images and
-        draws are split, since every call of the model has the same number of rows. Another `batch` may select
-        other kernels, which can change a vote only where two logits agree to rounding error.
+        Returns
+        -------
+        Votes
+
+        Notes
+        -----
+        Guarantee: on one machine and with one `batch`, the same counts to the last vote however images and draws are
+        split, since every query has the same number of rows. Another `batch` may select other kernels, which can change
+        a vote only where two logits agree to rounding error. To split work over machines, give `batch` and a precision:
+        otherwise each machine tries out its own.
         """
         check_plan(plan)
-        examples = examples_in(images, labels, index)
-        return self._follow(examples, plan, seed, _part(plan, draws), progress, seconds)
+        return self._sample(as_data_set(images, labels), plan, seed, _part(plan, draws), progress, seconds)
 
     def certify(
         self,
@@ -129,53 +148,49 @@ class Smoothed:
         radii: Sequence[float] | None = None,
         k: int = 1,
         alpha: float = 1e-3,
-        method: str | None = None,
         n_max: int = 100_000,
         unit: str = "feature",
-        box: bool = False,
         seed: int = 0,
-        index: Tensor | np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Certificates:
-        """Vote and certify at once, with as few noisy copies as the question takes.
+        """Sample and certify at once, with as few noise samples as the question takes.
 
-        Is each of `radii` certified? "sequential" asks the votes of the label alone, "top-k" those of its rivals
-        too. Without radii: how large are they? "two-stage". `method="fixed"` polls every image `n_max` times, as
-        papers do, and "exhaustive", the only one for noise whose outcomes can be listed, takes them all; `radii` are
-        then only to be read off. Labels are the true ones, if given, else what at most 100 separate copies predict.
-        `images`, `index` and `seed` are those of `vote`; `unit` refines l0. With `box`, for l0 and l1, the room that
-        each image has in [0, 1] makes radii larger, but no plan shorter.
+        With `radii`, the plan is sequential: it samples each image until it is decided whether these radii are
+        certified. Without, it is two-stage: as many samples as the radius is worth. Noise whose outcomes can be listed
+        takes each of them once. For any other plan, call `vote` and `radii.certify`.
 
-        Guarantee: that of `Certificates`, whichever the method, for one call: who asks again about images that
-        failed needs a share of `alpha` for it.
+        Parameters
+        ----------
+        images, labels, seed, progress : those of `vote`; without labels, certificates are about predicted ones
+        norm : "l0", "l1", "l2" or "linf"
+        radii : to be decided, in the norm
+        k : certify the top k
+        alpha : probability that the certificate of an image is wrong
+        n_max : most noise samples per image
+        unit : what l0 counts, "feature" or "pixel"
+
+        Returns
+        -------
+        Certificates
+
+        Notes
+        -----
+        Guarantee: that of `Certificates`, for one call. Certifying images again that failed requires splitting alpha.
         """
-        examples = examples_in(images, labels, index)
-        own = _boxes(examples, norm) if box else None
-        Ball(norm, examples.shape, unit)
-        predict = examples.labels is None
-        usual = "exhaustive" if self.noise.outcomes else "two-stage" if radii is None else "sequential"
-        name = check_name("method", method or usual, CERTIFYING)
-        if name == "two-stage" and radii is not None:
-            raise InputError("two-stage asks how large radii are: leave out radii, or choose another method")
-        asked = {} if radii is None else {norm: tuple(radii)}
-        plan = choose(
-            name,
-            self.noise,
-            asked,
-            shape=examples.shape,
-            norm=norm,
-            k=k,
-            unit=unit,
-            exact=self.exact,
-            alpha=alpha,
-            n_max=n_max,
-            selection=SELECTION if predict else 0,
-        )
-        votes = self._follow(examples, plan, seed, None, progress, k=k)
-        labels_of = "predicted" if predict else "true"
-        return certify(votes, norm, k=k, alpha=alpha, labels=labels_of, unit=unit, images=own)
+        data = as_data_set(images, labels)
+        Ball(norm, data.shape, unit)
+        if self.noise.outcomes:
+            plan: Plan = exhaustive(self.noise)
+        elif radii is None:
+            plan = two_stage(self.noise, norm, shape=data.shape, k=k, unit=unit, n_max=n_max, alpha=alpha)
+        else:
+            target = RadiusTarget(self.noise, norm, tuple(radii), data.shape, k, unit, self.exact_arithmetic)
+            selection = N0 if data.labels is None else 0
+            plan = sequential(target, alpha=alpha, n_max=n_max, selection=selection)
+        votes = self._sample(data, plan, seed, None, progress, k=k)
+        labels_of = "predicted" if data.labels is None else "true"
+        return certify(votes, norm, k=k, alpha=alpha, labels=labels_of, unit=unit)
 
-    @overload
     def predict(
         self,
         images: Images,
@@ -183,109 +198,96 @@ class Smoothed:
         n: int = 1000,
         alpha: float = 0.001,
         seed: int = 0,
-        index: Tensor | np.ndarray | None = None,
         progress: Progress | None = None,
-        norm: None = None,
-    ) -> np.ndarray: ...
+    ) -> np.ndarray:
+        """Predict the labels `(images,)` of the smoothed classifier; `radii.ABSTAIN` where `n` samples do not suffice.
 
-    @overload
-    def predict(
+        Noise whose outcomes can be listed takes each of them once, whatever `n`, and abstains where labels tie.
+
+        Notes
+        -----
+        Guarantee: for each image, with probability at least `1 - alpha` over the noise samples, the label is the most
+        probable one under noise, or ABSTAIN.
+
+        References
+        ----------
+        Cohen, Rosenfeld and Kolter, 2019, Certified adversarial robustness via randomized smoothing, Predict and
+        Proposition 2.
+        """
+        check_alpha(alpha)
+        data = as_data_set(images)
+        sampler = self.matched(data).ready(data.shape, data)
+        stopping = AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n)
+        scheduler = Scheduler(stopping, len(data), sampler.classes, None)
+        sampler.run(scheduler, data, seed, "predict", progress)
+        return clear_winner(scheduler.counts) if self.noise.outcomes else decide(scheduler.counts, alpha)
+
+    def certify_predictions(
         self,
         images: Images,
         *,
-        n: int = 1000,
-        alpha: float = 0.001,
-        seed: int = 0,
-        index: Tensor | np.ndarray | None = None,
-        progress: Progress | None = None,
         norm: str,
-        k: int = 1,
-        unit: str = "feature",
-        box: bool = False,
-        seconds: float | None = None,
-    ) -> Certificates: ...
-
-    def predict(
-        self,
-        images: Images,
-        *,
         n: int = 1000,
-        alpha: float = 0.001,
-        seed: int = 0,
-        index: Tensor | np.ndarray | None = None,
-        progress: Progress | None = None,
-        norm: str | None = None,
         k: int = 1,
+        alpha: float = 0.001,
         unit: str = "feature",
-        box: bool = False,
         seconds: float | None = None,
-    ) -> np.ndarray | Certificates:
-        """Labels `(images,)` of the smoothed classifier, or `radii.ABSTAIN` where `n` draws leave them open.
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Certificates:
+        """Predict labels and certify them within a budget of noise samples and of time.
 
-        With `norm`, certificates of what the model says, within a budget: 100 separate copies choose the label of each
-        image, then at most `n` others bound how far it stays in the top `k`, all images alike, until `seconds` after
-        the call are over; the micro-batches at hand are finished. `unit` and `box` are those of `certify`. Noise whose
-        outcomes can be listed takes them all, whatever `n`, and abstains where labels tie; it has no use for `seconds`.
+        100 selection samples choose the label of each image. Then at most `n` others bound how far it stays in the top
+        `k`, all images alike, until `seconds` after the call have passed; batches under way are finished. Noise whose
+        outcomes can be listed takes each of them once, whatever `n`, and has no use for `seconds`.
 
-        Several threads may ask at once: each gets what it would get alone, with `seconds` perhaps from fewer draws.
-        Each call makes the model ready anew; who asks often keeps `ready(shape)`, as `radii serve` does.
+        Several threads may call at once: each gets what it would get alone, with `seconds` perhaps from fewer samples.
+        Each call prepares the model anew; for many calls keep `ready(shape)`, as `radii serve` does.
 
-        Guarantee: for each image, with probability at least `1 - alpha` over the draws, the label is the one that is
-        most probable under noise, or ABSTAIN (Cohen et al. 2019, Predict and Proposition 2). With `norm`, that of
-        `Certificates`, at whatever moment the time is over: radii from the same seed, index, `n` and `alpha`, in
-        whatever norm and for whatever k and seconds, hold together with that probability (docs/math/sequential.md).
+        Notes
+        -----
+        Guarantee: that of `Certificates`, whenever the time is over: radii from the same seed, images, `n` and `alpha`,
+        in any norm and for any k and seconds, hold together with that probability (docs/math/sequential.md).
         """
         started = time.monotonic()
         check_alpha(alpha)
-        examples = examples_in(images, None, index)
-        if norm is None:
-            if (k, unit, box, seconds) != (1, "feature", False, None):
-                raise InputError(
-                    "k, unit, box and seconds are for certified radii: say in which norm, as norm='l2'"
-                )
-            return self._labels(examples, n, alpha, seed, progress)
-        own = _boxes(examples, norm) if box else None
-        self.noise.trade_offs(Ball(norm, examples.shape, unit))
+        data = as_data_set(images)
+        self.noise.trade_offs(Ball(norm, data.shape, unit))
         plan = within(self.noise, n, alpha, seconds)
-        smoothed = self.matched(examples)
-        check_scale(smoothed.model, smoothed.noise, examples)
-        voter = smoothed.ready(examples.shape, examples)
-        voter.check(examples, plan, k)
-        if (test := plan.last_test(alpha, "label")) is not None:
-            check_reach(n, k, test[1], test[0], voter.classes)
+        smoothed = self.matched(data)
+        check_scale(smoothed.model, smoothed.noise, data)
+        sampler = smoothed.ready(data.shape, data)
+        sampler.check(data, plan, k)
+        if (test := plan.last_test(alpha, "binary")) is not None:
+            check_reach(n, k, test[1], test[0], sampler.classes)
         left = None if seconds is None else max(started + seconds - time.monotonic(), SOON)
-        votes = voter.vote(examples, plan, seed, None, progress, left, k)
-        return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit, images=own)
+        votes = sampler.vote(data, plan, seed, None, progress, left, k)
+        return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit)
 
-    def _labels(
-        self, examples: Examples, n: int, alpha: float, seed: int, progress: Progress | None
-    ) -> np.ndarray:
-        """Labels that are most probable, or ABSTAIN."""
-        voter = self.matched(examples).ready(examples.shape, examples)
-        agenda = Agenda(
-            AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n), len(examples), voter.classes, None
-        )
-        voter.follow(agenda, examples, seed, "predict", progress)
-        return clear_winner(agenda.counts) if self.noise.outcomes else decide(agenda.counts, alpha)
+    def ready(self, shape: tuple[int, ...], data: DataSet | None = None) -> Sampler:
+        """Return the model ready to be sampled on images of `shape`: settings tried, logits checked.
 
-    def ready(self, shape: tuple[int, ...], examples: Examples | None = None) -> Voter:
-        """Return the model as it will be polled about images of `shape`: settings tried out, answers checked.
-
-        Answers are checked on noise samples of `examples`, or of made-up images.
+        Logits are checked on noise samples of `data`, or of made-up images.
         """
-        images = made_up(shape) if examples is None else examples
-        return prepare_voter(
-            self.model, self.noise, images, self.precision, self.batch, self.compile, self.exact
+        images = made_up(shape) if data is None else data
+        return prepare_sampler(
+            self.model,
+            self.noise,
+            images,
+            self.precision,
+            self.batch,
+            self.compile,
+            self.exact_arithmetic,
         )
 
-    def matched(self, examples: Examples) -> "Smoothed":
-        """The same with the classes of the model in the order of those of the images, by their names."""
-        model = matched(self.model, examples)
+    def matched(self, data: DataSet) -> "Smoothed":
+        """Return the same with the classes of the model in the order of those of the images, by their names."""
+        model = matched(self.model, data)
         return self if model is self.model else replace(self, model=model)
 
-    def _follow(
+    def _sample(
         self,
-        examples: Examples,
+        data: DataSet,
         plan: Plan,
         seed: int,
         part: tuple[int, int] | None,
@@ -293,14 +295,14 @@ class Smoothed:
         seconds: float | None = None,
         k: int = 1,
     ) -> Votes:
-        plan.labels_from(examples.labels)
-        smoothed = self.matched(examples)
-        check_scale(smoothed.model, smoothed.noise, examples)
-        return smoothed.ready(examples.shape, examples).vote(examples, plan, seed, part, progress, seconds, k)
+        plan.labels_from(data.labels)
+        smoothed = self.matched(data)
+        check_scale(smoothed.model, smoothed.noise, data)
+        return smoothed.ready(data.shape, data).vote(data, plan, seed, part, progress, seconds, k)
 
 
 def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The draws to take of a fixed plan, None for all; no other has parts."""
+    """Return the draws to take of a fixed plan, None for all; no other has parts."""
     if draws is None:
         return None
     if plan.per_image is None:
@@ -311,21 +313,14 @@ def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
     return first, stop
 
 
-def _boxes(examples: Examples, norm: str) -> np.ndarray:
-    """The images themselves, where their boxes refine radii."""
-    if norm not in ("l0", "l1"):
-        raise InputError(f"box is for l0 and l1: leave it out for {norm}")
-    return examples.clean(slice(None))
-
-
 def within(noise: Noise, n: int, alpha: float, seconds: float | None) -> Plan:
-    """The plan that answers within a budget: at most `n` draws after those that choose the label, or all outcomes."""
+    """Return the plan for a budget: at most `n` draws after those that choose the label, or all outcomes."""
     if seconds is not None and not seconds > 0:
         raise InputError(f"seconds must be above 0; got {seconds!r}")
     if noise.outcomes is None:
-        return anytime(alpha=alpha, n_max=n, selection=SELECTION)
+        return anytime(alpha=alpha, n_max=n, selection=N0)
     if seconds is not None:
         raise InputError(
-            f"{noise.name} noise takes all its {noise.outcomes} copies, however long that is: leave out seconds"
+            f"{noise.name} noise takes all its {noise.outcomes} outcomes, however long that is: leave out seconds"
         )
     return exhaustive(noise)

@@ -148,7 +148,7 @@ class Reception:
             "norm": service.norm,
             "unit": service.unit,
             "k": service.k,
-            "alpha": 0.0 if service.voter.noise.outcomes else service.alpha,
+            "alpha": 0.0 if service.sampler.noise.outcomes else service.alpha,
             "passes": answer.passes,
         }
 
@@ -197,7 +197,7 @@ def how_to_ask(service: Service, address: str) -> str:
     channels, height, width = service.shape
     kind = {1: "grey", 3: "in colour"}.get(channels, f"of {channels} channels")
     copies = service.plan.most
-    noise = service.voter.noise
+    noise = service.sampler.noise
     return f"""radii: labels with certified radii
 
 POST an image, {height} x {width} pixels, {kind}, to {address}predict:

@@ -16,7 +16,7 @@ from radii.votes.plans.anytime import FIRST_ROUND
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class Request:
     """An image that waits for its answer."""
 
     number: int
@@ -35,10 +35,10 @@ class Desk:
         self.service = service
         # as many as fill micro-batches in the smallest rounds, too: more would only wait for one another; and half of
         # those for whom there are places, so that the others can come meanwhile
-        self.together = max(1, min(2 * service.voter.rows // FIRST_ROUND, places // 2))
+        self.together = max(1, min(2 * service.sampler.rows // FIRST_ROUND, places // 2))
         self.images, self.passes, self.pace = 0, 0, 0.0
         self._begun: float | None = None
-        self._waiting: SimpleQueue[Asked | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Request | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="radii-desk", daemon=True)
 
     def open(self) -> None:
@@ -62,7 +62,7 @@ class Desk:
 
     def ask(self, number: int, image: np.ndarray) -> "Future[Answer]":
         """The answer to come; one that is cancelled before its turn costs nothing."""
-        asked = Asked(number, image)
+        asked = Request(number, image)
         self._waiting.put(asked)
         return asked.answer
 
@@ -74,9 +74,9 @@ class Desk:
             self._answer([one for one in taken if one.answer.set_running_or_notify_cancel()])
             self._begun, self.pace = None, time.monotonic() - started
 
-    def _take(self) -> tuple[list[Asked], bool]:
+    def _take(self) -> tuple[list[Request], bool]:
         """The images that are polled next, at least one unless the desk closes, and whether it stays open."""
-        taken: list[Asked] = []
+        taken: list[Request] = []
         while len(taken) < self.together:
             try:
                 one = self._waiting.get(block=not taken)
@@ -87,7 +87,7 @@ class Desk:
             taken.append(one)
         return taken, True
 
-    def _answer(self, taken: list[Asked]) -> None:
+    def _answer(self, taken: list[Request]) -> None:
         """Answer each; where that fails, each by itself, so that no image fails for another's sake."""
         if not taken:
             return

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from radii.certificates.certify import certify
-from radii.data.examples import Examples
+from radii.data.dataset import DataSet
 from radii.noises.lattice import levels_of
 from radii.noises.norms import Ball
-from radii.sampling.sampler import Voter
+from radii.sampling.sampler import Sampler
 from radii.votes.plans import Plan
 
 
@@ -36,7 +36,7 @@ class Service:
     chosen without knowledge of the seed.
     """
 
-    voter: Voter
+    sampler: Sampler
     plan: Plan
     seed: int
     norm: str
@@ -47,17 +47,17 @@ class Service:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.voter.noise.trade_offs(Ball(self.norm, self.shape, self.unit))
-        self.voter.check(self._examples({0: np.zeros(self.shape)}), self.plan, self.k)
+        self.sampler.noise.trade_offs(Ball(self.norm, self.shape, self.unit))
+        self.sampler.check(self._data_set({0: np.zeros(self.shape)}), self.plan, self.k)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one image."""
-        return self.voter.shape
+        return self.sampler.shape
 
     def prepared(self, pixels: np.ndarray) -> tuple[int, np.ndarray]:
         """An image, uint8 or float32 in [0, 1], as its number and what is polled; one off the grid is refused."""
-        if self.voter.exact or self.voter.noise.of_bytes:
+        if self.sampler.exact or self.sampler.noise.of_bytes:
             pixels = levels_of(pixels)
         image = pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
         return number_of(image, self.seed), image
@@ -65,15 +65,22 @@ class Service:
     def answers(self, images: dict[int, np.ndarray]) -> dict[int, Answer]:
         """The answers about some images, by their numbers."""
         numbers = list(images)
-        votes = self.voter.vote(self._examples(images), self.plan, self.seed, seconds=self.seconds, k=self.k)
+        votes = self.sampler.vote(
+            self._data_set(images), self.plan, self.seed, seconds=self.seconds, k=self.k
+        )
         asked: dict[str, Any] = {"k": self.k, "alpha": self.alpha, "unit": self.unit}
         found = certify(votes, self.norm, labels="predicted", **asked)
-        columns = found.label.tolist(), found.radius.tolist(), found.abstained.tolist(), votes.passes.tolist()
+        columns = (
+            found.label.tolist(),
+            found.radius.tolist(),
+            found.abstained.tolist(),
+            votes.samples.tolist(),
+        )
         return {number: Answer(*row) for number, *row in zip(numbers, *columns, strict=True)}
 
-    def _examples(self, images: dict[int, np.ndarray]) -> Examples:
+    def _data_set(self, images: dict[int, np.ndarray]) -> DataSet:
         stack, numbers = np.stack(list(images.values())), np.array(list(images))
-        return Examples(stack, None, numbers, "the data set", self.classes)
+        return DataSet(stack, None, numbers, classes=self.classes)
 
 
 def number_of(image: np.ndarray, seed: int) -> int:

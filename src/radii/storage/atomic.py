@@ -17,7 +17,7 @@ UNFINISHED = ".*.part"
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds to wait before a file system is asked again: virus scanners and servers of NFS are done in less."""
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 class Unwritable(InputError, OSError):
@@ -34,7 +34,7 @@ def is_held(error: OSError) -> bool:
     return isinstance(error, PermissionError) or error.errno == errno.EBUSY
 
 
-def patiently(do: Callable[[], Found], passes: Callable[[OSError], bool] = is_stale) -> Found:
+def patiently(do: Callable[[], T], passes: Callable[[OSError], bool] = is_stale) -> T:
     """Return what `do()` gives; try again a few times, within two seconds, after errors that may pass."""
     for pause in PAUSES:
         try:

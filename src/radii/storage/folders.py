@@ -28,7 +28,7 @@ ADDRESS = re.compile(
 PAUSES = (1, 2, 4, 8, 16)
 """Seconds to wait before an object store is asked again."""
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 class Missing(InputError):
@@ -167,7 +167,7 @@ class StoreFolder(Folder):
     def close(self) -> None:
         """Nothing: a prefix without objects is not there."""
 
-    def _patiently(self, name: str | None, ask: Callable[[], Found]) -> Found:
+    def _patiently(self, name: str | None, ask: Callable[[], T]) -> T:
         """Ask again a few times where the store does not answer; `name`: of the file, None for the store itself."""
         import pyarrow as pa
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
-from radii.data.dataset import DataSet, in_unit
+from radii.data.dataset import DataSet
 from radii.errors import InputError
 from radii.models import Denoised, digest, is_denoiser, make_model
 from radii.models.devices import (
@@ -81,7 +81,7 @@ def crop_and_flip(pixels: Tensor, generator: Generator) -> Tensor:
     return pixels[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-Progress = Callable[[int, int, dict[str, float]], object]
+TrainingProgress = Callable[[int, int, dict[str, float]], object]
 """Called after each step as `progress(done, total, metrics)`, in images; the metrics are those of the last epoch."""
 ALONE = Processes()
 
@@ -93,7 +93,7 @@ def train(
     recipe: Recipe,
     data: DataSet,
     folder: str | Path,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     device: torch.device | None = None,
     classifier: nn.Module | None = None,
 ) -> nn.Module:
@@ -124,7 +124,7 @@ def train(
         return _train(Loop(recipe, data, place, processes, classifier), data, folder, progress)
 
 
-def _train(loop: "Loop", data: DataSet, folder: Path, progress: Progress | None) -> nn.Module:
+def _train(loop: "Loop", data: DataSet, folder: Path, progress: TrainingProgress | None) -> nn.Module:
     # what the recipe asks for was built before anything is written
     recipe, first = loop.recipe, loop.processes.rank == 0
     config = Config(recipe, data.shape, data.classes, data.description)
@@ -171,7 +171,10 @@ class Loop:
         check_noise(recipe.loss, recipe.law(), data.shape)
         self.recipe = recipe
         self.loss = partial(LOSSES[recipe.loss], **recipe.options)
-        self.pixels, self.labels = data.pixels.to(device), data.labels.to(device)
+        assert data.labels is not None
+        self.pixels, self.labels = (
+            torch.from_numpy(values).to(device) for values in (data.pixels, data.labels)
+        )
         self.processes = processes
         self.kind = device.type if processes.count == 1 else f"{device.type} x {processes.count}"
         self.source = TensorSource(processes.seed(recipe.seed), device)
@@ -289,7 +292,8 @@ class Loop:
         """Images in [0, 1], moved and mirrored if the recipe says so."""
         if self.recipe.augment:
             pixels = crop_and_flip(pixels, self.source.generator)
-        return in_unit(pixels).contiguous(memory_format=torch.channels_last)
+        images = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        return images.contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> torch.autocast:
         """Compute in bfloat16 where the device can."""

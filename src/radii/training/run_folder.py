@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -58,7 +59,7 @@ class Config:
                 f"{few(without(images.classes, self.classes)) or 'some'} are not: give images of its classes, or say "
                 "which of its outputs each class is, class_map= or --class-map FILE"
             )
-        return replace(images, labels=torch.tensor(places)[images.labels], classes=self.classes, named=True)
+        return replace(images, labels=np.array(places)[images.labels], classes=self.classes, named=True)
 
     def sized(self, images: DataSet) -> DataSet:
         """Images of the shape that the model takes, whatever their classes; others are refused."""

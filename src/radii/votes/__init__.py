@@ -5,6 +5,7 @@ Votes are stored once; every certificate (any norm, k, alpha) is a function of t
 
 from radii.storage.documents import software_versions
 from radii.votes.file_format import FORMAT, LAW, decode_votes, law_of, load_votes, plan_of
+from radii.votes.image_identity import ImageIdentity
 from radii.votes.merging import IDENTITY, check_same_law, merge
 from radii.votes.record import ABSTAIN, PRECISIONS, Votes, check_outcomes, check_seen, join_ranges
 
@@ -14,6 +15,7 @@ __all__ = [
     "IDENTITY",
     "LAW",
     "PRECISIONS",
+    "ImageIdentity",
     "Votes",
     "check_outcomes",
     "check_same_law",

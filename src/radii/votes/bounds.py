@@ -8,7 +8,7 @@ from scipy.special import betainc, betaincinv
 from radii.errors import InputError, check_name
 from radii.noises.theory.bisection import bisect
 
-METHODS = ("two-event", "simultaneous", "label")
+METHODS = ("two-event", "simultaneous", "binary")
 LEAST_ALPHA = 1e-200
 MOST_K = 10**6
 # Bounds are moved outwards by more than the rounding of the beta function.
@@ -60,7 +60,7 @@ def bounds(
     - "two-event", the default: `alpha / 2` on the label and `alpha / 2k` on each sum of rivals, whatever the number
       of classes (docs/math/statistics.md);
     - "simultaneous": `alpha / classes` on every class (Jia et al. 2020, SimuEM), for comparison with papers;
-    - "label": all of `alpha` on the label, rivals from `1 - lower` alone (Cohen et al. 2019 at k = 1).
+    - "binary": all of `alpha` on the label, rivals from `1 - lower` alone (Cohen et al. 2019 at k = 1).
 
     Guarantee: for each image, all its bounds hold together with probability at least `1 - alpha` over the draws.
     """
@@ -73,7 +73,7 @@ def bounds(
     votes = counts[rows, label]
     strongest = strongest_rivals(counts, label, k)
     share = np.arange(1, k + 1) / k
-    if method == "label":
+    if method == "binary":
         lower = lower_bound(votes, n, alpha)
         return lower, share * (1 - lower)[:, None]
     if method == "simultaneous":

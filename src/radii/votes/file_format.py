@@ -18,6 +18,7 @@ from radii.storage import parquet
 from radii.storage.documents import check_fields, fits
 from radii.storage.folders import read_file
 from radii.storage.parquet import Columns, Lists
+from radii.votes.image_identity import ImageIdentity, parse_identity
 from radii.votes.plans import PLANS, Decision, Plan
 from radii.votes.record import (
     Votes,
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     from radii.votes.record import Votes
 
 
-FORMAT = 4
-PLAIN = ("shape", "seed", "model", "precision", "exact", "data", "classes", "software")
+FORMAT = 5
+PLAIN = ("shape", "seed", "model", "precision", "classes", "software")
 MANY_CLASSES = 64
 """More are stored as lists of those with votes."""
 MOST_PER_BYTE = 4096
@@ -62,7 +63,7 @@ LAW = {
     "model": str,
     "precision": str,
     "exact": bool,
-    "data": str,
+    "data": dict[str, Any] | str | None,  # one sentence up to format 4
     "classes": list[str],
     "software": dict[str, str],
     "devices": list[str],
@@ -79,12 +80,6 @@ COLUMNS = {
     "certified",
     "fingerprint",
 }
-
-
-def format_of(votes: "Votes") -> int:
-    """The oldest format that can hold them."""
-    by_columns = 2 if len(votes.classes) > MANY_CLASSES else 1
-    return max(votes.plan.file_format, by_columns if votes.fingerprints is None else 3)
 
 
 def columns_of(votes: "Votes") -> Columns:
@@ -106,6 +101,8 @@ def law_of(votes: Any) -> dict[str, Any]:
     law = {
         "noise": {"name": votes.noise.name, **asdict(votes.noise)},
         "plan": votes.plan.document(),
+        "data": votes.data and asdict(votes.data),
+        "exact": votes.exact_arithmetic,
         **{name: getattr(votes, name) for name in PLAIN},
     }
     return law | ({"devices": votes.devices} if votes.devices else {})
@@ -123,6 +120,13 @@ def plan_of(document: dict[str, Any]) -> Plan:
 def noise_of(document: dict[str, Any]) -> Noise:
     """The noise that `law_of` wrote."""
     return _made("noise", document, NOISES)
+
+
+def identity_of(document: dict[str, Any] | str | None) -> ImageIdentity | None:
+    """The identity of images that `law_of` wrote, or an older radii as one sentence."""
+    if isinstance(document, str):
+        return parse_identity(document)
+    return document if document is None else _fields(document, ImageIdentity)
 
 
 def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
@@ -143,6 +147,8 @@ def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, 
         "fingerprints": columns.pop("fingerprint", None),
         "noise": noise_of(header.pop("noise")),
         "plan": plan_of(header.pop("plan")),
+        "data": identity_of(header.pop("data")),
+        "exact_arithmetic": header.pop("exact"),
         **columns,
         **header,
     }

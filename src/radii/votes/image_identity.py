@@ -1,69 +1,76 @@
-"""The words by which votes know their images: `NAME SPLIT, which of them`, with a digest for images of one's own."""
+"""Which images votes are about: the data set and split, the part of it, and a fingerprint of each image."""
 
 import re
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import NamedTuple
 
 import numpy as np
 
-# what comes first may hold anything, a comma or the name of a split too: it is a path; so the last fit is the right one
-FORM = re.compile(
+from radii.errors import without_keys
+
+
+@dataclass(frozen=True)
+class ImageIdentity:
+    """The data set that images come from, and which of its images they are.
+
+    Parameters
+    ----------
+    name : of the data set, or the path of your own images
+    split : "train", "test" or "all"
+    digest : of pixels and labels of the whole split, for your own images, which may change under their name
+    part : in words, which images of the split these are
+    turned : whether any picture of the split was turned upright as its EXIF orientation says
+    """
+
+    name: str
+    split: str = ""
+    digest: str = ""
+    part: str = ""
+    turned: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", without_keys(self.name))  # the address of a data set may hold one
+
+    def __str__(self) -> str:
+        """Return for example `photos test sha256:0123456789abcdef (turned by EXIF), every 2nd of 1000`."""
+        digest = f"sha256:{self.digest}{' (turned by EXIF)' * self.turned}" if self.digest else ""
+        split = " ".join(word for word in (self.name, self.split, digest) if word)
+        return f"{split}, {self.part}" if self.part else split
+
+    @property
+    def whole(self) -> "ImageIdentity":
+        """The whole split, which two runs must share to be compared."""
+        return replace(self, part="")
+
+
+# a path comes first and may hold anything, a comma or the name of a split too: so the last match is the right one
+SENTENCE = re.compile(
     r"(?P<name>.+) (?P<split>train|test|all)"
     r"(?: sha256:(?P<digest>[0-9a-f]{16})(?P<turned> \(turned by EXIF\))?)?, (?P<part>.+)",
     re.DOTALL,
 )
 
-
-class Described(NamedTuple):
-    """Which images: those in `part` of a split of a data set; `digest`: of the whole split, if they are one's own.
-
-    `turned`: pictures of the split were turned upright, as their EXIF orientation says.
-    """
-
-    name: str
-    split: str
-    digest: str
-    part: str
-    turned: bool = False
+EXCLUDED = re.compile(r"all but (?P<images>[\d, ]+) of (?P<of>.+)")
 
 
-def describe(name: str, split: str, digest: str, part: str, turned: bool = False) -> str:
-    """For example `digits test, every 2nd of 355` or `photos test sha256:0123456789abcdef (turned by EXIF), all`."""
-    return f"{whole_split(name, split, digest, turned)}, {part}"
-
-
-def whole_split(name: str, split: str, digest: str = "", turned: bool = False) -> str:
-    """The same words without the part."""
-    words = f" sha256:{digest}{' (turned by EXIF)' * turned}" if digest else ""
-    return f"{name} {split}{words}"
-
-
-def read_description(words: str) -> Described | None:
-    """What `describe` was told; None for other words."""
-    found = FORM.fullmatch(words)
-    if found is None:
-        return None
-    name, split, digest, turned, part = found.groups(default="")
-    return Described(name, split, digest, part, bool(turned))
-
-
-def data_of(words: str) -> str:
-    """The data set and split in the words of votes, with its digest: what two runs must share to be compared."""
-    found = read_description(words)
-    if found is None:
-        return words.partition(",")[0]
-    return whole_split(found.name, found.split, found.digest, found.turned)
+def parse_identity(sentence: str) -> ImageIdentity | None:
+    """Return the identity that a file of format 4 or older holds as one sentence; None for an empty one."""
+    match = SENTENCE.fullmatch(sentence)
+    if match is None:
+        return ImageIdentity(sentence) if sentence else None
+    name, split, digest, turned, part = match.groups(default="")
+    return ImageIdentity(name, split, digest, EXCLUDED.sub(r"\g<of> without \g<images>", part), bool(turned))
 
 
 BYTES = 8
 
 
 def fingerprints(images: np.ndarray) -> np.ndarray:
-    """Of images `(n, *shape)` in [0, 1]: int64 `(n,)`, BLAKE2b of 8 bytes of their pixels as float32.
+    """Return a number for each image of `(n, *shape)` in [0, 1], int64 `(n,)`: BLAKE2b of its pixels as float32.
 
-    Guarantee: equal images have equal numbers, whether bytes over 255 were divided in float32 or in float64. Two that
-    differ have different ones but for a chance of 2^-64; who wants two alike can search for them.
+    Guarantee: equal images have equal numbers, whether bytes over 255 were divided in float32 or in float64. Two
+    different images have different numbers except with probability 2^-64; an adversary can search for two alike.
     """
-    pixels = np.ascontiguousarray(images, dtype="<f4") + np.float32(0)  # of zero there are two
-    found = b"".join(blake2b(one.tobytes(), digest_size=BYTES).digest() for one in pixels)
-    return np.frombuffer(found, dtype="<i8").astype(np.int64)
+    pixels = np.ascontiguousarray(images, dtype="<f4") + np.float32(0)  # -0.0 becomes 0.0
+    digests = b"".join(blake2b(image.tobytes(), digest_size=BYTES).digest() for image in pixels)
+    return np.frombuffer(digests, dtype="<i8").astype(np.int64)

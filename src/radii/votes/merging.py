@@ -9,7 +9,18 @@ import numpy as np
 from radii.errors import InputError
 from radii.votes.record import Votes
 
-IDENTITY = ("noise", "shape", "plan", "seed", "model", "precision", "exact", "data", "classes", "software")
+IDENTITY = (
+    "noise",
+    "shape",
+    "plan",
+    "seed",
+    "model",
+    "precision",
+    "exact_arithmetic",
+    "data",
+    "classes",
+    "software",
+)
 
 
 def merge(votes: "Sequence[Votes]") -> "Votes":

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from radii.noises.norms import check_shape
 from radii.noises.streams import check_seed
 from radii.storage.documents import software_versions
 from radii.storage.folders import write_file
-from radii.votes.image_identity import data_of, fingerprints
+from radii.votes.image_identity import ImageIdentity, fingerprints
 from radii.votes.plans import Plan, check_plan
 
 Ranges = tuple[tuple[int, int], ...]
@@ -41,10 +41,6 @@ def join_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
     return tuple(joined)
 
 
-if TYPE_CHECKING:
-    pass
-
-
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -57,7 +53,7 @@ def check_identity(votes: "Votes") -> None:
     check_plan(votes.plan)
     check_outcomes(votes.plan, votes.noise)
     check_name("precision", votes.precision, PRECISIONS)
-    if votes.exact and not isinstance(votes.noise, ProductNoise):
+    if votes.exact_arithmetic and not isinstance(votes.noise, ProductNoise):
         raise InputError(f"there is no exact arithmetic of {votes.noise.name} noise")
     if votes.plan.per_image is None:
         if votes.draws:
@@ -109,7 +105,7 @@ def check_seen(votes: "Votes", images: np.ndarray) -> None:
         return
     others = np.flatnonzero(fingerprints(images) != votes.fingerprints)
     if len(others):
-        which = f"image {votes.index[others[0]]} of {data_of(votes.data) or 'the votes'}"
+        which = f"image {votes.index[others[0]]} of {votes.data.whole if votes.data else 'the votes'}"
         raise InputError(
             f"{which} is not the one that was voted on, to the last bit of float32: take the very images of the votes"
         )
@@ -171,21 +167,49 @@ ABSTAIN = -1
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """Class counts of a model over noisy copies of images.
+    """Class counts of a model over noise samples of images, with everything that identifies them.
 
-    `counts`, `selection`: `(images, classes)`, how often each class had the largest logit; only `counts` may
-    bound probabilities, only `selection` may choose the label that they bound. `labels`: `(images,)`, the
-    true ones if known. `index`: `(images,)`, position in the data set, which is also the image's number in
-    the random streams. `plan` is what was asked for as a whole; `draws` are the ranges `[first, stop)` of
-    draw numbers that `counts` holds so far, of a fixed plan; any other is followed to its end, with as many draws of
-    each image as it took, from 0. `certified`: `(images,)`, how many of the levels or radii of a sequential plan its
-    looks certified, None for plans that do not look. `model` is the digest of the weights. `exact`: noise was drawn
-    on a lattice, where adding it rounds nothing (docs/math/exact.md). `devices`: the kinds of processors that ran the
-    model, if known; each image was voted on by one of them. `fingerprints`: `(images,)`, by which the very images are
-    known again (`radii.votes.image_identity`), or None.
+    Parameters
+    ----------
+    counts, selection : `(images, classes)`
+        How often each class had the largest logit. Only `counts` may bound probabilities; only `selection` may choose
+        the label that they bound.
+    labels : `(images,)`, optional
+        The true classes.
+    index : `(images,)`
+        Position of each image in the data set, which is also its number in the random streams.
+    noise : Noise
+    shape : tuple of int
+        The shape of one image.
+    plan : Plan
+        How many noise samples were to be drawn.
+    draws : ranges `[first, stop)`
+        The draws of a fixed plan that `counts` holds so far. Any other plan is followed to its end, and has none.
+    seed : int
+        Of the random streams.
+    model : str
+        Digest of the weights.
+    precision : str
+        "float32" or "bfloat16".
+    exact_arithmetic : bool
+        Noise was drawn on a lattice, where adding it rounds nothing (docs/math/exact.md).
+    data : ImageIdentity, optional
+        The data set and the part of it.
+    classes : tuple of str
+        Names of the classes, by default "0", "1", ...
+    software : dict of str
+        Versions of the packages that decide what is drawn.
+    certified : `(images,)`, optional
+        How many levels or radii of a sequential plan were certified.
+    devices : tuple of str
+        Kinds of processors that ran the model; each image was sampled on one of them.
+    fingerprints : `(images,)`, optional
+        Numbers that tell these images from others (`radii.votes.image_identity`).
 
+    Notes
+    -----
     Guarantee: given the model, draws are independent, and those of `counts` independent of `selection`. Under a
-    fixed plan, and given `selection` under one of two stages, rows of `counts` are multinomial.
+    fixed plan, and given `selection` under a two-stage one, rows of `counts` are multinomial.
     """
 
     counts: np.ndarray
@@ -199,8 +223,8 @@ class Votes:
     seed: int
     model: str
     precision: str = "float32"
-    exact: bool = False
-    data: str = ""
+    exact_arithmetic: bool = False
+    data: ImageIdentity | None = None
     classes: tuple[str, ...] = ()
     software: dict[str, str] = field(default_factory=software_versions)
     certified: np.ndarray | None = None
@@ -216,8 +240,11 @@ class Votes:
         object.__setattr__(self, "shape", check_shape(self.shape))
         object.__setattr__(self, "draws", join_ranges(self.draws))
         object.__setattr__(self, "seed", check_seed(self.seed))
-        for name in ("model", "data"):  # of an endpoint, or as a caller called it
-            object.__setattr__(self, name, without_keys(getattr(self, name)))
+        object.__setattr__(self, "model", without_keys(self.model))  # of an endpoint
+        if not (self.data is None or isinstance(self.data, ImageIdentity)):
+            raise InputError(
+                f"data must be a radii.votes.ImageIdentity, or None where it is not known; got {self.data!r}"
+            )
         object.__setattr__(self, "classes", tuple(self.classes) or _numbered(self.counts))
         object.__setattr__(self, "devices", tuple(sorted(self.devices)))
         check_identity(self)
@@ -235,8 +262,8 @@ class Votes:
         return sum(stop - first for first, stop in self.draws) or self.plan.most
 
     @property
-    def passes(self) -> np.ndarray:
-        """How often the model was asked about each image, `(images,)`."""
+    def samples(self) -> np.ndarray:
+        """Noise samples taken of each image, `(images,)`, those for selection included."""
         return self.counts.sum(axis=1) + self.selection.sum(axis=1)
 
     @property
@@ -286,9 +313,9 @@ class Votes:
     def encode(self) -> bytes:
         """What `save` writes."""
         from radii.storage import parquet
-        from radii.votes.file_format import columns_of, format_of, header_of
+        from radii.votes.file_format import FORMAT, columns_of, header_of
 
-        return parquet.encode(columns_of(self), header_of(self), format_of(self))
+        return parquet.encode(columns_of(self), header_of(self), FORMAT)
 
 
 def _integers(name: str, values: Any) -> np.ndarray:

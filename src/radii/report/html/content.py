@@ -31,7 +31,7 @@ KIND_WORDS = {
 LABEL_WORDS = {
     "true": "the true label of each image",
     "predicted": "the label that separate draws chose",
-    "set": "the whole set of k labels that separate draws chose",
+    "top-k-set": "the whole set of k labels that separate draws chose",
     "given": "labels given by the user",
 }
 
@@ -116,7 +116,7 @@ def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> 
     found += [
         f"nothing is certified against {_listed(reaches)}" for name, reaches in leaders.items() if not name
     ]
-    data = _range(one.data for one in _all(runs) if one.data)
+    data = _range(str(one.data) for one in _all(runs) if one.data)
     images = _range(f"{len(one):,}" for one in _all(runs)) + f" images{f' ({data})' if data else ''}"
     odds = _range(f"{1 - one.alpha:.10g}" for one in _all(runs))
     draws = draws_text(_all(runs))
@@ -155,7 +155,7 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     every = _all(runs)
     return [
         ("images", _range(f"{len(one):,}" for one in every)),
-        ("data", _range(one.data or "not named" for one in every)),
+        ("data", _range(str(one.data or "not named") for one in every)),
         ("inputs", _range(" × ".join(map(str, one.shape)) for one in every) + ", values in [0, 1]"),
         ("draws an image, n", draws_text(every)),
         ("error probability, α", _range(f"{one.alpha:g}" for one in every) + " an image, one-sided"),
@@ -187,7 +187,7 @@ def _rounding(votes: Votes) -> str:
         return "a function of 8-bit images, exact in float32"
     if not isinstance(votes.noise, Additive):
         return "values are kept or replaced, nothing is added that could round"
-    return "on a lattice, exact in float32" if votes.exact else "float32, rounded when it is added"
+    return "on a lattice, exact in float32" if votes.exact_arithmetic else "float32, rounded when it is added"
 
 
 def _versions(votes: Votes) -> str:

@@ -59,7 +59,7 @@ def bibtex(runs: Sequence[Run], norms: Sequence[str]) -> str:
     keys = list(METHOD)
     if any(one.k > 1 for run in runs for one in run.all):
         keys.append(TOP_K)
-    if any(run.votes is not None and run.votes.exact for run in runs):
+    if any(run.votes is not None and run.votes.exact_arithmetic for run in runs):
         keys.append(EXACT)
     for run in runs:
         for norm in norms:

@@ -12,7 +12,7 @@ from radii.noises.norms import NORMS
 from radii.report.export import slug
 from radii.storage.class_names import meaning, number_of
 from radii.votes import Votes
-from radii.votes.image_identity import data_of
+from radii.votes.image_identity import ImageIdentity
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +91,12 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
     return several
 
 
-def check_one_data(data: Mapping[str, str]) -> None:
-    """Refuse to compare runs on different data sets; `data`: the images in words, by the name of the run."""
-    first: dict[str, str] = {}
-    for name, words in data.items():
-        first.setdefault(data_of(words), name)
-    first.pop("", None)
+def check_one_data(data: Mapping[str, ImageIdentity | None]) -> None:
+    """Raise `InputError` for runs on different data sets; `data`: which images, by the name of the run."""
+    first: dict[ImageIdentity, str] = {}
+    for name, identity in data.items():
+        if identity is not None:
+            first.setdefault(identity.whole, name)
     if len(first) > 1:
         said = " and ".join(f"{name} is about {known}" for known, name in first.items())
         raise InputError(f"{said}: compare runs on one data set at a time")

@@ -140,7 +140,7 @@ def caption_text(certificates: Iterable[Certificates]) -> str:
         f"α = {_spread((one.alpha for one in several), '{:g}'.format)}",
         *_levels(several),
         f"{_spread((len(one) for one in several), '{:,}'.format)} images",
-        " / ".join(dict.fromkeys(one.data for one in several)),
+        " / ".join(dict.fromkeys(str(one.data or "") for one in several)),
     ]
     return " · ".join(fact for fact in facts if fact)
 

@@ -12,7 +12,7 @@ from radii.errors import InputError, check_name
 from radii.noises import NOISES
 from radii.noises.norms import NORMS, UNITS
 from radii.storage.documents import fits, names_in, parse_number, toml_path
-from radii.votes.image_identity import data_of
+from radii.votes.image_identity import ImageIdentity
 
 HERE = Path(__file__).parent
 NAMES = names_in(HERE)
@@ -70,10 +70,10 @@ def of_question(
     return [row for row in published if (row.norm, row.k) == (norm, k) and unit in (None, row.unit)]
 
 
-def check_same_data(published: Sequence[Published], data: str) -> None:
-    """Refuse rows that are about other images than the certificates, whose data set `data` describes."""
+def check_same_data(published: Sequence[Published], data: ImageIdentity | None) -> None:
+    """Raise `InputError` for rows about other images than the certificates, which are about `data`."""
     for row in published:
-        if data and data_of(data) != row.data:
+        if data is not None and str(data.whole) != row.data:
             raise InputError(f"the row {row.name!r} is about {row.data}, not about {data}: leave it out")
 
 

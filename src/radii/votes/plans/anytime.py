@@ -39,7 +39,7 @@ class Anytime(Plan):
     """
 
     name = "anytime"
-    usual_method = "label"
+    usual_method = "binary"
     open_ended = True
     alpha: float = 1e-3
     n_max: int = 100_000
@@ -69,12 +69,12 @@ class Anytime(Plan):
         return InRounds(self)
 
     def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
-        if method not in (None, "label"):
-            raise InputError(f"a plan for any moment bounds the label alone: method 'label', not {method!r}")
-        return "label"
+        if method not in (None, "binary"):
+            raise InputError(f"a plan for any moment bounds the label alone: method 'binary', not {method!r}")
+        return "binary"
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
-        return "label", alpha / 2
+        return "binary", alpha / 2
 
     def bounds_from(
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules

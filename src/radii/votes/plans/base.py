@@ -208,11 +208,6 @@ class Plan(ABC):
 
     # as plain values ----------------------------------------------------------------------------
 
-    @property
-    def file_format(self) -> int:
-        """The oldest format of votes files that can hold it."""
-        return 1
-
     def document(self) -> dict[str, Any]:
         """Its name and fields, as plain values."""
         return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]

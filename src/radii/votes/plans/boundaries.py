@@ -86,7 +86,7 @@ class Operating:
         return float(self.ended[:-1, :-1].sum())
 
     @property
-    def passes(self) -> float:
+    def mean_samples(self) -> float:
         """Mean number of draws."""
         return float(self.ended.sum(axis=0) @ self.looks)
 

@@ -49,7 +49,7 @@ class Sequential(Looking):
     """
 
     name = "sequential"
-    usual_method = "label"
+    usual_method = "binary"
     levels: tuple[float, ...]
     alpha: float = 1e-3
     n_max: int = 100_000
@@ -107,10 +107,6 @@ class Sequential(Looking):
     @property
     def steps(self) -> int:
         return len(self.levels)
-
-    @property
-    def file_format(self) -> int:
-        return 4 if self.decisions else 1
 
     def document(self) -> dict[str, Any]:
         given = super().document()

@@ -18,7 +18,7 @@ from radii.votes.plans.boundaries import Operating, check_levels
 from radii.votes.plans.failure_counts import MOST_DRAWS, most_failures, new_failures
 from radii.votes.plans.fixed import check_whole
 
-BY_PILOT_METHODS = ("label", "two-event")
+BY_PILOT_METHODS = ("binary", "two-event")
 BY_PILOT = " or ".join(BY_PILOT_METHODS)
 """The usual method: for each image the one from which its pilot promises the larger radius."""
 
@@ -82,7 +82,7 @@ class TwoStage(Plan):
         return labels
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
-        return "label" if method == BY_PILOT else method, alpha
+        return "binary" if method == BY_PILOT else method, alpha
 
     def bounds_from(
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
