@@ -19,6 +19,7 @@ import radii
 from radii.engine import Parts, gather
 from radii.engine.parts import manifest_of
 from radii.storage.folders import LocalFolder
+from radii.votes import ImageIdentity
 
 CLASSES, K, N, EACH = 1000, 5, 10_000, 100
 SIZES = (2500, 5000, 10_000)
@@ -45,7 +46,7 @@ def make_votes(first: int, images: int) -> radii.Votes:
         draws=((0, N),),
         seed=0,
         model="made up",
-        data="made-up images",
+        data=ImageIdentity("made-up images"),
     )
 
 

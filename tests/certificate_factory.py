@@ -6,6 +6,7 @@ import numpy as np
 
 from radii.certificates import Certificates
 from radii.noises import make_noise
+from radii.votes import ImageIdentity
 
 # Roughly what three models of CIFAR-10 reach: the spread of their radii in each norm, as multiples of sigma.
 REACH = {
@@ -49,5 +50,5 @@ def make_certificates(
         n=100_000,
         plan="fixed",
         mean_samples=100_100.0,
-        data="CIFAR-10 test, every 20th image",
+        data=ImageIdentity("CIFAR-10", "test", part="every 20th of 10000"),
     )

@@ -60,7 +60,7 @@ def texts(figure):
 def test_every_figure_says_what_was_measured(kind):
     words = " ".join(texts(figures()[kind]))
     expected = ["n = 100,000", "α = 0.001", "σ = 0.5"]
-    expected.append("no test images" if kind == "theory" else "120 images CIFAR-10 test, every 20th image")
+    expected.append("no test images" if kind == "theory" else "120 images CIFAR-10 test, every 20th of 10000")
     assert all(part in words for part in expected), words
 
 

@@ -23,6 +23,7 @@ from radii.report.html import Examples, Run, check_one_data, choose_examples, co
 from radii.report.html.content import summary_sentences
 from radii.report.html.pictures import equal_noises
 from radii.report.published import load_published
+from radii.votes import ImageIdentity
 
 NORMS = ("l0", "l2", "linf")
 EMPTY_ELEMENTS = {"meta", "img", "br", "use", "path", "rect", "input"}
@@ -161,7 +162,7 @@ def test_titles_are_text_not_markup(page):
 
 def test_the_method_is_read_off_the_certificates(runs, page):
     words = " ".join(" ".join(page.text).split())
-    for part in ("100,000", "0.001", "CIFAR-10 test, every 20th image", "3 × 32 × 32", "σ = 0.5"):
+    for part in ("100,000", "0.001", "CIFAR-10 test, every 20th of 10000", "3 × 32 × 32", "σ = 0.5"):
         assert part in words
     for norm in NORMS:
         rule = Uniform.rules[norm]
@@ -275,14 +276,18 @@ def test_runs_that_do_not_fit_are_refused(tmp_path):
 
 
 def test_runs_on_different_data_sets_are_refused(tmp_path):
-    named = {"cifar": "cifar10 test, all", "part": "cifar10 test, first 5 of 10000", "unnamed": ""}
+    whole, part = (ImageIdentity("cifar10", "test", part=part) for part in ("all", "first 5 of 10000"))
+    named = {"cifar": whole, "part": part, "unnamed": None}
     check_one_data(named)
     with pytest.raises(
         InputError, match=r"cifar is about cifar10 test and other is about digits test: compare"
     ):
-        check_one_data({**named, "other": "digits test, all"})
+        check_one_data({**named, "other": ImageIdentity("digits", "test", part="all")})
     one = make_certificates()
-    runs = [Run("a", {("l2", 1): one}), Run("b", {("l2", 1): replace(one, data="digits test, all")})]
+    runs = [
+        Run("a", {("l2", 1): one}),
+        Run("b", {("l2", 1): replace(one, data=ImageIdentity("digits", "test", part="all"))}),
+    ]
     with pytest.raises(InputError, match="compare runs on one data set"):
         write_report(runs, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -296,7 +301,7 @@ def test_runs_with_classes_in_different_orders_are_not_compared(tmp_path):
         index = np.arange(2)
         votes = radii.Votes(
             counts, 0 * counts, index, index, radii.Gaussian(0.5), (1, 2, 2), radii.fixed(300, 0), ((0, 300),), 0,
-            "none", data="photos test, all", classes=classes,
+            "none", data=ImageIdentity("photos", "test", part="all"), classes=classes,
         )  # fmt: skip
         return Run(name, {("l2", 1): radii.certify(votes, "l2")}, votes)
 
@@ -314,7 +319,13 @@ def compared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compared")
     sigmas = {f"Gaussian {sigma}": make_run("gaussian", norms=("l2",), sigma=sigma) for sigma in (0.25, 1.0)}
     runs = [
-        Run(name, {key: replace(one, data="cifar10 test, all") for key, one in run.certificates.items()})
+        Run(
+            name,
+            {
+                key: replace(one, data=ImageIdentity("cifar10", "test", part="all"))
+                for key, one in run.certificates.items()
+            },
+        )
         for name, run in sigmas.items()
     ]
     published = load_published("cifar10")

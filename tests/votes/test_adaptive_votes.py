@@ -198,16 +198,16 @@ def test_the_pilot_chooses_between_the_methods():
 
     found = votes(rng.multinomial(n, law))
     radius = {how: radii.certify(found, "l2", method=how).radius for how in ("binary", "two-event", None)}
-    simple = radius[None] == radius["label"]
+    simple = radius[None] == radius["binary"]
     assert np.all(simple | (radius[None] == radius["two-event"])) and 20 < simple.sum() < 80
-    assert radii.certify(found, "l2").method == "label or two-event"
-    most = np.maximum(radius["label"], radius["two-event"])
-    assert radius[None].mean() > max(radius[how].mean() for how in ("label", "two-event"))
+    assert radii.certify(found, "l2").method == "binary or two-event"
+    most = np.maximum(radius["binary"], radius["two-event"])
+    assert radius[None].mean() > max(radius[how].mean() for how in ("binary", "two-event"))
     assert radius[None].mean() > 0.999 * most.mean()
     # other fresh draws, the same choice
     other = votes(rng.multinomial(n, law[:, ::-1]))
     again = {how: radii.certify(other, "l2", method=how).lower for how in ("binary", "two-event", None)}
-    np.testing.assert_array_equal(again[None], np.where(simple, again["label"], again["two-event"]))
+    np.testing.assert_array_equal(again[None], np.where(simple, again["binary"], again["two-event"]))
 
 
 def test_any_moment_will_do(monkeypatch):

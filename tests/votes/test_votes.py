@@ -23,7 +23,7 @@ from radii.noises import Gaussian, Laplace
 from radii.storage import parquet
 from radii.storage.kinds import WORDS, kind_of
 from radii.storage.parquet_pages import numbers_in
-from radii.votes import FORMAT, Votes, decode_votes, join_ranges, load_votes, merge
+from radii.votes import FORMAT, ImageIdentity, Votes, decode_votes, join_ranges, load_votes, merge
 from radii.votes.plans import fixed
 
 CLASSES = 4
@@ -46,7 +46,7 @@ def random_votes(index=(3, 5, 9), draws=((0, 40),), luck=0, **changes) -> Votes:
         "draws": draws,
         "seed": 2**64 - 1,
         "model": "a" * 64,
-        "data": "some test images",
+        "data": ImageIdentity("some test images"),
         "classes": ("a", "b", "c", "é"),
     }
     return Votes(**(fields | changes))
@@ -163,7 +163,7 @@ def test_more_images_come_in_order():
         ({"seed": 1}, "different seed.* 1$"),
         ({"model": "b" * 64}, "different model"),
         ({"precision": "bfloat16"}, "different precision"),
-        ({"data": "others"}, "different data.*: some test images and others"),
+        ({"data": ImageIdentity("others")}, "different data.*: some test images and others"),
         ({"classes": ("a", "b", "c", "d")}, "different classes"),
         ({"software": {"radii": "0"}}, "different software"),
         ({"labels": None}, "true labels"),
