@@ -50,10 +50,10 @@ def section() -> str:
         )
     return "\n\n".join(
         [
-            "## Certificates a second",
-            f"From counts of {DRAWS:,} draws to radii; {IMAGES:,} images, 3 x 224 x 224, 1000 classes, k = 5; seconds:",
-            table(["noise, norm", "first time", "again", "certificates/s"], rows),
-            "How it grows: Gaussian noise, l2, 3 x 32 x 32, seconds:",
+            "## Certificates per second",
+            f"Seconds from votes to radii: n = {DRAWS:,}, {IMAGES:,} images, 3 x 224 x 224, 1000 classes, k = 5.",
+            table(["noise, norm", "first call", "second call", "certificates/s"], rows),
+            "Seconds by size, for Gaussian noise, l2, 3 x 32 x 32:",
             table(["votes", "k = 1", "k = 3", "k = 5"], growth),
         ]
     )

@@ -105,14 +105,16 @@ def section(copies: int = 120_000, rounds: int = 3) -> str:
     cost = in_turn(partial(in_parts, here), alone, rounds)
     gain = in_turn(partial(one_a_core, plan, 1), partial(one_a_core, plan, 2), rounds)
     rows = [
-        ["in parts, against the sampler alone", *_columns(cost.seconds), cost.ratio],
-        ["one worker on one core, against two on two", *_columns(gain.seconds), gain.ratio],
+        ["run in parts / sampler alone", *_columns(cost.seconds), cost.ratio],
+        ["one worker on one core / two on two", *_columns(gain.seconds), gain.ratio],
     ]
     words = (
-        f"wrn-16-2, {IMAGES} images, {plan.n} draws and 100 that select; workers with their start. Of a run in parts, "
-        f"{share_outside(here):.2%} of the time are spent outside the sampler."
+        f"wrn-16-2, {IMAGES} images, {plan.n} noise samples and 100 selection samples each. Times of workers include "
+        f"their start. A run in parts spends {share_outside(here):.2%} of its time outside the sampler."
     )
-    return "\n\n".join(["## The engine", words, table(["", "seconds", "seconds", "ratio"], rows)])
+    return "\n\n".join(
+        ["## The engine", words, table(["comparison", "seconds, first", "seconds, second", "ratio"], rows)]
+    )
 
 
 def _columns(seconds: tuple[float, float]) -> list[str]:

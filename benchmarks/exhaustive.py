@@ -37,8 +37,8 @@ def section(model_name: str = "wrn-16-2", rounds: int = 5) -> str:
             taken = sorted([seconds(one) for _ in range(rounds + 1)][1:])
             cells.append(f"{statistics.median(taken):.2f} ({taken[0]:.2f} to {taken[-1]:.2f})")
         rows.append(cells)
-    heads = ["sigma", "copies", "seconds, float32", "seconds, bfloat16"][: len(rows[0])]
-    words = f"{model_name}, one image of CIFAR-10 size, splitting noise; from the image to its radius."
+    heads = ["sigma", "noise samples", "seconds, float32", "seconds, bfloat16"][: len(rows[0])]
+    words = f"{model_name}, one image of CIFAR-10 size, splitting noise: time from the image to its radius."
     return "\n\n".join(["## One image without sampling error", words, table(heads, rows)])
 
 

@@ -19,8 +19,8 @@ SHAPE, N, IMAGES = (3, 32, 32), 100_000, 10_000
 CASES = MODEL, FORWARD, BYTES, FLOATS, FIXED = (
     "model",
     "model and one forward pass",
-    "sequential plan, images as a data set holds them",
-    "sequential plan, images of the caller in float32",
+    "sequential plan, images in a data set",
+    "sequential plan, images in a float32 tensor",
     "fixed plan, one image",
 )
 
@@ -72,8 +72,8 @@ def section() -> str:
     return "\n\n".join(
         [
             "## Memory",
-            f"wrn-16-2, micro-batches as a trial finds them, n = {N:,}, {IMAGES:,} images by the sequential plan, "
-            "in memory with the rest; MiB:",
+            f"wrn-16-2, batch size from the trial, n = {N:,}, {IMAGES:,} images under the sequential plan, "
+            "in memory as well. MiB:",
             table(["process", "at the peak", "above the model"], rows),
         ]
     )

@@ -84,10 +84,10 @@ def section(path: Path = VOTES) -> str:
     rows = [asked(votes, p, multiples) for multiples in ([1], [2], [3], [1, 2], [1, 2, 3])]
     rows.append(asked(votes, p, [0.4 * step for step in range(1, 10)]))
     headers = [
-        "is the radius at least",
-        "mean passes",
+        "radius to decide",
+        "mean samples",
         "median",
-        "fewer than usual",
+        "baseline / mean",
         "certified",
         "points lost at most",
     ]
@@ -103,14 +103,15 @@ def section(path: Path = VOTES) -> str:
     n = f"{votes.counts.sum(axis=1).max():,}"
     return "\n\n".join(
         [
-            "## Passes a certificate",
-            f"Gaussian noise, sigma {votes.noise.sigma:g}, l2, {len(votes)} images, alpha {ALPHA:g}; the usual: "
-            f"{USUAL:,} passes an image. Probabilities are shares of {n} votes of a network ({votes.data}).",
+            "## Samples per certificate",
+            f"Gaussian noise, sigma {votes.noise.sigma:g}, l2, {len(votes)} images, alpha {ALPHA:g}. Baseline: "
+            f"{USUAL:,} noise samples per image. Probabilities are shares of {n} votes of a network ({votes.data}).",
             table(headers, rows),
-            "The radius itself, by two stages, pilot included; the mean radius against that of the usual passes, "
-            f"{usual[0]:.4f} by the label's votes alone (as published), {usual[1]:.4f} by two-event bounds:",
+            "The radius itself, by the two-stage plan with its pilot. Mean radius against that of the baseline, which "
+            f"is {usual[0]:.4f} by the label's votes alone (as published) and {usual[1]:.4f} by two-event bounds:",
             table(
-                ["price of a pass", "mean passes", "fewer than usual", "radius, label", "two-event"], stages
+                ["price per sample", "mean samples", "baseline / mean", "radius, label", "radius, two-event"],
+                stages,
             ),
         ]
     )

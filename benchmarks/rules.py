@@ -42,11 +42,15 @@ def section() -> str:
     heads = [f"certified / attack, p = {p:g}" for p in PROBABILITIES]
     attacked, usual = (" x ".join(map(str, shape)) for shape in (ATTACKED, USUAL))
     words = (
-        f"Attacks: inputs of {attacked}, 100,000 real draws, right to about 1 %; of l0 none, since its radii are whole "
-        f"numbers. Time: {COUNT:,} top-1 radii from probabilities, {usual}, on one core."
+        f"Attacks: inputs of {attacked}, 100,000 noise samples, accurate to about 1 %; none in l0, where radii are "
+        f"whole numbers. Time: {COUNT:,} top-1 radii from probabilities, {usual}, on one core."
     )
     return "\n\n".join(
-        ["## Every rule", words, table(["noise, norm", "tightness", *heads, "microseconds a radius"], rows)]
+        [
+            "## Tightness and cost of every rule",
+            words,
+            table(["noise, norm", "tightness", *heads, "microseconds per radius"], rows),
+        ]
     )
 
 

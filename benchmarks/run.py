@@ -28,10 +28,11 @@ from radii.report.export import write_whole
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-What `make bench` printed; `make bench DATA=PATH`, with the folder of CIFAR-10, runs the last section too, and
-`make bench ONLY="passes engine"` those that are named. Machines differ, and the same machine differs from hour to hour:
-read ratios, which come from neighbouring runs, before seconds. Ratios are medians, with the range in brackets. Each
-section is a script of its own in `benchmarks/`, and says when and where it was run.
+This page is the output of `make bench`. `make bench DATA=PATH`, with the folder of CIFAR-10, also
+runs the last section, and `make bench ONLY="passes engine"` runs the named ones. Machines differ,
+and one machine differs from hour to hour. So compare ratios, which come from neighbouring runs,
+rather than seconds. Ratios are medians, with the range in brackets. Each section is a script in
+`benchmarks/`, and ends with the date and the machine of its run.
 """
 PLACE = re.compile(r"<!-- section: (\S+) -->\n\n(.*?)\n\n<!-- end -->", re.DOTALL)
 SECTIONS = {

@@ -94,11 +94,11 @@ def section() -> str:
         sizes = f"{found['memory'] / 2**20:,.0f}", f"{found['file'] / 2**20:.2f}"
         rows.append([f"{images:,}", *(f"{one:.2f}" for one in seconds), f"{sum(seconds):.1f}", *sizes])
     words = (
-        f"Made-up votes, {CLASSES} classes, n = {N:,}, in parts of {EACH} images; top {K} in four norms. Seconds, then "
-        "MiB at the peak and of the file."
+        f"Synthetic votes, {CLASSES} classes, n = {N:,}, in parts of {EACH} images; top {K} in four norms. Seconds per "
+        "step, and MiB of peak memory and of the file."
     )
     return "\n\n".join(
-        ["## Many images and classes", words, table(["images", *STEPS, "in all", "memory", "file"], rows)]
+        ["## Many images and classes", words, table(["images", *STEPS, "total", "memory", "file"], rows)]
     )
 
 

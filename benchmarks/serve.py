@@ -127,14 +127,15 @@ def section(most: int = MOST) -> str:
         # more clients than the service has places, or they would wait for one another
         loads = {share: load(ask, most, 8 * PLACES, share * capacity.rate) for share in (0.5, 1.0, 2.0)}
     rows = [
-        capacity.row(f"{PLACES} clients that wait"),
+        capacity.row(f"{PLACES} clients in a closed loop"),
         *(one.row(f"{share:g}") for share, one in loads.items()),
     ]
     words = (
-        f"`radii serve`, a small network with random weights, {SHAPE[1]} x {SHAPE[2]} images, {N + 100} noisy copies "
-        f"of each, {PLACES} places; requests from this machine. Milliseconds from when a request was due to its label."
+        f"`radii serve`, a small network with random weights, {SHAPE[1]} x {SHAPE[2]} images, {N + 100} noise "
+        f"samples each, {PLACES} places, requests from this machine. Latency in milliseconds, from when a request was "
+        "due."
     )
-    headers = ["load, of the capacity", "requests", "labels", "429", "labels a second", "p50", "p99"]
+    headers = ["load / capacity", "requests", "labels", "429", "labels per second", "p50", "p99"]
     return "\n\n".join(["## Serving", words, table(headers, rows)])
 
 

@@ -59,8 +59,8 @@ def section(model_name: str, batch: int, rounds: int, steps: int, compile: bool)
     return "\n\n".join(
         [
             "## Training",
-            "Images a second, of CIFAR-10 size; the plain loop: float32, noise for the whole batch.",
-            table(["model", "plain loop", "radii", "ratio"], [row]),
+            "Images per second, of CIFAR-10 size. Baseline: a loop in float32, noise drawn for the whole batch.",
+            table(["model", "baseline", "radii", "ratio"], [row]),
         ]
     )
 

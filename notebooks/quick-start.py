@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Quick start
 #
-# From a network to certificates, on digits that come with scikit-learn, in some seconds. The same on the command line:
-# [start in five minutes](../docs/start.md).
+# This notebook trains a network and certifies it, on the digits of scikit-learn, in a few seconds.
+# [Start in five minutes](../docs/start.md) does the same on the command line.
 
 # %%
 from tempfile import TemporaryDirectory
@@ -34,9 +34,10 @@ def show(figure):
 
 
 # %% [markdown]
-# ## A network that has seen noise
+# ## Train a network under noise
 #
-# Images lie in [0, 1], and so does sigma: 0.25 is a quarter of the way from black to white, on every pixel.
+# Images lie in [0, 1], and sigma is in the same units: 0.25 is a quarter of the range from black to
+# white, on every pixel.
 
 # %%
 noise = radii.Gaussian(sigma=0.25)
@@ -47,8 +48,9 @@ with TemporaryDirectory() as folder:
 # %% [markdown]
 # ## Votes
 #
-# The smoothed classifier answers with the label that the network gives most often to noisy copies. Poll 1000 of them
-# for each image: this is the expensive step, and votes are all that is kept of it.
+# The smoothed classifier predicts the label that the network gives most often to noise samples.
+# Query the network on 1000 noise samples of each image. This is the expensive step, and only the
+# votes are kept.
 
 # %%
 images = load_data("digits").first(100)
@@ -59,16 +61,17 @@ pd.DataFrame(votes.counts[:5], columns=votes.classes, index=votes.index[:5])
 # %% [markdown]
 # ## Certificates
 #
-# From here on there is neither network nor noise, only arithmetic on counts: for each image the radius within which
-# nothing changes the label, in any norm; in l2, for example:
+# From here on, everything is arithmetic on counts, without network and noise. In any norm, each
+# image gets a radius within which no perturbation changes the label. In l2, for example:
 
 # %%
 certified = {norm: radii.certify(votes, norm) for norm in radii.NORMS}
 certified["l2"].to_pandas().head()
 
 # %% [markdown]
-# Certified accuracy at radius r is the share of all images that keep their right label whatever is done to them within
-# r. The label need not stay first: here are the first one, two and three places.
+# Certified accuracy at radius r is the share of all images that keep their true label under every
+# perturbation of norm at most r. Top-k certificates prove that the label stays among the first k.
+# The figure shows k = 1, 2 and 3.
 
 # %%
 show(accuracy_by_k([radii.certify(votes, "l2", k=k) for k in (1, 2, 3)]))
@@ -76,8 +79,9 @@ show(accuracy_by_k([radii.certify(votes, "l2", k=k) for k in (1, 2, 3)]))
 # %% [markdown]
 # ## What a radius means
 #
-# No move within the radius changes the answer of the smoothed classifier. Here is one such move, towards another
-# image: as long as the radius for the first 20 images, and, to see something happen, six times as long.
+# No perturbation within the radius changes the prediction of the smoothed classifier. Here, the
+# first 20 images are perturbed towards another image: by their radius, and by six times their
+# radius, where predictions do change.
 
 # %%
 first, other = images.images(slice(20)), images.images(slice(20, 40))
@@ -92,14 +96,14 @@ for times in (1, 6):
     print(f"moved by {times} times the radius: {kept} of {sure.sum()} keep their label")
 
 # %% [markdown]
-# ## Only as many draws as it takes
+# ## Sample only as much as a radius needs
 #
-# Is the l2 radius at least 0.25? Each image is polled until that is clear.
+# Is the l2 radius at least 0.25? Each image is sampled until this is decided.
 
 # %%
 asked = smoothed.certify(images, norm="l2", radii=[0.25], n_max=10_000)
 print(f"{asked.accuracy([0.25])[0]:.0%} certified, {asked.mean_samples:.0f} noisy copies an image on average")
 
 # %% [markdown]
-# Next: [your own model](your-own-model.ipynb), [which noise](../docs/which-noise.md), and
-# [what is proven](../docs/math/index.md).
+# Next: [your own model](your-own-model.ipynb), [which noise](../docs/which-noise.md), and [what is
+# proven](../docs/math/index.md).

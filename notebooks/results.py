@@ -11,14 +11,15 @@
 # %% [markdown]
 # # Certified robustness on CIFAR-10: three noises, four norms, top k
 #
-# Poll an image classifier on noisy copies of an image and take the label that it gives most often: that is the
-# *smoothed* classifier. From the counts of such a poll follows a *certificate*: a radius within which no perturbation
-# whatever, found by any attack, moves the label out of the first place, or out of the top k.
+# A *smoothed* classifier predicts the label that a base classifier gives most often to noise
+# samples of an image. Its vote counts give a *certificate*: a radius within which no perturbation,
+# found by any attack, removes the label from the first place, or from the top k.
 #
-# The networks here were trained under the noise that polls them, and polled once. Their answers are stored as counts,
-# in `votes.parquet` of each run in [`results/cifar10`](../results/cifar10/README.md), which says how to make them
-# again. All that follows is arithmetic on these files: no network, no images, half a minute. `make notebook` does it
-# again.
+# The networks here were trained under the noise with which they were sampled, and sampled once. The
+# counts are stored in `votes.parquet` of each run in
+# [`results/cifar10`](../results/cifar10/README.md), which lists the commands that reproduce them.
+# Everything below is arithmetic on these files, without networks and images, and takes half a
+# minute. `make notebook` runs it again.
 
 # %%
 from pathlib import Path
@@ -60,12 +61,13 @@ votes = sorted(paths, key=lambda one: (order.index(one.noise.name), one.noise.si
 polled = {f"{one.noise.title} {one.noise.sigma:g}": one for one in votes}
 
 # %% [markdown]
-# ## What was polled
+# ## The runs
 #
-# Every noise has standard deviation σ on each of the 3072 values of an image, which lie in [0, 1]. *Right* is the
-# share of images whose true label got the most votes; *votes* the mean share of all votes that it got. *Certified*:
-# the votes prove that the true label is the most probable one. *Refuted*: they prove it of another label, chosen by
-# separate draws. On the rest the votes leave the question open. Only certified images count at any radius.
+# Every noise has standard deviation σ on each of the 3072 features of an image, which lie in [0,
+# 1]. *Right* is the share of images whose true label got the most votes, and *votes* is the mean
+# share of votes for the true label. *Certified*: the votes prove that the true label is the most
+# probable one. *Refuted*: they prove this of another label, which separate noise samples chose. For
+# all other images, the votes prove neither. Only certified images count at any radius.
 
 # %%
 rows = []
@@ -90,9 +92,10 @@ show(
 # %% [markdown]
 # ## The three noises, norm by norm
 #
-# Certified accuracy at radius r is the share of *all* images that are certified, with the right label, to at least
-# r: no attack of that size leaves less. One figure for each norm, with all noises at the same σ; the tables take
-# round radii from the same curves, the best of each column in bold.
+# Certified accuracy at radius r is the share of *all* images that are certified, with the true
+# label, to at least r. No attack of this size gives a lower accuracy. There is one figure per norm,
+# with all noises at the same σ. The tables give the same curves at round radii, with the best value
+# of each column in bold.
 
 # %%
 equal = {one.noise.title: one for one in votes if one.noise.sigma == SIGMA}
@@ -103,14 +106,16 @@ for named in first.values():
     show(accuracy_by_noise(named), table_markdown(tabulate(named)))
 
 # %% [markdown]
-# The norm decides which noise suits. The worst ℓ₁ move changes one value alone, the worst ℓ∞ move all 3072 at once.
-# In a sum of so many small losses, Laplace noise protects about as Gaussian noise √2 times weaker does; and the cube
-# that uniform noise fills, moved along its diagonal, soon shares little volume with itself.
+# The norm decides which noise is best. The worst ℓ₁ perturbation changes one feature, the worst ℓ∞
+# perturbation all 3072. In a sum of thousands of small privacy losses, Laplace noise protects about
+# as well as Gaussian noise of a σ that is √2 times smaller. The cube that uniform noise fills,
+# shifted along its diagonal, soon shares little volume with itself.
 #
-# ## What a probability is worth
+# ## From probability to radius
 #
-# The same, without any network: the radius that follows from a lower bound on the label's probability. A network
-# decides how its images spread along the horizontal axis, the noise decides how far each place reaches.
+# The following figures need no network. They show the radius that follows from a lower bound on the
+# label's probability. The network determines the distribution of the images along the horizontal
+# axis, and the noise determines the curves.
 
 # %%
 some = next(iter(equal.values()))
@@ -122,15 +127,16 @@ most = floor_text(ALPHA ** (1 / some.n), 6)
 show(f"The most that {some.n:,} draws can show, when all of them give one label, is a probability of {most}.")
 
 # %% [markdown]
-# Laplace and Gaussian radii grow without end as the probability nears 1: sure networks and many draws pay off. The
-# radius of uniform noise cannot pass the move after which the two cubes share half their volume. In ℓ₁ it is ahead for
-# labels of middling probability, Laplace noise for the surest ones.
+# Laplace and Gaussian radii grow without bound as the probability approaches 1, so accurate
+# networks and more noise samples help. The radius of uniform noise ends where the two cubes share
+# half their volume. In ℓ₁ it is the largest for labels of medium probability, and Laplace noise for
+# the most probable labels.
 #
 # ## Top k
 #
-# A label need not stay first to be useful. Certified top-k accuracy asks that it stays among the k most probable
-# ones: for k labels to overtake it, all of them have to rise, and they share what an attack can move. Laplace
-# noise against ℓ∞, with k as the parameter:
+# Certified top-k accuracy requires only that the label stays among the k most probable ones. For k
+# labels to overtake it, all of them must gain probability, and they share what a perturbation can
+# move. The figure shows Laplace noise against ℓ∞ for several k:
 
 
 # %%
@@ -145,14 +151,14 @@ def by_k(norm):
 by_k("linf")
 
 # %% [markdown]
-# And in every other norm:
+# The other norms:
 
 # %%
 for norm in ("l0", "l1", "l2"):
     by_k(norm)
 
 # %% [markdown]
-# The noises compared once more, now by whether the label stays among the first three:
+# The noises compared by top-3 accuracy:
 
 # %%
 for norm in radii.NORMS:
@@ -161,9 +167,10 @@ for norm in radii.NORMS:
 # %% [markdown]
 # ## Laplace noise against ℓ₂
 #
-# Without a rule of its own, the ℓ₂ radius of Laplace noise is taken from another norm: the ℓ₂ ball of radius r lies in
-# the ℓ₁ ball of radius r √d and in the ℓ∞ ball of radius r. With d = 3072, the first divides by 55, and the second is
-# small to begin with. The [dimension-free bound](../docs/math/laplace-l2.md) loses nothing with d.
+# Without a separate rule, the ℓ₂ radius of Laplace noise would follow from another norm: the ℓ₂
+# ball of radius r lies in the ℓ₁ ball of radius r √d and in the ℓ∞ ball of radius r. With d = 3072,
+# the first divides the radius by 55, and the second radius is small. The [dimension-free
+# bound](../docs/math/laplace-l2.md) does not depend on d.
 
 # %%
 l2 = {
@@ -181,9 +188,9 @@ show(
 )
 
 # %% [markdown]
-# ## How much noise
+# ## The choice of σ
 #
-# More noise reaches farther and costs accuracy near the image.
+# More noise gives larger radii and lower accuracy at small radii.
 
 # %%
 levels = {name: one for name, one in polled.items() if one.noise.name == "laplace"}
@@ -192,13 +199,14 @@ for norm in radii.NORMS:
     show(accuracy_by_noise(named), table_markdown(tabulate(named)))
 
 # %% [markdown]
-# ## Without chance
+# ## Without sampling error
 #
-# Splitting noise tells the network only in which of a few intervals each value of an image lies, and all intervals
-# shift by one shared random amount. An image of 8 bits has a few hundred such copies: all of them are polled, so that
-# the votes *are* the probabilities, and an ℓ₁ radius is a fact about all 8-bit images within it, not a statement of
-# confidence. Its radii end where those of uniform noise of the same σ do, at σ √3, so that wider noise
-# reaches farther. All runs under splitting, uniform and Laplace noise:
+# Under splitting noise, the network receives only which of a few intervals contains each feature,
+# and all intervals shift by one shared random amount. An 8-bit image has a few hundred noise
+# samples. All of them are enumerated, so the votes *are* the probabilities, and an ℓ₁ radius holds
+# with certainty for all 8-bit images within it. The radii end at σ √3, like those of uniform noise
+# of the same σ, so wider noise reaches larger radii. The figure shows all runs under splitting,
+# uniform and Laplace noise:
 
 
 # %%
@@ -210,12 +218,13 @@ named = {
 show(accuracy_by_noise(named), table_markdown(tabulate(named, [0, 0.25, 0.5, 0.75, 1, 1.5, 2])))
 
 # %% [markdown]
-# ## How much room is left
+# ## How tight the certificates are
 #
-# A certificate bounds from below how far a label stays; an attack that pushes it out bounds it from above, and the
-# truth lies between. `radii attack` moved the certified images of some runs up to four certified radii far, in ℓ₁
-# sixteen, along gradients through the noise. *Nearest* and *median*: the lengths of the moves that succeeded, in
-# certified radii; below 1, a certificate would be refuted.
+# A certificate is a lower bound on the distance to the nearest image with another prediction, and a
+# successful attack is an upper bound. `radii attack` perturbed the certified images of some runs
+# along gradients through the noise, by up to four certified radii, and sixteen in ℓ₁. *Nearest* and
+# *median* are sizes of successful perturbations, in certified radii. A value below 1 would refute a
+# certificate.
 
 # %%
 rows = []
@@ -231,11 +240,12 @@ for name, one in polled.items():
 show(markdown_table(["run", "norm", "k", "attacked", "pushed out", "nearest", "median"], rows))
 
 # %% [markdown]
-# ## Beside what others published
+# ## Comparison with published results
 #
-# Points and numbered rows are the results of others on CIFAR-10, from `radii.report.published`, each with its source.
-# They are not of the same images (often all 10,000), nor of networks of the same size or training time: read them as
-# where the field stands. Between published points nothing is known, so none are joined.
+# Points and numbered rows are published results on CIFAR-10 from `radii.report.published`, each
+# with its source. They are about other images (often all 10,000), and about networks with other
+# sizes and training times, so the comparison is approximate. Published points are not joined,
+# because nothing is known between them.
 
 # %%
 others = load_published("cifar10")
@@ -244,7 +254,7 @@ for norm in ("l1", "l2", "linf"):
     show(accuracy_by_noise(named, others), table_markdown(tabulate(named, published=others)))
 
 # %% [markdown]
-# Top-k accuracy has been published for Gaussian noise and ℓ₂:
+# Published top-k accuracy exists for Gaussian noise and ℓ₂:
 
 # %%
 for k in (3, 5):
@@ -252,11 +262,11 @@ for k in (3, 5):
     show(f"k = {k}", table_markdown(tabulate(named, published=others)))
 
 # %% [markdown]
-# ## What is promised
+# ## What is guaranteed
 #
-# A certificate holds for its image with the probability named above, over the draws of noise, and is about the
-# smoothed classifier; the theorems are listed, with their proofs, in [docs/math](../docs/math/index.md). Rounding is
-# always downwards, in the radii printed here, too.
+# A certificate holds for its image with the probability given above, over the noise samples. It is
+# about the smoothed classifier. [Mathematics](../docs/math/index.md) lists the theorems with their
+# proofs. Radii are rounded down, also where they are printed.
 
 # %%
 ways = {

@@ -11,9 +11,10 @@
 # %% [markdown]
 # # Your own model
 #
-# Anything from a batch of images to a table of scores can be certified. Three of them here, on digits of 8x8 pixels: an
-# estimator of scikit-learn, a torch module that takes grey levels from 0 to 255, and a plain function. More forms,
-# files and servers among them: [models of your own](../docs/models.md).
+# `radii` certifies every function from a batch of images to a table of scores. This notebook
+# certifies three of them, on digits of 8x8 pixels: a scikit-learn estimator, a torch module that
+# takes grey levels from 0 to 255, and a plain function. [Your own model](../docs/models.md) lists
+# all forms, including files and servers.
 
 # %%
 import warnings
@@ -38,8 +39,8 @@ data = load_data("digits", "train")
 images = load_data("digits").first(60)
 
 # %% [markdown]
-# A model is certified for its answers under noise, so it should learn from noisy images. Any training will do that adds
-# noise to images in [0, 1]: here, eight noisy copies of each image.
+# The certificates are about predictions under noise, so train the model on noise samples. Any
+# training works that adds noise to images in [0, 1]. Here, each image gives eight noise samples.
 
 # %%
 source = TensorSource(0, torch.device("cpu"))
@@ -49,17 +50,17 @@ noisy = torch.cat([noise.perturb(clean, source) for _ in range(8)])
 # %% [markdown]
 # ## An estimator
 #
-# It is asked over flattened images.
+# `radii` queries it on flattened images.
 
 # %%
 discriminant = LinearDiscriminantAnalysis().fit(noisy.flatten(1).numpy(), labels.numpy())
 estimator = radii.load_model(discriminant)
 
 # %% [markdown]
-# ## A module in a scale of its own
+# ## A module with another input scale
 #
-# This network wants grey levels from 0 to 255. That is said once; noise is added before, so that sigma and radii stay
-# in units of [0, 1].
+# This network takes grey levels from 0 to 255. Declare this once. Noise is added before the
+# conversion, so sigma and the radii stay in units of [0, 1].
 
 # %%
 torch.manual_seed(0)
@@ -76,8 +77,9 @@ for _ in range(5):
 module = radii.load_model(network.eval(), input_range=(0, 255))
 
 # %% [markdown]
-# Without that declaration the network would be asked in the wrong scale. Where labels are known, that is found out: a
-# model that is lost in the scale declared is refused, one that is half lost gets a notice.
+# Without the declaration, the network would be queried in the wrong scale. If labels are known,
+# `radii` detects this. A model at the level of chance in the declared scale is rejected; a model
+# that is only less accurate gives a note.
 
 # %%
 with warnings.catch_warnings():
@@ -90,7 +92,7 @@ with warnings.catch_warnings():
 # %% [markdown]
 # ## A function
 #
-# The nearest of ten means.
+# It predicts the class with the nearest of ten means.
 
 # %%
 means = torch.stack([noisy[labels == label].mean(0) for label in range(10)]).flatten(1)
@@ -104,7 +106,7 @@ def nearest_mean(batch):
 # %% [markdown]
 # ## Votes and certificates
 #
-# The same for all three.
+# These are the same for all three models.
 
 # %%
 models = {"discriminant": estimator, "network": module, "nearest mean": nearest_mean}
@@ -119,7 +121,8 @@ for norm in ("l2", "linf"):
 # %% [markdown]
 # ## Without labels
 #
-# In use there is no true label. Separate draws say which label is certified, and it may be refused:
+# Without true labels, separate noise samples choose the label to certify. The classifier may
+# abstain:
 
 # %%
 cert = radii.certify(votes["network"], "l2", labels="predicted")
@@ -127,7 +130,7 @@ for label, radius, abstained in list(zip(cert.label, cert.radius, cert.abstained
     print("no answer" if abstained else f"{label}, whatever is done within an l2 radius of {radius:.3f}")
 
 # %% [markdown]
-# What a file of votes carries, and which model they are about:
+# Votes store which model and which images they are about:
 
 # %%
 print(votes["network"].model[:16], votes["network"].data)

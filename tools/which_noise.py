@@ -1,6 +1,6 @@
-"""The tables of docs/which-noise.md, from the votes in results/: write them where the page has places for them.
+"""Write the tables of docs/which-noise.md from the votes in results/.
 
-Run: make which-noise. A place begins with `<!-- table: DATA NORM K -->` and ends with `<!-- end -->`.
+Run: make which-noise. A table goes between `<!-- table: DATA NORM K -->` and `<!-- end -->`.
 """
 
 import re
@@ -36,18 +36,18 @@ RADII = {
     ("cifar10", "linf"): (1 / 255, 2 / 255, 3 / 255, 4 / 255),
 }
 NETWORKS = {
-    "ordinary": "ordinary",
-    "denoiser": "ordinary, behind a denoiser",
-    "gaussian": "trained under the noise",
+    "ordinary": "trained without noise",
+    "denoiser": "trained without noise, behind a denoiser",
+    "gaussian": "trained under noise",
 }
-"""What the names of votes under Gaussian noise begin with."""
+"""Networks by the first word in the names of votes under Gaussian noise."""
 ALONE = ("ordinary", "denoiser", "longer")
-"""Those whose networks are not trained as the others are."""
+"""First words of votes whose networks are trained in another way."""
 
 
 @lru_cache
 def votes_of(data: str) -> tuple[tuple[str, radii.Votes], ...]:
-    """All votes about a data set, by the names of their files or runs."""
+    """Return all votes on a data set, with the names of their files or runs."""
     paths = [path for kind in VOTES[data] for path in sorted((ROOT / "results").glob(kind))]
     names = [path.parent.name if path.stem == "votes" else path.stem for path in paths]
     return tuple((name, radii.load_votes(path)) for name, path in zip(names, paths, strict=True))
@@ -55,12 +55,12 @@ def votes_of(data: str) -> tuple[tuple[str, radii.Votes], ...]:
 
 @lru_cache
 def images_of(data: str) -> np.ndarray:
-    """The test images that votes are about."""
+    """Return the test images of a data set."""
     return load_data(data, "test").images()
 
 
 def shares(votes: radii.Votes, data: str, norm: str, k: int) -> np.ndarray:
-    """Certified accuracy at the radii of the tables; the norm "box" is l1 within the box of each image."""
+    """Return certified accuracy at the radii of the tables; the norm "box" is l1 within the box of each image."""
     if norm == "box":
         found = radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
     else:
@@ -69,9 +69,9 @@ def shares(votes: radii.Votes, data: str, norm: str, k: int) -> np.ndarray:
 
 
 def compare(data: str, norm: str, k: int) -> str:
-    """A row for each noise: at each radius the accuracy under its best level, which stands in brackets.
+    """Return a table with a row per noise: at each radius the accuracy at its best level, which is in brackets.
 
-    Noises that certify nothing there stand below the table.
+    Noises that certify no image are listed below the table.
     """
     found: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
     for name, votes in votes_of(data):
@@ -81,12 +81,12 @@ def compare(data: str, norm: str, k: int) -> str:
     total = {title: sum(share for share, _ in cells) for title, cells in best.items()}
     shown = [title for title in sorted(total, key=lambda title: -total[title]) if total[title]]
     none = ", ".join(title for title in total if not total[title])
-    words = f"\nNothing at these radii: {none}.\n" if none else ""
+    words = f"\nNo image certified at these radii: {none}.\n" if none else ""
     return accuracy_table("noise", data, norm, [(title, best[title]) for title in shown]) + words
 
 
 def denoised(data: str, norm: str) -> str:
-    """A row for each level of Gaussian noise and each kind of network."""
+    """Return a table with a row for each level of Gaussian noise and each network."""
     there = {(votes.noise.level, name.split("-")[0]): votes for name, votes in votes_of(data)}
     rows = [
         (f"σ = {level:g}, {words}", [(share, "") for share in shares(there[level, kind], data, norm, 1)])
@@ -98,7 +98,7 @@ def denoised(data: str, norm: str) -> str:
 
 
 def max_of(levels: Sequence[tuple[str, np.ndarray]]) -> list[tuple[float, str]]:
-    """At each radius the largest accuracy, and the level that gives it."""
+    """Return the largest accuracy at each radius, with its level."""
     columns = zip(*(row for _, row in levels), strict=True)
     return [
         max((share, level) for share, (level, _) in zip(column, levels, strict=True)) for column in columns
@@ -112,7 +112,7 @@ def accuracy_table(
     rows: Iterable[tuple[str, Sequence[tuple[float, str]]]],
     bold: bool = True,
 ) -> str:
-    """Names, and in each column shares with what stands in brackets; the largest in bold."""
+    """Return a table of names and shares, with levels in brackets and the largest share in bold."""
     kept = list(rows)
     tops = [max(cells[column][0] for _, cells in kept) for column in range(len(RADII[data, norm]))]
     lines = []
@@ -127,7 +127,7 @@ def accuracy_table(
 
 
 def filled(page: str) -> str:
-    """The page with all its tables."""
+    """Return the page with all its tables."""
 
     def table(place: re.Match[str]) -> str:
         data, norm, kind = place.groups()

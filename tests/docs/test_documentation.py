@@ -13,6 +13,7 @@ from typer.main import get_command
 import pages
 import test_data_commands
 import test_given_models
+import test_own_noise_page
 import test_readme
 import test_scaling_page
 import test_serving_page
@@ -33,13 +34,14 @@ ELSEWHERE = {
         *(code for code, _ in test_given_models.SNIPPETS),
         *test_given_models.BLOCKS,
     ],
+    "docs/own-noise.md": test_own_noise_page.CODE,
     "docs/scaling.md": [text for parts in test_scaling_page.BLOCKS.values() for _, text in parts],
     "docs/serving.md": [*test_serving_page.BLOCKS, *test_serving_page.SNIPPETS],
     "docs/votes-file.md": [test_votes_page.SNIPPET],
     "docs/which-noise.md": test_which_noise.BLOCKS,
 }
 """What other tests run of other pages."""
-SHOWN = ("text", "json", "{toctree}", "{eval-rst}")
+SHOWN = ("text", "json", "{toctree}", "{eval-rst}", "{glossary}")
 """Blocks with nothing to run: what was printed, and what the site is made of."""
 LINKED = [*pages.PAGES, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *pages.found("results/*/README.md")]
 COMMANDS = get_command(app).commands
