@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from radii.noises import make_noise
-from radii.votes import Votes
+from radii.votes import ImageIdentity, Votes
 from radii.votes.plans import fixed
 
 RUNS = (("laplace", 0.25), ("laplace", 0.5), ("laplace", 1.0), ("gaussian", 0.5), ("uniform", 0.5))
@@ -31,7 +31,7 @@ def make_votes(noise="laplace", sigma=0.5, *, images=60, n=2000, seed=0) -> Vote
         draws=((0, n),),
         seed=seed,
         model=f"made up for {noise} {sigma:g}",
-        data=f"cifar10 test, first {images} of every 20th of 10000",
+        data=ImageIdentity("cifar10", "test", part=f"first {images} of every 20th of 10000"),
         classes=CLASSES,
     )
 

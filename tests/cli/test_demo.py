@@ -72,7 +72,7 @@ def test_it_certifies_every_noise_norm_and_k(done):
         votes = radii.load_votes(folder / name.lower() / "votes.parquet")
         again = radii.certify(votes, "l0", k=2, unit="pixel")
         np.testing.assert_array_equal(certificates["l0", 2].radius, again.radius)
-        assert votes.data == TINY.shown().description and len(votes) == 30
+        assert votes.data == TINY.shown().identity and len(votes) == 30
 
 
 def test_its_page_shows_all_of_it(done):

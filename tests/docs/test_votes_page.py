@@ -13,14 +13,34 @@ import pyarrow.parquet as pq
 import pytest
 
 import radii
-from radii.votes.file_format import HEADER, MANY_CLASSES
+from radii.engine.parts import decode_manifest, manifest_of
+from radii.votes.file_format import FORMAT, HEADER, MANY_CLASSES
 from radii.votes.plans import PLANS
 from vote_factory import make_votes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "votes-file.md").read_text()
 ((SNIPPET, PRINTED),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
-OLDER = {"l1": (0.25, 0.5, 1.0), "linf": (1 / 255, 2 / 255), "l2": (0.25, 0.5)}
-"""What the sequential votes of format 3 were asked."""
+IDENTITIES = {
+    1: "cifar10 test, first 20 of every 20th of 10000",
+    2: "cifar10 test, first 20 of every 20th of 10000",
+    3: "cifar10 test, every 20th of 10000 without 7580",
+    4: "digits test, every 18th of 355",
+}
+"""Which images the stored files are about, by their format."""
+ASKED = {
+    1: {"l2": (0.25, 0.5)},
+    2: {"l2": (0.25, 0.5)},
+    3: {"l1": (0.25, 0.5, 1.0), "linf": (1 / 255, 2 / 255), "l2": (0.25, 0.5)},
+    4: {"l2": (0.0625, 0.125), "linf": (1 / 255,)},
+}
+"""Radii; of sequential votes those that their plan decides, on whichever processor."""
+CERTIFIED = {
+    1: {"l2": [11, 7]},
+    2: {"l2": [11, 7]},
+    3: {"l1": [288, 250, 203], "linf": [298, 242], "l2": [284, 230]},
+    4: {"l2": [16, 14], "linf": [17]},
+}
+"""Images certified to these radii."""
 COLUMNS, FIELDS = (
     dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", part, re.MULTILINE)) for part in PAGE.split("\n## ")[1:3]
 )
@@ -113,7 +133,7 @@ def test_files_are_as_the_page_says(kind: str, tmp_path: Path, monkeypatch: pyte
     header = json.loads(table.schema.metadata[key])
     assert key == b"radii" and set(header) | {"devices"} == set(FIELDS)
     assert ("decisions" in header["plan"]) == (kind == "deciding")
-    assert header["format"] == (4 if kind == "deciding" else 3 if "fingerprint" in types else 1 + many)
+    assert header["format"] == FORMAT
 
 
 def test_lists_of_classes_with_votes_are_as_the_page_says(
@@ -158,19 +178,20 @@ def test_decisions_are_as_the_page_says() -> None:
 def test_files_of_earlier_formats_are_read(path: Path, tmp_path: Path) -> None:
     votes, form = radii.load_votes(path), int(path.stem.split("-")[1])
     header = json.loads(pq.read_schema(path).metadata[b"radii"])
-    assert header["format"] == form
+    assert header["format"] == form and str(votes.data) == IDENTITIES[form]
     votes.save(tmp_path / "again.parquet")
-    assert json.loads(pq.read_schema(tmp_path / "again.parquet").metadata[b"radii"]) == header
-    if isinstance(votes.plan, radii.Sequential):
-        # levels that another processor found give the radii that they were found for
-        found = {norm: radii.certify(votes, norm).accuracy(at) for norm, at in OLDER.items()}
-        assert {norm: (499 * at).round().tolist() for norm, at in found.items()} == {
-            "l1": [288, 250, 203],
-            "linf": [298, 242],
-            "l2": [284, 230],
-        }
-    else:
-        assert radii.certify(votes, "l2").radius.max() > 0
+    again = json.loads(pq.read_schema(tmp_path / "again.parquet").metadata[b"radii"])
+    changed = {"format": FORMAT, "digest": again["digest"], "data": asdict(votes.data)}
+    assert again == header | changed
+    found = {norm: radii.certify(votes, norm).accuracy(at) for norm, at in ASKED[form].items()}
+    assert {norm: (len(votes) * at).round().tolist() for norm, at in found.items()} == CERTIFIED[form]
+
+
+def test_the_manifest_of_an_earlier_format_is_read() -> None:
+    folder = Path(__file__).parents[1] / "formats"
+    manifest = decode_manifest((folder / "law-2.json").read_bytes(), "law-2.json")
+    votes = radii.load_votes(folder / "votes-4-decisions.parquet")
+    assert manifest == manifest_of(votes, votes, manifest.block)
 
 
 def test_fields_and_plans_are_all_there() -> None:

@@ -12,6 +12,7 @@ from radii.report.accuracy import footnotes, marked_names, round_radii, tabulate
 from radii.report.export import json_text, table_json, table_markdown
 from radii.report.plots import accuracy_by_k, accuracy_by_noise
 from radii.report.published import NAMES, check_same_data, load_published, of_question
+from radii.votes import ImageIdentity
 
 CIFAR = load_published("cifar10")
 ROW = """
@@ -122,11 +123,11 @@ def test_missing_files_and_names(tmp_path):
 
 
 def test_rows_about_other_images_are_refused():
-    check_same_data(CIFAR, "cifar10 test, every 20th of 10000")
-    check_same_data(CIFAR, "")
-    for other in ("mnist5k test, all", "cifar10 train, all", "cifar100 test, all"):
+    check_same_data(CIFAR, ImageIdentity("cifar10", "test", part="every 20th of 10000"))
+    check_same_data(CIFAR, None)
+    for other in (("mnist5k", "test"), ("cifar10", "train"), ("cifar100", "test")):
         with pytest.raises(InputError, match=r"is about cifar10 test, not about .*leave it out"):
-            check_same_data(CIFAR, other)
+            check_same_data(CIFAR, ImageIdentity(*other, part="all"))
 
 
 def test_tables_show_published_rows_at_their_radii():

@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,10 @@ from radii.storage.documents import check_fields, read_document
 from radii.storage.folders import Folder, Missing
 from radii.storage.parquet import Damaged
 from radii.votes import LAW as VOTES
-from radii.votes import Votes, decode_votes, law_of, plan_of
+from radii.votes import Votes, decode_votes, identity_of, law_of, plan_of
 
 LAW = "law.json"
-FORMAT = 2
+FORMAT = 3
 REMEDY = (
     f"put in its place the {LAW} that the same command writes with another --out, and the parts are kept, or remove "
     "its folder, and they are drawn again; a finished votes file stays in any case"
@@ -105,6 +105,9 @@ def decode_manifest(content: bytes, path: str) -> RunManifest:
     manifest = RunManifest(**read_document(content, path, FORMAT, kinds, ("fingerprints",), remedy=REMEDY))
     try:
         check_fields(manifest.votes, VOTES, optional=("devices",))
+        # one sentence up to format 2
+        identity = identity_of(manifest.votes["data"])
+        manifest = replace(manifest, votes=manifest.votes | {"data": identity and asdict(identity)})
         manifest.check()
     except InputError as error:
         raise InputError(f"{path} describes no run that can be: {error}; {REMEDY}") from error
@@ -145,7 +148,11 @@ class Parts:
                 f"{self.folder.address('')} is of another run, with {difference}: "
                 "give the options it was started with, choose another --out, or remove the folder"
             )
-        if found != manifest:
+        try:
+            same = self.folder.read(LAW) == manifest.encode()
+        except Missing:
+            raise Gone from None
+        if not same:
             raise InputError(
                 f"{self.folder.address('')} was begun by an older radii: "
                 "end it there, choose another --out, or remove the folder"
