@@ -1,7 +1,7 @@
 """How the documentation becomes a site: `make docs` writes docs/_build/html.
 
 The source folder is the whole repository, so that a link between two pages is the same on a code host and here.
-Nothing is fetched, neither by the build nor by its pages: mathematics is plain text, fonts are the reader's own.
+Nothing is fetched, neither by the build nor by its pages: formulas are MathML, fonts are the reader's own.
 """
 
 import sys
@@ -16,7 +16,7 @@ author = "The radii maintainers"
 copyright = f"2026, {author}"
 version = release = radii.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "commands", "docstrings"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "commands", "docstrings", "mathml"]
 root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
@@ -36,7 +36,9 @@ nitpick_ignore_regex = [("py:.*", r"(?!radii\.).*")]
 nb_execution_mode = "off"  # notebooks are shown as they are stored; the tests run them
 nb_render_markdown_format = "myst"  # with tables
 myst_heading_anchors = 4
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "dollarmath"]
+myst_dmath_allow_space = False  # as code hosts read dollars
+myst_dmath_allow_labels = False  # formulas have no numbers
 smartquotes = False  # two hyphens begin an option
 
 autodoc_member_order = "bysource"
@@ -45,6 +47,7 @@ autodoc_preserve_defaults = True
 maximum_signature_line_length = 100
 python_use_unqualified_type_names = True
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "radii"
 html_static_path = ["static"]

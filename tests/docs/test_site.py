@@ -37,6 +37,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
+def page_of(markdown: str, folder: Path) -> tuple[int, str, str]:
+    """Build one page with the site's settings for Markdown and mathematics: status, warnings, HTML."""
+    settings = re.findall(r"^(?:myst_|html_math).*$", pages.read("docs/conf.py"), re.MULTILINE)
+    path = f"import sys; sys.path.insert(0, {str(pages.ROOT / 'docs' / 'extensions')!r})"
+    (folder / "conf.py").write_text("\n".join([path, 'extensions = ["myst_parser", "mathml"]', *settings]))
+    (folder / "index.md").write_text(f"# Title\n\n{markdown}\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-nWEq", folder, folder / "html"], capture_output=True, text=True
+    )
+    page = folder / "html" / "index.html"
+    return ended.returncode, ended.stderr, page.read_text() if page.exists() else ""
+
+
 class Addresses(HTMLParser):
     """Where a page sends a browser by itself, without a click."""
 
@@ -96,3 +109,31 @@ def test_every_command_is_there(site: Path) -> None:
 def test_notebooks_show_their_figures(site: Path) -> None:
     for name in pages.found("notebooks/*.ipynb"):
         assert ".svg" in (site / name).with_suffix(".html").read_text(), name
+
+
+FORMULAS = r"""
+$\frac{\sigma}{2}$, $\tfrac12$, $\sqrt{d}$, $\lVert\delta\rVert_2 \le r$, $x \in \mathbb{R}^d$, $p_{\text{lower}}$,
+$\operatorname{sign}(x)$ and $\Phi^{-1}(\underline{p_A})$, at a price of $5 a time and $2 more.
+
+$$
+\sum_{i=1}^d \int_0^1 f(t)\,dt = \begin{cases} 1 & x > 0 \\ 0 & \text{otherwise} \end{cases}
+$$
+
+$$
+\begin{aligned} a &= b \\ &\le \operatorname*{arg\,max}_c p_c \end{aligned}
+$$
+"""
+
+
+def test_formulas_become_mathml(tmp_path: Path) -> None:
+    status, said, page = page_of(FORMULAS, tmp_path)
+    assert (status, said) == (0, "")
+    assert page.count("<math>") == 8 and page.count('<math display="block">') == 2
+    assert page.count("<mfrac") == 2 and page.count("<mtable") == 2 and "$5 a time and $2 more" in page
+    assert "mathjax.js" not in page.lower() and "window.MathJax" not in page
+
+
+@pytest.mark.parametrize("formula", [r"\fraction{a}{b}", r"\frac{a}", r"\left( a", "a & b"])
+def test_a_formula_that_cannot_be_converted_fails_the_build(formula: str, tmp_path: Path) -> None:
+    status, said, _ = page_of(f"Of ${formula}$.", tmp_path)
+    assert status == 1 and "index.md:3" in said and repr(formula) in said
