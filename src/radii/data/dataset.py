@@ -28,14 +28,39 @@ def in_unit(pixels: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Labelled images: `pixels` `(n, channels, height, width)`, `labels` int64 `(n,)`.
+    """Labelled images of one split of a data set, or of a part of it.
 
-    `pixels`: uint8, or float32 in [0, 1] where bytes cannot hold them; `in_unit` makes both the same.
-    `index`: `(n,)`, the position of each image in the whole split; it survives taking a part, so votes on a
-    part are votes on those very images. `part` says in words which images these are. `digest`: of pixels and labels of
-    the whole split, for images of one's own, which may change under their name. `named`: whether `classes` are names;
-    if not, they only count labels, "0", "1", ... `turned`: whether any picture of the
-    split was turned upright as its EXIF orientation says.
+    Parameters
+    ----------
+    name
+        Name of the data set, or path of your own images.
+    split : "train", "test" or "all"
+        Split that the images are from.
+    pixels : `(n, channels, height, width)`
+        Uint8, or float32 in [0, 1] where bytes cannot hold them.
+    labels : `(n,)` int64
+        True labels.
+    classes
+        Names of the labels.
+    index : `(n,)`
+        Position of each image in the whole split. Parts keep it, so that votes on a part are votes on those
+        very images.
+    part
+        Which images of the split these are, in words.
+    digest
+        Digest of pixels and labels of the whole split, for your own images, which may change under their
+        name.
+    named
+        Whether `classes` are names; if not, they only count labels, "0", "1", ...
+    turned
+        Whether any picture of the split was turned upright as its EXIF orientation demands.
+
+    Examples
+    --------
+    >>> from radii.data import load_data
+    >>> data = load_data("digits").every(2).first(100)
+    >>> data.images().shape, data.description
+    (torch.Size([100, 1, 8, 8]), 'digits test, first 100 of every 2nd of 355')
     """
 
     name: str
@@ -54,25 +79,25 @@ class DataSet:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image: (channels, height, width)."""
+        """Shape of one image: channels, height, width."""
         return tuple(self.pixels.shape[1:])
 
     @property
     def description(self) -> str:
-        """The words that votes carry, for example `mnist5k test, every 2nd of 1000`."""
+        """The words by which votes identify the images, for example `mnist5k test, every 2nd of 1000`."""
         return describe(self.name, self.split, self.digest, self.part, self.turned)
 
     def images(self, rows: slice | Tensor | np.ndarray | list[int] = slice(None)) -> Tensor:
-        """Some images as float32 in [0, 1], `(rows, channels, height, width)`."""
+        """Return some images as float32 in [0, 1], `(rows, channels, height, width)`."""
         return in_unit(self.pixels[rows])
 
     def pictures(self) -> np.ndarray:
-        """The images to look at, uint8 `(n, channels, height, width)`: rounded where they are no bytes."""
+        """Return the images to look at, uint8 `(n, channels, height, width)`, rounded where necessary."""
         bytes_ = self.pixels if self.pixels.dtype == torch.uint8 else (255 * self.pixels).round().byte()
         return bytes_.numpy()
 
     def every(self, step: int) -> "DataSet":
-        """The first image, and then every `step`-th."""
+        """Return the first image, and then every `step`-th."""
         if step < 1:
             raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {step}")
         ending = {1: "st", 2: "nd", 3: "rd"}.get(step % 10 if step % 100 not in (11, 12, 13) else 0, "th")
@@ -81,13 +106,13 @@ class DataSet:
         )
 
     def first(self, count: int) -> "DataSet":
-        """The first `count` images, or all if there are fewer."""
+        """Return the first `count` images, or all if there are fewer."""
         if count < 1:
             raise InputError(f"at least one image must be taken; got {count}")
         return self._take(slice(count), f"first {count}") if count < len(self) else self
 
     def at(self, positions: np.ndarray) -> "DataSet":
-        """The images at these `positions`, `(m,)`, of the split, in that order."""
+        """Return the images at these `positions`, `(m,)`, of the split, in that order."""
         rows = {int(position): row for row, position in enumerate(self.index)}
         missing = [int(position) for position in positions if int(position) not in rows]
         if missing:
@@ -95,7 +120,7 @@ class DataSet:
         return self._take([rows[int(position)] for position in positions], f"{len(positions)} chosen")
 
     def without(self, positions: Sequence[int]) -> "DataSet":
-        """All images but those at these `positions` of the split, each of which must be among them."""
+        """Return all images except those at these `positions` of the split, each of which must be here."""
         left_out, there = sorted(set(positions)), set(self.index.tolist())
         absent = [position for position in left_out if position not in there]
         if absent:

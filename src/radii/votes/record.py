@@ -171,21 +171,68 @@ ABSTAIN = -1
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """Class counts of a model over noisy copies of images.
+    """Class counts of a base classifier over noise samples of images, with all that identifies them.
 
-    `counts`, `selection`: `(images, classes)`, how often each class had the largest logit; only `counts` may
-    bound probabilities, only `selection` may choose the label that they bound. `labels`: `(images,)`, the
-    true ones if known. `index`: `(images,)`, position in the data set, which is also the image's number in
-    the random streams. `plan` is what was asked for as a whole; `draws` are the ranges `[first, stop)` of
-    draw numbers that `counts` holds so far, of a fixed plan; any other is followed to its end, with as many draws of
-    each image as it took, from 0. `certified`: `(images,)`, how many of the levels or radii of a sequential plan its
-    looks certified, None for plans that do not look. `model` is the digest of the weights. `exact`: noise was drawn
-    on a lattice, where adding it rounds nothing (docs/math/exact.md). `devices`: the kinds of processors that ran the
-    model, if known; each image was voted on by one of them. `fingerprints`: `(images,)`, by which the very images are
-    known again (`radii.votes.image_identity`), or None.
+    Parameters
+    ----------
+    counts : `(images, classes)`
+        How often each class had the largest logit. Only these may bound probabilities.
+    selection : `(images, classes)`
+        Counts of separate noise samples. Only these may choose the label that `counts` bound.
+    labels : `(images,)` or None
+        True labels, if known.
+    index : `(images,)`
+        Position in the data set, which is also the number of the image in the random streams.
+    noise
+        Noise that was added.
+    shape : channels, height, width
+        Shape of one image.
+    plan
+        The whole sampling plan.
+    draws : ranges `[first, stop)`
+        Numbers of the samples that `counts` holds so far, under a fixed plan. Any other plan is followed
+        to its end, with as many samples of each image as it took, from 0, and has no ranges.
+    seed
+        Seed of the random streams.
+    model
+        Digest of the weights, as `radii.models.digest` computes it.
+    precision : "float32" or "bfloat16"
+        Arithmetic of the model.
+    exact
+        Whether noise was drawn on a lattice, where adding it rounds nothing (docs/math/exact.md).
+    data
+        Description of the data set.
+    classes
+        Names of the classes; numbers by default.
+    software : versions by name
+        Packages that drew the votes.
+    certified : `(images,)` or None
+        How many levels or radii of a sequential plan its looks certified; None for plans without looks.
+    devices
+        Kinds of processors that ran the model, if known; each image was run on one of them.
+    fingerprints : `(images,)` or None
+        Numbers that identify the very pixels of each image.
 
-    Guarantee: given the model, draws are independent, and those of `counts` independent of `selection`. Under a
-    fixed plan, and given `selection` under one of two stages, rows of `counts` are multinomial.
+    Raises
+    ------
+    InputError
+        If the fields contradict one another, for example counts that the plan cannot end with.
+
+    Notes
+    -----
+    Guarantee: given the model, noise samples are independent, and those of `counts` independent of
+    `selection`. Under a fixed plan, and given `selection` under a two-stage plan, rows of `counts` are
+    multinomial.
+
+    Examples
+    --------
+    >>> import numpy as np, radii
+    >>> votes = radii.Votes(
+    ...     counts=np.array([[990, 10], [520, 480]]), selection=np.array([[98, 2], [55, 45]]),
+    ...     labels=np.array([0, 1]), index=np.array([0, 1]), noise=radii.Gaussian(sigma=0.25),
+    ...     shape=(3, 32, 32), plan=radii.fixed(1000), draws=((0, 1000),), seed=0, model="none")
+    >>> votes.passes, votes.complete, len(votes[:1])
+    (array([1100, 1100]), True, 1)
     """
 
     counts: np.ndarray
@@ -231,26 +278,26 @@ class Votes:
 
     @property
     def n(self) -> int:
-        """Draws per image in `counts`: of every image under a fixed plan, else the most that one may have."""
+        """Noise samples per image in `counts`: their number under a fixed plan, else the most of an image."""
         return sum(stop - first for first, stop in self.draws) or self.plan.most
 
     @property
     def passes(self) -> np.ndarray:
-        """How often the model was asked about each image, `(images,)`."""
+        """Noise samples of each image, selection included, `(images,)`."""
         return self.counts.sum(axis=1) + self.selection.sum(axis=1)
 
     @property
     def complete(self) -> bool:
-        """Whether every draw of the plan is there."""
+        """Whether all noise samples of the plan are here."""
         return not self.draws or self.draws == ((0, self.plan.most),)
 
     @property
     def watched(self) -> str | None:
-        """The labels that a sequential plan looked at, and that alone may be certified: "true" or "predicted"."""
+        """Labels that a sequential plan looked at, the only ones to certify: "true", "predicted" or None."""
         return self.plan.watched
 
     def __getitem__(self, images: slice | np.ndarray | list[int]) -> "Votes":
-        """The votes on some of the images: a slice, a boolean mask, or positions."""
+        """Return the votes on some of the images: a slice, a boolean mask, or positions."""
         rows = np.arange(len(self))[images]
         if rows.ndim != 1:
             raise InputError(f"take images by a slice, a mask or a list of positions; got {images!r}")
@@ -265,10 +312,10 @@ class Votes:
         )
 
     def __add__(self, other: "Votes") -> "Votes":
-        """More draws of the same images, or the same draws of other images; images come in order of index.
+        """Add more samples of the same images, or the same samples of other images, in order of index.
 
-        Guarantee: anything else is an error, so that no draw is ever counted twice and no two classifiers
-        mix.
+        Guarantee: anything else is an error, so that no sample is ever counted twice and no two
+        classifiers mix.
         """
         if not isinstance(other, Votes):
             return NotImplemented
@@ -279,12 +326,15 @@ class Votes:
     def save(self, path: str | Path) -> None:
         """Write one Parquet file, whole or not at all; equal votes give equal bytes.
 
-        `path`: local, or the address of an object in a store, as `s3://bucket/votes.parquet`.
+        Parameters
+        ----------
+        path
+            A local file, or the address of an object in a store, as `s3://bucket/votes.parquet`.
         """
         write_file(path, self.encode())
 
     def encode(self) -> bytes:
-        """What `save` writes."""
+        """Return the bytes that `save` writes."""
         from radii.storage import parquet
         from radii.votes.file_format import columns_of, format_of, header_of
 
