@@ -99,9 +99,20 @@ def _option(scheme: str, option: str) -> tuple[str, str]:
 
 
 class InputError(ValueError):
-    """Something given to radii is wrong; the message is one sentence for the person who gave it.
+    """Error in the input of a call, as one sentence: what was expected, what came, what to do.
 
-    Keys in addresses are masked: messages end up in logs.
+    Parameters
+    ----------
+    sentence
+        The message; keys in addresses are masked, since messages end up in logs.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.fixed(0)
+    Traceback (most recent call last):
+        ...
+    radii.errors.InputError: n must be a whole number of at least 1; got 0
     """
 
     def __init__(self, sentence: str = "") -> None:
@@ -109,11 +120,20 @@ class InputError(ValueError):
 
 
 class UnknownName(InputError, LookupError):
-    """A name that is not in a list of known ones."""
+    """Error for a name that is not in a list of known ones; it suggests near ones.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.make_noise("gausian")
+    Traceback (most recent call last):
+        ...
+    radii.errors.UnknownName: unknown noise 'gausian'; did you mean 'gaussian'?
+    """
 
 
 class MissingExtra(InputError, ImportError):
-    """A feature whose optional packages are not installed."""
+    """Error for a feature whose optional packages are missing, with the command that installs them."""
 
 
 class RadiiWarning(UserWarning):

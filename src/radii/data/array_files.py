@@ -212,7 +212,34 @@ NPY = Form("a .npy file", lambda path: _is(".npy", path), lambda path: (), read_
 
 
 def read_positions(path: Path) -> np.ndarray:
-    """Positions `(n,)` in the order of the file, at least one, none below 0, none twice."""
+    r"""Read positions of images from a file: one per line, or an array in `.npy`.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    `(n,)`
+        Positions in the order of the file, at least one, none below 0, none twice.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds anything else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from radii.data import read_positions
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "positions.txt"
+    ...     _ = path.write_text("4\n17\n")
+    ...     read_positions(path)
+    array([ 4, 17])
+    """
     if not path.is_file():
         raise InputError(f"there is no file {path} of positions")
     found = open_npy(path) if path.suffix == ".npy" else _lines(path)

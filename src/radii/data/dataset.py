@@ -26,17 +26,30 @@ WHOLE = "all"
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Images, and what is known about them.
+    """Images of one split of a data set or of a part of it, and what is known about them.
 
     Parameters
     ----------
-    pixels : `(n, *shape)`, uint8, or float32 in [0, 1]; `images` gives both as float32 in [0, 1]
-    labels : int64 `(n,)`, the true classes, or None where they are not known
-    index : int64 `(n,)`, the position of each image in the whole split, which a selection keeps; it chooses the
-        noise of the image
-    identity : which images these are, or None where that is not known
-    classes : their names, or "0", "1", ... where they are not `named`; empty where their number is not known either
-    named : whether `classes` are names
+    pixels : `(n, *shape)`
+        Uint8, or float32 in [0, 1] where bytes cannot hold them.
+    labels : `(n,)` int64 or None
+        True labels, if known.
+    index : `(n,)` int64
+        Position of each image in the whole split, which chooses its noise. Parts keep it, so that votes on a
+        part are votes on those very images.
+    identity : ImageIdentity or None
+        Data set, split and part of it, if known.
+    classes
+        Names of the labels; empty where not even their number is known.
+    named
+        Whether `classes` are names; if not, they only count labels, "0", "1", ...
+
+    Examples
+    --------
+    >>> from radii.data import load_data
+    >>> data = load_data("digits").every(2).first(100)
+    >>> data.images().shape, data.description
+    ((100, 1, 8, 8), 'digits test, first 100 of every 2nd of 355')
     """
 
     pixels: np.ndarray
