@@ -138,14 +138,14 @@ def attack(
     >>> from radii.attacks import Effort, attack
     >>> from radii.data import load_data
     >>> train, test = load_data("digits", "train"), load_data("digits", "test").first(4)
-    >>> flat, linear = train.images().flatten(1), torch.nn.Linear(64, 10)
+    >>> flat, linear = torch.from_numpy(train.images()).flatten(1), torch.nn.Linear(64, 10)
     >>> means = torch.stack([flat[train.labels == digit].mean(0) for digit in range(10)])
     >>> _ = linear.load_state_dict({"weight": means, "bias": -(means**2).sum(1) / 2})
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), linear).eval()
     >>> smoothed = radii.Smoothed(model, radii.Gaussian(sigma=0.25))
-    >>> votes = smoothed.vote(test.images(), test.labels, plan=radii.fixed(1000))
+    >>> votes = smoothed.vote(test, plan=radii.fixed(1000))
     >>> certificates = radii.certify(votes, "l2")
-    >>> attacks = attack(smoothed, test.images().numpy(), certificates, effort=Effort(steps=5, copies=4))
+    >>> attacks = attack(smoothed, test.images(), certificates, effort=Effort(steps=5, copies=4))
     >>> attacks.refuted, bool((attacks.found > attacks.certified).all())
     (False, True)
     """

@@ -189,7 +189,7 @@ def sequential(
     >>> import radii
     >>> target = radii.RadiusTarget(radii.Gaussian(sigma=0.25), "l2", (0.25, 0.5), shape=(3, 32, 32))
     >>> plan = radii.sequential(target, n_max=10_000)
-    >>> round(plan.operating(0.99).passes)  # mean samples for a label of probability 0.99
+    >>> round(plan.operating(0.99).mean_samples)  # mean samples for a label of probability 0.99
     1994
     """
     if not questions:

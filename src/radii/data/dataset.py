@@ -170,14 +170,30 @@ def from_arrays(
 
     Parameters
     ----------
-    images : `(n, *shape)`, floats in [0, 1]
-    labels : `(n,)`, whole numbers, or None where they are not known
-    index : `(n,)`, the number of each image in the random streams; 0, 1, 2, ... by default
+    images : `(n, *shape)`
+        Floats in [0, 1].
+    labels : `(n,)` whole numbers, or None
+        True labels, if known.
+    index : `(n,)` whole numbers, or None
+        Number of each image in the random streams, which chooses its noise; 0, 1, 2, ... by default.
+
+    Returns
+    -------
+    DataSet
+        The images, without an identity.
 
     Raises
     ------
     InputError
         If shapes or types do not fit, or images do not lie in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from radii.data import from_arrays
+    >>> data = from_arrays(np.full((2, 1, 8, 8), 0.5), labels=np.array([3, 1]), index=np.array([40, 20]))
+    >>> data.index, data.shape
+    (array([40, 20]), (1, 8, 8))
     """
     array = _array(images)
     if array.ndim < 2 or not array.size:
