@@ -279,6 +279,7 @@ def test_gpus_are_listed(monkeypatch):
     found, words = doctor._devices()
     assert [one.name for one in found] == ["cpu", "cuda:0", "cuda:1"] and words == ""
     assert (found[2].kind, found[2].memory) == ("A Fast One", 80 * 10**9)
+    assert "A Fast One, 80.0 GB; bfloat16 in hardware" in call("doctor").out
 
 
 def test_folders_that_take_no_files(tmp_path):

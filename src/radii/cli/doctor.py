@@ -15,10 +15,11 @@ from typing import Annotated, Any
 import typer
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
+from rich import filesize
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from radii.cli.console import console, fail, say, size_text
+from radii.cli.console import console, fail, say
 from radii.cli.selfcheck import CHECKS, wrong_network
 from radii.storage.atomic import is_writable
 
@@ -266,10 +267,10 @@ def packages_table(found: Findings) -> Table:
 def machine_table(found: Findings) -> Table:
     """Devices, their speed, and caches."""
     table = Table("here", "", box=SIMPLE_HEAD)
-    free = f", {size_text(found.free_memory)} of memory free" if found.free_memory else ""
+    free = f", {filesize.decimal(found.free_memory)} of memory free" if found.free_memory else ""
     table.add_row("system", f"{found.system}; {found.cores} cores for this process{free}")
     for one in found.devices:
-        memory = f", {size_text(one.memory)}" if one.memory else ""
+        memory = f", {filesize.decimal(one.memory)}" if one.memory else ""
         table.add_row(
             one.name, f"{one.kind}{memory}; bfloat16 {'in hardware' if one.bfloat16 else 'emulated'}"
         )
