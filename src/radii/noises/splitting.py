@@ -11,8 +11,8 @@ from radii.errors import InputError
 from radii.noises import uniform
 from radii.noises.base import (
     GREY_LEVELS,
-    LEAST,
-    MOST,
+    LARGEST_SIGMA,
+    SMALLEST_SIGMA,
     EnumerableNoise,
     Noise,
     Rule,
@@ -59,7 +59,7 @@ class Cells(Noise):
     of_bytes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sigma", check_number("sigma", self.sigma, LEAST, MOST))
+        object.__setattr__(self, "sigma", check_number("sigma", self.sigma, SMALLEST_SIGMA, LARGEST_SIGMA))
         if not 1 <= self.shifts <= MOST_SHIFTS:
             least, most = (shifts / (2 * math.sqrt(3) * GREY_LEVELS) for shifts in (1, MOST_SHIFTS))
             raise InputError(
