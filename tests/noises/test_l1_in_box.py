@@ -137,7 +137,7 @@ def test_beyond_the_longest_move_nothing_is_bounded() -> None:
 def test_rooms_of_bytes_are_whole_levels() -> None:
     levels = np.arange(256)
     for images in (levels / 255, levels.astype(np.float32) / np.float32(255)):
-        rooms = Ball("l1", (256,), images=images[None]).unit_moves()[:, :, 0]
+        rooms = Ball("l1", (256,), images=images[None]).box_limits()[:, :, 0]
         free = radii.Laplace(1.0).trade_offs(Ball("l1", (256,)))
         family = GreedyMoves(rooms, free, 1.0, LAPLACE)
         moves, times = family.moves(0, family.ends[0, -1])

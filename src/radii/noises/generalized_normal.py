@@ -57,7 +57,7 @@ def linf(noise: "GeneralizedNormal", ball: Ball) -> TradeOffs:
 
 def l0(noise: "GeneralizedNormal", ball: Ball) -> TradeOffs:
     """The worst move within s units takes them across the whole range: 1, or the image's own box."""
-    moves = None if ball.images is None else ball.unit_moves()
+    moves = None if ball.images is None else ball.box_limits()
     return ComposedUnits(ball.unit_features, noise.scale, moves, noise.losses)
 
 

@@ -56,7 +56,7 @@ def linf(noise: ProductNoise, ball: Ball) -> TradeOffs:
 
 def l0(noise: ProductNoise, ball: Ball) -> TradeOffs:
     """The worst move within s units takes them across the whole range: 1, or the image's own box."""
-    return ComposedUnits(ball.unit_features, noise.scale, None if ball.images is None else ball.unit_moves())
+    return ComposedUnits(ball.unit_features, noise.scale, None if ball.images is None else ball.box_limits())
 
 
 @dataclass(frozen=True)

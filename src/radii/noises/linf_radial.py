@@ -72,7 +72,7 @@ def seen_share(ball: Ball) -> Map:
     d = ball.features
     if ball.images is None:
         return lambda s: np.where(s > 0, s, 1) * ball.unit_features / (2 * d)
-    moves = largest_sums(ball.unit_moves().sum(axis=2))
+    moves = largest_sums(ball.box_limits().sum(axis=2))
     return lambda s: moves(np.maximum(s, 1)) / (2 * d)
 
 

@@ -37,7 +37,7 @@ def longest_move(ball: Ball) -> Map:
         return lambda r: r * factor
     if ball.images is None:
         return lambda s: s * ball.unit_features
-    return largest_sums(ball.unit_moves().sum(axis=2))
+    return largest_sums(ball.box_limits().sum(axis=2))
 
 
 def crossing(noise: "Cells", ball: Ball) -> TotalVariation:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from radii.noises.base import ProductNoise, Rule, Source
-from radii.noises.norms import Ball, farthest_sums, largest_sums
+from radii.noises.norms import Ball, greedy_costs, largest_sums
 from radii.noises.theory.tradeoffs import Map, TotalVariation
 
 
@@ -33,7 +33,7 @@ def l1(noise: Cube, ball: Ball) -> TotalVariation:
     width = noise.width
     if ball.images is None:
         return moved_cube(lambda r: log_left(r / width), width / 2)
-    losses = farthest_sums(ball.unit_moves()[:, :, 0], lambda move: -log_left(move / width))
+    losses = greedy_costs(ball.box_limits()[:, :, 0], lambda move: -log_left(move / width))
     return moved_cube(lambda r: -losses(r), width / 2)
 
 
@@ -71,7 +71,7 @@ def l0(noise: Cube, ball: Ball) -> TotalVariation:
     if ball.images is None:
         each = float(log_left(np.array(1 / noise.width))) * ball.unit_features
         return moved_cube(lambda s: np.where(s > 0, s, 1) * np.where(s > 0, each, 0.0), 1)
-    losses = largest_sums(-log_left(ball.unit_moves() / noise.width).sum(axis=2))
+    losses = largest_sums(-log_left(ball.box_limits() / noise.width).sum(axis=2))
     return moved_cube(lambda s: -losses(s), 1)
 
 

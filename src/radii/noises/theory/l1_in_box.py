@@ -84,4 +84,4 @@ def within_boxes(free: TradeOffs, ball: Ball, scale: float, law: LossLaw) -> Tra
     """The rule `free` of an l1 ball, or the greedy one where the ball knows the images."""
     if ball.images is None:
         return free
-    return GreedyMoves(ball.unit_moves()[:, :, 0], free, scale, law)
+    return GreedyMoves(ball.box_limits()[:, :, 0], free, scale, law)
