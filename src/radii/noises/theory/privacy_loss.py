@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from radii.noises.theory.densities import Density
-from radii.noises.theory.hockey_stick import EPS, LARGEST, HockeyStick, fast_size, masses_of, summed
+from radii.noises.theory.hockey_stick import EPS, LARGEST, HockeyStick, curve_of_masses, fast_size, invert
 from radii.noises.theory.product import LAST_POINT, POINT_STEP
 
 FINENESS = 1 / 32
@@ -158,7 +158,7 @@ def composed(parts: Parts, stride: int = 1, points: int | None = None) -> Hockey
     infinite = -np.expm1(sum(times * np.log1p(-loss.infinite) for loss, times in parts))
     missed = 3 * sum(times * loss.missed for loss, times in parts)
     slack = float(infinite) + missed + 2 * np.exp(-OUTSIDE) + ROUNDING * features
-    return summed(masses_of(log_modulus, angle, size, high), h, slack, stride, points)
+    return curve_of_masses(invert(log_modulus, angle, size, high), h, slack, stride, points)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from radii.noises.theory.hockey_stick import HockeyStick, each_lower, hockey_stick, lowest
+from radii.noises.theory.hockey_stick import HockeyStick, hockey_stick, lower_of_curve, lower_of_curves
 from radii.noises.theory.tradeoffs import TradeOffs
 
 # Grid constants of the tables; docs/math/composition.md derives what each costs in accuracy.
@@ -167,7 +167,7 @@ class ComposedShift(TradeOffs):
             bend = 1 + y**2 * np.exp(y * (right - left)) * np.minimum(mass, 1)
             return np.minimum(chord + above_chord * bend, 1), y * radius
 
-        return lowest(curve, table.points, p, complement)
+        return lower_of_curve(curve, table.points, p, complement)
 
 
 Moves = tuple[tuple[int, ...], tuple[int, ...]]
@@ -194,7 +194,7 @@ def lower_of_moves(
         return p
     known: dict[Moves, int] = {}
     which = np.array([known.setdefault(one, len(known)) for one in moves], dtype=np.int64)
-    return each_lower([curve_of_moves(law, step, one) for one in known], which, p, complement)
+    return lower_of_curves([curve_of_moves(law, step, one) for one in known], which, p, complement)
 
 
 @dataclass(frozen=True, eq=False)
