@@ -14,7 +14,7 @@ from radii.noises.theory.densities import FARTHEST, LARGEST_EXPONENT, Generalize
 from radii.noises.theory.generalized_normal_l2 import mixture_rate
 from radii.noises.theory.l1_in_box import within_boxes
 from radii.noises.theory.privacy_loss import DensityLoss
-from radii.noises.theory.product import LAPLACE, ComposedShift, ComposedUnits, LossLaw
+from radii.noises.theory.product import LAPLACE, ComposedShift, ComposedUnits, PrivacyLoss
 from radii.noises.theory.tradeoffs import Map, Tightest, TradeOffs, Translation
 
 # From here on the l1 ball is no better at any probability that a float can hold.
@@ -96,7 +96,7 @@ class GeneralizedNormal(ProductNoise):
         return GeneralizedNormalDensity(self.exponent)
 
     @property
-    def losses(self) -> LossLaw:
+    def losses(self) -> PrivacyLoss:
         """The privacy losses of one feature; those of Laplace noise have atoms and closed forms."""
         return LAPLACE if self.exponent == 1 else DensityLoss(self.density)
 
