@@ -13,7 +13,8 @@ from scipy.special import betaincc
 from radii.noises.base import Rule, Source
 from radii.noises.norms import Ball, largest_sums
 from radii.noises.radial import Radial, check_tail, gamma, quantiles
-from radii.noises.theory.differential import FastestMoves, Rate, lowest_lines
+from radii.noises.theory.cycloid import FastestPaths
+from radii.noises.theory.differential import Rate, lowest_lines
 from radii.noises.theory.tradeoffs import Map, TradeOffs
 
 ROUNDING = 1e-9
@@ -76,9 +77,9 @@ def seen_share(ball: Ball) -> Map:
     return lambda s: moves(np.maximum(s, 1)) / (2 * d)
 
 
-def fastest(noise: "ExponentialLinf", ball: Ball) -> FastestMoves:
+def fastest(noise: "ExponentialLinf", ball: Ball) -> FastestPaths:
     """The least time over all straight moves."""
-    return FastestMoves(ball.features, noise.scale_for(ball.features))
+    return FastestPaths(ball.features, noise.scale_for(ball.features))
 
 
 @dataclass(frozen=True)
