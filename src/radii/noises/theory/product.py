@@ -16,11 +16,9 @@ from radii.noises.theory.tradeoffs import ComplementaryTradeOffs
 ROW_STEP = 0.002  # rows at radii (ROW_STEP i)^2, in units of scale / sqrt(features * information)
 POINT_STEP = 0.006  # largest spacing of y, where losses are c = radius * y
 LAST_POINT = 7.5  # largest y
-BACK = 0.5  # the bound on a curve's slope at y reads the next row at y - BACK
+BACK = 0.5  # the bend of a curve at y is bounded by the next row at y - BACK
 CELLS = 120  # a feature of Laplace noise shifted by t scales has CELLS * sqrt(t) grid cells
-LEVELS = (
-    64  # l0 in the box: shifts are rounded up to 1/64 of the range, so that few different curves are needed
-)
+LEVELS = 64  # shifts of l0 in the box are rounded up to 1/64 of the range: few different curves are then needed
 
 
 class PrivacyLoss(Hashable, Protocol):
