@@ -62,7 +62,7 @@ class Ablation(Noise):
     name: ClassVar[str] = "ablation"
     typical: ClassVar[dict[str, float]] = {"kept": 45}
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(l0, "exact", "Levine & Feizi 2020; top-k: Jia, Wang, Cao, Liu & Gong 2022")
+        "l0": Rule(l0, "tight", "Levine & Feizi 2020; top-k: Jia, Wang, Cao, Liu & Gong 2022")
     }
 
     def __post_init__(self) -> None:

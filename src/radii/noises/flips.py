@@ -113,7 +113,7 @@ class Flips(Noise):
     values: int = 2
     name: ClassVar[str] = "flips"
     typical: ClassVar[dict[str, float]] = {"keep": 0.8}
-    rules: ClassVar[dict[str, Rule]] = {"l0": Rule(l0, "exact", "Lee, Yuan, Chang & Jaakkola 2019")}
+    rules: ClassVar[dict[str, Rule]] = {"l0": Rule(l0, "tight", "Lee, Yuan, Chang & Jaakkola 2019")}
 
     def __post_init__(self) -> None:
         if isinstance(self.values, bool) or not isinstance(self.values, int) or not 2 <= self.values <= 256:

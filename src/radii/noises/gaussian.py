@@ -45,10 +45,10 @@ class Gaussian(ProductNoise):
     name: ClassVar[str] = "gaussian"
     mean_magnitude: ClassVar[float] = math.sqrt(2 / math.pi)
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(longest_shift, "exact", "as l2, with the range of s features"),
-        "l1": Rule(longest_shift, "exact", "as l2: the longest perturbation changes one feature by r"),
-        "l2": Rule(longest_shift, "exact", "Cohen, Rosenfeld & Kolter 2019, Theorem 1"),
-        "linf": Rule(longest_shift, "exact", "as l2, with r sqrt(d)"),
+        "l0": Rule(longest_shift, "tight", "as l2, with the range of s features"),
+        "l1": Rule(longest_shift, "tight", "as l2: the longest perturbation changes one feature by r"),
+        "l2": Rule(longest_shift, "tight", "Cohen, Rosenfeld & Kolter 2019, Theorem 1"),
+        "linf": Rule(longest_shift, "tight", "as l2, with r sqrt(d)"),
     }
 
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:

@@ -95,10 +95,10 @@ class GeneralizedNormal(ProductNoise):
     name: ClassVar[str] = "generalized-normal"
     typical: ClassVar[dict[str, float]] = {"exponent": 4}
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(l0, "exact to 1e-3, mostly 1e-4", "composition of privacy losses"),
-        "l1": Rule(l1, "exact", "rate of change, convex in the direction: Yang et al. 2020"),
-        "l2": Rule(l2, "sound; from exponent 2 on exact up to p = .73", "mixtures of normal distributions"),
-        "linf": Rule(linf, "exact to 1e-3, mostly 1e-4", "composition of privacy losses"),
+        "l0": Rule(l0, "tight to 1e-3, mostly 1e-4", "composition of privacy losses"),
+        "l1": Rule(l1, "tight", "rate of change, convex in the direction: Yang et al. 2020"),
+        "l2": Rule(l2, "sound; from exponent 2 on tight up to p = 0.73", "mixtures of normal distributions"),
+        "linf": Rule(linf, "tight to 1e-3, mostly 1e-4", "composition of privacy losses"),
     }
 
     def __post_init__(self) -> None:

@@ -111,8 +111,8 @@ def excess(s: np.ndarray, d: int) -> np.ndarray:
 
 
 SAME_LENGTH = "as l2: all that matters is the l2 length of the longest perturbation"
-NEAR = "sound, 0 to 5 % below exact"
-POWER = "sound, 1 to 29 % below exact for p up to 0.99"
+NEAR = "sound, 0 to 5 % below the tight radius"
+POWER = "sound, 1 to 29 % below the tight radius for p up to 0.99"
 
 
 @dataclass(frozen=True)

@@ -86,14 +86,14 @@ class Laplace(ProductNoise):
     name: ClassVar[str] = "laplace"
     mean_magnitude: ClassVar[float] = 1.0
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(l0, "exact to 1e-4", "composition of privacy losses"),
-        "l1": Rule(l1, "exact", "Teng, Lee & Yuan 2019"),
+        "l0": Rule(l0, "tight to 1e-4", "composition of privacy losses"),
+        "l1": Rule(l1, "tight", "Teng, Lee & Yuan 2019"),
         "l2": Rule(
             l2,
             "sound, on many features 2 to 5 % below the best known attack for p up to 0.999",
             "Rademacher sums over a cover of all directions",
         ),
-        "linf": Rule(linf, "exact to 1e-4", "composition of privacy losses"),
+        "linf": Rule(linf, "tight to 1e-4", "composition of privacy losses"),
     }
 
     @property

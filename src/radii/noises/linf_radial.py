@@ -146,7 +146,7 @@ class ExponentialLinf(Cubic):
             "sound, 0 to 31 % below the best known attack",
             "the fastest straight path is a cycloid",
         ),
-        "linf": Rule(face_rates, "exact", "Yang et al. 2020"),
+        "linf": Rule(face_rates, "tight", "Yang et al. 2020"),
     }
 
     def scale_for(self, features: int) -> float:

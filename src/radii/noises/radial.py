@@ -124,10 +124,10 @@ class UniformBall(Radial):
     name: ClassVar[str] = "ball"
     order: ClassVar[float] = 2
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(overlapping_balls, "exact", "as l2, with the range of s features"),
-        "l1": Rule(overlapping_balls, "exact", "as l2: the longest perturbation changes one feature by r"),
-        "l2": Rule(overlapping_balls, "exact", "overlap of balls: Yang et al. 2020"),
-        "linf": Rule(overlapping_balls, "exact", "as l2, with r sqrt(d)"),
+        "l0": Rule(overlapping_balls, "tight", "as l2, with the range of s features"),
+        "l1": Rule(overlapping_balls, "tight", "as l2: the longest perturbation changes one feature by r"),
+        "l2": Rule(overlapping_balls, "tight", "overlap of balls: Yang et al. 2020"),
+        "linf": Rule(overlapping_balls, "tight", "as l2, with r sqrt(d)"),
     }
 
     def scale_for(self, features: int) -> float:

@@ -135,7 +135,7 @@ class Splitting(Cells, EnumerableNoise):
     name: ClassVar[str] = "splitting"
     rules: ClassVar[dict[str, Rule]] = {
         "l0": Rule(union_bound, UNION, SOURCE),
-        "l1": Rule(union_bound, "exact", SOURCE),
+        "l1": Rule(union_bound, "tight", SOURCE),
         "l2": Rule(union_bound, UNION, SOURCE),
         "linf": Rule(union_bound, UNION, SOURCE),
     }
@@ -199,10 +199,10 @@ class IndependentSplitting(Cells):
 
     name: ClassVar[str] = "independent-splitting"
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(uniform.l0, "exact", ALIKE),
-        "l1": Rule(uniform.l1, "exact", SOURCE),
-        "l2": Rule(uniform.l2, "exact", ALIKE),
-        "linf": Rule(uniform.linf, "exact", ALIKE),
+        "l0": Rule(uniform.l0, "tight", ALIKE),
+        "l1": Rule(uniform.l1, "tight", SOURCE),
+        "l2": Rule(uniform.l2, "tight", ALIKE),
+        "linf": Rule(uniform.linf, "tight", ALIKE),
     }
 
     @property

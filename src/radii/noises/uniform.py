@@ -106,10 +106,10 @@ class Uniform(ProductNoise):
     name: ClassVar[str] = "uniform"
     mean_magnitude: ClassVar[float] = 0.5
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(l0, "exact", "overlap of cubes: Lee, Yuan, Chang & Jaakkola 2019; Yang et al. 2020"),
-        "l1": Rule(l1, "exact", "overlap of cubes: Yang et al. 2020, Theorem for uniform noise"),
-        "l2": Rule(l2, "exact", "overlap of cubes, least at all features equal but one"),
-        "linf": Rule(linf, "exact", "overlap of cubes: Yang et al. 2020"),
+        "l0": Rule(l0, "tight", "overlap of cubes: Lee, Yuan, Chang & Jaakkola 2019; Yang et al. 2020"),
+        "l1": Rule(l1, "tight", "overlap of cubes: Yang et al. 2020, Theorem for uniform noise"),
+        "l2": Rule(l2, "tight", "overlap of cubes, least at all features equal but one"),
+        "linf": Rule(linf, "tight", "overlap of cubes: Yang et al. 2020"),
     }
 
     @property

@@ -18,7 +18,9 @@ POINT_STEP = 0.006  # largest spacing of y, where losses are c = radius * y
 LAST_POINT = 7.5  # largest y
 BACK = 0.5  # the bend of a curve at y is bounded by the next row at y - BACK
 CELLS = 120  # a feature of Laplace noise shifted by t scales has CELLS * sqrt(t) grid cells
-LEVELS = 64  # shifts of l0 in the box are rounded up to 1/64 of the range: few different curves are then needed
+LEVELS = (
+    64  # shifts of l0 in the box are rounded up to 1/64 of the range: few different curves are then needed
+)
 
 
 class PrivacyLoss(Hashable, Protocol):
