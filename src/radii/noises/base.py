@@ -112,7 +112,9 @@ class Noise(ABC):
 
     def at_level(self, level: float) -> "Noise":
         """Return the same noise at another level."""
-        return replace(self, **{self._level_field: level})
+        # levels are float; a parameter that counts something stays int
+        kind = type(getattr(self, self._level_field))
+        return replace(self, **{self._level_field: kind(level)})
 
     @property
     def scale(self) -> float:
