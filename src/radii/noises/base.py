@@ -228,6 +228,7 @@ def check_number(name: str, value: object, least: float, most: float) -> float:
 
 def fine_uniform(source: Source, shape: tuple[int, ...]) -> Any:
     """Return uniform numbers in [0, 1): multiples of `2**-48` as arrays of numpy, as fine as float32 as tensors."""
+    # the factor 1 promotes arrays of numpy to float64, which holds both 24-bit numbers
     return source.uniform(shape) * np.float64(1) + source.uniform(shape) * FINE
 
 

@@ -134,7 +134,8 @@ class Flips(Noise):
         shape, most = tuple(images.shape), self.values - 1
         level = (images * most + 0.5) // 1
         kept = source.uniform(shape) < self.keep
-        # 1 to `most` levels upwards, modulo the number of levels: any value but the old one
+        # 1 to `most` levels upwards, modulo the number of levels: any value but the old one;
+        # the clip is for tensors, where `fine_uniform` can round up to 1
         other = (level + 1 + (fine_uniform(source, shape) * most // 1).clip(0, most - 1)) % self.values
         noisy = level * kept + other * ~kept
         return (noisy.astype(np.float32) if isinstance(noisy, np.ndarray) else noisy) / most

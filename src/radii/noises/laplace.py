@@ -19,6 +19,7 @@ FEW = 32
 
 def quantile(p: np.ndarray) -> np.ndarray:
     """Return the quantile of the Laplace distribution of scale 1."""
+    # from the smaller tail, which keeps its digits
     tail = np.log(2 * np.minimum(p, 1 - p))
     return np.where(p < 0.5, tail, -tail)
 

@@ -8,6 +8,7 @@ from radii.errors import InputError
 from radii.noises import GREY_LEVELS, Noise, ProductNoise
 from radii.noises.streams import Stream
 
+# Multiples of 1/16 below 2^20 levels fit the 24 bits of float32, enough for sigma up to 150 (docs/math/exact.md).
 PARTS = 16
 """Steps of the lattice per grey level."""
 

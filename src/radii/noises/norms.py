@@ -140,6 +140,7 @@ def longest_l2(ball: Ball) -> Callable[[np.ndarray], np.ndarray]:
             return lambda s: np.sqrt(s * ball.unit_features)
         squares = largest_sums((ball.box_limits() ** 2).sum(axis=2))
     elif ball.images is not None:
+        # the squared length is a sum of convex costs, as the greedy argument needs
         squares = greedy_costs(ball.box_limits()[:, :, 0], np.square)
     else:
         root = math.sqrt(ball.features) if ball.norm == "linf" else 1.0

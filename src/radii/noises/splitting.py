@@ -83,6 +83,7 @@ class Cells(Noise):
 
     def _random_shifts(self, source: Source, shape: tuple[int, ...]) -> Any:
         """Return uniform shifts in whole grey levels."""
+        # the clip guards against a source that returns 1
         return (source.uniform(shape) * self.shifts // 1).clip(0, self.shifts - 1)
 
     def _middles(self, images: Any, shifts: Any) -> Any:
@@ -92,6 +93,7 @@ class Cells(Noise):
         odd numbers and features at even ones, so that no feature lies on a wall.
         """
         width, shift = 2 * self.shifts, 2 * shifts + 1
+        # rounded to the nearest level
         level = (images * GREY_LEVELS + 0.5) // 1
         wall = (2 * level - shift) // width * width + shift
         return (wall.clip(0, 2 * GREY_LEVELS) + (wall + width).clip(0, 2 * GREY_LEVELS)) / (4 * GREY_LEVELS)

@@ -23,6 +23,7 @@ def l1(noise: Cube, ball: Ball) -> TotalVariation:
     width = noise.width
     if ball.images is None:
         return overlapping_cubes(lambda r: log_left(r / width), width / 2)
+    # minus the log-overlap is a sum of convex costs of the changes, as the greedy argument needs
     losses = greedy_costs(ball.box_limits()[:, :, 0], lambda change: -log_left(change / width))
     return overlapping_cubes(lambda r: -losses(r), width / 2)
 
