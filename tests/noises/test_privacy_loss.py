@@ -108,7 +108,7 @@ def test_a_coarser_grid_only_raises_the_curve() -> None:
 
 def test_features_with_different_moves_are_composed() -> None:
     # normal noise: only the length of the move matters
-    curve = NORMAL.apart(1 / 64, (20, 50, 64), (3, 2, 1))
+    curve = NORMAL.compose_levels(1 / 64, (20, 50, 64), (3, 2, 1))
     distance = math.sqrt(2 * (3 * 20**2 + 2 * 50**2 + 64**2)) / 64
     exact = normal_curve(distance, np.arange(len(curve.divergence)) * curve.step)
     assert np.all(curve.divergence >= exact)
@@ -138,7 +138,7 @@ def test_curve_against_drawn_losses(exponent: float) -> None:
 
 def test_what_cannot_be_told_from_certainty_is_one() -> None:
     for exponent, move in ((2.0, 60.0), (64.0, 3.0), (8.0, 1e4)):
-        curve = law(exponent).apart(move, (1,), (5,))
+        curve = law(exponent).compose_levels(move, (1,), (5,))
         assert np.all(curve.divergence >= 1 - 1e-9)
         family = ComposedShift(5, 1.0, law(exponent))
         at = np.full(2, move)
