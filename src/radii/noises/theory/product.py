@@ -105,19 +105,32 @@ class ComposedShift(ComplementaryTradeOffs):
         part = np.clip((radius - left) / (right - left), 0, 1)
         curves = table.curves(np.concatenate([row.ravel(), row.ravel() + 1]))
         above_chord = part * (1 - part) * (right - left) ** 2 / 2
-        back = math.ceil(BACK / table.spacing)
 
         def curve(j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            y, earlier = j * table.spacing, np.maximum(j - back, 0)
+            y = j * table.spacing
             chord = (1 - part) * curves[row, j] + part * curves[row + 1, j]
-            # exp(c) P(loss > c) is at most 1, and at most what the next row at an earlier y allows
-            # (docs/math/product-noises.md); `apart` is not positive at the smallest radii, where 1e-9 replaces it
-            apart = y * left - earlier * table.spacing * right
-            mass = curves[row + 1, earlier] / -np.expm1(-np.maximum(apart, 1e-9))
-            bend = 1 + y**2 * np.exp(y * (right - left)) * np.minimum(mass, 1)
+            bend = 1 + y**2 * np.exp(y * (right - left)) * tilted_tail(
+                curves, row + 1, j, table.spacing, left, right
+            )
             return np.minimum(chord + above_chord * bend, 1), y * radius
 
         return lower_of_curve(curve, table.points, p, complement)
+
+
+def tilted_tail(
+    curves: np.ndarray, row: np.ndarray, j: np.ndarray, spacing: float, left: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    """Bound exp(c) P(loss > c) at `c = j * spacing * r` for every r from `left` to `right`, the radius of `row`.
+
+    It is at most 1, and at most `D(y' right) / (1 - exp(-b))` of that row for every `y' < y = j * spacing` with
+    `b = y * left - y' * right > 0` (docs/math/product-noises.md, between two rows).
+    """
+    # half a unit back makes 1 - exp(-b) large enough; at small radii b > 0 takes more
+    earlier = np.minimum(j - math.ceil(BACK / spacing), np.ceil(j * left / right).astype(np.int64) - 1)
+    b = spacing * (j * left - earlier * right)
+    valid = (earlier >= 0) & (b > 0)
+    bound = curves[row, np.maximum(earlier, 0)] / -np.expm1(-np.where(valid, b, 1.0))
+    return np.where(valid, np.minimum(bound, 1), 1.0)
 
 
 @dataclass(eq=False)
