@@ -80,7 +80,7 @@ def faults(found: Any, docstring: str) -> list[str]:
     return [name for name, passed in tests.items() if not passed]
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC))
+@pytest.mark.parametrize("name", sorted(name for name in PUBLIC if not inspect.isabstract(PUBLIC[name])))
 def test_docstrings_document_everything(name: str) -> None:
     docstring = inspect.getdoc(PUBLIC[name]) or ""
     # an error is raised for its reader, who does not call it

@@ -42,6 +42,11 @@ class Ablation(Noise):
     kept : int
         Number of pixels that are kept, at least 1 and fewer than all.
 
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
     Notes
     -----
     Guarantee: tight in l0, up to the granularity of probabilities (docs/math/l0.md).

@@ -94,6 +94,11 @@ class Flips(Noise):
     values : int
         Number of grey levels, from 2 to 256.
 
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
     Notes
     -----
     Guarantee: tight in l0 (docs/math/l0.md).

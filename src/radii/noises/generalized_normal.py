@@ -75,12 +75,21 @@ class GeneralizedNormal(ProductNoise):
     exponent : float
         From 1 to 64.
 
-    Notes ----- Guarantee: tight in l1; within a relative 1e-3, mostly 1e-4, of the tight radius in linf and, but for
-    rounding in the box, in l0; sound in l2, and there tight up to p = .73 from exponent 2 on, in many features
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    Guarantee: tight in l1; within a relative 1e-3, mostly 1e-4, of the tight radius in linf and, but for rounding in
+    the box, in l0; sound in l2, and there tight up to p = .73 from exponent 2 on, in many features
     (docs/math/product-noises.md).
 
-    References ---------- Subbotin 1923 (the density). l1: Yang, Duan, Hu, Salman, Razenshteyn & Li 2020. linf and l0:
-    privacy losses composed as by Doroshenko et al. 2022. l2: this package.
+    References
+    ----------
+    Subbotin 1923 (the density). l1: Yang, Duan, Hu, Salman, Razenshteyn & Li 2020. linf and l0: privacy losses
+    composed as by Doroshenko et al. 2022. l2: this package.
 
     Examples
     --------

@@ -171,6 +171,11 @@ class PowerL2(Radial):
     tail : int
         Exponent of the tail, from 3 to 1000.
 
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
     Notes
     -----
     Guarantee: sound. A ball counts by its longest perturbation in l2 (docs/math/ball-noises.md).

@@ -74,7 +74,9 @@ class Laplace(ProductNoise):
     Guarantee: tight in l1; within a relative 1e-4 of the tight radius in linf and, but for rounding in the box, in l0;
     sound in l2, whatever the number of features (docs/math/laplace-l2.md).
 
-    References ---------- l1: Teng, Lee & Yuan 2019. linf and l0: privacy losses composed as by Doroshenko et al.
+    References
+    ----------
+    l1: Teng, Lee & Yuan 2019. linf and l0: privacy losses composed as by Doroshenko et al.
     2022. l2: this package, with the inequality of Eaton 1970 and Pinelis 1994.
 
     Examples

@@ -174,6 +174,11 @@ class PowerLinf(Cubic):
     tail : int
         Exponent of the tail, from 3 to 1000.
 
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
     Notes
     -----
     Guarantee: sound in l0, l1 and linf (docs/math/ball-noises.md).

@@ -35,6 +35,11 @@ class Pareto(Additive):
     tail : int
         Exponent of the tail, from 3 to 1000.
 
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
     Notes
     -----
     Guarantee: sound (docs/math/ball-noises.md).

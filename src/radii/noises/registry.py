@@ -40,7 +40,7 @@ USUAL_SIGMA = 0.5
 
 
 def make_noise(name: str, sigma: float | None = None) -> Noise:
-    """Make a noise from its name.
+    """Build a noise from its name.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ def make_noise(name: str, sigma: float | None = None) -> Noise:
     Returns
     -------
     Noise
+        The noise with these parameters.
 
     Raises
     ------
@@ -60,9 +61,10 @@ def make_noise(name: str, sigma: float | None = None) -> Noise:
 
     Examples
     --------
-    >>> make_noise("laplace", 0.25)
+    >>> import radii
+    >>> radii.make_noise("laplace", 0.25)
     Laplace(sigma=0.25)
-    >>> make_noise("power-l2:tail=7,sigma=1")
+    >>> radii.make_noise("power-l2:tail=7,sigma=1")
     PowerL2(sigma=1.0, tail=7)
     """
     kind, given = _parse(name)

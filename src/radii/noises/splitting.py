@@ -114,6 +114,11 @@ class Splitting(Cells, EnumerableNoise):
     offsets : int
         Seed of the fixed offsets.
 
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
     Notes
     -----
     Guarantee: for 8-bit images perturbed to 8-bit images, tight in l1, sound in l0, l2 and linf
