@@ -7,6 +7,9 @@ MENDED = {
     'role="heading">': 'role="heading" aria-level="2">',
     # parameters on lines of their own are marked up as definitions without terms
     '<dl>\n<dd><em class="sig-param': '<dl role="presentation">\n<dd><em class="sig-param',
+    # a list of modules within a package belongs into the item of the package
+    "</li>\n<ul><li>": "\n<ul><li>",
+    "</ul><li>": "</ul></li><li>",
     # what scrolls must be reached by the keyboard
     "<pre>": '<pre tabindex="0">',
     '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
