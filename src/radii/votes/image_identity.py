@@ -15,11 +15,22 @@ class ImageIdentity:
 
     Parameters
     ----------
-    name : of the data set, or the path of your own images
+    name
+        Name of the data set, or path of your own images.
     split : "train", "test" or "all"
-    digest : of pixels and labels of the whole split, for your own images, which may change under their name
-    part : in words, which images of the split these are
-    turned : whether any picture of the split was turned upright as its EXIF orientation says
+        Split that the images are from; empty where it is not known.
+    digest
+        Digest of pixels and labels of the whole split, for your own images, which may change under their name.
+    part
+        Which images of the split these are, in words.
+    turned
+        Whether any picture of the split was turned upright as its EXIF orientation demands.
+
+    Examples
+    --------
+    >>> import radii
+    >>> print(radii.ImageIdentity("digits", "test", part="every 2nd of 355"))
+    digits test, every 2nd of 355
     """
 
     name: str

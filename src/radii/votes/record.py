@@ -262,7 +262,7 @@ class Votes:
         object.__setattr__(self, "model", without_keys(self.model))  # of an endpoint
         if not (self.data is None or isinstance(self.data, ImageIdentity)):
             raise InputError(
-                f"data must be a radii.votes.ImageIdentity, or None where it is not known; got {self.data!r}"
+                f"data must be a radii.ImageIdentity, or None where it is not known; got {self.data!r}"
             )
         object.__setattr__(self, "classes", tuple(self.classes) or _numbered(self.counts))
         object.__setattr__(self, "devices", tuple(sorted(self.devices)))
