@@ -5,7 +5,7 @@ import re
 import pytest
 
 from radii.errors import InputError
-from radii.storage.class_names import are_counted, find_places, in_order, match, number_of, text_of
+from radii.storage.class_names import are_counted, find_positions, in_order, match, number_of, text_of
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_positions_say_as_much_as_names_that_count() -> None:
     ],
 )
 def test_places_of_names(names, known, places) -> None:
-    assert find_places(names, known) == places
+    assert find_positions(names, known) == places
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_kinds(value, kind, right):
         ({"a": 1}, "the field b is missing"),
         ({"a": 1, "b": "x", "d": 1}, "no field 'd'; known: a, b, c"),
         ({"a": "1", "b": "x"}, "a must be a whole number; got '1'"),
-        ({"a": 1, "b": "x", "c": [None]}, "c must be a list, each of it a finite number or nothing; got"),
+        ({"a": 1, "b": "x", "c": [None]}, "c must be a list, each item a finite number or nothing; got"),
     ],
 )
 def test_fields(given, words):

@@ -39,11 +39,11 @@ def test_a_file_is_written_read_listed_and_removed(tmp_path):
         folder.write("one", b"1")
         folder.write("one", b"11")
         assert folder.names() == ["one", "two"] and folder.read("one") == b"11"
-        folder.close()
+        folder.remove_if_empty()
         assert folder.names() == ["one", "two"]
         for name in ("one", "two", "two"):
             folder.remove(name)
-        folder.close()
+        folder.remove_if_empty()
         assert not folder.path.exists()
 
 

@@ -33,7 +33,7 @@ def test_files_are_written_listed_read_and_removed(server) -> None:
         folder.read("three")
     for name in ("one", "one", "two"):
         folder.remove(name)
-    folder.close()
+    folder.remove_if_empty()
     assert folder.names() == []
 
 
