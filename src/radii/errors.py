@@ -50,7 +50,7 @@ def missing_extra(feature: str, extra: str, cause: ImportError) -> MissingExtra:
     return MissingExtra(f"{feature} needs {cause.name}: run pip install 'radii[{extra}]'")
 
 
-# Keys in addresses ------------------------------------------------------------------------------------------------
+# keys in addresses --------------------------------------------------------------------------------
 
 MASK = "***"
 

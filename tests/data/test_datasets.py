@@ -11,8 +11,8 @@ from scipy.spatial.distance import cdist
 
 from image_factory import write_records
 from radii.data import DATASETS, load_data, load_identified
+from radii.data.bundled import read_packaged
 from radii.data.cifar import CIFAR10, CIFAR100, extract
-from radii.data.dataset import read_packaged
 from radii.errors import InputError, MissingExtra, UnknownName
 from radii.votes import ImageIdentity
 

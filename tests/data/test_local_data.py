@@ -16,8 +16,8 @@ import image_factory as factory
 import radii
 from commands import fine
 from radii.data import from_dataset, load_data, load_identified, read_positions, splits_of
-from radii.data.bundled import DIGITS_FILE, DIGITS_SHA256
-from radii.data.dataset import read_packaged, take_turns
+from radii.data.bundled import DIGITS_FILE, DIGITS_SHA256, read_packaged
+from radii.data.dataset import take_turns
 from radii.data.decoding import as_pixels, decode
 from radii.errors import InputError, MissingExtra, UnknownName
 from radii.models.devices import best_device
@@ -70,7 +70,7 @@ def test_digits_without_splits_are_the_digits(form, tmp_path, digits, written):
 @pytest.mark.parametrize("form", factory.SPLIT)
 def test_splits_are_kept(form, tmp_path, digits):
     parts = {"train": digits["train"].first(60), "test": digits["test"].first(40)}
-    halves = {split: (one.pixels[:, 0].numpy(), one.labels) for split, one in parts.items()}
+    halves = {split: (one.pixels[:, 0], one.labels) for split, one in parts.items()}
     path = str(factory.SPLIT[form](tmp_path / "digits", halves))
     assert splits_of(path) == ("train", "test")
     assert all(same(load_data(path, split), one) for split, one in parts.items())
@@ -115,7 +115,7 @@ def test_class_names_that_are_numbers_count_as_numbers(form, kind, tmp_path):
     own = load_data(str(factory.WHOLE[form](tmp_path / "own", {"": (images, np.array(names))})), "all")
     assert own.classes == tuple(names)
     assert own.labels.tolist() == own.pixels[:, 0, 0, 0].tolist()
-    listed = from_dataset(EnumerableNoise(images[::-1], names[::-1]), "listed")
+    listed = from_dataset(Pairs(images[::-1], names[::-1]), "listed")
     assert listed.classes == tuple(names) and listed.labels.tolist() == list(range(len(names)))[::-1]
 
 
@@ -126,11 +126,8 @@ def test_labels_without_names_are_known_as_such(tmp_path):
     assert not load_data(str(tmp_path / "a.npz")).first(2).named and load_data(str(tmp_path / "b.npz")).named
     idx = factory.write_idx(tmp_path / "idx", {"train": (grey, TWO), "test": (grey, TWO)})
     assert not load_data(str(idx), "test").named
-    assert not from_dataset(EnumerableNoise(grey, TWO), "mine").named
-    assert (
-        from_dataset(EnumerableNoise(grey, TWO, classes=["a", "b"]), "mine").named
-        and load_data("digits").named
-    )
+    assert not from_dataset(Pairs(grey, TWO), "mine").named
+    assert from_dataset(Pairs(grey, TWO, classes=["a", "b"]), "mine").named and load_data("digits").named
 
 
 def test_grey_among_colour_becomes_colour(tmp_path):
@@ -191,7 +188,7 @@ def test_parquet_names_classes(tmp_path):
 # data sets of torch -------------------------------------------------------------------------------
 
 
-class EnumerableNoise(torch.utils.data.Dataset):
+class Pairs(torch.utils.data.Dataset):
     def __init__(self, images, labels, **more):
         self.pairs = list(zip(images, labels, strict=True))
         self.__dict__.update(more)
@@ -208,14 +205,11 @@ def test_any_data_set_of_torch():
     planes = torch.from_numpy(COLOUR).permute(0, 3, 1, 2)
     for images in (pictures, planes, planes.float() / 255, planes.numpy()):
         for labels in (TWO.tolist(), torch.from_numpy(TWO)):
-            own = from_dataset(EnumerableNoise(images, labels), "mine", classes=["a", "b"])
+            own = from_dataset(Pairs(images, labels), "mine", classes=["a", "b"])
             assert np.array_equal(own.pixels, planes.numpy()) and own.labels.tolist() == TWO.tolist()
             assert own.classes == ("a", "b") and own.description.startswith("mine test sha256:")
-    assert (
-        from_dataset(EnumerableNoise(planes, TWO, classes=["x", "y", "z"]), "mine", split="train").classes[2]
-        == "z"
-    )
-    assert from_dataset(EnumerableNoise(planes, TWO), "mine").classes == ("0", "1")
+    assert from_dataset(Pairs(planes, TWO, classes=["x", "y", "z"]), "mine", split="train").classes[2] == "z"
+    assert from_dataset(Pairs(planes, TWO), "mine").classes == ("0", "1")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +222,7 @@ def test_any_data_set_of_torch():
         ([(COLOUR[0] / 127.5 - 1, 0)], r"found -1 to .*: if -1 is black, give \(images \+ 1\) / 2"),
         ([("cat.png", 0)], "image 0 of mine must be an image of Pillow, a tensor or an array; got str"),
         ([(COLOUR[0], 0.5)], "whole numbers or words"),
-        ([(COLOUR[0], 7)], "has the label 7, and names for 2 classes"),
+        ([(COLOUR[0], 7)], "has the label 7, but names for 2 classes"),
     ],
 )
 def test_wrong_data_sets(dataset, message):
@@ -568,7 +562,7 @@ WRONG = {
         lambda path: file(path / "a.zip", b"PK"),
         "expected a folder of class folders, a .npz file, .* or",
     ),
-    "empty folder": (lambda path: path, "holds no images in a form that is read here"),
+    "empty folder": (lambda path: path, "holds no images in a supported format"),
     "two forms": (
         lambda path: file(folder_of(path, x_png=PNG) / "t10k-images-idx3-ubyte", b"").parent,
         "a folder of class folders and a folder of idx files at once",
@@ -576,15 +570,15 @@ WRONG = {
     "no images": (lambda path: folder_of(path), "hold no images"),
     "image of no class": (
         lambda path: file(folder_of(path, x_png=PNG) / "z.png", PNG).parent,
-        "z.png is an image of no class: move it into a class folder",
+        "z.png is an image outside the class folders: move it into one",
     ),
     "broken image": (
         lambda path: folder_of(path, x_png=PNG, y_png=PNG[:-30]),
-        "y.png is no whole image .*replace",
+        "y.png is not a whole image .*replace",
     ),
-    "text": (lambda path: folder_of(path, x_png=b"hello"), "x.png is no whole image"),
-    "other file": (lambda path: folder_of(path, x_png=PNG, y_txt=b""), "y.txt is no image file"),
-    "gif": (lambda path: folder_of(path, x_png=factory.png(COLOUR[0], "GIF")), "x.png is no whole image"),
+    "text": (lambda path: folder_of(path, x_png=b"hello"), "x.png is not a whole image"),
+    "other file": (lambda path: folder_of(path, x_png=PNG, y_txt=b""), "y.txt is not an image file"),
+    "gif": (lambda path: folder_of(path, x_png=factory.png(COLOUR[0], "GIF")), "x.png is not a whole image"),
     "clear": (lambda path: folder_of(path, x_png=CLEAR), "x.png has transparent pixels"),
     "16 bits": (
         lambda path: folder_of(path, x_png=factory.png(GREY[0].astype(np.uint16))),
@@ -601,7 +595,7 @@ WRONG = {
     "bomb": (lambda path: folder_of(path, x_png=factory.empty_png(40_000, 40_000)), "x.png would unpack to"),
     "other classes": (
         lambda path: train_and_test(path, "cat", "catt"),
-        "test has the class catt, which .*train has not",
+        "test has the class catt, but .*train does not have it",
     ),
     "names of arrays": (lambda path: arrays(path, a=GREY, b=TWO), "must hold the arrays .*; it holds a, b"),
     "half named": (lambda path: arrays(path, x=GREY, y=TWO, x_test=GREY, y_test=TWO), "must hold the arrays"),
@@ -622,7 +616,7 @@ WRONG = {
     ),
     "few names": (
         lambda path: arrays(path, x=GREY, y=TWO, classes=["a"]),
-        "label 1, and names for 1 classes",
+        "label 1, but names for 1 classes",
     ),
     "names of numbers": (
         lambda path: arrays(path, x=GREY, y=TWO, classes=[1, 2]),
@@ -643,7 +637,10 @@ WRONG = {
     ),
     "no array": (lambda path: file(beside(path, "a.npy", "a_labels.npy"), b"hello"), "a.npy holds no arrays"),
     "no parquet": (lambda path: file(path / "a.parquet", b"hello"), "a.parquet is text, not a Parquet file"),
-    "cut parquet": (lambda path: file(path / "a.parquet", b"PAR1 cut"), "a.parquet is no whole Parquet file"),
+    "cut parquet": (
+        lambda path: file(path / "a.parquet", b"PAR1 cut"),
+        "a.parquet is not a whole Parquet file",
+    ),
     "columns": (lambda path: table(path, image=[PNG], kind=[0]), r"it has image \(binary\), kind \(int64\)"),
     "two images": (
         lambda path: table(path, a=[PNG], b=[PNG], label=[0]),
@@ -652,7 +649,7 @@ WRONG = {
     "no bytes": (lambda path: table(path, image=[PNG, None], label=[0, 0]), "row 1 of .* holds no bytes"),
     "broken row": (
         lambda path: table(path, image=[PNG, b"x"], label=[0, 0]),
-        "row 1 of .* is no whole image",
+        "row 1 of .* is not a whole image",
     ),
     "no label": (
         lambda path: table(path, image=[PNG, PNG], label=[0, None]),
@@ -674,7 +671,7 @@ WRONG = {
     ),
     "no idx": (
         lambda path: idx_of(path, b"hello"),
-        "t10k-images-idx3-ubyte is no idx file of bytes in 3 dim",
+        "t10k-images-idx3-ubyte is not an idx file of bytes in 3 dim",
     ),
     "short idx": (lambda path: idx_of(path, factory.idx(GREY)[:-1]), "must hold 600 values and holds fewer"),
     "long idx": (lambda path: idx_of(path, factory.idx(GREY) + b"x"), "must hold 600 values and holds more"),
@@ -708,7 +705,7 @@ def test_images_and_labels_are_counted_before_they_are_split(tmp_path, split, im
 
 def test_too_few_images_for_a_split(tmp_path):
     path = arrays(tmp_path, x=GREY[:8], y=TWO[:8])
-    with pytest.raises(InputError, match=r"no five images of any class, .* --split all"):
+    with pytest.raises(InputError, match=r"fewer than five images of each class, .* --split all"):
         load_data(str(path), "test")
 
 
