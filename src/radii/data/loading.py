@@ -31,6 +31,10 @@ LOADERS = {
     "cifar100": cifar.load_cifar100,
 }
 
+FORMATS = (image_folder.FORMAT, array_files.NPZ, array_files.NPY, parquet.FORMAT, array_files.IDX)
+DIGITS = 16
+"""Hexadecimal digits of a digest: enough against accidents, too few against an adversary who searches for two alike."""
+
 
 def load_data(
     name: str, split: str = "test", data_dir: str | Path | None = None, *, upright: bool = True
@@ -112,11 +116,6 @@ def _known(name: str, data_dir: str | Path | None) -> str:
         raise UnknownName(f"{error} Nor is there a file or folder of that name {where}.") from None
 
 
-FORMATS = (image_folder.FORMAT, array_files.NPZ, array_files.NPY, parquet.FORMAT, array_files.IDX)
-DIGITS = 16
-"""Hexadecimal digits of a digest: enough against accidents, too few against an adversary who searches for two alike."""
-
-
 def splits_in(path: Path) -> tuple[str, ...]:
     """Return the splits of your own images; with "all" where the files define none."""
     return format_of(path).splits(path) or (*SPLITS, ALL)
@@ -130,7 +129,7 @@ def format_of(path: Path) -> Format:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise InputError(f"{path} is {_listed(fitting, 'and')} at once: keep one of them there")
+        raise InputError(f"{path} is {_listed(fitting, 'and')} at once: keep one of them")
     raise InputError(f"{path} holds no images in a supported format: expected {_listed(FORMATS, 'or')}")
 
 
