@@ -106,4 +106,4 @@ package: .venv/ready
 	@touch .venv/browser
 
 clean:
-	rm -rf .venv demo build dist docs/_build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv demo build dist docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache

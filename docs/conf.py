@@ -9,18 +9,30 @@ from pathlib import Path
 
 import radii
 
-sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "extensions"))
 
 project = "radii"
 author = "The radii maintainers"
 copyright = f"2026, {author}"
 version = release = radii.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "commands", "docstrings", "mathml"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "commands",
+    "docstrings",
+    "mathml",
+]
+templates_path = [str(HERE / "templates")]
 root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
     "docs/math/*.md",
+    "docs/api/*.rst",
     "notebooks/*.ipynb",
     "results/*/README.md",
     "CHANGELOG.md",
@@ -41,6 +53,30 @@ myst_dmath_allow_space = False  # as code hosts read dollars
 myst_dmath_allow_labels = False  # formulas have no numbers
 smartquotes = False  # two hyphens begin an option
 
+# autosummary writes a page for each name in api.md, and removes none
+for page in (HERE / "api").glob("*.rst"):
+    if page.stem.removesuffix("-class") not in (HERE / "api.md").read_text().split():
+        page.unlink(missing_ok=True)
+# beside a function of the same letters, where files cannot differ in case alone
+autosummary_filename_map = {
+    f"radii.{plan}": f"radii.{plan}-class" for plan in ("Anytime", "Exhaustive", "Fixed", "Sequential")
+}
+# what users call; of other classes, all members with a docstring of their own are shown
+autosummary_context = {
+    "chosen_members": {
+        **{f"radii.{kind.__name__}": "" for kind in radii.NOISES.values()},
+        "radii.Noise": "perturb, output_shape, level, at_level, scale, outcomes",
+        "radii.RadiusTarget": "levels",
+        "radii.Sequential": "operating",
+        "radii.TopK": "",
+        "radii.TwoStage": "",
+        "radii.Anytime": "lower",
+        "radii.Exhaustive": "",
+        "radii.votes.plans.Plan": "most, per_image, outcomes, steps, watched",
+        "radii.Smoothed": "vote, certify, predict",
+    }
+}
+autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
@@ -48,6 +84,8 @@ maximum_signature_line_length = 100
 python_use_unqualified_type_names = True
 
 html_math_renderer = "mathml"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = "radii"
 html_static_path = ["static"]
@@ -55,3 +93,13 @@ html_css_files = ["site.css"]
 html_extra_path = ["root"]  # the first page stands in a folder: lead there
 html_copy_source = False
 html_show_sphinx = False
+
+
+def name_source(app, page, template, context, doctree):
+    """Tell the page of a module's source from the page of the object of the same name."""
+    if page.startswith("_modules/radii"):
+        context["title"] = f"Source of {context['title']}"
+
+
+def setup(app):
+    app.connect("html-page-context", name_source)

@@ -13,7 +13,18 @@ from urllib.parse import unquote
 class InputError(ValueError):
     """Error in the input of a call, as one sentence: what was expected, what came, how to fix it.
 
-    Keys in addresses are masked, since messages end up in logs.
+    Parameters
+    ----------
+    sentence
+        The message; keys in addresses are masked, since messages end up in logs.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.fixed(0)
+    Traceback (most recent call last):
+        ...
+    radii.errors.InputError: n must be a whole number of at least 1; got 0
     """
 
     def __init__(self, sentence: str = "") -> None:
@@ -21,11 +32,20 @@ class InputError(ValueError):
 
 
 class UnknownName(InputError, LookupError):
-    """Error for a name that is not in a list of known names."""
+    """Error for a name that is not in a list of known ones; it suggests similar ones.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.make_noise("gausian")
+    Traceback (most recent call last):
+        ...
+    radii.errors.UnknownName: unknown noise 'gausian'; did you mean 'gaussian'?
+    """
 
 
 class MissingExtra(InputError, ImportError):
-    """Error for a feature whose optional packages are not installed."""
+    """Error for a feature whose optional packages are missing, with the command that installs them."""
 
 
 class RadiiWarning(UserWarning):

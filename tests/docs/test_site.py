@@ -1,5 +1,6 @@
 """`make docs`: no warning, every page and public name is there, and no page asks the network for anything."""
 
+import json
 import re
 import subprocess
 import sys
@@ -83,20 +84,61 @@ def test_every_page_is_there(site: Path) -> None:
     assert "docs/index.html" in (site / "index.html").read_text()
 
 
-def test_every_public_name_is_there(site: Path) -> None:
-    text = (site / "docs" / "api.html").read_text()
-    for module in (radii, radii.data, radii.models, radii.attacks):
-        # functions and classes; plain values of submodules are told on other pages
-        for name in module.__all__:
-            if module is radii or callable(getattr(module, name)):
-                assert f'id="{module.__name__}.{name}"' in text, name
-    assert all(f'id="radii.training.losses.{function.__name__}"' in text for function in LOSSES.values())
+def objects() -> list[str]:
+    """Full names of all public functions and classes, and of the losses; plain values are told on other pages."""
+    public = (radii, radii.data, radii.models, radii.attacks)
+    named = [
+        f"{module.__name__}.{name}"
+        for module in public
+        for name in module.__all__
+        if callable(getattr(module, name))
+    ]
+    return [*named, *(f"radii.training.losses.{function.__name__}" for function in LOSSES.values())]
+
+
+def test_every_public_object_has_a_page_with_its_source(site: Path) -> None:
+    index = (site / "docs" / "api.html").read_text()
+    found = dict(re.findall(r'href="(api/[^"#]+)#([^"]+)"', index))
+    page_of = {name: page for page, name in found.items()}
+    assert len({page.lower() for page in found}) == len(found), "some file systems do not tell these apart"
+    for name in objects():
+        text = (site / "docs" / page_of[name]).read_text()
+        assert f'id="{name}"' in text and f"<title>{name} - radii</title>" in text
+        source = re.search(r'href="(?:\.\./)+(_modules/[^"#]+)#[^"]+"><span class="viewcode-link">', text)
+        assert source and (site / source[1]).is_file(), name
+
+
+def test_plain_values_are_in_the_index_of_the_api(site: Path) -> None:
+    index = (site / "docs" / "api.html").read_text()
+    plain = [name for name in radii.__all__ if not callable(getattr(radii, name))]
+    assert plain and all(f'id="radii.{name}"' in index for name in plain)
 
 
 def test_docstrings_are_marked_up(site: Path) -> None:
-    text = (site / "docs" / "api.html").read_text()
-    assert "`" not in re.sub(r"<[^>]+>", "", text) and "<strong>Guarantee:</strong>" in text
-    assert '<span class="pre">labels=&quot;set&quot;</span>' in text
+    for page in (site / "docs" / "api").iterdir():
+        text = re.sub(r"<pre>.*?</pre>", "", page.read_text(), flags=re.DOTALL)
+        assert "`" not in re.sub(r"<[^>]+>", "", text), page.name
+    text = (site / "docs" / "api" / "radii.certify.html").read_text()
+    assert "<strong>Guarantee:</strong>" in text and "– Norm of the perturbations." in text
+    assert '<a class="reference internal" href="radii.bounds.html#radii.bounds"' in text
+    assert "<math>" in (site / "docs" / "api" / "radii.tradeoff.html").read_text()
+
+
+def test_titles_tell_pages_apart(site: Path) -> None:
+    titles = {page: re.findall(r"<title>(.*?)</title>", page.read_text())[0] for page in site.rglob("*.html")}
+    del titles[site / "index.html"]  # leads to docs/index.html
+    assert len(set(titles.values())) == len(titles) and all(titles.values())
+
+
+def test_search_leads_to_the_right_pages(site: Path) -> None:
+    text = (site / "searchindex.js").read_text()
+    index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+    expected = {
+        "alpha": ["docs/api/radii.certify", "docs/guarantees", "docs/math/statistics"],
+        "linf": ["docs/api/radii.certified_radius", "docs/rules", "docs/which-noise"],
+    }
+    for word, wanted in expected.items():
+        assert set(wanted) <= {index["docnames"][page] for page in index["terms"][word]}, word
 
 
 def test_every_command_is_there(site: Path) -> None:

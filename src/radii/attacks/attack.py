@@ -22,12 +22,19 @@ USUAL = Effort()
 
 @dataclass(frozen=True, eq=False)
 class Attacks:
-    """What attacks found for each image whose certified radius is above 0.
+    """Perturbations that attacks found for the images whose certified radius is above 0.
 
-    `rows`: `(attacked,)`, these images among those of `certificates`. `found`: `(attacked,)`, the length of the
-    shortest move that was seen to push the label out of the top k, infinite where there was none; no radius beyond it
-    can be certified, which is said wrongly of an image with probability 1e-5 at most. `moved`: the moved images,
-    `(attacked, *shape)`, unmoved where nothing was found.
+    Parameters
+    ----------
+    certificates
+        Certificates that were attacked.
+    rows : `(attacked,)`
+        Rows of the attacked images in `certificates`.
+    found : `(attacked,)`, in the unit of the radii
+        Length of the shortest perturbation seen to remove the label from the top k; infinite if none was.
+        No radius beyond it can be certified, except with probability 1e-5 at most per image.
+    moved : `(attacked, *shape)`
+        Perturbed images; unchanged where nothing was found.
     """
 
     certificates: Certificates
@@ -37,23 +44,31 @@ class Attacks:
 
     @property
     def certified(self) -> np.ndarray:
-        """The radii of the images attacked, `(attacked,)`."""
+        """Radii of the attacked images, `(attacked,)`."""
         return self.certificates.radius[self.rows]
 
     @property
     def inside(self) -> np.ndarray:
-        """Where the move is not longer than the certified radius, so that the certificate is wrong, `(attacked,)`."""
+        """Where a perturbation no longer than the radius proves the certificate wrong, `(attacked,)`."""
         return self.found <= self.certified
 
     @property
     def refuted(self) -> bool:
-        """Whether more certificates are wrong than chance explains, each being so with probability `alpha`."""
+        """Whether more certificates are wrong than chance explains, each with probability `alpha`."""
         return too_many(int(self.inside.sum()), len(self.rows), self.certificates.alpha)
 
     def accuracy(self, radii: Iterable[float]) -> np.ndarray:
-        """Accuracy that attacks leave, `(radii,)`: the share of all images that are correct and were not pushed out.
+        """Compute the accuracy that attacks leave: the share of images correct and still in the top k.
 
-        An upper bound, beside the lower one of `Certificates.accuracy`.
+        Parameters
+        ----------
+        radii : `(radii,)`
+            Lengths of perturbations at which to count.
+
+        Returns
+        -------
+        `(radii,)`
+            Shares in [0, 1]: an upper bound, beside the lower one of `Certificates.accuracy`.
         """
         held = self.certificates.correct & ~self.certificates.abstained
         found = np.full(len(held), np.inf)
@@ -72,13 +87,67 @@ def attack(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Attacks:
-    """Try to push each certified label out of the top k: within its radius first, then up to `reach` times as far.
+    """Search for a perturbation that removes each certified label from the top k, first within its radius.
 
-    `images`: `(images, *shape)` in [0, 1], those of the certificates, in their order. In l1, l2 and linf by projected
-    gradient descent on the mean soft prediction under noise, each move then shortened as far as it goes; in l0 by
-    greedy changes. A label counts as pushed out when `n` fresh noisy copies, polled as `smoothed` says, show it.
+    Parameters
+    ----------
+    smoothed
+        Smoothed classifier that was certified.
+    images : `(images, *shape)` in [0, 1]
+        Images of the certificates, in their order.
+    certificates
+        Certificates of one label per image.
+    effort
+        Steps, and noise samples per step.
+    n : noise samples
+        Fresh samples that must show the label removed.
+    reach : factor of the certified radius
+        Farthest perturbation to try.
+    seed
+        Seed of the noise.
+    progress : function of images done and images in all
+        Called after every few images.
 
-    Finding nothing proves nothing.
+    Returns
+    -------
+    Attacks
+        What was found.
+
+    Raises
+    ------
+    InputError
+        If certificates are of whole sets, images are too few or too many, or a number is out of range.
+
+    Notes
+    -----
+    Finding nothing proves nothing. In l1, l2 and linf the search is projected gradient descent on the mean
+    soft prediction under noise, and each perturbation is then shortened as far as it goes; in l0 it is greedy
+    changes. A label counts as removed when `n` fresh noise samples, queried as `smoothed` specifies, show
+    it.
+
+    References
+    ----------
+    Salman, Li, Razenshteyn, Zhang, Zhang, Bubeck & Yang (2019), Provably robust deep learning via
+    adversarially trained smoothed classifiers, NeurIPS, section 3.1.
+
+    Examples
+    --------
+    A linear classifier, which finds the nearest of the mean digits:
+
+    >>> import radii, torch
+    >>> from radii.attacks import Effort, attack
+    >>> from radii.data import load_data
+    >>> train, test = load_data("digits", "train"), load_data("digits", "test").first(4)
+    >>> flat, linear = torch.from_numpy(train.images()).flatten(1), torch.nn.Linear(64, 10)
+    >>> means = torch.stack([flat[train.labels == digit].mean(0) for digit in range(10)])
+    >>> _ = linear.load_state_dict({"weight": means, "bias": -(means**2).sum(1) / 2})
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), linear).eval()
+    >>> smoothed = radii.Smoothed(model, radii.Gaussian(sigma=0.25))
+    >>> votes = smoothed.vote(test, plan=radii.fixed(1000))
+    >>> certificates = radii.certify(votes, "l2")
+    >>> attacks = attack(smoothed, test.images(), certificates, effort=Effort(steps=5, copies=4))
+    >>> attacks.refuted, bool((attacks.found > attacks.certified).all())
+    (False, True)
     """
     if certificates.label.ndim > 1:
         raise InputError('an attack is on one label of each image: certify with labels "true" or "predicted"')

@@ -18,7 +18,15 @@ PACE = 2.5
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is tried: steps of descent, and noisy copies of each image for one of them."""
+    """Effort of an attack per image.
+
+    Parameters
+    ----------
+    steps
+        Steps of gradient descent.
+    copies : noise samples per step
+        Samples over which the gradient is averaged.
+    """
 
     steps: int = 20
     copies: int = 16

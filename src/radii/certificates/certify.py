@@ -23,20 +23,59 @@ LABELS = ("true", "predicted", "top-k-set")
 
 @dataclass(frozen=True, eq=False)
 class Certificates:
-    """Certified radii of many images, and everything that a reader of them must know.
+    """The certified radii of many images, with all settings that they depend on.
 
-    `label`, `radius`, `abstained`, `lower`, `index`: arrays `(images,)`; `true_label` too, or None. With
-    `labels="top-k-set"`, `label` is `(images, k)`: a whole set of labels that stays the top k. `radius` is in image
-    units (l1, l2, linf) or in whole changed units (l0), 0.0 where nothing is certified. `abstained` marks the
-    images whose label could not even be confirmed without any perturbation. `n`: draws of each image, or the most
-    that one could have under a `plan` that is not "fixed";
-    `mean_samples`: mean number of noise samples per image, those for selection included.
-    `box`: whether rules were told the room that each image has in [0, 1]. `on_grid`: whether they are about
-    8-bit images, as exact arithmetic and some noises are. `classes`: what labels stand for, as in the votes.
+    Parameters
+    ----------
+    label : `(images,)` class numbers, or `(images, k)` with `labels="top-k-set"`
+        Certified label, or the whole set of labels that stays the top k.
+    radius : `(images,)`, in image units (l1, l2, linf) or whole changed units (l0)
+        Certified radius; 0.0 where nothing is certified.
+    abstained : `(images,)` bool
+        Images whose label could not be confirmed even without a perturbation.
+    lower : `(images,)` probabilities
+        Lower confidence bound on the probability of the label.
+    index : `(images,)`
+        Position of each image in the data set.
+    true_label : `(images,)` or None
+        True labels, if the votes carry them.
+    noise
+        Noise of the smoothed classifier.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the perturbations.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
+    k
+        Number of top classes within which the label stays.
+    alpha : probability
+        Error probability per image; 0 for votes on all outcomes of a noise.
+    method
+        Method of the confidence bounds, as in `radii.bounds`.
+    labels : "true", "predicted", "top-k-set" or "given"
+        Source of the labels.
+    shape : channels, height, width
+        Shape of one image.
+    n : noise samples per image
+        Their number, or the most that an image could have under a plan that is not "fixed".
+    plan
+        Name of the sampling plan.
+    mean_samples : noise samples per image
+        Their mean over the images, selection samples included.
+    data : ImageIdentity or None
+        Data set and part of it.
+    box
+        Whether perturbations are confined to each image's box [0, 1] by the rules.
+    on_grid
+        Whether the certificates are about 8-bit images, as with exact arithmetic and some noises.
+    classes
+        Names of the labels, as in the votes.
 
-    Guarantee: for each image, with probability at least `1 - alpha` over the draws, no perturbation of norm at
-    most `radius` pushes `label` out of the `k` most probable labels of the smoothed classifier. In l0, and with `box`,
-    that is of perturbations that keep the image in [0, 1]; `on_grid`, of those that leave it an 8-bit image.
+    Notes
+    -----
+    Guarantee: for each image, with probability at least `1 - alpha` over the noise samples, no
+    perturbation of norm at most `radius` removes `label` from the `k` most probable labels of the
+    smoothed classifier. In l0, and with `box`, this holds for perturbations that keep the image in
+    [0, 1]; with `on_grid`, for perturbations that leave it an 8-bit image.
     """
 
     label: np.ndarray
@@ -66,23 +105,34 @@ class Certificates:
 
     @property
     def confined(self) -> str:
-        """Which perturbed images these are about: "grid", those of 8 bits; "box", those in [0, 1]; "", all."""
+        """The perturbed images covered: "grid", those of 8 bits; "box", those in [0, 1]; "", all."""
         return "grid" if self.on_grid else "box" if self.box or self.norm == "l0" else ""
 
     @property
     def correct(self) -> np.ndarray:
-        """Where the certified label is the true one, or the set holds it, `(images,)`."""
+        """Where the certified label is the true one, or the set contains it, `(images,)`."""
         if self.true_label is None:
             raise InputError("these votes carry no true labels, so that no accuracy follows from them")
         return (self.label.reshape(len(self), -1) == self.true_label[:, None]).any(axis=1)
 
     def accuracy(self, radii: Iterable[float]) -> np.ndarray:
-        """Certified accuracy, `(radii,)`: the share of all images that are correct, and certified to each radius."""
+        """Compute the certified accuracy: the share of all images that are correct and certified to a radius.
+
+        Parameters
+        ----------
+        radii : `(radii,)`, in the unit of `radius`
+            Radii at which to count.
+
+        Returns
+        -------
+        `(radii,)`
+            Shares in [0, 1].
+        """
         held = self.correct & ~self.abstained
         return np.array([np.mean(held & (self.radius >= radius)) for radius in radii])
 
     def to_pandas(self) -> Any:
-        """One row an image: index, true label if known, label, abstained, lower, radius."""
+        """Return a data frame with one row per image: index, true label, label, abstained, lower, radius."""
         try:
             import pandas
         except ImportError as error:
@@ -109,20 +159,69 @@ def certify(
     unit: str = "feature",
     images: np.ndarray | None = None,
 ) -> Certificates:
-    """Certify every image of `votes`: the radius within which its label stays in the top k.
+    """Certify every image of `votes`: compute the radius within which its label stays in the top k.
 
-    labels: "true", the labels in the votes (certified accuracy); "predicted", the label that the separate
-    selection draws chose (deployment; certificates of an unknown truth); "top-k-set", the whole predicted top-k set at
-    once; or an array `(images,)` of labels chosen without looking at these counts. `method` is one of
-    `radii.bounds`, by default "two-event", or after a pilot the one that it promises more from; `unit`, for l0, and
-    `images`, for l0 and l1, refine radii as in `radii.certified_radius`.
+    Parameters
+    ----------
+    votes
+        Class counts of a smoothed classifier, complete for their plan.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the perturbations.
+    k : 1 to classes - 1
+        Number of top classes within which the label must stay.
+    alpha : probability
+        Error probability per image.
+    labels : "true", "predicted", "top-k-set" or `(images,)`
+        Labels to certify: "true", the labels in the votes (certified accuracy); "predicted", the label
+        that the separate selection samples chose (deployment, where the truth is unknown); "top-k-set", the
+        whole predicted top-k set at once; or labels chosen without looking at these counts.
+    method : "two-event", "simultaneous" or "binary"
+        Method of the confidence bounds, as in `radii.bounds`. The default is "two-event"; after a pilot,
+        the method that the pilot promises more from.
+    unit : "feature" or "pixel"
+        Unit that l0 counts; a pixel is all channels of one position.
+    images : `(images, *shape)` in [0, 1]
+        The very images of the votes, for larger radii in l0 and l1, as in `radii.certified_radius`.
 
-    Votes on all outcomes of a noise are exact: `alpha` is 0 then, whatever is given, and "predicted" labels are those
-    of these very votes. The looks of a sequential plan have settled labels, `alpha` and method, and those of
-    `radii.TopK` settle `k`: anything else is an error.
+    Returns
+    -------
+    Certificates
+        One certificate per image. Images whose label is not confirmed abstain with radius 0.
 
-    Guarantee: that of `Certificates`, for each image by itself. Images outside the chosen label's reach come back
-    abstained with radius 0.
+    Raises
+    ------
+    InputError
+        If the votes are incomplete, carry no labels of the kind asked for, cannot certify anything at
+        `alpha`, or were made by a plan that fixed `labels`, `alpha`, `method` or `k` otherwise.
+
+    Notes
+    -----
+    Guarantee: that of `Certificates`, for each image by itself.
+
+    Votes on all outcomes of a noise have no sampling error: `alpha` is then 0, whatever is given, and
+    "predicted" labels are those of these very votes. The looks of a sequential plan fix labels, `alpha`
+    and method, and those of `radii.TopK` fix `k`.
+
+    References
+    ----------
+    Cohen, Rosenfeld & Kolter (2019), Certified adversarial robustness via randomized smoothing, ICML.
+    Jia, Cao, Wang & Gong (2020), Certified robustness for top-k predictions against adversarial
+    perturbations via randomized smoothing, ICLR.
+
+    Examples
+    --------
+    Two images, 1000 noise samples each, of which the label of the second is too close to call:
+
+    >>> import numpy as np, radii
+    >>> votes = radii.Votes(
+    ...     counts=np.array([[990, 10], [520, 480]]), selection=np.array([[98, 2], [55, 45]]),
+    ...     labels=np.array([0, 1]), index=np.array([0, 1]), noise=radii.Gaussian(sigma=0.25),
+    ...     shape=(3, 32, 32), plan=radii.fixed(1000), draws=((0, 1000),), seed=0, model="none")
+    >>> certificates = radii.certify(votes, "l2")
+    >>> certificates.radius.round(2)
+    array([0.49, 0.  ])
+    >>> certificates.abstained
+    array([False,  True])
     """
     if not isinstance(votes, Votes):
         raise InputError(f"certify takes votes, as radii.load_votes gives them from a file; got {votes!r}")
@@ -312,7 +411,46 @@ def reachable_radius(
     shape: tuple[int, ...],
     unit: str = "feature",
 ) -> float:
-    """The largest radius that `n` draws can certify, when they are unanimous: ask before paying for them."""
+    """Compute the largest radius that `n` unanimous noise samples can certify, before paying for them.
+
+    Parameters
+    ----------
+    noise
+        Noise of the smoothed classifier.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the perturbations.
+    n : noise samples
+        Number per image.
+    k
+        Number of top classes within which the label must stay.
+    alpha : probability
+        Error probability per image.
+    method
+        Method of the confidence bounds, as in `radii.bounds`.
+    classes
+        Number of classes.
+    shape : channels, height, width
+        Shape of one image.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
+
+    Returns
+    -------
+    float
+        Radius in image units, or in whole changed units for l0.
+
+    Raises
+    ------
+    InputError
+        If `k` leaves no class outside the top k, or `alpha` is no probability.
+
+    Examples
+    --------
+    >>> import radii
+    >>> noise = radii.Gaussian(sigma=0.25)
+    >>> round(radii.reachable_radius(noise, "l2", 100_000, classes=10, shape=(3, 32, 32)), 2)
+    0.95
+    """
     check_k(k, classes)
     check_alpha(alpha)
     lower, rivals, _ = unanimous(n, k, alpha, method, classes)

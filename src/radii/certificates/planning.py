@@ -28,10 +28,36 @@ USUAL_PRICE = 1.6e-6
 
 @dataclass(frozen=True)
 class RadiusTarget:
-    """Does the label of an image stay in the top `k` within each of `radii`, which rise, in `norm`, under `noise`?
+    """Radii to decide for an image: does its label stay in the top `k` within each of them?
 
-    `shape` is that of one image; `unit` says what l0 counts, as in `radii.certified_radius`. `exact_arithmetic`: the
-    noise is drawn on a lattice, as by `radii.Smoothed` with the same option, and what that costs is paid for.
+    Parameters
+    ----------
+    noise
+        Noise of the smoothed classifier.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the perturbations.
+    radii : `(radii,)`, rising, in image units or whole changed units for l0
+        Radii to decide.
+    shape : channels, height, width
+        Shape of one image.
+    k
+        Number of top classes within which the label must stay.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
+    exact_arithmetic
+        Account for noise drawn on a lattice, as `radii.Smoothed` does on request.
+
+    Raises
+    ------
+    InputError
+        If the radii do not rise, or count parts of units in l0.
+
+    Examples
+    --------
+    >>> import radii
+    >>> target = radii.RadiusTarget(radii.Gaussian(sigma=0.25), "l2", (0.25, 0.5), shape=(3, 32, 32))
+    >>> [round(level, 3) for level in target.levels()]
+    [0.841, 0.977]
     """
 
     noise: Noise
@@ -48,10 +74,24 @@ class RadiusTarget:
         object.__setattr__(self, "radii", check_units(check_radii(self.radii), self.norm))
 
     def levels(self) -> tuple[float, ...]:
-        """The label's probability from which on each radius is certified by it alone: `lower(level, r) > 1 / (k + 1)`.
+        """Compute the probability of the label from which on it alone certifies each radius.
 
-        Guarantee: a lower bound at or above the level gives the radius by `certified_radius`, which was seen
-        (docs/math/certificates.md).
+        That is the least `level` with `lower(level, r) > 1 / (k + 1)`.
+
+        Returns
+        -------
+        `(radii,)`
+            Probabilities, rising.
+
+        Raises
+        ------
+        InputError
+            If no probability certifies one of the radii.
+
+        Notes
+        -----
+        Guarantee: a lower bound at or above the level gives the radius by `certified_radius`, which was
+        evaluated there (docs/math/certificates.md).
         """
         at = np.array(self.radii)
         low, high = np.full(len(at), 1 / (self.k + 1)), np.full(len(at), np.nextafter(1, 0))
@@ -69,11 +109,11 @@ class RadiusTarget:
         return tuple(high.tolist())
 
     def reach(self, lower: np.ndarray) -> np.ndarray:
-        """The radius that a lower bound on the label's probability gives by itself, `(n,)` to `(n,)`."""
+        """Compute the radius that a lower bound on the label alone gives, `(n,)` to `(n,)`."""
         return self._rules.radius(self.norm, self.unit, self.k, self._rules.paid(lower, None)[0])
 
     def holds(self, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray) -> np.ndarray:
-        """Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
+        """Tell where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
         return self._rules.holds(self.norm, self.unit, self.k, lower, rivals, radius)
 
     @property
@@ -81,12 +121,12 @@ class RadiusTarget:
         return RulesOf(self.noise, self.shape, self.exact_arithmetic)
 
     def farthest(self, n: int, alpha: float) -> float:
-        """The largest radius that the label alone can get from `n` draws, when they are unanimous."""
+        """Compute the largest radius that the label alone can get from `n` unanimous noise samples."""
         how = {"k": self.k, "alpha": alpha, "method": "binary", "classes": self.k + 1}
         return reachable_radius(self.noise, self.norm, n, shape=self.shape, unit=self.unit, **how)  # type: ignore[arg-type]
 
     def reachable_levels(self, n: int, alpha: float) -> tuple[float, ...]:
-        """The levels, rounded up to `DIGITS`, if unanimous votes of `n` draws reach them all at `alpha`."""
+        """Return the levels, rounded up to `DIGITS`, if `n` unanimous samples reach them all at `alpha`."""
         check_whole("n_max", n, 1, MOST_DRAWS)
         found = rounded_up(self.levels())
         if most_failures(found[-1], n, alpha) < 0:
@@ -113,12 +153,44 @@ def check_units(radii: tuple[float, ...], norm: str) -> tuple[float, ...]:
 def sequential(
     *questions: RadiusTarget, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1, selection: int = 0
 ) -> Sequential:
-    """The plan that answers all `questions` for each image from the votes of its label alone, with few draws.
+    """Return the plan that decides all `questions` per image from few votes of its label alone.
 
-    The label is the true one, or, with `selection` above 0, the one that at most so many separate draws show.
+    Parameters
+    ----------
+    *questions : RadiusTarget
+        Radii to decide, of one noise; several of them cost no error probability.
+    alpha : probability
+        Error probability per image.
+    n_max : noise samples
+        Most per image.
+    batch : noise samples
+        Looks are at multiples of this, except the last.
+    selection : noise samples
+        Separate samples, at most, that choose the label; 0 takes the true one.
 
-    Guarantee: for each image, with probability at least `1 - alpha` over the draws, no radius is certified that the
-    label's probability does not give; that there are several radii, norms and k costs nothing.
+    Returns
+    -------
+    Sequential
+        The plan, with the decisions that its levels stand for.
+
+    Raises
+    ------
+    InputError
+        If there is no question, or `n_max` samples cannot certify one of its radii.
+
+    Notes
+    -----
+    Guarantee: for each image, with probability at least `1 - alpha` over the noise samples, no radius is
+    certified that the label's probability does not give, for all radii, norms and k of the questions at
+    once.
+
+    Examples
+    --------
+    >>> import radii
+    >>> target = radii.RadiusTarget(radii.Gaussian(sigma=0.25), "l2", (0.25, 0.5), shape=(3, 32, 32))
+    >>> plan = radii.sequential(target, n_max=10_000)
+    >>> round(plan.operating(0.99).mean_samples)  # mean samples for a label of probability 0.99
+    1994
     """
     if not questions:
         raise InputError("a sequential plan needs a question: which radii?")
@@ -148,7 +220,38 @@ def sequential_top_k(
     batch: int = 1,
     selection: int = 0,
 ) -> TopK:
-    """The plan that answers `question` with bounds on the rivals, too; what its looks say, says `TopK.judge`."""
+    """Return the plan that decides `question` from bounds on the label and on its rivals.
+
+    Parameters
+    ----------
+    question
+        Radii to decide, in one norm.
+    alpha : probability
+        Error probability per image.
+    n_max : noise samples
+        Most per image.
+    batch : noise samples
+        Looks are at multiples of this, except the last.
+    selection : noise samples
+        Separate samples, at most, that choose the label; 0 takes the true one.
+
+    Returns
+    -------
+    TopK
+        The plan; `TopK.judge` states what its looks prove.
+
+    Raises
+    ------
+    InputError
+        If `n_max` samples cannot certify one of the radii.
+
+    Examples
+    --------
+    >>> import radii
+    >>> target = radii.RadiusTarget(radii.Gaussian(sigma=0.25), "l2", (0.25,), shape=(3, 32, 32), k=2)
+    >>> radii.sequential_top_k(target).looks[:3]
+    array([16, 24, 29])
+    """
     found = question.reachable_levels(n_max, alpha / 2)
     asked = {"norm": question.norm, "radii": question.radii, "k": question.k, "unit": question.unit}
     return TopK(found[0], **asked, alpha=alpha, n_max=n_max, batch=batch, selection=selection)  # type: ignore[arg-type]
@@ -218,16 +321,56 @@ def farthest(
 
 
 def exhaustive(noise: Noise) -> Exhaustive:
-    """The plan of noise whose noisy copies can all be listed: each of them once, and no error probability."""
+    """Return the plan that lists all outcomes of `noise`, each once, without sampling error.
+
+    Parameters
+    ----------
+    noise
+        Noise whose equally likely outcomes can be listed.
+
+    Returns
+    -------
+    Exhaustive
+        The plan, as long as the list of outcomes.
+
+    Raises
+    ------
+    InputError
+        If the outcomes cannot be listed.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.exhaustive(radii.Splitting(sigma=0.5)).n
+    442
+    """
     if noise.outcomes is None:
         raise InputError(f"the outcomes of {noise.name} noise cannot be listed: sample it, by another plan")
     return Exhaustive(noise.outcomes)
 
 
 def anytime(*, alpha: float = 1e-3, n_max: int = 100_000, selection: int = 0) -> Anytime:
-    """The plan that may be stopped at any moment; it is at its best at `n_max` draws.
+    """Return the plan that may be stopped at any moment; it is at its best at `n_max` samples.
 
-    Labels are the true ones, or those that `selection` separate draws show.
+    Parameters
+    ----------
+    alpha : probability
+        Error probability per image.
+    n_max : noise samples
+        Most per image.
+    selection : noise samples
+        Separate samples that choose the label; 0 takes the true one.
+
+    Returns
+    -------
+    Anytime
+        The plan; its guarantee holds at every moment.
+
+    Examples
+    --------
+    >>> import radii
+    >>> float(radii.anytime(n_max=1000).lower(500, 510).round(3))
+    0.941
     """
     return Anytime(alpha=alpha, n_max=n_max, selection=selection)
 
@@ -243,7 +386,39 @@ def two_stage(
     n_max: int = 100_000,
     alpha: float = 1e-3,
 ) -> TwoStage:
-    """The plan for the top-k radius itself; by default a draw must earn 1.6e-6 of a radius of the usual size."""
+    """Return the plan for the top-k radius itself: a pilot tells how many samples each image is worth.
+
+    Parameters
+    ----------
+    noise
+        Noise of the smoothed classifier.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the perturbations.
+    shape : channels, height, width
+        Shape of one image.
+    k
+        Number of top classes within which the label must stay.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
+    price : radius per noise sample
+        Mean radius that a sample must add; by default 1.6e-6 of a radius of the usual size.
+    n_max : noise samples
+        Most fresh ones per image.
+    alpha : probability
+        Error probability per image.
+
+    Returns
+    -------
+    TwoStage
+        The plan.
+
+    Examples
+    --------
+    >>> import radii
+    >>> plan = radii.two_stage(radii.Gaussian(sigma=0.25), "l2", shape=(3, 32, 32))
+    >>> plan.pilot, plan.most
+    (1000, 100000)
+    """
     if price is None:
         # a few digits: the same on every processor
         price = float(f"{USUAL_PRICE * noise.trade_offs(Ball(norm, shape, unit)).start:.6g}")

@@ -120,17 +120,54 @@ def certified_radius(
     unit: str = "feature",
     images: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Certified top-k radius for every image, from bounds on class probabilities under `noise`.
+    """Compute the certified top-k radius of every image from bounds on its class probabilities.
 
-    `lower`: `(n,)`, lower bounds on the label's probability, below 1. `rivals`: `(n, k)`; column `t - 1` bounds from
-    above the sum of the t smallest of the k largest other probabilities, by default `(t / k) (1 - lower)`. `shape` is
-    that of one input, for example (3, 32, 32). For l0, `unit` is "feature" or "pixel" (all channels of one position).
-    `images`, `(n, *shape)` in [0, 1], cut each ball of l0 or l1 by the box of its own image. Returns `(n,)` float64: in
-    image units, or whole numbers of changed units for l0; 0.0 where nothing is certified. A radius that would hold
-    whatever the move within a box is the length of the longest.
+    Parameters
+    ----------
+    noise
+        Noise of the smoothed classifier.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the perturbations.
+    lower : `(n,)` probabilities below 1
+        Lower bounds on the probability of the label.
+    rivals : `(n, k)` probabilities
+        Column `t - 1` bounds from above the sum of the t smallest of the k largest other probabilities;
+        by default `(t / k) (1 - lower)`.
+    k
+        Number of top classes within which the label must stay.
+    shape : channels, height, width
+        Shape of one input, for example (3, 32, 32).
+    unit : "feature" or "pixel"
+        Unit that l0 counts; a pixel is all channels of one position.
+    images : `(n, *shape)` in [0, 1]
+        Intersect each ball of l0 or l1 with the box [0, 1] around its own image.
 
-    Guarantee: if the bounds hold, the label is among the k most probable labels of the smoothed classifier after every
-    perturbation of norm at most the radius (Jia, Cao, Wang & Gong 2020, Theorem 1, here for any noise and norm).
+    Returns
+    -------
+    `(n,)`
+        Radii in image units, or in whole changed units for l0; 0.0 where nothing is certified. A radius
+        that would hold for every perturbation within the box is the length of the longest one.
+
+    Raises
+    ------
+    InputError
+        If the bounds are no probabilities, `lower` reaches 1, or shapes do not fit.
+
+    Notes
+    -----
+    Guarantee: if the bounds hold, the label is among the k most probable labels of the smoothed
+    classifier after every perturbation of norm at most the radius.
+
+    References
+    ----------
+    Jia, Cao, Wang & Gong (2020), Theorem 1, ICLR; here for any noise and norm (docs/math/certificates.md).
+
+    Examples
+    --------
+    >>> import numpy as np, radii
+    >>> noise = radii.Gaussian(sigma=0.25)
+    >>> radii.certified_radius(noise, "l2", np.array([0.9, 0.99, 0.4]), shape=(3, 32, 32)).round(3)
+    array([0.32 , 0.582, 0.   ])
     """
     lower, rivals = check_bounds(lower, rivals, k)
     if images is not None and len(images) != len(lower):
@@ -160,12 +197,47 @@ def _radii(noise: Noise, ball: Ball, lower: np.ndarray, rivals: np.ndarray) -> n
 def tradeoff(
     noise: Noise, norm: str, radius: float, shape: tuple[int, ...], *, unit: str = "feature"
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The trade-off function T between `noise` and itself moved by at most `radius` in `norm`.
+    r"""Return the trade-off function $T$ between `noise` and `noise` shifted by at most `radius`.
 
-    `T(alpha)` is the least type-II error of any test of level alpha, `(...)` to `(...)`, so that a region of
-    probability p falls to no less than `T(1 - p)` and rises to no more than `1 - T(p)`.
+    Parameters
+    ----------
+    noise
+        Noise of the smoothed classifier.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the shift.
+    radius : image units, or whole changed units for l0
+        Largest length of the shift.
+    shape : channels, height, width
+        Shape of one input.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
 
+    Returns
+    -------
+    Callable
+        $T$, from levels in [0, 1] to type-II errors, both `(...)`. $T(\alpha)$ is the least type-II error
+        of any test of level $\alpha$: a region of probability $p$ falls to no less than $T(1 - p)$ and
+        rises to no more than $1 - T(p)$.
+
+    Raises
+    ------
+    InputError
+        If `radius` is negative, not finite, or not whole in l0.
+
+    Notes
+    -----
     Guarantee: never above the true trade-off function.
+
+    References
+    ----------
+    Dong, Roth & Su (2022), Gaussian differential privacy, JRSS B.
+
+    Examples
+    --------
+    >>> import numpy as np, radii
+    >>> t = radii.tradeoff(radii.Gaussian(sigma=0.25), "l2", 0.25, (3, 32, 32))
+    >>> t(np.array([0.05, 0.5])).round(3)
+    array([0.74 , 0.159])
     """
     if not (np.isfinite(radius) and radius >= 0):
         raise InputError(f"radius must be a finite number of at least 0; got {radius!r}")

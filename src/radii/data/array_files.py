@@ -20,7 +20,34 @@ from radii.storage.parquet_pages import most_unpacked
 
 
 def read_positions(path: Path) -> np.ndarray:
-    """Positions `(n,)` in the order of the file, at least one, none below 0, none twice."""
+    r"""Read positions of images from a file: one per line, or an array in `.npy`.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    `(n,)`
+        Positions in the order of the file, at least one, none below 0, none twice.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds anything else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from radii.data import read_positions
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "positions.txt"
+    ...     _ = path.write_text("4\n17\n")
+    ...     read_positions(path)
+    array([ 4, 17])
+    """
     if not path.is_file():
         raise InputError(f"there is no file {path} of positions")
     positions = open_npy(path) if path.suffix == ".npy" else _read_lines(path)

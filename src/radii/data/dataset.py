@@ -20,17 +20,30 @@ WHOLE = "all"
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Images with their labels, class names, positions and identity.
+    """Images of a split of a data set, or of a part of it, with labels, class names and identity.
 
     Parameters
     ----------
-    pixels : `(n, *shape)`, uint8, or float32 in [0, 1]; `images` returns both as float32 in [0, 1]
-    labels : int64 `(n,)`, the true classes, or None if they are unknown
-    index : int64 `(n,)`, the position of each image in the whole split, which selections keep; with the seed it
-        determines the noise of the image
-    identity : which images these are, or None if that is unknown
-    classes : class names, or "0", "1", ... if not `named`; empty if even their number is unknown
-    named : whether `classes` are names
+    pixels : `(n, *shape)`
+        Uint8, or float32 in [0, 1] where bytes cannot hold them.
+    labels : `(n,)` int64 or None
+        True labels, if known.
+    index : `(n,)` int64
+        Position of each image in the whole split. Parts keep it; with the seed it determines the noise, so that
+        votes on a part are those of the same images in the whole.
+    identity : ImageIdentity or None
+        Data set, split and part of it, if known.
+    classes
+        Names of the labels; empty if not even their number is known.
+    named
+        Whether `classes` are names; if not, they only count labels, "0", "1", ...
+
+    Examples
+    --------
+    >>> from radii.data import load_data
+    >>> data = load_data("digits").every(2).first(100)
+    >>> data.images().shape, data.description
+    ((100, 1, 8, 8), 'digits test, first 100 of every 2nd of 355')
     """
 
     pixels: np.ndarray
@@ -152,14 +165,30 @@ def from_arrays(
 
     Parameters
     ----------
-    images : `(n, *shape)`, floats in [0, 1]
-    labels : `(n,)`, whole numbers, or None where they are not known
-    index : `(n,)`, the number of each image in the random streams; 0, 1, 2, ... by default
+    images : `(n, *shape)`
+        Floats in [0, 1].
+    labels : `(n,)` whole numbers, or None
+        True labels, if known.
+    index : `(n,)` whole numbers, or None
+        Number of each image in the random streams, which chooses its noise; 0, 1, 2, ... by default.
+
+    Returns
+    -------
+    DataSet
+        The images, without an identity.
 
     Raises
     ------
     InputError
         If shapes or types do not fit, or images do not lie in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from radii.data import from_arrays
+    >>> data = from_arrays(np.full((2, 1, 8, 8), 0.5), labels=np.array([3, 1]), index=np.array([40, 20]))
+    >>> data.index, data.shape
+    (array([40, 20]), (1, 8, 8))
     """
     array = _array(images)
     if array.ndim < 2 or not array.size:

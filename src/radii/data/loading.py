@@ -39,12 +39,40 @@ DIGITS = 16
 def load_data(
     name: str, split: str = "test", data_dir: str | Path | None = None, *, upright: bool = True
 ) -> DataSet:
-    """The `train` or `test` images of the data set called `name`, from `data_dir` if given; or images of one's own.
+    """Load the images of a split: of a data set by its name, or of your own images by their path.
 
-    Then `name` is their path, from `data_dir` if given: a folder of class folders, perhaps below train and test, a
-    `.npz` or `.npy` file, Parquet with encoded images, or a folder of idx files (docs/data.md). Where these do not tell
-    splits apart, every fifth image of each class is a test image, and the split "all" has all of them. `upright`: turn
-    pictures in files as their EXIF orientation says; False takes them as they are stored.
+    Parameters
+    ----------
+    name
+        One of `DATASETS`; or a path, of a folder of class folders, perhaps below train and test, of a `.npz`
+        or `.npy` file, of Parquet with encoded images, or of a folder of idx files (docs/data.md).
+    split : "train", "test" or "all"
+        Split to load; "all" exists where your own images have no splits.
+    data_dir
+        Folder of the data set, or folder from which `name` is a path.
+    upright
+        Turn pictures in files as their EXIF orientation demands; False takes them as they are stored.
+
+    Returns
+    -------
+    DataSet
+        The images and labels.
+
+    Raises
+    ------
+    InputError
+        If the data set, split or folder does not exist, or its files are not readable images.
+
+    Notes
+    -----
+    Where your own images have no splits, every fifth image of each class is a test image.
+
+    Examples
+    --------
+    >>> from radii.data import load_data
+    >>> data = load_data("digits", "test")
+    >>> len(data), data.shape
+    (355, (1, 8, 8))
     """
     _check_folder(data_dir)
     if (path := _own_path(name, data_dir)) is not None:
@@ -55,7 +83,31 @@ def load_data(
 
 
 def splits_of(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
-    """The splits that `load_data` knows of a data set, or of images of one's own."""
+    """List the splits that `load_data` offers for a data set, or for your own images.
+
+    Parameters
+    ----------
+    name
+        One of `DATASETS`, or a path of your own images.
+    data_dir
+        Folder of the data set, or folder from which `name` is a path.
+
+    Returns
+    -------
+    tuple
+        Names of splits.
+
+    Raises
+    ------
+    InputError
+        If the data set or folder does not exist.
+
+    Examples
+    --------
+    >>> from radii.data import splits_of
+    >>> splits_of("digits")
+    ('train', 'test')
+    """
     _check_folder(data_dir)
     if (path := _own_path(name, data_dir)) is not None:
         return splits_in(path)
@@ -64,22 +116,35 @@ def splits_of(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
 
 
 def load_identified(identity: ImageIdentity | None, data_dir: str | Path | None = None) -> DataSet:
-    """Return the whole split that an identity names, even if the votes are on a part of it.
+    """Load the whole split that votes are about, of which they may cover a part.
 
     Parameters
     ----------
-    identity : of the images that votes are about
-    data_dir : the folder of the data set, or the folder that contains the path of your own images
+    identity
+        Identity of the images, as `Votes.data`.
+    data_dir
+        Folder of the data set, or folder from which its name is a path.
+
+    Returns
+    -------
+    DataSet
+        The whole split.
 
     Raises
     ------
     InputError
-        If the identity names no split, or the images there are others.
+        If the identity names no data set, or the images there are others.
 
     Notes
     -----
-    Guarantee: your own images have the digest that the identity names, so that they are the same images. Identities
-    of older votes do not record that images were turned upright; then they are loaded as stored.
+    Guarantee: your own images have the digest that the identity names, so that they are the same images. Where it does
+    not state that pictures were turned, as in older votes, they are loaded as stored.
+
+    Examples
+    --------
+    >>> from radii.data import load_data, load_identified
+    >>> load_identified(load_data("digits").every(2).identity).description
+    'digits test, all'
     """
     if identity is None or not identity.split:
         raise InputError(f"the votes name no data set that can be loaded; they are about {identity}")
@@ -184,12 +249,42 @@ def digest(pixels: np.ndarray, labels: np.ndarray) -> str:
 def from_dataset(
     dataset: Any, name: str, classes: Sequence[str] | None = None, split: str = "test"
 ) -> DataSet:
-    """All that a map-style data set of torch holds: `dataset[i]` is an image and its label, for i from 0.
+    """Load all images of a map-style data set of torch: `dataset[i]` is an image and its label, i from 0.
 
-    An image is one of Pillow, or a tensor or array, `(channels, height, width)` or as `as_pixels` reads it: bytes, or
-    floats in [0, 1], before any normalisation, which belongs into the model. Pictures of Pillow are taken as they are,
-    whatever EXIF orientation they name. `classes`: the names of labels; by default those that the data set has as its
-    own `classes`, else numbers.
+    Parameters
+    ----------
+    dataset
+        Pairs of image and label. An image is one of Pillow, or a tensor or array, with channels first, last
+        or none: bytes, or floats in [0, 1], before any normalisation, which belongs in the model.
+    name
+        Name for the data set.
+    classes
+        Names of the labels; by default those of the data set's attribute `classes`, else numbers.
+    split : "train", "test" or "all"
+        Split that the images are.
+
+    Returns
+    -------
+    DataSet
+        The images and labels.
+
+    Raises
+    ------
+    InputError
+        If the data set is empty, or its images are no images of one shape.
+
+    Notes
+    -----
+    Pictures of Pillow are taken as they are, whatever EXIF orientation they name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from radii.data import from_dataset
+    >>> pairs = [(np.zeros((8, 8), np.uint8), "cat"), (np.full((8, 8), 255, np.uint8), "dog")]
+    >>> data = from_dataset(pairs, "pets")
+    >>> data.classes, data.shape
+    (('cat', 'dog'), (1, 8, 8))
     """
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise InputError(f"a data set must give images by position, dataset[i]; got {type(dataset).__name__}")

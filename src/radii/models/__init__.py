@@ -28,7 +28,34 @@ MOST_CHANNELS = 1024
 
 
 def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The architecture called `name`, with fresh weights, for images of `shape` (channels, height, width)."""
+    """Build an architecture by its name, with fresh weights.
+
+    Parameters
+    ----------
+    name
+        One of `MODELS`, or any `wrn-D-W`, `wrn-D-W-half` or `denoiser-D-W`.
+    shape : channels, height, width
+        Shape of one image.
+    classes
+        Number of classes; a denoiser has none, and ignores it.
+
+    Returns
+    -------
+    torch.nn.Module
+        A network from images to logits, or to images for a denoiser.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, or the shape is not that of images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from radii.models import make_model
+    >>> make_model("small-cnn", (1, 28, 28), 10)(torch.rand(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
+    """
     wide = re.fullmatch(r"wrn-([0-9]{1,3})-([0-9]{1,3})(-half)?", str(name))
     restoring = _denoiser(name)
     if not wide and not restoring:
@@ -44,7 +71,24 @@ def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
 
 
 def is_denoiser(name: str) -> bool:
-    """Whether the architecture called `name` gives images, not logits."""
+    """Tell whether the architecture called `name` returns images, not logits.
+
+    Parameters
+    ----------
+    name
+        Name of an architecture, as for `make_model`.
+
+    Returns
+    -------
+    bool
+        True for names `denoiser-D-W`.
+
+    Examples
+    --------
+    >>> from radii.models import is_denoiser
+    >>> is_denoiser("denoiser-8-32"), is_denoiser("wrn-16-2")
+    (True, False)
+    """
     return _denoiser(name) is not None
 
 

@@ -27,12 +27,31 @@ class Identified(ABC):
 
 
 def digest(model: Callable[..., Any]) -> str:
-    """What identifies a model in its votes: SHA-256 over names, types, shapes and bytes of all its weights.
+    """Compute the digest by which votes identify a model.
 
-    Architectures that share every weight differ only in code, which the digest cannot see. A callable that
-    shows no weights is named, not identified, and its digest says so: `unknown:` and the name of its type or
-    function. So does that of a denoiser in front of such a callable. What `radii.load_model` makes of files,
-    endpoints and scales says itself what it is, also as a part of a module.
+    Parameters
+    ----------
+    model
+        A torch module or any callable.
+
+    Returns
+    -------
+    str
+        SHA-256, in hexadecimal, over names, types, shapes and bytes of all weights; for a callable without
+        weights, `unknown:` and the name of its type or function.
+
+    Notes
+    -----
+    Architectures that share every weight differ only in code, which the digest does not cover. A denoiser in
+    front of a callable without weights has the digest of that callable. Models that `radii.load_model` makes
+    of files, endpoints and scales have digests of their own, also as a part of a module.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from radii.models import digest
+    >>> len(digest(torch.nn.Linear(2, 2))), digest(print)
+    (64, 'unknown:builtins.print')
     """
     if isinstance(model, Identified):
         return model.identity

@@ -8,10 +8,39 @@ from radii.errors import InputError
 
 
 class Denoiser(nn.Module):
-    """From noisy images to images: `depth` convolutions, `width` channels between them, that guess the noise.
+    """Network from noisy images to images, which estimates the noise and subtracts it.
 
-    Normalised as in Zhang, Zuo, Chen, Meng & Zhang 2017, and at half the resolution, four pixels to a position, as in
-    Zhang, Zuo & Zhang 2018, which is four times cheaper. Fresh, it changes nothing.
+    Parameters
+    ----------
+    depth : at least 2
+        Number of convolutions.
+    width
+        Channels between them.
+    shape : channels, height, width
+        Shape of one image, of which only the channels matter.
+
+    Raises
+    ------
+    InputError
+        If `depth` is below 2, or `width` below 1.
+
+    Notes
+    -----
+    It works at half the resolution, four pixels to a position, which is four times cheaper. With fresh
+    weights it changes nothing.
+
+    References
+    ----------
+    Zhang, Zuo, Chen, Meng & Zhang (2017), Beyond a Gaussian denoiser, IEEE TIP, for the normalisation.
+    Zhang, Zuo & Zhang (2018), FFDNet, IEEE TIP, for the resolution.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from radii.models import Denoiser
+    >>> images = torch.rand(2, 3, 32, 32)
+    >>> bool((Denoiser(3, 8, (3, 32, 32))(images) == images).all())
+    True
     """
 
     def __init__(self, depth: int, width: int, shape: tuple[int, int, int]) -> None:
@@ -34,7 +63,7 @@ class Denoiser(nn.Module):
         self.layers = nn.Sequential(*layers, last)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Restored images, of the shape of `images`, `(batch, channels, height, width)`."""
+        """Compute restored images, of the shape of `images`, `(batch, channels, height, width)`."""
         height, width = images.shape[-2:]
         even = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
         noise = F.pixel_shuffle(self.layers(F.pixel_unshuffle(even, 2)), 2)
@@ -42,7 +71,27 @@ class Denoiser(nn.Module):
 
 
 class Denoised(nn.Module):
-    """A classifier that sees images through a denoiser: what is polled, certified, and known by all its weights."""
+    """Base classifier of a denoiser and a classifier behind it, identified by the weights of both.
+
+    Parameters
+    ----------
+    denoiser : images to images
+        First module.
+    classifier : images to logits
+        Second module.
+
+    References
+    ----------
+    Salman, Sun, Yang, Kapoor & Kolter (2020), Denoised smoothing, NeurIPS.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from radii.models import Denoised, make_model
+    >>> parts = [make_model(name, (1, 8, 8), 10) for name in ("denoiser-2-4", "small-cnn")]
+    >>> Denoised(*parts)(torch.rand(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
+    """
 
     def __init__(self, denoiser: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
@@ -50,14 +99,30 @@ class Denoised(nn.Module):
         self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `(batch, classes)` of noisy images `(batch, *shape)`."""
+        """Compute logits `(batch, classes)` of noisy images `(batch, *shape)`."""
         return self.classifier(self.denoiser(images))
 
 
 class Normalize(nn.Module):
-    """Centre and scale each channel: images `(batch, channels, height, width)` in [0, 1] plus noise.
+    """Layer that centres and scales each channel of images in [0, 1] plus noise.
 
+    Parameters
+    ----------
+    mean : one per channel
+        Subtracted first.
+    std : one per channel
+        Divided by then.
+
+    Notes
+    -----
     Mean and standard deviation are buffers: they travel with the weights and belong to the digest.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from radii.models import Normalize
+    >>> Normalize(mean=(0.5,), std=(0.25,))(torch.ones(1, 1, 1, 1)).item()
+    2.0
     """
 
     mean: Tensor

@@ -48,31 +48,44 @@ class Smoothed:
     Parameters
     ----------
     model : callable
-        From images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`. A torch module must be in
-        evaluation mode. `radii.load_model` makes models of files, names and endpoints, in any scale and layout. Where
-        both the model and a data set name their classes, logits are put into the order of the data set.
-    noise : Noise
+        From images plus noise, float32 `(batch, *shape)`, to logits `(batch, classes)`. A torch module must be
+        in evaluation mode. `radii.load_model` makes models of files, names and endpoints, in any scale and
+        layout. Where model and data set both name their classes, logits are put into the order of the data set.
+    noise
         For example `radii.Laplace(0.5)`.
-    precision : str
-        "float32"; "bfloat16" samples a copy of the module in that precision, which is another classifier, and votes
-        record it; "auto" takes the faster one on this machine.
-    batch : int, optional
-        Noise samples in one query of the model; the memory holds a few batches, never all samples of an image. By
-        default the number that a trial of about a second finds fastest, which is remembered for the model and the
-        machine. A batch that does not fit into memory is halved.
-    compile : bool
-        Fuse the layers of a module by torch.compile, about half a minute at the start. Rounding differs, so votes
-        record it.
-    exact_arithmetic : bool
-        Draw the noise on a lattice, for 8-bit images, where image plus noise is exact in float32: the certificate is
-        about the program, not about its idealisation in real numbers (docs/math/exact.md).
+    precision : "float32", "bfloat16" or "auto"
+        "bfloat16" samples a copy of the module in that precision, which is another classifier, and votes record
+        it. "auto" takes the faster one on this machine.
+    batch
+        Noise samples per query of the model. Memory holds a few batches, never all samples of an image; a batch
+        that does not fit is halved. By default, a trial of about a second finds the fastest number, which is
+        remembered for the model and the machine.
+    compile
+        Fuse the layers of a module by torch.compile, about half a minute at the start. Rounding then differs,
+        so votes record it.
+    exact_arithmetic
+        Draw the noise on a lattice, for 8-bit images, where image plus noise is exact in float32: certificates
+        are about the program, not about its idealisation in real numbers (docs/math/exact.md).
 
     Raises
     ------
     InputError
-        For settings that do not fit. When sampling: for logits that are not finite, that depend on the rest of the
-        batch or on earlier queries (docs/models.md), and for a model that classifies clean images only in another
-        scale.
+        If the settings do not fit together. Sampling raises it for logits that are not finite or depend on the
+        rest of the batch (docs/models.md), and for a model that classifies clean images in another scale only.
+
+    Examples
+    --------
+    A classifier of one feature, which says 1 above a half; the image lies .3 above:
+
+    >>> import numpy as np, radii, torch
+    >>> model = lambda x: torch.cat([0.5 - x.flatten(1), x.flatten(1) - 0.5], dim=1)
+    >>> smoothed = radii.Smoothed(model, radii.Gaussian(sigma=0.25))
+    >>> image = np.full((1, 1, 1, 1), 0.8, dtype=np.float32)
+    >>> smoothed.predict(image)
+    array([1])
+    >>> certificates = smoothed.certify(image, labels=np.array([1]), norm="l2", radii=[0.2])
+    >>> certificates.accuracy([0.2])
+    array([1.])
     """
 
     model: BaseClassifier
@@ -117,17 +130,30 @@ class Smoothed:
 
         Parameters
         ----------
-        images : `(images, *shape)` in [0, 1], or a data set with labels, positions and names
-        labels : `(images,)`, the true classes, if known
-        plan : how many noise samples, for example `radii.fixed(10_000)`
-        seed : of the noise; with the position of the image it determines every noise sample
-        draws : the part [first, stop) of a fixed plan's draws to take now; parts add up with `+`
-        seconds : the time limit of the plan `radii.anytime`; all images have about as many draws then
-        progress : called as `progress(done, total)`
+        images : `(images, *shape)` in [0, 1], or a data set
+            A data set brings labels, positions and class names.
+        labels : `(images,)`
+            True classes, if known.
+        plan
+            How many noise samples, for example `radii.fixed(10_000)`.
+        seed
+            Seed of the noise; with the position of an image it determines each of its noise samples.
+        draws : range [first, stop)
+            Part of the samples of a fixed plan to take now. Parts add up with `+`.
+        seconds
+            Time limit of the plan `radii.anytime`; all images then have about as many samples.
+        progress
+            Called as `progress(done, total)`.
 
         Returns
         -------
         Votes
+            Class counts of each image.
+
+        Raises
+        ------
+        InputError
+            If images, labels, plan and model do not fit together.
 
         Notes
         -----
@@ -161,17 +187,30 @@ class Smoothed:
 
         Parameters
         ----------
-        images, labels, seed, progress : those of `vote`; without labels, certificates are about predicted ones
+        images, labels, seed, progress
+            As in `vote`. Without labels, certificates are about predicted ones.
         norm : "l0", "l1", "l2" or "linf"
-        radii : to be decided, in the norm
-        k : certify the top k
-        alpha : probability that the certificate of an image is wrong
-        n_max : most noise samples per image
-        unit : what l0 counts, "feature" or "pixel"
+            Norm of the perturbations.
+        radii : `(radii,)`, rising
+            Radii to decide; None for the radius itself.
+        k
+            Number of top classes within which the label must stay.
+        alpha : probability
+            Error probability per image.
+        n_max
+            Most noise samples per image.
+        unit : "feature" or "pixel"
+            Unit that l0 counts.
 
         Returns
         -------
         Certificates
+            One certificate per image.
+
+        Raises
+        ------
+        InputError
+            If the arguments do not fit together, or cannot certify anything.
 
         Notes
         -----
@@ -203,6 +242,27 @@ class Smoothed:
         """Predict the labels `(images,)` of the smoothed classifier; `radii.ABSTAIN` where `n` samples do not suffice.
 
         Noise whose outcomes can be listed takes each of them once, whatever `n`, and abstains where labels tie.
+
+        Parameters
+        ----------
+        images : `(images, *shape)` in [0, 1], or a data set
+            Images to classify.
+        n
+            Noise samples per image.
+        alpha : probability
+            Error probability per image.
+        seed, progress
+            As in `vote`.
+
+        Returns
+        -------
+        labels : `(images,)`
+            Class numbers, or `radii.ABSTAIN`.
+
+        Raises
+        ------
+        InputError
+            If images and model do not fit together.
 
         Notes
         -----
@@ -243,6 +303,29 @@ class Smoothed:
 
         Several threads may call at once: each gets what it would get alone, with `seconds` perhaps from fewer samples.
         Each call prepares the model anew; for many calls keep `ready(shape)`, as `radii serve` does.
+
+        Parameters
+        ----------
+        images : `(images, *shape)` in [0, 1], or a data set
+            Images to classify.
+        norm, k, alpha, unit
+            As in `certify`.
+        n
+            Most noise samples per image that bound the radius.
+        seconds
+            Time limit.
+        seed, progress
+            As in `vote`.
+
+        Returns
+        -------
+        Certificates
+            Certificates of the predicted labels.
+
+        Raises
+        ------
+        InputError
+            If `n` samples cannot certify anything, or the arguments do not fit together.
 
         Notes
         -----

@@ -49,20 +49,52 @@ def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.
 def bounds(
     counts: np.ndarray, label: np.ndarray, *, k: int = 1, alpha: float = 1e-3, method: str = "two-event"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds on the label's probability and on its `k` strongest rivals, from class counts.
+    """Compute bounds on the probability of the label and of its `k` strongest rivals from class counts.
 
-    `counts`: `(images, classes)` integer counts of independent draws; `label`: `(images,)`, fixed before they
-    were drawn. Returns `lower`, `(images,)`, and `rivals`, `(images, k)`: column `t - 1` bounds from above the sum
-    of the `t` smallest among the `k` largest probabilities of other classes.
+    Parameters
+    ----------
+    counts : `(images, classes)` whole numbers
+        Counts of independent noise samples.
+    label : `(images,)`
+        Labels fixed before the samples were drawn.
+    k
+        Number of rivals.
+    alpha : probability
+        Error probability per image.
+    method : "two-event", "simultaneous" or "binary"
+        Division of `alpha`. "two-event": `alpha / 2` on the label and `alpha / 2k` on each sum of rivals,
+        whatever the number of classes. "simultaneous": `alpha / classes` on every class, for comparison
+        with papers. "binary": all of `alpha` on the label, and rivals from `1 - lower` alone.
 
-    `method`:
+    Returns
+    -------
+    lower : `(images,)`
+        Lower bounds on the probability of the label.
+    rivals : `(images, k)`
+        Column `t - 1` bounds from above the sum of the `t` smallest among the `k` largest probabilities of
+        other classes.
 
-    - "two-event", the default: `alpha / 2` on the label and `alpha / 2k` on each sum of rivals, whatever the number
-      of classes (docs/math/statistics.md);
-    - "simultaneous": `alpha / classes` on every class (Jia et al. 2020, SimuEM), for comparison with papers;
-    - "binary": all of `alpha` on the label, rivals from `1 - lower` alone (Cohen et al. 2019 at k = 1).
+    Raises
+    ------
+    InputError
+        If counts, labels, `k` or `alpha` are impossible.
 
-    Guarantee: for each image, all its bounds hold together with probability at least `1 - alpha` over the draws.
+    Notes
+    -----
+    Guarantee: for each image, all its bounds hold together with probability at least `1 - alpha` over the
+    noise samples (docs/math/statistics.md).
+
+    References
+    ----------
+    "simultaneous": Jia, Cao, Wang & Gong (2020), SimuEM, ICLR.
+    "binary", at k = 1: Cohen, Rosenfeld & Kolter (2019), ICML.
+
+    Examples
+    --------
+    >>> import numpy as np, radii
+    >>> lower, rivals = radii.bounds(np.array([[980, 15, 5]]), np.array([0]))
+    >>> lower.round(3), rivals.round(3)
+    (array([0.961]), array([[0.032]]))
     """
     check_alpha(alpha)
     check_name("method", method, METHODS)

@@ -26,9 +26,39 @@ from radii.votes.record import (
 
 
 def load_votes(path: str | Path) -> Votes:
-    """The votes that `Votes.save` wrote, from a local file or an object store.
+    """Load the votes that `Votes.save` wrote.
 
-    Guarantee: the same votes, bit for bit; a damaged, edited or foreign file is an `InputError`.
+    Parameters
+    ----------
+    path
+        A local file, or the address of an object in a store.
+
+    Returns
+    -------
+    Votes
+        The votes.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, edited or of another kind.
+
+    Notes
+    -----
+    Guarantee: the same votes, bit for bit; a damaged, edited or foreign file is an error.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np, radii
+    >>> votes = radii.Votes(
+    ...     counts=np.array([[990, 10]]), selection=np.array([[98, 2]]), labels=np.array([0]),
+    ...     index=np.array([0]), noise=radii.Gaussian(sigma=0.25), shape=(3, 32, 32),
+    ...     plan=radii.fixed(1000), draws=((0, 1000),), seed=0, model="none")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     votes.save(f"{folder}/votes.parquet")
+    ...     radii.load_votes(f"{folder}/votes.parquet").counts
+    array([[990,  10]])
     """
     return decode_votes(read_file(path), path)
 

@@ -167,49 +167,68 @@ ABSTAIN = -1
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """Class counts of a model over noise samples of images, with everything that identifies them.
+    """Class counts of a base classifier over noise samples of images, with all that identifies them.
 
     Parameters
     ----------
-    counts, selection : `(images, classes)`
-        How often each class had the largest logit. Only `counts` may bound probabilities; only `selection` may choose
-        the label that they bound.
-    labels : `(images,)`, optional
-        The true classes.
+    counts : `(images, classes)`
+        How often each class had the largest logit. Only these may bound probabilities.
+    selection : `(images, classes)`
+        Counts of separate noise samples. Only these may choose the label that `counts` bound.
+    labels : `(images,)` or None
+        True labels, if known.
     index : `(images,)`
-        Position of each image in the data set, which is also its number in the random streams.
-    noise : Noise
-    shape : tuple of int
-        The shape of one image.
-    plan : Plan
-        How many noise samples were to be drawn.
+        Position in the data set, which is also the number of the image in the random streams.
+    noise
+        Noise that was added.
+    shape : channels, height, width
+        Shape of one image.
+    plan
+        The whole sampling plan.
     draws : ranges `[first, stop)`
-        The draws of a fixed plan that `counts` holds so far. Any other plan is followed to its end, and has none.
-    seed : int
-        Of the random streams.
-    model : str
-        Digest of the weights.
-    precision : str
-        "float32" or "bfloat16".
-    exact_arithmetic : bool
-        Noise was drawn on a lattice, where adding it rounds nothing (docs/math/exact.md).
-    data : ImageIdentity, optional
-        The data set and the part of it.
-    classes : tuple of str
-        Names of the classes, by default "0", "1", ...
-    software : dict of str
-        Versions of the packages that decide what is drawn.
-    certified : `(images,)`, optional
-        How many levels or radii of a sequential plan were certified.
-    devices : tuple of str
-        Kinds of processors that ran the model; each image was sampled on one of them.
-    fingerprints : `(images,)`, optional
-        Numbers that tell these images from others (`radii.votes.image_identity`).
+        Numbers of the samples that `counts` holds so far, under a fixed plan. Any other plan is followed
+        to its end, with as many samples of each image as it took, from 0, and has no ranges.
+    seed
+        Seed of the random streams.
+    model
+        Digest of the weights, as `radii.models.digest` computes it.
+    precision : "float32" or "bfloat16"
+        Arithmetic of the model.
+    exact_arithmetic
+        Whether noise was drawn on a lattice, where adding it rounds nothing (docs/math/exact.md).
+    data : ImageIdentity or None
+        Data set and part of it, if known.
+    classes
+        Names of the classes; numbers by default.
+    software : versions by name
+        Packages that drew the votes.
+    certified : `(images,)` or None
+        How many levels or radii of a sequential plan its looks certified; None for plans without looks.
+    devices
+        Kinds of processors that ran the model, if known; each image was run on one of them.
+    fingerprints : `(images,)` or None
+        Numbers that identify the very pixels of each image.
+
+    Raises
+    ------
+    InputError
+        If the fields contradict one another, for example counts that the plan cannot end with.
 
     Notes
     -----
-    Guarantee: given the model, draws are independent, and those of `counts` independent of `selection`. Under a
-    fixed plan, and given `selection` under a two-stage one, rows of `counts` are multinomial.
+    Guarantee: given the model, noise samples are independent, and those of `counts` independent of
+    `selection`. Under a fixed plan, and given `selection` under a two-stage plan, rows of `counts` are
+    multinomial.
+
+    Examples
+    --------
+    >>> import numpy as np, radii
+    >>> votes = radii.Votes(
+    ...     counts=np.array([[990, 10], [520, 480]]), selection=np.array([[98, 2], [55, 45]]),
+    ...     labels=np.array([0, 1]), index=np.array([0, 1]), noise=radii.Gaussian(sigma=0.25),
+    ...     shape=(3, 32, 32), plan=radii.fixed(1000), draws=((0, 1000),), seed=0, model="none")
+    >>> votes.samples, votes.complete, len(votes[:1])
+    (array([1100, 1100]), True, 1)
     """
 
     counts: np.ndarray
@@ -258,26 +277,26 @@ class Votes:
 
     @property
     def n(self) -> int:
-        """Draws per image in `counts`: of every image under a fixed plan, else the most that one may have."""
+        """Noise samples per image in `counts`: their number under a fixed plan, else the most of an image."""
         return sum(stop - first for first, stop in self.draws) or self.plan.most
 
     @property
     def samples(self) -> np.ndarray:
-        """Noise samples taken of each image, `(images,)`, those for selection included."""
+        """Noise samples of each image, `(images,)`, selection included."""
         return self.counts.sum(axis=1) + self.selection.sum(axis=1)
 
     @property
     def complete(self) -> bool:
-        """Whether every draw of the plan is there."""
+        """Whether all noise samples of the plan are here."""
         return not self.draws or self.draws == ((0, self.plan.most),)
 
     @property
     def watched(self) -> str | None:
-        """The labels that a sequential plan looked at, and that alone may be certified: "true" or "predicted"."""
+        """Labels that a sequential plan looked at, the only ones to certify: "true", "predicted" or None."""
         return self.plan.watched
 
     def __getitem__(self, images: slice | np.ndarray | list[int]) -> "Votes":
-        """The votes on some of the images: a slice, a boolean mask, or positions."""
+        """Return the votes on some of the images: a slice, a boolean mask, or positions."""
         rows = np.arange(len(self))[images]
         if rows.ndim != 1:
             raise InputError(f"take images by a slice, a mask or a list of positions; got {images!r}")
@@ -292,10 +311,10 @@ class Votes:
         )
 
     def __add__(self, other: "Votes") -> "Votes":
-        """More draws of the same images, or the same draws of other images; images come in order of index.
+        """Add more samples of the same images, or the same samples of other images, in order of index.
 
-        Guarantee: anything else is an error, so that no draw is ever counted twice and no two classifiers
-        mix.
+        Guarantee: anything else is an error, so that no sample is ever counted twice and no two
+        classifiers mix.
         """
         if not isinstance(other, Votes):
             return NotImplemented
@@ -306,12 +325,15 @@ class Votes:
     def save(self, path: str | Path) -> None:
         """Write one Parquet file, whole or not at all; equal votes give equal bytes.
 
-        `path`: local, or the address of an object in a store, as `s3://bucket/votes.parquet`.
+        Parameters
+        ----------
+        path
+            A local file, or the address of an object in a store, as `s3://bucket/votes.parquet`.
         """
         write_file(path, self.encode())
 
     def encode(self) -> bytes:
-        """What `save` writes."""
+        """Return the bytes that `save` writes."""
         from radii.storage import parquet
         from radii.votes.file_format import FORMAT, columns_of, header_of
 

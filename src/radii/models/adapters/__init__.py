@@ -32,23 +32,53 @@ def load_model(
     binary: str | None = None,
     class_map: Any = None,
 ) -> Callable[[Tensor], Tensor]:
-    """Any classifier as a model of images in [0, 1], which `radii.Smoothed` polls.
+    """Adapt any classifier to a model of images in [0, 1], which `radii.Smoothed` queries.
 
-    `spec`: a torch module, any callable, or a fitted scikit-learn estimator; or the name of one,
-    `package.module:attribute`, which may also be a function of no arguments that makes it; a file of `torch.export`,
-    `FILE.pt2`, or of ONNX, `FILE.onnx`; the address of an endpoint, `http://...`.
+    Parameters
+    ----------
+    spec
+        A torch module, any callable, or a fitted scikit-learn estimator; or the name of one,
+        `package.module:attribute`, or of a function without arguments that makes it; or a file of
+        `torch.export`, `FILE.pt2`, or of ONNX, `FILE.onnx`; or the address of an endpoint, `http://...`.
+    input_range : lowest and highest value
+        Range to which images in [0, 1] are mapped first.
+    mean : one number, or one per channel, in units of `input_range`
+        Subtracted next.
+    std : one number, or one per channel, in units of `input_range`
+        Divided by next.
+    layout : "nchw", "nhwc" or "flat"
+        Order of axes that the model expects.
+    binary : "logit" or "probability"
+        Meaning of the one output of a model with one output, which is that of class 1; class 0 has the
+        logit 0, or the rest of the probability.
+    class_map
+        The outputs that stand for each class of the data, as numbers from 0 or as names that the model
+        has: `{"cat": [281, 282], "dog": 207}`, a list in the order of the data's classes, or a file with
+        one of them (docs/models.md). The largest output of a class counts; all others are ignored.
 
-    `input_range`, `mean`, `std`, `layout`: what the model takes. Images in [0, 1] are mapped to `input_range`, then
-    normalised, `mean` and `std` in its units, one number or one a channel; then laid out as "nchw", "nhwc" or "flat".
-    Noise is added before, so that sigma and radii are in units of [0, 1] whatever is declared.
+    Returns
+    -------
+    Callable
+        Model from images `(batch, channels, height, width)` to logits `(batch, classes)`.
 
-    `binary`: "logit" or "probability", for a model with one output, which is that of class 1; class 0 has the logit 0,
-    or the rest of the probability. `class_map`: the outputs that stand for each class of the data, as numbers from 0 or
-    as names that the model knows: `{"cat": [281, 282], "dog": 207}`, a list in the order of the data's classes, or a
-    file with one of them (docs/models.md). The largest output of a class counts, others of the model do not.
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded, is a pickle, or contradicts what is declared.
 
-    Where both the model and a data set name their classes, they are matched by name. A module must be in evaluation
-    mode. Nothing in files is unpickled; a name runs the code that it stands for.
+    Notes
+    -----
+    Noise is added before the mapping, so that sigma and radii are in units of [0, 1] whatever is declared.
+    Where both the model and a data set name their classes, they are matched by name. A module must be in
+    evaluation mode. Nothing in files is unpickled; a name runs the code that it stands for.
+
+    Examples
+    --------
+    >>> import radii, torch
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+    >>> model = radii.load_model(net, mean=0.5, std=0.5)
+    >>> model(torch.rand(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
     """
     inputs = Inputs(input_range, mean, std, layout)  # type: ignore[arg-type]
     model = _from_text(str(spec)) if isinstance(spec, str | Path) else as_model(spec)

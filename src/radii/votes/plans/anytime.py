@@ -28,14 +28,39 @@ LARGEST_ALPHA = 0.5  # up to here the mixture crosses 1 / alpha once (docs/math/
 
 @dataclass(frozen=True)
 class Anytime(Plan):
-    """Lower bounds on the label's probability that hold whenever one looks, for time limits and odd batches.
+    """Sampling plan with lower bounds that hold at every moment, for time limits and odd batches.
 
-    The label is the true one, or one that `selection` separate draws show.
+    Parameters
+    ----------
+    alpha : probability
+        Error probability per image: half for the mixture, half for one Clopper-Pearson bound at exactly
+        `n_max` samples.
+    n_max : noise samples
+        Most per image.
+    selection : noise samples
+        Separate samples that choose the label; 0 takes the true one.
 
-    Half of `alpha` is for the mixture, the other half for one Clopper-Pearson bound at exactly `n_max` draws.
+    Raises
+    ------
+    InputError
+        If `alpha` is no probability, or a number is out of range.
 
-    Guarantee: the probability that any of the bounds, at any number of draws, exceeds the label's probability is at
-    most `alpha`. The draws must be independent, the label fixed before them; looks and the end may depend on them.
+    Notes
+    -----
+    Guarantee: the probability that any of the bounds, at any number of samples, exceeds the label's
+    probability is at most `alpha`. The samples must be independent, the label fixed before them; looks and
+    the end may depend on them.
+
+    References
+    ----------
+    Ville (1939); Robbins (1970), Statistical methods related to the law of the iterated logarithm, Annals
+    of Mathematical Statistics (docs/math/sequential.md).
+
+    Examples
+    --------
+    >>> import radii
+    >>> float(radii.Anytime(n_max=1000).lower(500, 510).round(3))
+    0.941
     """
 
     name = "anytime"
@@ -85,7 +110,20 @@ class Anytime(Plan):
         return np.where(n > 0, bound, 0.0), None
 
     def lower(self, successes: np.ndarray, n: np.ndarray | int) -> np.ndarray:
-        """The bound after `n` draws with so many successes; broadcasts. The largest one seen so far holds, too."""
+        """Compute the bound after `n` samples with some successes; the largest bound so far holds, too.
+
+        Parameters
+        ----------
+        successes : 0 to n
+            Votes for the label; broadcasts with `n`.
+        n : noise samples
+            Their number.
+
+        Returns
+        -------
+        `(...)`
+            Lower bounds on the probability of the label.
+        """
         successes, n = np.broadcast_arrays(np.asarray(successes), n)
         if not ((n >= 1) & (n <= MOST_DRAWS) & (successes >= 0) & (successes <= n)).all():
             raise InputError(
@@ -95,9 +133,9 @@ class Anytime(Plan):
         return np.where(n == self.n_max, np.maximum(mixed, lower_bound(successes, n, self.alpha / 2)), mixed)
 
     def boundaries(self, levels: tuple[float, ...], looks: np.ndarray) -> Boundaries:
-        """The tests of `levels` that `lower` amounts to at `looks`, and when to give up; the last look is the end.
+        """Return the tests of `levels` that `lower` amounts to at `looks`, the last of which is the end.
 
-        Looks need not be fixed in advance for the bounds to hold, but to know what they will do.
+        The looks need not be fixed in advance for the bounds to hold, only to know what they will do.
         """
         check_levels(levels)
         check_reach(levels[-1], self.n_max, self.alpha / 2)

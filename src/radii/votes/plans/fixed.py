@@ -14,7 +14,26 @@ MOST = 10**12
 
 @dataclass(frozen=True)
 class Fixed(Plan):
-    """`n` draws that bound the probabilities, and `selection` separate ones that choose the label."""
+    """Sampling plan with the same number of noise samples for every image.
+
+    Parameters
+    ----------
+    n : noise samples
+        Samples per image that bound the probabilities.
+    selection : noise samples
+        Separate samples per image that choose the label.
+
+    Raises
+    ------
+    InputError
+        If a number is not whole, or out of range.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.Fixed(n=1000).per_image
+    1100
+    """
 
     name = "fixed"
     n: int
@@ -64,7 +83,30 @@ class AllAtOnce(Stopping):
 
 
 def fixed(n: int, selection: int = 100) -> Fixed:
-    """The plan of Cohen et al. 2019: the same `n` draws for every image, `selection` more to pick its label."""
+    """Return the plan of Cohen et al. 2019: the same `n` noise samples for every image.
+
+    Parameters
+    ----------
+    n : noise samples
+        Samples per image that bound the probabilities.
+    selection : noise samples
+        Separate samples per image that choose the label ($n_0$ in the paper).
+
+    Returns
+    -------
+    Fixed
+        The plan.
+
+    References
+    ----------
+    Cohen, Rosenfeld & Kolter (2019), Certified adversarial robustness via randomized smoothing, ICML.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.fixed(1000)
+    Fixed(n=1000, selection=100)
+    """
     return Fixed(n, selection)
 
 
@@ -82,7 +124,26 @@ EXACT = "exact"
 
 @dataclass(frozen=True)
 class Exhaustive(Fixed):
-    """All `n` equally likely noisy copies of every image: shares of votes are probabilities, without any error."""
+    """Sampling plan with all `n` equally likely noisy images, so that shares of votes are probabilities.
+
+    Parameters
+    ----------
+    n
+        Number of outcomes of the noise.
+    selection
+        Always 0: no chance is left.
+
+    Raises
+    ------
+    InputError
+        If `n` is not a whole number of at least 1, or `selection` is not 0.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.Exhaustive(n=442).outcomes
+    442
+    """
 
     name = "exhaustive"
     selection: int = 0

@@ -38,14 +38,47 @@ ALONE = 0.8  # past this share of the draws, a first look is not worth it
 
 @dataclass(frozen=True)
 class Sequential(Looking):
-    """Is each of several levels below the label's probability? At most `n_max` draws, usually far fewer.
+    """Group-sequential plan: is each of several levels below the label's probability?
 
-    `levels` rise; each is tested at all of `alpha`, and certified only with all that lie below it. Looks are
-    multiples of `batch`, but for the last. The label is the true one, or, with `selection` above 0, the one that at
-    most so many separate draws show. `decisions` say which radii follow from how many certified levels.
+    Parameters
+    ----------
+    levels : `(levels,)` probabilities, rising
+        Each is tested at all of `alpha`, and certified only with all that lie below it.
+    alpha : probability
+        Error probability per image.
+    n_max : noise samples
+        Most per image; usually far fewer are taken.
+    batch : noise samples
+        Looks are at multiples of this, except the last.
+    selection : noise samples
+        Separate samples, at most, that choose the label; 0 takes the true one.
+    decisions
+        Radii that follow from how many certified levels.
 
-    Guarantee: whatever the label's probability, a level that is not below it is certified with probability at most
-    `alpha`, also by who goes on where the plan gives up. The draws must be independent, the label fixed before them.
+    Raises
+    ------
+    InputError
+        If a field is out of range, or `n_max` samples cannot certify the largest level.
+
+    Notes
+    -----
+    Guarantee: whatever the label's probability, a level that is not below it is certified with probability
+    at most `alpha`, also if sampling goes on where the plan gives up. The samples must be independent, the
+    label fixed before them.
+
+    References
+    ----------
+    Lan & DeMets (1983), Discrete sequential boundaries for clinical trials, Biometrika.
+    Armitage, McPherson & Rowe (1969), Repeated significance tests on accumulating data, JRSS A
+    (docs/math/sequential.md).
+
+    Examples
+    --------
+    >>> import radii
+    >>> plan = radii.Sequential(levels=(0.9,), n_max=1000)
+    >>> outcome = plan.operating(0.99)  # for a label of probability 0.99
+    >>> outcome.certified.round(3), round(outcome.mean_samples)
+    (array([1.]), 122)
     """
 
     name = "sequential"
@@ -89,14 +122,14 @@ class Sequential(Looking):
         return self.boundaries.looks
 
     def lower(self, certified: np.ndarray) -> np.ndarray:
-        """Lower bounds on the label's probability, from how many levels were certified: the largest of them, or 0.
+        """Return the largest of the certified levels, or 0, from how many were certified.
 
-        Guarantee: the bound is not below the probability with probability at most `alpha`.
+        Guarantee: it reaches or exceeds the label's probability with probability at most `alpha`.
         """
         return np.array([0.0, *self.levels])[certified]
 
     def ends_with(self, n: np.ndarray, failures: np.ndarray, certified: np.ndarray) -> np.ndarray:
-        """Whether a run can be over after `n` draws, with so many failures and levels certified; all `(runs,)`."""
+        """Tell whether a run can be over after `n` samples with these failures and levels; all `(runs,)`."""
         edges, levels = self.boundaries, len(self.levels)
         look = np.minimum(np.searchsorted(edges.looks, n), len(edges.looks) - 1)
         next_level = np.minimum(certified, levels - 1)
@@ -159,7 +192,7 @@ class Sequential(Looking):
             )
 
     def operating(self, p: float) -> Operating:
-        """What the plan will do for a label of probability `p`: certified levels, and draws."""
+        """Compute the distribution of certified levels and samples for a label of probability `p`."""
         return self.boundaries.operating(p)
 
 

@@ -36,14 +36,44 @@ DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
 
 @dataclass(frozen=True)
 class TopK(Looking):
-    """Does the label stay in the top `k` up to each of `radii`? At most `n_max` draws, usually far fewer.
+    """Sequential plan with bounds on the rivals: does the label stay in the top `k` up to each of `radii`?
 
-    `level` is the label's probability from which on it would be certified by itself, at the smallest radius: it
-    places the looks, which are multiples of `batch` but for the last. What the bounds are worth as radii, in `norm`
-    and `unit`, says `judge`. `selection` as in `Sequential`.
+    Parameters
+    ----------
+    level : probability
+        Probability of the label that alone certifies the smallest radius. It places the looks.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the perturbations.
+    radii : `(radii,)`, rising, in image units or whole changed units for l0
+        Radii to decide.
+    k
+        Number of top classes within which the label must stay.
+    alpha : probability
+        Error probability per image.
+    n_max : noise samples
+        Most per image; usually far fewer are taken.
+    batch : noise samples
+        Looks are at multiples of this, except the last.
+    selection : noise samples
+        Separate samples, at most, that choose the label; 0 takes the true one.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
 
-    Guarantee: with probability at least `1 - alpha`, all `bounds` at all looks hold together. The draws must be
-    independent, the label fixed before them.
+    Raises
+    ------
+    InputError
+        If a field is out of range, or `n_max` samples cannot reach `level`.
+
+    Notes
+    -----
+    Guarantee: with probability at least `1 - alpha`, all `bounds` at all looks hold together. The samples
+    must be independent, the label fixed before them (docs/math/sequential.md).
+
+    Examples
+    --------
+    >>> import radii
+    >>> int(radii.TopK(0.8, "l2", (0.25,), k=2, n_max=10_000).looks[-1])
+    10000
     """
 
     name = "top-k"
@@ -134,12 +164,23 @@ class TopK(Looking):
     def judge(
         self, holds: Holds, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What a look says: how many of the radii are certified for each image, `(images,)`, and which are done.
+        """Return how many of the radii are certified at this look, `(images,)`, and which images are done.
 
-        `counts`, `(images, classes)`, are those of all draws so far; `certified`, how many radii were certified before.
+        Parameters
+        ----------
+        holds
+            Function that tells where bounds certify radii.
+        counts : `(images, classes)`
+            Counts of all samples so far.
+        label : `(images,)`
+            Labels that the plan looks at.
+        certified : `(images,)`
+            How many radii were certified before.
 
-        Guarantee: for each image, with probability at least `1 - alpha` over the draws, no radius certified at any
-        look is larger than the true one.
+        Notes
+        -----
+        Guarantee: for each image, with probability at least `1 - alpha` over the noise samples, no radius
+        certified at any look is larger than the true one.
         """
         lower, rivals = self.bounds(counts, label)
         passed = [holds(lower, rivals, np.full(len(lower), radius)) for radius in self.radii]
@@ -151,9 +192,9 @@ class TopK(Looking):
         return now, done | hopeless | (np.sum(counts, axis=1) == self.n_max)
 
     def bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Two-event bounds `lower`, `(images,)`, and `rivals`, `(images, k)`, from `counts`, `(images, classes)`.
+        """Compute two-event bounds `lower`, `(images,)`, and `rivals`, `(images, k)`, from counts.
 
-        Each image may be at a look of its own. They say nothing, 0 and 1, at a look without error to spend.
+        Each image may be at a look of its own. At a look without error to spend they are 0 and 1.
         """
         counts, label = check_counts(counts, label)
         shares = self.shares[self._look_of(counts)]
@@ -164,7 +205,7 @@ class TopK(Looking):
         return lower, rivals
 
     def hopes(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Optimistic bounds, as `bounds` but the other way round: where even they fail, the plan gives up."""
+        """Compute optimistic bounds, the opposite of `bounds`: where even they fail, the plan gives up."""
         counts, label = check_counts(counts, label)
         n = counts.sum(axis=1)
         votes = counts[np.arange(len(counts)), label]

@@ -35,12 +35,42 @@ Reach = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class TwoStage(Plan):
-    """`pilot` draws, and then as many fresh ones, at most `n_max`, as pay: each must earn `price` in mean radius.
+    """Sampling plan with a pilot, after which each image gets as many fresh samples as pay.
 
-    Radii are those of the top `k` in `norm` and `unit`.
+    Parameters
+    ----------
+    price : radius per noise sample
+        Mean radius that each fresh sample must add.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the radius.
+    k
+        Number of top classes within which the label must stay.
+    pilot : noise samples
+        Samples that choose the label and the number of fresh ones.
+    n_max : noise samples
+        Most fresh ones per image.
+    alpha : probability
+        Error probability per image.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
 
-    Guarantee: the Clopper-Pearson bound from the fresh draws alone, at `alpha`, exceeds the label's probability with
-    probability at most `alpha`. The draws must be independent, and label and number depend on the pilot alone.
+    Raises
+    ------
+    InputError
+        If a field is out of range.
+
+    Notes
+    -----
+    Guarantee: the Clopper-Pearson bound from the fresh samples alone, at `alpha`, exceeds the label's
+    probability with probability at most `alpha`. The samples must be independent, and label and number
+    depend on the pilot alone (docs/math/sequential.md).
+
+    Examples
+    --------
+    >>> import radii
+    >>> plan = radii.TwoStage(price=4e-7, norm="l2")
+    >>> plan.sizes()[:3]
+    array([50, 55, 60])
     """
 
     name = "two-stage"
@@ -116,12 +146,12 @@ class TwoStage(Plan):
         return np.concatenate([[0], self.sizes()])
 
     def sizes(self) -> np.ndarray:
-        """Numbers of fresh draws to choose from, `(sizes,)`; an image that is not worth any gets 0."""
+        """Return the numbers of fresh samples to choose from, `(sizes,)`; an image not worth any gets 0."""
         steps = int(np.ceil(np.log(self.n_max / FEWEST) / np.log(SIZE_RATIO)))
         return np.unique(np.rint(np.geomspace(FEWEST, self.n_max, steps + 1)).astype(np.int64))
 
     def fresh_draws(self, reach: Reach) -> np.ndarray:
-        """The number of fresh draws after each number of failures in the pilot, `(pilot + 1,)`: look it up."""
+        """Compute the number of fresh samples for each number of failures in the pilot, `(pilot + 1,)`."""
         sizes = self.sizes()
         lower = lower_bound((1 - BELIEVED)[:, None] * sizes, sizes, self.alpha)
         gain = self.posterior() @ reach(lower.ravel()).reshape(lower.shape) - self.price * sizes
@@ -129,15 +159,18 @@ class TwoStage(Plan):
         return np.where(gain.max(axis=1) > 0, sizes[best], 0)
 
     def posterior(self) -> np.ndarray:
-        """Belief in each probability of failure after each number of failures in the pilot, `(pilot + 1, believed)`."""
+        """Compute the belief in each probability of failure after the pilot, `(pilot + 1, believed)`."""
         failures = np.arange(self.pilot + 1)[:, None]
         log = failures * np.log(BELIEVED) + (self.pilot - failures) * np.log1p(-BELIEVED) + np.log(BELIEF)
         weights = np.exp(log - log.max(axis=1, keepdims=True))
         return weights / weights.sum(axis=1, keepdims=True)
 
     def operating(self, p: float, fresh: np.ndarray, levels: tuple[float, ...]) -> Operating:
-        """What happens to a label of probability `p` by the table `fresh`: its draws, pilot included, and how many
-        of `levels` lie below its bound; exact, to 1e-9."""
+        """Compute the outcome for a label of probability `p` by the table `fresh`, to 1e-9.
+
+        That is the distribution of its samples, pilot included, and of how many of `levels` lie below its
+        bound.
+        """
         check_levels(levels)
         sizes, chance = self._chances(p, fresh)
         below = np.zeros((len(levels) + 1, len(sizes)))
@@ -152,7 +185,7 @@ class TwoStage(Plan):
         return Operating(p, self.pilot + sizes, exactly * chance)
 
     def mean_radius(self, p: float, fresh: np.ndarray, reach: Reach) -> float:
-        """The mean radius that a label of probability `p` gets by the table `fresh`."""
+        """Compute the mean radius that a label of probability `p` gets by the table `fresh`."""
         mean = 0.0
         for size, chance in zip(*self._chances(p, fresh), strict=True):
             if size:
