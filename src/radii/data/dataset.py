@@ -96,8 +96,8 @@ class DataSet:
         """Raise `InputError` unless a model of `classes` logits fits the labels and class names."""
         if self.classes and len(self.classes) != classes:
             raise InputError(
-                f"the model gives {classes} logits, but {self.description} has {len(self.classes)} classes: take "
-                "images of the classes that it knows, or say which of its outputs each class is, class_map= or "
+                f"the model gives {classes} logits, but {self.identity or 'the data set'} has "
+                f"{len(self.classes)} classes: take images of the classes that it knows, or say which of its outputs each class is, class_map= or "
                 "--class-map FILE"
             )
         if self.labels is not None and not 0 <= self.labels.min() <= self.labels.max() < classes:

@@ -103,6 +103,7 @@ class Compact:
         return fields
 
     def value(self, kind: int) -> Any:
+        """Return a whole number, a list or a structure; skip any other value and return None."""
         if kind in (I16, I32, I64):
             return self.whole()
         if kind in (LIST, SET):
@@ -129,6 +130,7 @@ class Compact:
     def bits(self) -> int:
         """Return an unsigned number, stored in groups of seven bits, the lowest first."""
         number = 0
+        # ten groups hold 64 bits
         for shift in range(0, 70, 7):
             byte = self.byte()
             number |= (byte & 127) << shift
