@@ -97,8 +97,8 @@ class DataSet:
         if self.classes and len(self.classes) != classes:
             raise InputError(
                 f"the model gives {classes} logits, but {self.identity or 'the data set'} has "
-                f"{len(self.classes)} classes: take images of the classes that it knows, or say which of its outputs each class is, class_map= or "
-                "--class-map FILE"
+                f"{len(self.classes)} classes: take images of the classes of the model, or say which of its outputs "
+                "each class is, class_map= or --class-map FILE"
             )
         if self.labels is not None and not 0 <= self.labels.min() <= self.labels.max() < classes:
             raise InputError(
