@@ -259,7 +259,7 @@ def test_the_remedy_for_a_law_that_is_damaged_helps(harm, kept, tmp_path, whole)
         ({"block": float("nan")}, "NaN is no number"),
         ({"block": 0}, "at least one noisy copy"),
         ({"votes": []}, "votes must be names with values"),
-        ({"format": True}, "no number of its format"),
+        ({"format": True}, "no format number"),
         ({"more": 1}, "no field 'more'"),
     ],
 )
@@ -379,9 +379,9 @@ class Watched(LocalFolder):
         self.before("remove")
         super().remove(name)
 
-    def close(self):
-        self.before("close")
-        super().close()
+    def remove_if_empty(self):
+        self.before("remove_if_empty")
+        super().remove_if_empty()
 
 
 @pytest.mark.parametrize("moment", range(40))

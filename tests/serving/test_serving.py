@@ -305,7 +305,7 @@ OBJECTS = b"{'descr': '|O', 'fortran_order': False, 'shape': (1, 8, 8), }"
 REFUSED = {
     "nothing": (b"", "image/png", 400, "the body is empty"),
     "no image": (b"<html>", "image/png", 422, "PPM: replace or remove it"),
-    "half an image": (picture(IMAGES[0])[:60], "image/png", 422, "the body is no whole image"),
+    "half an image": (picture(IMAGES[0])[:60], "image/png", 422, "the body is not a whole image"),
     "another size": (
         png(np.zeros((9, 8), np.uint8)),
         "image/png",

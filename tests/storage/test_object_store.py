@@ -33,7 +33,7 @@ def test_files_are_written_listed_read_and_removed(server) -> None:
         folder.read("three")
     for name in ("one", "one", "two"):
         folder.remove(name)
-    folder.close()
+    folder.remove_if_empty()
     assert folder.names() == []
 
 
@@ -45,7 +45,7 @@ def test_one_file_at_an_address(server) -> None:
     assert exists(address) and radii.load_votes(address).encode() == votes.encode() == read_file(address)
 
 
-def test_a_run_in_a_store_goes_on_where_it_was(server) -> None:
+def test_a_run_in_a_store_continues(server) -> None:
     def parts() -> Parts:
         return Parts(open_folder(server.address("votes/run.parts")))
 
@@ -79,7 +79,7 @@ def test_commands_take_addresses(server, tmp_path) -> None:
     assert open_folder(server.address("votes/again")).names() == ["votes.parquet"]
 
 
-def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch) -> None:
+def test_a_lost_connection_is_reported_and_loses_nothing(server, monkeypatch) -> None:
     class Lost(Here):
         def draw(self, units, moved):
             for number, done in enumerate(super().draw(units, moved)):
@@ -104,7 +104,7 @@ SECRETS = ("KEYID", "sEc", "ReT")
 
 
 def everything(server, folder) -> dict[str, str]:
-    """What was written: names and contents of all files below a folder, and of all objects in the store."""
+    """Names and contents of all files below a folder, and of all objects in the store."""
     from pyarrow.fs import FileSelector
 
     found = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -206,7 +206,7 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
         assert not any(secret in text for secret in SECRETS)
 
 
-def test_addresses_that_are_none(server) -> None:
+def test_invalid_addresses(server) -> None:
     with pytest.raises(InputError, match="no address of an object store"):
         radii.load_votes("s4://bucket/votes.parquet")
     with pytest.raises(InputError, match="there is no file"):

@@ -300,7 +300,7 @@ LEVELS = {"levels": [0.5], "alpha": 0.01, "n_max": 100, "batch": 1, "selection":
         ),
         (
             {"plan": {"name": "sequential", **LEVELS, "levels": ["x"]}},
-            "levels must be a list, each of it a finite",
+            "levels must be a list, each item a finite",
         ),
         (
             {"plan": {"name": "sequential", **LEVELS, "levels": [(i + 1) / 99 for i in range(98)]}},

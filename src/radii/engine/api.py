@@ -15,7 +15,7 @@ from radii.errors import InputError
 from radii.sampling import Smoothed
 from radii.sampling.sampler import Progress
 from radii.sampling.scale_check import check_scale
-from radii.storage.folders import Where, open_folder
+from radii.storage.folders import Location, open_folder
 from radii.votes import Votes, load_votes, merge
 from radii.votes.plans import Plan
 
@@ -35,7 +35,7 @@ def vote(
     labels: Tensor | np.ndarray | None = None,
     *,
     plan: Plan,
-    folder: Where,
+    folder: Location,
     seed: int = 0,
     shard: tuple[int, int] | None = None,
     block: int | None = None,
@@ -60,7 +60,7 @@ def vote(
     return run(Here(job), Parts(open_folder(folder)), shard=share, block=block, progress=progress)
 
 
-def gather(places: Sequence[Where]) -> Votes:
+def gather(places: Sequence[Location]) -> Votes:
     """All votes in some folders of parts, which together must hold every part of one run, and in some votes files.
 
     Guarantee: that of `merge`.

@@ -237,7 +237,7 @@ class Parts:
     def _tidy_up(self) -> None:
         """Take away what was written while the manifest was: whoever writes a part looks at it afterwards, too."""
         self._remove_all()
-        self.folder.close()
+        self.folder.remove_if_empty()
 
     def _remove_all(self) -> None:
         assert self.manifest is not None

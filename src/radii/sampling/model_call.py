@@ -12,7 +12,7 @@ from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.preprocess import innermost
 from radii.models.devices import check_compiler
 from radii.models.digest import Identified
-from radii.storage.memory import is_of_memory
+from radii.storage.memory import is_out_of_memory
 
 BaseClassifier = Callable[[Tensor], Tensor]
 """From images `(batch, *shape)` to logits `(batch, classes)`."""
@@ -35,7 +35,7 @@ class WithinMemory:
             try:
                 return torch.cat([logits_of(self._model, part) for part in images.tensor_split(pieces)])
             except (MemoryError, RuntimeError) as error:
-                if not is_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve(len(images), error)
 

@@ -13,7 +13,7 @@ from radii.models.adapters.preprocess import Inputs, Preprocess, taken_apart
 from radii.models.devices import turns_of
 from radii.noises import Noise
 from radii.sampling.model_call import BaseClassifier, WithinMemory, prepare, unused
-from radii.storage.memory import is_of_memory
+from radii.storage.memory import is_out_of_memory
 
 LOOKED_AT = 64
 """Clean images, spread over those to be sampled."""
@@ -104,7 +104,7 @@ def _first(clean: CleanImages, declared: Inputs) -> int:
     except InputError:
         raise
     except Exception as error:  # of a model that anyone may have written
-        if is_of_memory(error):
+        if is_out_of_memory(error):
             raise
         shape = tuple(Preprocess(declared)(clean.images).shape)
         raise InputError(

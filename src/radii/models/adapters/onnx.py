@@ -13,7 +13,7 @@ from radii.models.adapters.preprocess import check_takes
 from radii.models.digest import Identified
 from radii.storage.documents import fits, parse_json
 from radii.storage.kinds import read_model
-from radii.storage.memory import is_of_memory
+from radii.storage.memory import is_out_of_memory
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """What runs it, by preference; where several GPUs are, the first."""
@@ -46,7 +46,7 @@ class OnnxModel(Identified):
         try:
             return torch.from_numpy(self._session.run([self._output], {self._input: array})[0])
         except Exception as error:  # onnxruntime has kinds of its own, which are in no public module
-            if is_of_memory(error) or "allocate memory" in str(error):
+            if is_out_of_memory(error) or "allocate memory" in str(error):
                 raise MemoryError from error
             raise InputError(
                 f"{self._path} fails on images of shape {tuple(images.shape)}: {error}"
