@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 import radii
-from radii.certificates.costs import Devices, Work, counts_bytes, mean_draws, pilot_shares, standard_error
+from radii.certificates.costs import (
+    Devices,
+    Work,
+    counts_bytes,
+    mean_samples,
+    pilot_shares,
+    standard_error,
+)
 from radii.errors import InputError
 from vote_factory import make_votes
 
@@ -38,9 +45,9 @@ def test_the_sequential_plan_costs_what_its_law_says() -> None:
         radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.5, 1.0), (3, 32, 32)), n_max=10_000
     )
     p = [0.99, 0.6, 0.99, 0.9]
-    each = [plan.operating(one).mean_samples for one in p]
-    np.testing.assert_array_equal(mean_draws(plan, p), each)
-    assert Work(1000, 10, tuple(mean_draws(plan, p))).passes == pytest.approx(1000 * np.mean(each))
+    each = [plan.operating_characteristics(one).mean_samples for one in p]
+    np.testing.assert_array_equal(mean_samples(plan, p), each)
+    assert Work(1000, 10, tuple(mean_samples(plan, p))).passes == pytest.approx(1000 * np.mean(each))
 
 
 def test_a_pilot_shows_the_shares_of_the_true_labels() -> None:

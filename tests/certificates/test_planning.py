@@ -97,7 +97,7 @@ def test_a_plan_for_radii() -> None:
     assert plan == radii.Sequential(levels, alpha=0.01, n_max=5000, batch=32, decisions=(decision,))
     assert radii.anytime(alpha=0.01, n_max=500) == radii.Anytime(0.01, 500)
     p = max(plan.levels) * 0.3 + 0.7
-    found = plan.operating(p)
+    found = plan.operating_characteristics(p)
     assert found.certified[1] > 0.95 and found.mean_samples < 1000
 
 
@@ -147,7 +147,7 @@ def test_the_farthest_radius_is_where_plans_end() -> None:
     far = question.farthest(1000, 1e-3)
     assert far == pytest.approx(SIGMA * ndtri(1e-3 ** (1 / 1000)), rel=1e-9)
     near = sequential(RadiusTarget(radii.Gaussian(SIGMA), "l2", (far * (1 - 1e-6),), SHAPE), n_max=1000)
-    assert near.operating(1.0).certified[0] == pytest.approx(1)
+    assert near.operating_characteristics(1.0).certified[0] == pytest.approx(1)
     with pytest.raises(
         InputError, match=r"draws certify l2 radii up to 0.615816, not 0.6.*take at least 1001"
     ):

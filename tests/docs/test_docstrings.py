@@ -20,9 +20,7 @@ PUBLIC = {
     for name in module.__all__
     if callable(getattr(module, name))
 }
-NOT_YET = {"radii.make_noise", "radii.Noise"} | {
-    f"radii.{kind.__name__}" for kind in radii.NOISES.values()
-}
+NOT_YET = {"radii.make_noise", "radii.Noise"} | {f"radii.{kind.__name__}" for kind in radii.NOISES.values()}
 """Objects whose docstrings still have another form: the list may only shrink."""
 NO_EXAMPLE = {"radii.Certificates", "radii.MissingExtra", "radii.attacks.Attacks", "radii.attacks.Effort"}
 """Made by other objects, whose examples show them."""

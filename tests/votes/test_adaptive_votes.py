@@ -188,7 +188,7 @@ def test_the_pilot_chooses_between_the_methods():
     law = np.array([[0.55, 0.25, 0.2], [0.7, 0.15, 0.15], [0.95, 0.04, 0.01], [1 - 1e-6, 1e-6, 0]] * 25)
     law = law / law.sum(1, keepdims=True)
     plan = two_stage(NOISE, "l2", shape=(3, 8, 8), n_max=5000)
-    n = rng.choice(plan.draws[-20:], 100)
+    n = rng.choice(plan.sample_sizes[-20:], 100)
 
     def votes(counts) -> radii.Votes:
         selection = np.random.default_rng(1).multinomial(plan.pilot, law)

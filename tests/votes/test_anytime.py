@@ -99,7 +99,7 @@ def test_all_bounds_of_all_paths_hold_together(p: float, alpha: float) -> None:
 )
 def test_error_at_full_size(level: float, published: float) -> None:
     plan = Anytime(n_max=20_000).boundaries((level,), OFTEN)
-    found = keep_going(plan).operating(level).certified[0]
+    found = keep_going(plan).operating_characteristics(level).certified[0]
     assert found <= 1e-3 and found == pytest.approx(published, abs=6e-6)
 
 
@@ -107,10 +107,10 @@ def test_error_at_full_size(level: float, published: float) -> None:
 def test_twice_the_error_is_caught(level: float) -> None:
     # log(1 / (2 alpha)) for log(1 / alpha), and Clopper & Pearson's bound at every look
     doubled = most_refuting(level, OFTEN, 2e-3)
-    assert first_crossings(doubled, OFTEN).operating(level).certified[0] > 1.2e-3
+    assert first_crossings(doubled, OFTEN).operating_characteristics(level).certified[0] > 1.2e-3
     looks = np.arange(100, 20_001, 100)
     peeking = first_crossings(most_failures(level, looks, 1e-3), looks)
-    assert peeking.operating(level).certified[0] > 4e-3
+    assert peeking.operating_characteristics(level).certified[0] > 4e-3
 
 
 @pytest.mark.slow
@@ -146,10 +146,10 @@ def test_giving_up_costs_little_power() -> None:
     looks = np.unique(np.rint(np.geomspace(16, 20_000, 40)).astype(int))
     plan = Anytime(n_max=20_000).boundaries((level,), looks)
     hoped = likely_level(level, 20_000, 1e-3, POWER)
-    assert plan.operating(hoped).futile <= GIVEN_UP
-    assert plan.operating(0.6).mean_samples < 200
-    certain = keep_going(plan).operating(0.9).certified[0]
-    assert plan.operating(0.9).certified[0] > certain - GIVEN_UP
+    assert plan.operating_characteristics(hoped).futile <= GIVEN_UP
+    assert plan.operating_characteristics(0.6).mean_samples < 200
+    certain = keep_going(plan).operating_characteristics(0.9).certified[0]
+    assert plan.operating_characteristics(0.9).certified[0] > certain - GIVEN_UP
 
 
 def test_the_bound_at_the_end_is_nearly_the_exact_one() -> None:

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 from scipy.stats import beta, binom
 
 import radii
-from radii.certificates.planning import fresh_draws, two_stage
+from radii.certificates.planning import fresh_samples, two_stage
 from radii.errors import InputError
 from radii.votes.bounds import lower_bound
 from radii.votes.plans import TwoStage
@@ -22,7 +22,7 @@ def gaussian(sigma: float) -> Reach:
 
 
 PLAN = TwoStage(4e-7, "l2")
-FRESH = PLAN.fresh_draws(gaussian(0.25))
+FRESH = PLAN.fresh_samples(gaussian(0.25))
 
 
 @pytest.mark.parametrize("failures", [0, 1, 7, 100, 300, 470, 480, 700])
@@ -43,13 +43,15 @@ def test_the_number_of_draws_is_the_best_one(failures: int) -> None:
 def test_the_number_of_draws_follows_the_price() -> None:
     assert FRESH[0] == 100_000 and np.all(FRESH[500:] == 0) and np.all(FRESH[:400] > 5000)
     assert np.all(np.diff(FRESH[:460]) <= 0)
-    cheap, dear = (TwoStage(price, "l2").fresh_draws(gaussian(0.25)) for price in (1e-12, 1.0))
+    cheap, dear = (TwoStage(price, "l2").fresh_samples(gaussian(0.25)) for price in (1e-12, 1.0))
     # a draw that costs nothing is taken wherever a radius can be hoped for
     assert np.all(cheap[:450] == 100_000) and np.all(dear == 0)
     prices = [1e-7, 4e-7, 2e-6, 1e-5]
-    tables = [TwoStage(price, "l2").fresh_draws(gaussian(0.25)) for price in prices]
+    tables = [TwoStage(price, "l2").fresh_samples(gaussian(0.25)) for price in prices]
     for p in (0.6, 0.9, 0.999):
-        draws = [TwoStage(1.0, "l2").operating(p, table, (0.5,)).mean_samples for table in tables]
+        draws = [
+            TwoStage(1.0, "l2").operating_characteristics(p, table, (0.5,)).mean_samples for table in tables
+        ]
         mean = [TwoStage(1.0, "l2").mean_radius(p, table, gaussian(0.25)) for table in tables]
         assert np.all(np.diff(draws) < 0) and np.all(np.diff(mean) < 0)
 
@@ -58,7 +60,7 @@ def test_a_thousandth_of_the_radius_costs_most_of_the_draws() -> None:
     # sigma .25 at the price of the default: a third to a quarter of the draws, within a few percent
     for p, share, kept in ((0.9, 0.2, 0.97), (0.99, 0.3, 0.98), (0.999, 0.7, 0.99)):
         always = TwoStage(1.0, "l2").mean_radius(p, np.full(1001, 100_000), gaussian(0.25))
-        assert PLAN.operating(p, FRESH, (0.5,)).mean_samples < share * 101_000
+        assert PLAN.operating_characteristics(p, FRESH, (0.5,)).mean_samples < share * 101_000
         assert PLAN.mean_radius(p, FRESH, gaussian(0.25)) > kept * always
 
 
@@ -82,7 +84,7 @@ AT = np.linspace(0.51, 0.995, 98)
 
 
 def test_bounds_from_fresh_draws_miss_at_most_alpha() -> None:
-    fresh = SMALL.fresh_draws(gaussian(1.0))
+    fresh = SMALL.fresh_samples(gaussian(1.0))
     found = [missed(SMALL, p, fresh, lambda _, more, n: lower_bound(n - more, n, SMALL.alpha)) for p in AT]
     assert len(set(fresh)) > 4 and 0.03 < max(found) <= SMALL.alpha
 
@@ -117,7 +119,7 @@ def test_coverage_of_a_million_runs(p: float) -> None:
 
 @pytest.mark.parametrize("p", [0.3, 0.6, 0.86, 1.0])
 def test_operating_characteristics_are_those_of_all_outcomes(p: float) -> None:
-    levels, fresh = (0.55, 0.75, 0.9), SMALL.fresh_draws(gaussian(1.0))
+    levels, fresh = (0.55, 0.75, 0.9), SMALL.fresh_samples(gaussian(1.0))
     passes, certified, mean = 0.0, np.zeros(3), 0.0
     for failures, chance in enumerate(binom.pmf(np.arange(101), 100, 1 - p)):
         n = int(fresh[failures])
@@ -127,7 +129,7 @@ def test_operating_characteristics_are_those_of_all_outcomes(p: float) -> None:
             law = binom.pmf(np.arange(n + 1), n, 1 - p)
             certified += chance * np.array([law @ (lower > level) for level in levels])
             mean += chance * float(law @ gaussian(1.0)(lower))
-    found = SMALL.operating(p, fresh, levels)
+    found = SMALL.operating_characteristics(p, fresh, levels)
     assert found.ended.sum() == pytest.approx(1, abs=1e-12)
     assert found.mean_samples == pytest.approx(passes, rel=1e-10)
     np.testing.assert_allclose(found.certified, certified, atol=1e-12)
@@ -140,7 +142,7 @@ def test_the_price_follows_the_size_of_radii() -> None:
             tables = []
             for sigma in (0.25, 1.0):
                 plan = two_stage(noise(sigma), norm, shape=SHAPE, n_max=2000)
-                tables.append(fresh_draws(plan, noise(sigma), np.arange(0, 1001, 50), shape=SHAPE))
+                tables.append(fresh_samples(plan, noise(sigma), np.arange(0, 1001, 50), shape=SHAPE))
             np.testing.assert_array_equal(*tables)
             assert tables[0].max() == 2000 and tables[0].min() == 0
     assert two_stage(radii.Gaussian(0.25), "l2", shape=SHAPE).price == pytest.approx(4e-7)
@@ -150,14 +152,14 @@ def test_the_price_follows_the_size_of_radii() -> None:
 def test_numbers_of_draws_are_looked_up() -> None:
     noise = radii.Gaussian(0.25)
     plan = two_stage(noise, "l2", shape=SHAPE)
-    found = fresh_draws(plan, noise, np.array([0, 3, 900, 3]), shape=SHAPE)
+    found = fresh_samples(plan, noise, np.array([0, 3, 900, 3]), shape=SHAPE)
     assert found.tolist() == [100_000, FRESH[3], 0, FRESH[3]]
     # labels far from the first place can be sure to be among the first three
-    top_3 = fresh_draws(two_stage(noise, "l2", shape=SHAPE, k=3), noise, np.array([600]), shape=SHAPE)
+    top_3 = fresh_samples(two_stage(noise, "l2", shape=SHAPE, k=3), noise, np.array([600]), shape=SHAPE)
     assert top_3[0] > 5000 and FRESH[600] == 0
     for wrong in (np.array([1001]), np.array([-1]), np.array([0.5])):
         with pytest.raises(InputError, match="failures must be whole numbers from 0 to 1000"):
-            fresh_draws(plan, noise, wrong, shape=SHAPE)
+            fresh_samples(plan, noise, wrong, shape=SHAPE)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def random_votes(index=(3, 5, 9), draws=((0, 40),), luck=0, **changes) -> Votes:
 def assert_same(one: Votes, two: Votes) -> None:
     for name in ("counts", "selection", "labels", "index"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    for name in (*radii.votes.IDENTITY, "draws"):
+    for name in (*radii.votes.SHARED_FIELDS, "draws"):
         assert getattr(one, name) == getattr(two, name), name
 
 

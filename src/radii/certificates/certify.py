@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from radii.certificates.evidence import RulesOf, ideal_bounds
+from radii.certificates.evidence import NoiseRules, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
 from radii.errors import InputError, check_name, missing_extra
 from radii.noises import Noise
 from radii.noises.norms import NORMS, check_images, inner_radius, unit_of
 from radii.noises.theory.bisection import bisect_whole
-from radii.votes import Votes, check_seen
+from radii.votes import Votes, check_fingerprints
 from radii.votes.bounds import bounds, check_alpha, check_k
 from radii.votes.image_identity import ImageIdentity
 
@@ -228,10 +228,10 @@ def certify(
     check_k(k, len(votes.classes))
     check_alpha(alpha)
     plan = votes.plan
-    method = plan.settle(labels, k, alpha, method)
+    method = plan.resolve_method(labels, k, alpha, method)
     check_complete(votes)
     if images is not None and len(own := check_images(images, votes.shape)) == len(votes):
-        check_seen(votes, own)
+        check_fingerprints(votes, own)
     chosen, source = choose_labels(votes, labels, k)
     members = chosen.reshape(len(votes), -1)
     # every member of a set must keep its place at once: their errors add
@@ -239,9 +239,9 @@ def certify(
     last = plan.last_test(each, method)
     if last is None:
         alpha = 0.0
-    elif not plan.steps and not plan.open_ended:
+    elif not plan.hypotheses and not plan.open_ended:
         check_reach(votes.n, k, last[1], last[0], len(votes.classes))
-    rules = RulesOf(votes.noise, votes.shape, votes.exact_arithmetic)
+    rules = NoiseRules(votes.noise, votes.shape, votes.exact_arithmetic)
     radius, lower, abstained = [], [], []
     for member in members.T:
         low, rivals = ideal_bounds(votes, member, k=k, alpha=each, method=method)
@@ -317,7 +317,7 @@ def certify_all(
                     norm,
                     k=k,
                     alpha=alpha,
-                    labels=labels or one.watched or "true",
+                    labels=labels or one.tested_labels or "true",
                     method=method,
                     unit=unit_of(norm, unit),
                     images=images.get(name) if norm in ("l0", "l1") else None,
@@ -342,7 +342,7 @@ def check_complete(votes: Votes) -> None:
     """Refuse a part of the draws: who certifies parts until one succeeds has looked too often."""
     if not votes.complete:
         raise InputError(
-            f"these votes hold {votes.n} of the {votes.plan.most} draws that were planned: add the other parts first"
+            f"these votes hold {votes.n} of the {votes.plan.n_max} draws that were planned: add the other parts first"
         )
 
 
@@ -375,11 +375,11 @@ def check_reach(n: int, k: int, alpha: float, method: str, classes: int) -> None
     if not unanimous(n, k, alpha, method, classes)[2]:
         raise InputError(
             f"n = {n} draws cannot certify anything at alpha = {alpha:g} and k = {k}: even unanimous votes leave the "
-            f"label unconfirmed; take at least {least_draws(k, alpha, method, classes)} draws"
+            f"label unconfirmed; take at least {least_samples(k, alpha, method, classes)} draws"
         )
 
 
-def least_draws(k: int, alpha: float, method: str, classes: int) -> int:
+def least_samples(k: int, alpha: float, method: str, classes: int) -> int:
     """The smallest number of draws at which unanimous votes confirm a label."""
 
     def too_few(n: np.ndarray) -> np.ndarray:

@@ -98,10 +98,10 @@ def counts_bytes(classes: int, draws: float) -> float:
     return OVERHEAD * bits / 8
 
 
-def mean_draws(plan: Sequential, p: Sequence[float] | np.ndarray) -> np.ndarray:
+def mean_samples(plan: Sequential, p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Mean draws of the plan for labels of probabilities `p`, `(labels,)` to `(labels,)`: exact."""
     values, which = np.unique(np.asarray(p, dtype=np.float64), return_inverse=True)
-    return np.array([plan.operating(float(value)).mean_samples for value in values])[which]
+    return np.array([plan.operating_characteristics(float(value)).mean_samples for value in values])[which]
 
 
 def pilot_shares(votes: Votes, noise: Noise, shape: tuple[int, ...]) -> np.ndarray:

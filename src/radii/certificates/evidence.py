@@ -14,7 +14,7 @@ from radii.votes.bounds import sign_test
 
 
 @dataclass(frozen=True)
-class RulesOf:
+class NoiseRules:
     """The rules of one noise for images of one shape, as plans ask for them; see `radii.votes.plans.Rules`."""
 
     noise: Noise
@@ -22,7 +22,7 @@ class RulesOf:
     exact: bool = False
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"{self.noise.name} noise of {self.noise.level_words} on images of shape {self.shape}"
 
     def radius(
@@ -35,13 +35,13 @@ class RulesOf:
         self, norm: str, unit: str, k: int, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray
     ) -> np.ndarray:
         """Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
-        lower, rivals = check_bounds(*self.paid(lower, rivals), k)
+        lower, rivals = check_bounds(*self.to_ideal(lower, rivals), k)
         family = self.noise.trade_offs(Ball(norm, self.shape, unit))
         found = confirmed(lower, rivals)
         found[found] = margin(family, lower[found], rivals[found], radius[found]) > 0
         return found
 
-    def paid(self, lower: np.ndarray, rivals: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def to_ideal(self, lower: np.ndarray, rivals: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Bounds under the law that the rules are about."""
         return ideal(self.noise, self.shape, lower, rivals) if self.exact else (lower, rivals)
 
@@ -50,8 +50,8 @@ def ideal_bounds(
     votes: Votes, label: np.ndarray, *, k: int, alpha: float, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bounds as of `radii.bounds`, by the plan of the votes, for the law of noise that the rules are about."""
-    rules = RulesOf(votes.noise, votes.shape, votes.exact_arithmetic)
-    lower, rivals = rules.paid(*votes.plan.bounds_from(votes, label, k, alpha, method, rules))
+    rules = NoiseRules(votes.noise, votes.shape, votes.exact_arithmetic)
+    lower, rivals = rules.to_ideal(*votes.plan.bounds_from(votes, label, k, alpha, method, rules))
     return lower, np.arange(1, k + 1) / k * (1 - lower)[:, None] if rivals is None else rivals
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from radii.certificates.certify import check_reach, reachable_radius
-from radii.certificates.evidence import RulesOf
+from radii.certificates.evidence import NoiseRules
 from radii.errors import InputError, check_name
 from radii.noises import Noise
 from radii.noises.norms import Ball, unit_of
@@ -15,7 +15,7 @@ from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_k
 from radii.votes.plans import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.votes.plans.boundaries import check_radii
-from radii.votes.plans.failure_counts import MOST_DRAWS, least_draws, most_failures
+from radii.votes.plans.failure_counts import MOST_SAMPLES, least_samples, most_failures
 from radii.votes.plans.fixed import check_whole
 
 DIGITS = 20
@@ -110,15 +110,15 @@ class RadiusTarget:
 
     def reach(self, lower: np.ndarray) -> np.ndarray:
         """Compute the radius that a lower bound on the label alone gives, `(n,)` to `(n,)`."""
-        return self._rules.radius(self.norm, self.unit, self.k, self._rules.paid(lower, None)[0])
+        return self._rules.radius(self.norm, self.unit, self.k, self._rules.to_ideal(lower, None)[0])
 
     def holds(self, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray) -> np.ndarray:
         """Tell where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
         return self._rules.holds(self.norm, self.unit, self.k, lower, rivals, radius)
 
     @property
-    def _rules(self) -> RulesOf:
-        return RulesOf(self.noise, self.shape, self.exact_arithmetic)
+    def _rules(self) -> NoiseRules:
+        return NoiseRules(self.noise, self.shape, self.exact_arithmetic)
 
     def farthest(self, n: int, alpha: float) -> float:
         """Compute the largest radius that the label alone can get from `n` unanimous noise samples."""
@@ -127,12 +127,12 @@ class RadiusTarget:
 
     def reachable_levels(self, n: int, alpha: float) -> tuple[float, ...]:
         """Return the levels, rounded up to `DIGITS`, if `n` unanimous samples reach them all at `alpha`."""
-        check_whole("n_max", n, 1, MOST_DRAWS)
+        check_whole("n_max", n, 1, MOST_SAMPLES)
         found = rounded_up(self.levels())
         if most_failures(found[-1], n, alpha) < 0:
             raise InputError(
                 f"n_max = {n} draws certify {self.norm} radii up to {self.farthest(n, alpha):.6g}, not "
-                f"{self.radii[-1]:g}: take at least {least_draws(found[-1], alpha)} draws, or ask for less"
+                f"{self.radii[-1]:g}: take at least {least_samples(found[-1], alpha)} draws, or ask for less"
             )
         return found
 
@@ -189,7 +189,7 @@ def sequential(
     >>> import radii
     >>> target = radii.RadiusTarget(radii.Gaussian(sigma=0.25), "l2", (0.25, 0.5), shape=(3, 32, 32))
     >>> plan = radii.sequential(target, n_max=10_000)
-    >>> round(plan.operating(0.99).mean_samples)  # mean samples for a label of probability 0.99
+    >>> round(plan.operating_characteristics(0.99).mean_samples)  # mean samples for a label of probability 0.99
     1994
     """
     if not questions:
@@ -238,7 +238,7 @@ def sequential_top_k(
     Returns
     -------
     TopK
-        The plan; `TopK.judge` states what its looks prove.
+        The plan; `TopK.look` states what its looks prove.
 
     Raises
     ------
@@ -303,12 +303,12 @@ def farthest(
     if (test := plan.last_test(alpha, "two-event" if plan.per_image else "binary")) is None:
         return {}
     method, last = test
-    check_reach(plan.most, k, last, method, classes)
+    check_reach(plan.n_max, k, last, method, classes)
     return {
         norm: reachable_radius(
             noise,
             norm,
-            plan.most,
+            plan.n_max,
             k=k,
             alpha=last,
             method=method,
@@ -416,7 +416,7 @@ def two_stage(
     --------
     >>> import radii
     >>> plan = radii.two_stage(radii.Gaussian(sigma=0.25), "l2", shape=(3, 32, 32))
-    >>> plan.pilot, plan.most
+    >>> plan.pilot, plan.n_max
     (1000, 100000)
     """
     if price is None:
@@ -425,7 +425,9 @@ def two_stage(
     return TwoStage(price, norm, k, n_max=n_max, alpha=alpha, unit=unit)
 
 
-def fresh_draws(plan: TwoStage, noise: Noise, failures: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
+def fresh_samples(
+    plan: TwoStage, noise: Noise, failures: np.ndarray, *, shape: tuple[int, ...]
+) -> np.ndarray:
     """How many fresh draws each image is worth, `(images,)`, from how often its label failed in the pilot."""
 
     failures = np.asarray(failures)
@@ -434,4 +436,6 @@ def fresh_draws(plan: TwoStage, noise: Noise, failures: np.ndarray, *, shape: tu
         raise InputError(
             f"failures must be whole numbers from 0 to {plan.pilot}, the draws of the pilot; got {failures!r}"
         )
-    return plan.fresh_draws(partial(RulesOf(noise, shape).radius, plan.norm, plan.unit, plan.k))[failures]
+    return plan.fresh_samples(partial(NoiseRules(noise, shape).radius, plan.norm, plan.unit, plan.k))[
+        failures
+    ]

@@ -85,7 +85,7 @@ MANY_CLASSES = 64
 MOST_PER_BYTE = 4096
 """Numbers in tables of votes for each byte of their file; real ones have 2500 at most, a bomb has far more."""
 
-LAW = {
+MANIFEST = {
     "noise": dict[str, Any],
     "plan": dict[str, Any],
     "shape": list[int],
@@ -98,7 +98,7 @@ LAW = {
     "software": dict[str, str],
     "devices": list[str],
 }
-HEADER = LAW | {"draws": list[list[int]]}
+HEADER = MANIFEST | {"draws": list[list[int]]}
 """The fields of a header and the kinds of their values."""
 COLUMNS = {
     "index",
@@ -123,10 +123,10 @@ def columns_of(votes: "Votes") -> Columns:
 
 def header_of(votes: "Votes") -> dict[str, Any]:
     """All that identifies them."""
-    return law_of(votes) | {"draws": votes.draws}
+    return manifest_of_votes(votes) | {"draws": votes.draws}
 
 
-def law_of(votes: Any) -> dict[str, Any]:
+def manifest_of_votes(votes: Any) -> dict[str, Any]:
     """The law of votes, or of what has the same attributes, as plain values: all but which images and draws."""
     law = {
         "noise": {"name": votes.noise.name, **asdict(votes.noise)},
@@ -139,7 +139,7 @@ def law_of(votes: Any) -> dict[str, Any]:
 
 
 def plan_of(document: dict[str, Any]) -> Plan:
-    """The plan that `law_of` wrote."""
+    """The plan that `manifest_of_votes` wrote."""
     if not (given := document.get("decisions")):
         return _made("sampling plan", document, PLANS)
     if not fits(given, list[dict[str, Any]]):
@@ -148,12 +148,12 @@ def plan_of(document: dict[str, Any]) -> Plan:
 
 
 def noise_of(document: dict[str, Any]) -> Noise:
-    """The noise that `law_of` wrote."""
+    """The noise that `manifest_of_votes` wrote."""
     return _made("noise", document, NOISES)
 
 
 def identity_of(document: dict[str, Any] | str | None) -> ImageIdentity | None:
-    """The identity of images that `law_of` wrote, or an older radii as one sentence."""
+    """The identity of images that `manifest_of_votes` wrote, or an older radii as one sentence."""
     if isinstance(document, str):
         return parse_identity(document)
     return document if document is None else _fields(document, ImageIdentity)

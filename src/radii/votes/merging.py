@@ -9,7 +9,7 @@ import numpy as np
 from radii.errors import InputError
 from radii.votes.record import Votes
 
-IDENTITY = (
+SHARED_FIELDS = (
     "noise",
     "shape",
     "plan",
@@ -30,7 +30,7 @@ def merge(votes: "Sequence[Votes]") -> "Votes":
     """
     first = votes[0]
     for other in votes[1:]:
-        check_same_law(first, other)
+        check_same_manifest(first, other)
     groups: dict[bytes, list[Votes]] = {}
     for one in votes:
         ordered = one if (one.index[1:] > one.index[:-1]).all() else one[np.argsort(one.index)]
@@ -39,9 +39,9 @@ def merge(votes: "Sequence[Votes]") -> "Votes":
     return _more_images([_more_draws(same) for same in groups.values()])
 
 
-def check_same_law(one: "Votes", two: "Votes") -> None:
+def check_same_manifest(one: "Votes", two: "Votes") -> None:
     """Refuse two votes that differ in more than images and draws."""
-    for name in IDENTITY:
+    for name in SHARED_FIELDS:
         if (mine := getattr(one, name)) != (other := getattr(two, name)):
             raise InputError(f"votes with different {name} cannot be added: {mine} and {other}")
     if (one.labels is None) != (two.labels is None):

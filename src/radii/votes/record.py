@@ -60,9 +60,9 @@ def check_identity(votes: "Votes") -> None:
             raise InputError(
                 f"a plan that is followed to its end has no part of its draws; got {votes.draws}"
             )
-    elif not votes.draws or votes.draws[-1][1] > votes.plan.most:
+    elif not votes.draws or votes.draws[-1][1] > votes.plan.n_max:
         raise InputError(
-            f"draws must lie in the plan's {votes.plan.most} and not be empty; got {votes.draws}"
+            f"draws must lie in the plan's {votes.plan.n_max} and not be empty; got {votes.draws}"
         )
 
 
@@ -99,7 +99,7 @@ def check_images(votes: "Votes") -> None:
         )
 
 
-def check_seen(votes: "Votes", images: np.ndarray) -> None:
+def check_fingerprints(votes: "Votes", images: np.ndarray) -> None:
     """Refuse images `(images, *shape)` in [0, 1] that are not those that were voted on, as far as votes know them."""
     if votes.fingerprints is None:
         return
@@ -114,8 +114,8 @@ def check_seen(votes: "Votes", images: np.ndarray) -> None:
 def _possible(votes: "Votes", name: str) -> np.ndarray:
     """The numbers of draws that an image can have in `counts` or `selection`, rising."""
     if name == "selection":
-        return votes.plan.selection_draws
-    return np.array([votes.n]) if votes.draws else votes.plan.draws
+        return votes.plan.selection_sizes
+    return np.array([votes.n]) if votes.draws else votes.plan.sample_sizes
 
 
 def check_counts(votes: "Votes", name: str) -> None:
@@ -139,25 +139,25 @@ def check_counts(votes: "Votes", name: str) -> None:
 def check_certified(votes: "Votes") -> None:
     """Refuse what the looks of the plan cannot have certified."""
     plan, certified = votes.plan, votes.certified
-    if not plan.steps:
+    if not plan.hypotheses:
         if certified is not None:
             raise InputError("certified belongs to plans that look; leave it out")
         return
     if certified is None or certified.shape != votes.index.shape:
         raise InputError(f"certified must be one number an image, shape {votes.index.shape}")
-    if not 0 <= certified.min() <= certified.max() <= plan.steps:
+    if not 0 <= certified.min() <= certified.max() <= plan.hypotheses:
         raise InputError(
-            f"certified must lie in 0..{plan.steps}; found {certified.min()} to {certified.max()}"
+            f"certified must lie in 0..{plan.hypotheses}; found {certified.min()} to {certified.max()}"
         )
     # labels or numbers that were changed since
-    watched = votes.selection.argmax(axis=1) if plan.selection else votes.labels
-    if (wrong := plan.cannot_end(votes.counts, watched, certified)).any():
-        assert watched is not None
+    tested = votes.selection.argmax(axis=1) if plan.selection else votes.labels
+    if (wrong := plan.impossible_outcomes(votes.counts, tested, certified)).any():
+        assert tested is not None
         row = np.flatnonzero(wrong)[0]
         n = votes.counts[row].sum()
         raise InputError(
             f"image {votes.index[row]} cannot have ended with {certified[row]} levels certified: its plan does not "
-            f"stop at {n - votes.counts[row, watched[row]]} votes of {n} against label {watched[row]}"
+            f"stop at {n - votes.counts[row, tested[row]]} votes of {n} against label {tested[row]}"
         )
 
 
@@ -278,7 +278,7 @@ class Votes:
     @property
     def n(self) -> int:
         """Noise samples per image in `counts`: their number under a fixed plan, else the most of an image."""
-        return sum(stop - first for first, stop in self.draws) or self.plan.most
+        return sum(stop - first for first, stop in self.draws) or self.plan.n_max
 
     @property
     def samples(self) -> np.ndarray:
@@ -288,12 +288,12 @@ class Votes:
     @property
     def complete(self) -> bool:
         """Whether all noise samples of the plan are here."""
-        return not self.draws or self.draws == ((0, self.plan.most),)
+        return not self.draws or self.draws == ((0, self.plan.n_max),)
 
     @property
-    def watched(self) -> str | None:
+    def tested_labels(self) -> str | None:
         """Labels that a sequential plan looked at, the only ones to certify: "true", "predicted" or None."""
-        return self.plan.watched
+        return self.plan.tested_labels
 
     def __getitem__(self, images: slice | np.ndarray | list[int]) -> "Votes":
         """Return the votes on some of the images: a slice, a boolean mask, or positions."""

@@ -4,8 +4,8 @@ Plans know counts and probabilities alone; `radii.certificates.planning` makes t
 """
 
 from radii.votes.plans.anytime import Anytime
-from radii.votes.plans.base import Counts, Decision, Plan, Rules, Stopping, check_plan
-from radii.votes.plans.boundaries import Boundaries, Operating, fixed_boundaries
+from radii.votes.plans.base import Counts, Decision, Plan, Rules, StoppingRule, check_plan
+from radii.votes.plans.boundaries import Boundaries, OperatingCharacteristics, fixed_boundaries
 from radii.votes.plans.fixed import Exhaustive, Fixed, fixed
 from radii.votes.plans.sequential import Sequential
 from radii.votes.plans.top_k import TopK
@@ -23,11 +23,11 @@ __all__ = [
     "Decision",
     "Exhaustive",
     "Fixed",
-    "Operating",
+    "OperatingCharacteristics",
     "Plan",
     "Rules",
     "Sequential",
-    "Stopping",
+    "StoppingRule",
     "TopK",
     "TwoStage",
     "check_plan",

@@ -13,14 +13,14 @@ from scipy.special import betaincc, betaln
 from radii.errors import InputError
 from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_alpha, lower_bound
-from radii.votes.plans.base import Counts, Plan, Rules, Stopping
+from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule
 from radii.votes.plans.boundaries import Boundaries, check_levels
-from radii.votes.plans.failure_counts import MOST_DRAWS, largest_count, likely_level, most_failures
+from radii.votes.plans.failure_counts import MOST_SAMPLES, largest_count, likely_level, most_failures
 from radii.votes.plans.fixed import check_whole
 from radii.votes.plans.sequential import GIVEN_UP, POWER, check_reach
 
 ATOM = 0.25  # weight of 'the label always wins'
-# More than the rounding of the logarithm of a mixture over `MOST_DRAWS` draws.
+# More than the rounding of the logarithm of a mixture over `MOST_SAMPLES` draws.
 SLACK = 1e-6
 FIRST_ROUND = 16
 LARGEST_ALPHA = 0.5  # up to here the mixture crosses 1 / alpha once (docs/math/sequential.md)
@@ -73,27 +73,23 @@ class Anytime(Plan):
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
-        check_whole("selection", self.selection, 0, MOST_DRAWS)
-        if self.n_max > MOST_DRAWS:
-            raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
+        check_whole("selection", self.selection, 0, MOST_SAMPLES)
+        if self.n_max > MOST_SAMPLES:
+            raise InputError(f"n_max must be at most {MOST_SAMPLES}; got {self.n_max}")
 
     @property
-    def most(self) -> int:
-        return self.n_max
-
-    @property
-    def draws(self) -> np.ndarray:
+    def sample_sizes(self) -> np.ndarray:
         return np.arange(self.n_max + 1)
 
     @property
-    def selection_draws(self) -> np.ndarray:
+    def selection_sizes(self) -> np.ndarray:
         # stopped at any moment, perhaps before the label was chosen
         return np.arange(self.selection + 1)
 
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         return InRounds(self)
 
-    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
         if method not in (None, "binary"):
             raise InputError(f"a plan for any moment bounds the label alone: method 'binary', not {method!r}")
         return "binary"
@@ -125,9 +121,9 @@ class Anytime(Plan):
             Lower bounds on the probability of the label.
         """
         successes, n = np.broadcast_arrays(np.asarray(successes), n)
-        if not ((n >= 1) & (n <= MOST_DRAWS) & (successes >= 0) & (successes <= n)).all():
+        if not ((n >= 1) & (n <= MOST_SAMPLES) & (successes >= 0) & (successes <= n)).all():
             raise InputError(
-                f"give 0 to n successes of n = 1 to {MOST_DRAWS} draws; got {successes!r} of {n!r}"
+                f"give 0 to n successes of n = 1 to {MOST_SAMPLES} draws; got {successes!r} of {n!r}"
             )
         mixed = mixture_lower(successes, n, self.alpha / 2)
         return np.where(n == self.n_max, np.maximum(mixed, lower_bound(successes, n, self.alpha / 2)), mixed)
@@ -151,7 +147,7 @@ class Anytime(Plan):
 
 
 @dataclass(frozen=True)
-class InRounds(Stopping):
+class InRounds(StoppingRule):
     """All images get the same number of draws, half as many again in each round, until someone stops them."""
 
     plan: Anytime
@@ -161,16 +157,16 @@ class InRounds(Stopping):
         return True
 
     @property
-    def each(self) -> int:
+    def per_image(self) -> int:
         return self.plan.selection + self.plan.n_max
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.plan.selection)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.full(len(selection), min(FIRST_ROUND, self.plan.n_max))
 
-    def judge(
+    def look(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return certified, np.minimum(counts.sum(axis=1) * 3 // 2, self.plan.n_max)

@@ -12,24 +12,24 @@ from radii.noises.norms import NORMS, UNITS
 from radii.votes.bounds import METHODS, bounds, check_k
 from radii.votes.plans.boundaries import check_radii
 
-LEAD = 6
+SELECTION_LEAD = 6
 """Votes by which a label must lead to be chosen before all selection draws are taken."""
-STEP = 4
+SELECTION_STEP = 4
 
 
-class Stopping(ABC):
+class StoppingRule(ABC):
     """A plan at work. Images come by the row; `wanted` draws are all that an image shall have before the next look.
 
     An image is done when it has what is wanted. A plan that does not say how to judge takes what it began with.
     """
 
     @property
-    def first(self) -> int:
+    def first_sample(self) -> int:
         """The number of the first draw that bounds."""
         return 0
 
     @property
-    def each(self) -> int | None:
+    def per_image(self) -> int | None:
         """How often the model will be asked about each image, if that is settled and nobody stops the plan."""
         return None
 
@@ -39,14 +39,14 @@ class Stopping(ABC):
         return False
 
     @abstractmethod
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         """Selection draws wanted `(images,)`, from those so far, `(images, classes)`; all 0 at first."""
 
     @abstractmethod
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Draws wanted before the first look, `(images,)`, once the label is chosen."""
 
-    def judge(
+    def look(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """A look at `counts`, `(images, classes)`: how many levels or radii are certified now, and draws wanted."""
@@ -54,14 +54,16 @@ class Stopping(ABC):
 
 
 def until_clear(selection: np.ndarray, most: int) -> np.ndarray:
-    """Selection draws wanted, at most `most`: more, as long as no label leads by `LEAD` votes."""
+    """Selection draws wanted, at most `most`: more, as long as no label leads by `SELECTION_LEAD` votes."""
     taken = selection.sum(axis=1)
     best = np.sort(selection, axis=1)[:, -2:]
-    clear = best[:, -1] - (best[:, 0] if best.shape[1] > 1 else 0) >= LEAD
-    return np.where(clear, taken, np.minimum(np.where(taken == 0, LEAD, taken + STEP), most))
+    clear = best[:, -1] - (best[:, 0] if best.shape[1] > 1 else 0) >= SELECTION_LEAD
+    return np.where(
+        clear, taken, np.minimum(np.where(taken == 0, SELECTION_LEAD, taken + SELECTION_STEP), most)
+    )
 
 
-def clear_draws(most: int) -> np.ndarray:
+def clear_sizes(most: int) -> np.ndarray:
     """The numbers of selection draws that `until_clear` can end with, rising."""
     return np.arange(1, most + 1) if most else np.array([0])
 
@@ -75,7 +77,7 @@ def next_look(looks: np.ndarray, n: np.ndarray, done: np.ndarray) -> np.ndarray:
 class Rules(Protocol):
     """How bounds on probabilities become radii, under one noise and for one shape of images.
 
-    `exact`: the noise is drawn on a lattice, which `holds` pays for. `words`: noise and shape, for messages.
+    `exact`: the noise is drawn on a lattice, which `holds` pays for. `description`: noise and shape, for messages.
     """
 
     @property
@@ -83,7 +85,7 @@ class Rules(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property
-    def words(self) -> str: ...
+    def description(self) -> str: ...
 
     def radius(
         self, norm: str, unit: str, k: int, lower: np.ndarray, rivals: np.ndarray | None = None
@@ -129,7 +131,7 @@ class Plan(ABC):
 
     @property
     @abstractmethod
-    def most(self) -> int:
+    def n_max(self) -> int:
         """The most samples of one image in `counts`."""
 
     @property
@@ -144,45 +146,47 @@ class Plan(ABC):
 
     @property
     @abstractmethod
-    def draws(self) -> np.ndarray:
+    def sample_sizes(self) -> np.ndarray:
         """The numbers of samples in `counts` that an image can end with, rising."""
 
     @property
-    def selection_draws(self) -> np.ndarray:
+    def selection_sizes(self) -> np.ndarray:
         """The numbers of samples in `selection` that an image can end with, rising."""
         return np.array([self.selection])
 
     @property
-    def steps(self) -> int:
+    def hypotheses(self) -> int:
         """How many levels or radii its looks can certify, 0 for a plan that does not look."""
         return 0
 
     @abstractmethod
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         """The plan as it is followed; `part`: the range of samples to take, of a plan that has parts."""
 
     # which labels -------------------------------------------------------------------------------
 
     @property
-    def watched(self) -> str | None:
+    def tested_labels(self) -> str | None:
         """The labels that its looks are about, which alone may be certified: "true", "predicted" or None for any."""
         return None
 
     def labels_from(self, labels: np.ndarray | None) -> np.ndarray | None:
         """The labels that are looked at: true ones, or None for those that selection samples will show."""
-        if labels is None and self.watched == "true":
+        if labels is None and self.tested_labels == "true":
             raise InputError(
                 "a sequential plan watches one label of each image: give labels, or a plan with selection draws"
             )
         return None if self.selection else labels
 
-    def cannot_end(self, counts: np.ndarray, watched: np.ndarray | None, certified: np.ndarray) -> np.ndarray:
+    def impossible_outcomes(
+        self, counts: np.ndarray, tested: np.ndarray | None, certified: np.ndarray
+    ) -> np.ndarray:
         """Where its looks cannot have ended with such counts, `(images,)`."""
         return np.zeros(len(counts), dtype=bool)
 
     # what samples prove -------------------------------------------------------------------------
 
-    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
         """The method by which votes are certified; refuses what the looks of a plan have settled otherwise."""
         return self.usual_method if method is None else check_name("method", method, METHODS)
 
@@ -213,7 +217,7 @@ class Plan(ABC):
         return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
 
 
-class Looking(Plan):
+class SequentialPlan(Plan):
     """A plan that looks at one label of each image now and then, and decides given levels or radii at its looks."""
 
     decides = True
@@ -221,26 +225,22 @@ class Looking(Plan):
     n_max: int
 
     @property
-    def most(self) -> int:
-        return self.n_max
+    def selection_sizes(self) -> np.ndarray:
+        return clear_sizes(self.selection)
 
     @property
-    def selection_draws(self) -> np.ndarray:
-        return clear_draws(self.selection)
-
-    @property
-    def watched(self) -> str:
+    def tested_labels(self) -> str:
         return "predicted" if self.selection else "true"
 
     @property
-    def settled(self) -> dict[str, Any]:
+    def fixed_settings(self) -> dict[str, Any]:
         """What its looks have settled: certificates must ask for the same."""
-        return {"labels": self.watched, "alpha": self.alpha, "method": self.usual_method}
+        return {"labels": self.tested_labels, "alpha": self.alpha, "method": self.usual_method}
 
-    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
         method = self.usual_method if method is None else method
         asked = {"labels": labels, "alpha": alpha, "method": method, "k": k}
-        for name, value in self.settled.items():
+        for name, value in self.fixed_settings.items():
             # labels may be an array, which no plan has watched
             if isinstance(asked[name], np.ndarray) or asked[name] != value:
                 raise InputError(

@@ -46,7 +46,7 @@ class Boundaries:
         done = now == levels
         return now, done | (failures >= self.futile[np.where(done, 0, now), look])
 
-    def operating(self, p: float) -> "Operating":
+    def operating_characteristics(self, p: float) -> "OperatingCharacteristics":
         """What happens to an image whose label has probability `p` under noise: exact, to 1e-9."""
         if not 0 <= p <= 1:
             raise InputError(f"p is a probability, from 0 to 1; got {p!r}")
@@ -61,11 +61,11 @@ class Boundaries:
                 running[level], over = left.split(int(self.futile[level, look]) - 1)
                 ended[level, look] = over.total
             ended[levels, look] = risen.total
-        return Operating(p, self.looks, ended)
+        return OperatingCharacteristics(p, self.looks, ended)
 
 
 @dataclass(frozen=True, eq=False)
-class Operating:
+class OperatingCharacteristics:
     """The exact law of a plan's outcome at one probability `p`.
 
     `ended`: `(levels + 1, looks)`, the probability to end at each look with so many levels certified.

@@ -18,7 +18,7 @@ REACH = 46.0
 CUT = 2 * math.exp(-REACH)
 # More than the relative rounding of any probability here: see docs/math/sequential.md, 'Rounding'.
 ROUNDING = 1e-9
-MOST_DRAWS = 10**7
+MOST_SAMPLES = 10**7
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ def largest_count(
     return bisect_whole(lambda count: holds(np.clip(count, 0, n)), low, low + np.asarray(n) + 2)[0]
 
 
-def least_draws(level: float, alpha: float) -> int:
+def least_samples(level: float, alpha: float) -> int:
     """The fewest draws that can reject 'the probability is at most `level`': all of them successes."""
     return math.ceil(math.log(alpha) / math.log(level))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.votes.bounds import strongest_rivals
-from radii.votes.plans.base import Counts, Plan, Rules, Stopping
+from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule
 
 MOST = 10**12
 """Of anything that is counted: sums of counts stay far within 64 bits."""
@@ -44,7 +44,7 @@ class Fixed(Plan):
         check_whole("selection", self.selection, 0)
 
     @property
-    def most(self) -> int:
+    def n_max(self) -> int:
         return self.n
 
     @property
@@ -52,15 +52,15 @@ class Fixed(Plan):
         return self.n + self.selection
 
     @property
-    def draws(self) -> np.ndarray:
+    def sample_sizes(self) -> np.ndarray:
         return np.array([self.n])
 
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         return AllAtOnce(self.selection, *(part or (0, self.n)))
 
 
 @dataclass(frozen=True)
-class AllAtOnce(Stopping):
+class AllAtOnce(StoppingRule):
     """Draws `start` to `stop - 1` of every image, after `selection` others."""
 
     selection: int
@@ -68,17 +68,17 @@ class AllAtOnce(Stopping):
     stop: int
 
     @property
-    def first(self) -> int:
+    def first_sample(self) -> int:
         return self.start
 
     @property
-    def each(self) -> int:
+    def per_image(self) -> int:
         return self.selection + self.stop - self.start
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.selection)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.stop - self.start)
 
 
@@ -159,7 +159,7 @@ class Exhaustive(Fixed):
     def outcomes(self) -> int:
         return self.n
 
-    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
         if method not in (None, EXACT):
             raise InputError(f"votes of all outcomes are exact: method 'exact', not {method!r}")
         return EXACT

@@ -13,14 +13,22 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.votes.bounds import check_alpha
-from radii.votes.plans.base import Counts, Decision, Looking, Rules, Stopping, next_look, until_clear
-from radii.votes.plans.boundaries import Boundaries, Operating, check_levels
+from radii.votes.plans.base import (
+    Counts,
+    Decision,
+    Rules,
+    SequentialPlan,
+    StoppingRule,
+    next_look,
+    until_clear,
+)
+from radii.votes.plans.boundaries import Boundaries, OperatingCharacteristics, check_levels
 from radii.votes.plans.failure_counts import (
     CUT,
-    MOST_DRAWS,
+    MOST_SAMPLES,
     ROUNDING,
     START,
-    least_draws,
+    least_samples,
     likely_level,
     most_failures,
 )
@@ -37,7 +45,7 @@ ALONE = 0.8  # past this share of the draws, a first look is not worth it
 
 
 @dataclass(frozen=True)
-class Sequential(Looking):
+class Sequential(SequentialPlan):
     """Group-sequential plan: is each of several levels below the label's probability?
 
     Parameters
@@ -76,7 +84,7 @@ class Sequential(Looking):
     --------
     >>> import radii
     >>> plan = radii.Sequential(levels=(0.9,), n_max=1000)
-    >>> outcome = plan.operating(0.99)  # for a label of probability 0.99
+    >>> outcome = plan.operating_characteristics(0.99)  # for a label of probability 0.99
     >>> outcome.certified.round(3), round(outcome.mean_samples)
     (array([1.]), 122)
     """
@@ -97,7 +105,7 @@ class Sequential(Looking):
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
-        check_whole("selection", self.selection, 0, MOST_DRAWS)
+        check_whole("selection", self.selection, 0, MOST_SAMPLES)
         check_reach(self.levels[-1], self.n_max, self.alpha)
         if any(one.levels[-1] > len(self.levels) for one in self.decisions):
             raise InputError(f"decisions must be about the {len(self.levels)} levels; got {self.decisions}")
@@ -105,7 +113,7 @@ class Sequential(Looking):
     @cached_property
     def boundaries(self) -> Boundaries:
         """The tests of all levels, at all their looks."""
-        parts = [boundary(level, self.alpha, self.n_max, self.batch) for level in self.levels]
+        parts = [level_boundaries(level, self.alpha, self.n_max, self.batch) for level in self.levels]
         looks = np.unique(np.concatenate([part.looks for part in parts]))
         certify = np.full((len(parts), len(looks)), -1)
         futile = np.full((len(parts), len(looks)), self.n_max + 1)
@@ -117,7 +125,7 @@ class Sequential(Looking):
         return Boundaries(looks, certify, np.minimum.accumulate(futile[:, ::-1], axis=1)[:, ::-1])
 
     @property
-    def draws(self) -> np.ndarray:
+    def sample_sizes(self) -> np.ndarray:
         """Numbers of draws that an image can end with, rising."""
         return self.boundaries.looks
 
@@ -138,23 +146,25 @@ class Sequential(Looking):
         return (edges.looks[look] == n) & np.where(certified == levels, ~missed, missed & over)
 
     @property
-    def steps(self) -> int:
+    def hypotheses(self) -> int:
         return len(self.levels)
 
     def document(self) -> dict[str, Any]:
         given = super().document()
         return given if self.decisions else {key: value for key, value in given.items() if key != "decisions"}
 
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         for decision in self.decisions:
             self._check(decision, rules)
         return ByFailures(self)
 
-    def cannot_end(self, counts: np.ndarray, watched: np.ndarray | None, certified: np.ndarray) -> np.ndarray:
-        if watched is None:
+    def impossible_outcomes(
+        self, counts: np.ndarray, tested: np.ndarray | None, certified: np.ndarray
+    ) -> np.ndarray:
+        if tested is None:
             raise InputError("these draws watched the true labels: votes without them prove nothing")
         n = counts.sum(axis=1)
-        return ~self.ends_with(n, n - counts[np.arange(len(counts)), watched], certified)
+        return ~self.ends_with(n, n - counts[np.arange(len(counts)), tested], certified)
 
     def bounds_from(
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
@@ -187,28 +197,28 @@ class Sequential(Looking):
         if (decision.exact or not rules.exact) and not held.all():
             raise InputError(
                 f"the plan was made for other noise or images: a probability of {levels[~held][0]:.10g} does not "
-                f"certify the {decision.norm} radius {radii[~held][0]:g} under {rules.words}; make the plan anew with "
-                "radii.sequential"
+                f"certify the {decision.norm} radius {radii[~held][0]:g} under {rules.description}; "
+                "make the plan anew with radii.sequential"
             )
 
-    def operating(self, p: float) -> Operating:
+    def operating_characteristics(self, p: float) -> OperatingCharacteristics:
         """Compute the distribution of certified levels and samples for a label of probability `p`."""
-        return self.boundaries.operating(p)
+        return self.boundaries.operating_characteristics(p)
 
 
 @dataclass(frozen=True)
-class ByFailures(Stopping):
+class ByFailures(StoppingRule):
     """The group-sequential test of levels."""
 
     plan: Sequential
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return until_clear(selection, self.plan.selection)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.plan.boundaries.looks[0])
 
-    def judge(
+    def look(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         looks, n = self.plan.boundaries.looks, counts.sum(axis=1)
@@ -220,29 +230,29 @@ class ByFailures(Stopping):
 
 def check_reach(level: float, n: int, alpha: float) -> None:
     """Refuse a level that not even `n` successes in a row would reject."""
-    if n > MOST_DRAWS:
-        raise InputError(f"n_max must be at most {MOST_DRAWS}; got {n}")
+    if n > MOST_SAMPLES:
+        raise InputError(f"n_max must be at most {MOST_SAMPLES}; got {n}")
     if most_failures(level, n, alpha) < 0:
         raise InputError(
             f"n_max = {n} draws cannot certify a probability above {level:.10g} at alpha = {alpha:g}: "
-            f"take at least {least_draws(level, alpha)}"
+            f"take at least {least_samples(level, alpha)}"
         )
 
 
 @lru_cache(maxsize=512)
-def boundary(level: float, alpha: float, n_max: int, batch: int = 1) -> Boundaries:
+def level_boundaries(level: float, alpha: float, n_max: int, batch: int = 1) -> Boundaries:
     """The exact test of one level, at its own looks."""
     looks, efficacy = choose_looks(level, alpha, n_max, batch)
-    certify = few_enough(level, looks, spending(efficacy, alpha))
+    certify = efficacy_boundary(level, looks, error_spending(efficacy, alpha))
     hoped = likely_level(level, n_max, alpha, POWER)
-    futile = too_many(hoped, looks, GIVEN_UP * np.arange(1, len(looks) + 1) / len(looks))
+    futile = futility_boundary(hoped, looks, GIVEN_UP * np.arange(1, len(looks) + 1) / len(looks))
     futile[-1] = certify[-1] + 1
     return Boundaries(looks, certify[None], futile[None])
 
 
 def choose_looks(level: float, alpha: float, n_max: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of draws at which to look, `(looks,)`, and at which of them to certify."""
-    first = least_draws(level, alpha * BEFORE_LAST * AT_FIRST)
+    first = least_samples(level, alpha * BEFORE_LAST * AT_FIRST)
     certifying = geometric(n_max if first >= ALONE * n_max else first, n_max)
     doubting = geometric(min(FIRST_FUTILITY, n_max), n_max)
     apart = np.abs(doubting[:, None] - certifying).min(axis=1) > NEAR * doubting
@@ -262,7 +272,7 @@ def whole_batches(looks: np.ndarray, n_max: int, batch: int) -> np.ndarray:
     return np.unique(np.minimum(-(-looks // batch) * batch, n_max))
 
 
-def spending(efficacy: np.ndarray, alpha: float) -> np.ndarray:
+def error_spending(efficacy: np.ndarray, alpha: float) -> np.ndarray:
     """Error that may be spent up to each look, `(looks,)`: none before the first that certifies, all by the last."""
     before = efficacy.sum() - 1
     number = np.cumsum(efficacy) - 1
@@ -272,7 +282,7 @@ def spending(efficacy: np.ndarray, alpha: float) -> np.ndarray:
     return allowed
 
 
-def few_enough(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+def efficacy_boundary(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """The most failures that certify at each look, `(looks,)`, -1 for never.
 
     Guarantee: at `level`, the probability to be certified up to each look at which error is allowed is at most
@@ -294,7 +304,7 @@ def few_enough(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarr
     return certify
 
 
-def too_many(hoped: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+def futility_boundary(hoped: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """The fewest failures at each look, `(looks,)`, that runs at `hoped` reach by then with probability `allowed`."""
     futile = np.zeros(len(looks), dtype=np.int64)
     running, used = START, 0.0

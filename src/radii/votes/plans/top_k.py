@@ -22,9 +22,9 @@ from radii.votes.bounds import (
     strongest_rivals,
     upper_bound,
 )
-from radii.votes.plans.base import Counts, Looking, Rules, Stopping, next_look, until_clear
+from radii.votes.plans.base import Counts, Rules, SequentialPlan, StoppingRule, next_look, until_clear
 from radii.votes.plans.boundaries import check_levels, check_radii
-from radii.votes.plans.failure_counts import MOST_DRAWS
+from radii.votes.plans.failure_counts import MOST_SAMPLES
 from radii.votes.plans.fixed import check_whole
 from radii.votes.plans.sequential import AT_FIRST, BEFORE_LAST, check_reach, choose_looks
 
@@ -35,7 +35,7 @@ DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
 
 
 @dataclass(frozen=True)
-class TopK(Looking):
+class TopK(SequentialPlan):
     """Sequential plan with bounds on the rivals: does the label stay in the top `k` up to each of `radii`?
 
     Parameters
@@ -96,7 +96,7 @@ class TopK(Looking):
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
-        check_whole("selection", self.selection, 0, MOST_DRAWS)
+        check_whole("selection", self.selection, 0, MOST_SAMPLES)
         # of all error, the label's bound has half
         check_reach(self.level, self.n_max, self.alpha / 2)
 
@@ -110,7 +110,7 @@ class TopK(Looking):
         return self._schedule[0]
 
     @property
-    def draws(self) -> np.ndarray:
+    def sample_sizes(self) -> np.ndarray:
         """Numbers of draws that an image can end with, rising."""
         return self.looks
 
@@ -126,15 +126,15 @@ class TopK(Looking):
         return shares
 
     @property
-    def steps(self) -> int:
+    def hypotheses(self) -> int:
         return len(self.radii)
 
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         return ByBounds(self, partial(rules.holds, self.norm, self.unit, self.k))
 
     @property
-    def settled(self) -> dict[str, Any]:
-        return {**super().settled, "k": self.k}
+    def fixed_settings(self) -> dict[str, Any]:
+        return {**super().fixed_settings, "k": self.k}
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
         return "two-event", float(self.shares[-1])
@@ -161,7 +161,7 @@ class TopK(Looking):
             return reach
         return np.maximum(reach, inner_radius(found, self.norm, norm, math.prod(rules.shape)))
 
-    def judge(
+    def look(
         self, holds: Holds, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return how many of the radii are certified at this look, `(images,)`, and which images are done.
@@ -188,7 +188,7 @@ class TopK(Looking):
         now = np.maximum(certified, np.logical_and.accumulate(passed).sum(axis=0))
         done = now == len(self.radii)
         wanted = np.array(self.radii)[np.where(done, 0, now)]
-        hopeless = ~holds(*self.hopes(counts, label), wanted)
+        hopeless = ~holds(*self.optimistic_bounds(counts, label), wanted)
         return now, done | hopeless | (np.sum(counts, axis=1) == self.n_max)
 
     def bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +204,7 @@ class TopK(Looking):
             lower[rows], rivals[rows] = bounds(counts[rows], label[rows], k=self.k, alpha=share)
         return lower, rivals
 
-    def hopes(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def optimistic_bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute optimistic bounds, the opposite of `bounds`: where even they fail, the plan gives up."""
         counts, label = check_counts(counts, label)
         n = counts.sum(axis=1)
@@ -221,20 +221,20 @@ class TopK(Looking):
 
 
 @dataclass(frozen=True)
-class ByBounds(Stopping):
+class ByBounds(StoppingRule):
     """The sequential plan with bounds on the rivals."""
 
     plan: TopK
     holds: Holds
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return until_clear(selection, self.plan.selection)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.plan.looks[0])
 
-    def judge(
+    def look(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        certified, done = self.plan.judge(self.holds, counts, label, certified)
+        certified, done = self.plan.look(self.holds, counts, label, certified)
         return certified, next_look(self.plan.looks, counts.sum(axis=1), done)

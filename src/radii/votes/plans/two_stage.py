@@ -13,9 +13,9 @@ import numpy as np
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS, UNITS
 from radii.votes.bounds import check_alpha, check_k, lower_bound
-from radii.votes.plans.base import Counts, Plan, Rules, Stopping, sampled_bounds
-from radii.votes.plans.boundaries import Operating, check_levels
-from radii.votes.plans.failure_counts import MOST_DRAWS, most_failures, new_failures
+from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule, sampled_bounds
+from radii.votes.plans.boundaries import OperatingCharacteristics, check_levels
+from radii.votes.plans.failure_counts import MOST_SAMPLES, most_failures, new_failures
 from radii.votes.plans.fixed import check_whole
 
 BY_PILOT_METHODS = ("binary", "two-event")
@@ -89,23 +89,19 @@ class TwoStage(Plan):
         check_name("norm", self.norm, NORMS)
         check_name("unit", self.unit, UNITS)
         check_k(self.k)
-        check_whole("pilot", self.pilot, 1, MOST_DRAWS)
+        check_whole("pilot", self.pilot, 1, MOST_SAMPLES)
         check_whole("n_max", self.n_max, FEWEST)
         check_alpha(self.alpha)
-        if self.n_max > MOST_DRAWS:
-            raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
+        if self.n_max > MOST_SAMPLES:
+            raise InputError(f"n_max must be at most {MOST_SAMPLES}; got {self.n_max}")
 
     @property
     def selection(self) -> int:  # type: ignore[override]
         """The pilot's draws, which also show the label if it is not known."""
         return self.pilot
 
-    @property
-    def most(self) -> int:
-        return self.n_max
-
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
-        return AfterPilot(self.pilot, self.fresh_draws(partial(rules.radius, self.norm, self.unit, self.k)))
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
+        return AfterPilot(self.pilot, self.fresh_samples(partial(rules.radius, self.norm, self.unit, self.k)))
 
     def labels_from(self, labels: np.ndarray | None) -> np.ndarray | None:
         """The true labels where they are known, which the pilot is then about, or None."""
@@ -141,7 +137,7 @@ class TwoStage(Plan):
         return alone > both
 
     @property
-    def draws(self) -> np.ndarray:
+    def sample_sizes(self) -> np.ndarray:
         """Numbers of fresh draws that an image can end with, rising."""
         return np.concatenate([[0], self.sizes()])
 
@@ -150,7 +146,7 @@ class TwoStage(Plan):
         steps = int(np.ceil(np.log(self.n_max / FEWEST) / np.log(SIZE_RATIO)))
         return np.unique(np.rint(np.geomspace(FEWEST, self.n_max, steps + 1)).astype(np.int64))
 
-    def fresh_draws(self, reach: Reach) -> np.ndarray:
+    def fresh_samples(self, reach: Reach) -> np.ndarray:
         """Compute the number of fresh samples for each number of failures in the pilot, `(pilot + 1,)`."""
         sizes = self.sizes()
         lower = lower_bound((1 - BELIEVED)[:, None] * sizes, sizes, self.alpha)
@@ -165,7 +161,9 @@ class TwoStage(Plan):
         weights = np.exp(log - log.max(axis=1, keepdims=True))
         return weights / weights.sum(axis=1, keepdims=True)
 
-    def operating(self, p: float, fresh: np.ndarray, levels: tuple[float, ...]) -> Operating:
+    def operating_characteristics(
+        self, p: float, fresh: np.ndarray, levels: tuple[float, ...]
+    ) -> OperatingCharacteristics:
         """Compute the outcome for a label of probability `p` by the table `fresh`, to 1e-9.
 
         That is the distribution of its samples, pilot included, and of how many of `levels` lie below its
@@ -182,7 +180,7 @@ class TwoStage(Plan):
                 most = most_failures(np.array(levels), size, self.alpha)
                 below[1:, column] = known[np.clip(most + 1 - low, 0, len(weights))]
         exactly = below - np.concatenate([below[1:], np.zeros((1, len(sizes)))])
-        return Operating(p, self.pilot + sizes, exactly * chance)
+        return OperatingCharacteristics(p, self.pilot + sizes, exactly * chance)
 
     def mean_radius(self, p: float, fresh: np.ndarray, reach: Reach) -> float:
         """Compute the mean radius that a label of probability `p` gets by the table `fresh`."""
@@ -202,14 +200,14 @@ class TwoStage(Plan):
 
 
 @dataclass(frozen=True)
-class AfterPilot(Stopping):
+class AfterPilot(StoppingRule):
     """As many fresh draws as the pilot, which are the selection draws, says that an image is worth."""
 
     pilot: int
     worth: np.ndarray
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.pilot)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return self.worth[self.pilot - selection[np.arange(len(selection)), label]]
