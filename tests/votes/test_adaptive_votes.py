@@ -257,14 +257,14 @@ def test_who_stops_at_once_has_nothing_and_who_never_stops_has_all():
 @pytest.mark.parametrize(
     "name,how,words",
     [
-        ("levels", {}, r"settled alpha = 0\.01, not 0\.001"),
-        ("levels", {"alpha": 0.01, "labels": "predicted"}, "settled labels = 'true', not 'predicted'"),
-        ("levels", {"alpha": 0.01, "labels": LABELS}, "settled labels = 'true'"),
-        ("levels", {"alpha": 0.01, "method": "two-event"}, "settled method = 'binary', not 'two-event'"),
-        ("levels, predicted", {"alpha": 0.01}, "settled labels = 'predicted', not 'true'"),
-        ("levels, predicted", {"alpha": 0.01, "labels": "top-k-set"}, "settled labels = 'predicted'"),
-        ("top-k", {"alpha": 0.01, "k": 2}, "settled k = 1, not 2"),
-        ("top-k", {"alpha": 0.01, "method": "binary"}, "settled method = 'two-event'"),
+        ("levels", {}, r"fixed alpha = 0\.01, not 0\.001"),
+        ("levels", {"alpha": 0.01, "labels": "predicted"}, "fixed labels = 'true', not 'predicted'"),
+        ("levels", {"alpha": 0.01, "labels": LABELS}, "fixed labels = 'true'"),
+        ("levels", {"alpha": 0.01, "method": "two-event"}, "fixed method = 'binary', not 'two-event'"),
+        ("levels, predicted", {"alpha": 0.01}, "fixed labels = 'predicted', not 'true'"),
+        ("levels, predicted", {"alpha": 0.01, "labels": "top-k-set"}, "fixed labels = 'predicted'"),
+        ("top-k", {"alpha": 0.01, "k": 2}, "fixed k = 1, not 2"),
+        ("top-k", {"alpha": 0.01, "method": "binary"}, "fixed method = 'two-event'"),
     ],
 )
 def test_nothing_else_can_be_certified(name, how, words):
@@ -274,7 +274,7 @@ def test_nothing_else_can_be_certified(name, how, words):
 
 def test_labels_or_selection_draws_are_needed():
     for name in ("levels", "top-k"):
-        with pytest.raises(InputError, match="watches one label of each image"):
+        with pytest.raises(InputError, match="tests one label of each image"):
             draw(PLANS[name], labels=False)
     smoothed = radii.Smoothed(model, NOISE)
     with pytest.raises(InputError, match="only a fixed plan has parts"):
@@ -287,7 +287,7 @@ def test_labels_or_selection_draws_are_needed():
     "name,changes,words",
     [
         ("levels", lambda v: {"counts": v.counts + 1}, "of image 0 add up to .* the plan never ends there"),
-        ("levels", lambda v: {"certified": None}, "certified must be one number an image"),
+        ("levels", lambda v: {"certified": None}, "certified must be one number per image"),
         ("levels", lambda v: {"certified": v.certified + 4}, r"certified must lie in 0\.\.4"),
         ("levels", lambda v: {"certified": v.certified - 1}, r"certified must lie in 0\.\.4"),
         (
@@ -297,7 +297,7 @@ def test_labels_or_selection_draws_are_needed():
         ),
         ("levels", lambda v: {"certified": np.zeros(36, int)}, "cannot have ended with 0 levels certified"),
         ("levels", lambda v: {"labels": np.zeros(36, int)}, "votes of .* against label 0"),
-        ("levels", lambda v: {"labels": None}, "watched the true labels"),
+        ("levels", lambda v: {"labels": None}, "tested the true labels"),
         (
             "levels, predicted",
             lambda v: {"selection": v.selection[:, [2, 1, 0]][:, ::-1][:, [1, 0, 2]]},
@@ -310,7 +310,7 @@ def test_labels_or_selection_draws_are_needed():
             "selection of image 0 add up to 3, but there were 0",
         ),
         ("two-stage", lambda v: {"certified": np.zeros(36, int)}, "belongs to plans that look"),
-        ("two-stage", lambda v: {"selection": v.selection * 2}, "add up to 100, but there were 50 draws"),
+        ("two-stage", lambda v: {"selection": v.selection * 2}, "add up to 100, but there were 50 samples"),
     ],
 )
 def test_votes_must_fit_their_plan(name, changes, words):

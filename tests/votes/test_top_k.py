@@ -116,11 +116,11 @@ def test_looks_share_the_error(alpha: float, level: float, n_max: int) -> None:
         assert lower[0] > level
 
 
-def test_its_k_is_settled() -> None:
+def test_its_looks_fix_k() -> None:
     plan = TopK(0.8, "l2", (0.1,), k=3, alpha=0.01)
     assert plan.resolve_method("true", 3, 0.01, None) == "two-event"
     for k in (1, 2, 4):
-        with pytest.raises(InputError, match=f"settled k = 3, not {k}"):
+        with pytest.raises(InputError, match=f"fixed k = 3, not {k}"):
             plan.resolve_method("true", k, 0.01, None)
 
 
@@ -136,7 +136,7 @@ def test_bounds_are_two_event_bounds_at_the_share_of_the_look() -> None:
         else:
             assert lower[row] == 0 and np.all(rivals[row] == 1)
     assert 0 < (plan.shares[:6] == 0).sum() < 6
-    with pytest.raises(InputError, match=r"look at .* draws only, as planned; got 17"):
+    with pytest.raises(InputError, match=r"look at .* samples only, as planned; got 17"):
         plan.bounds(np.array([[17, 0, 0]]), np.array([0]))
 
 

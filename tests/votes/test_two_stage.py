@@ -12,12 +12,12 @@ from radii.certificates.planning import fresh_samples, two_stage
 from radii.errors import InputError
 from radii.votes.bounds import lower_bound
 from radii.votes.plans import TwoStage
-from radii.votes.plans.two_stage import BELIEF, BELIEVED, Reach
+from radii.votes.plans.two_stage import PRIOR_VALUES, PRIOR_WEIGHTS, RadiusOf
 
 SHAPE = (3, 32, 32)
 
 
-def gaussian(sigma: float) -> Reach:
+def gaussian(sigma: float) -> RadiusOf:
     return lambda lower: sigma * np.maximum(ndtri(lower), 0)
 
 
@@ -28,11 +28,11 @@ FRESH = PLAN.fresh_samples(gaussian(0.25))
 @pytest.mark.parametrize("failures", [0, 1, 7, 100, 300, 470, 480, 700])
 def test_the_number_of_draws_is_the_best_one(failures: int) -> None:
     # the rule spelled out with another library, for one outcome of the pilot at a time
-    weights = BELIEF * binom.pmf(failures, 1000, BELIEVED)
+    weights = PRIOR_WEIGHTS * binom.pmf(failures, 1000, PRIOR_VALUES)
     weights /= weights.sum()
 
     def gain(n: int) -> float:
-        lower = beta.ppf(1e-3, (1 - BELIEVED) * n, BELIEVED * n + 1)
+        lower = beta.ppf(1e-3, (1 - PRIOR_VALUES) * n, PRIOR_VALUES * n + 1)
         return float(weights @ (0.25 * np.maximum(ndtri(lower), 0))) - 4e-7 * n
 
     gains = [gain(int(n)) for n in PLAN.sizes()]

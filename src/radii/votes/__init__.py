@@ -1,6 +1,6 @@
-"""Votes: what a model answered about noisy copies of images, as integers, with all that identifies them.
+"""Votes: the class counts of a model over noise samples of images, with all that identifies them.
 
-Votes are stored once; every certificate (any norm, k, alpha) is a function of the file.
+Votes are stored once; every certificate, in any norm, for any k and alpha, is a function of the file.
 """
 
 from radii.storage.documents import software_versions

@@ -1,6 +1,6 @@
-"""Sampling plans: how many noisy copies of each image are polled, when to stop, and what that will cost.
+"""Sampling plans: how many noise samples each image gets, when to stop, and what that will cost.
 
-Plans know counts and probabilities alone; `radii.certificates.planning` makes them for radii.
+Plans are about counts and probabilities alone; `radii.certificates.planning` makes them for radii.
 """
 
 from radii.votes.plans.anytime import Anytime
@@ -14,7 +14,8 @@ from radii.votes.plans.two_stage import TwoStage
 PLANS: dict[str, type[Plan]] = {
     kind.name: kind for kind in (Exhaustive, Fixed, Sequential, TopK, TwoStage, Anytime)
 }
-"""Their names in files."""
+"""Plans by their names in files."""
+
 __all__ = [
     "PLANS",
     "Anytime",

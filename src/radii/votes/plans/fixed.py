@@ -1,4 +1,4 @@
-"""The plan of the papers: the same number of noisy copies for every image."""
+"""Plans with the same number of noise samples for every image, or with every outcome of the noise once."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,10 @@ from radii.votes.bounds import strongest_rivals
 from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule
 
 MOST = 10**12
-"""Of anything that is counted: sums of counts stay far within 64 bits."""
+"""Largest number of anything that is counted; sums of counts then stay far within 64 bits."""
+
+EXACT = "exact"
+"""Method of plans without sampling error."""
 
 
 @dataclass(frozen=True)
@@ -60,26 +63,59 @@ class Fixed(Plan):
 
 
 @dataclass(frozen=True)
-class AllAtOnce(StoppingRule):
-    """Draws `start` to `stop - 1` of every image, after `selection` others."""
+class Exhaustive(Fixed):
+    """Sampling plan with all `n` equally likely noisy images, so that shares of votes are probabilities.
 
-    selection: int
-    start: int
-    stop: int
+    Parameters
+    ----------
+    n
+        Number of outcomes of the noise.
+    selection
+        Always 0: no chance is left.
+
+    Raises
+    ------
+    InputError
+        If `n` is not a whole number of at least 1, or `selection` is not 0.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.Exhaustive(n=442).outcomes
+    442
+    """
+
+    name = "exhaustive"
+    selection: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.selection:
+            raise InputError(
+                f"a plan of all outcomes has no sampling error and no selection samples: leave out {self.selection}"
+            )
 
     @property
-    def first_sample(self) -> int:
-        return self.start
+    def outcomes(self) -> int:
+        return self.n
 
-    @property
-    def per_image(self) -> int:
-        return self.selection + self.stop - self.start
+    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+        if method not in (None, EXACT):
+            raise InputError(
+                f"votes on all outcomes have no sampling error: take method 'exact', not {method!r}"
+            )
+        return EXACT
 
-    def next_selection(self, selection: np.ndarray) -> np.ndarray:
-        return np.full(len(selection), self.selection)
+    def last_test(self, alpha: float, method: str) -> None:
+        return None
 
-    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
-        return np.full(len(selection), self.stop - self.start)
+    def bounds_from(
+        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities themselves; for 1 the float below it, as rules take no lower bound of 1."""
+        successes = votes.counts[np.arange(len(label)), label]
+        rivals = np.cumsum(strongest_rivals(votes.counts, label, k), axis=1)
+        return np.minimum(successes / self.n, np.nextafter(1, 0)), rivals / self.n
 
 
 def fixed(n: int, selection: int = 100) -> Fixed:
@@ -110,67 +146,32 @@ def fixed(n: int, selection: int = 100) -> Fixed:
     return Fixed(n, selection)
 
 
+@dataclass(frozen=True)
+class AllAtOnce(StoppingRule):
+    """Samples `start` to `stop - 1` of every image, after `selection` samples."""
+
+    selection: int
+    start: int
+    stop: int
+
+    @property
+    def first_sample(self) -> int:
+        return self.start
+
+    @property
+    def per_image(self) -> int:
+        return self.selection + self.stop - self.start
+
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.selection)
+
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.stop - self.start)
+
+
 def check_whole(name: str, value: object, least: int, most: int = MOST) -> None:
-    """Refuse what is not a whole number from `least` to `most`."""
+    """Raise `InputError` unless `value` is a whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
     if value > most:
         raise InputError(f"{name} must be at most {most}; got {value!r}")
-
-
-EXACT = "exact"
-"""The method of plans that leave nothing to chance."""
-
-
-@dataclass(frozen=True)
-class Exhaustive(Fixed):
-    """Sampling plan with all `n` equally likely noisy images, so that shares of votes are probabilities.
-
-    Parameters
-    ----------
-    n
-        Number of outcomes of the noise.
-    selection
-        Always 0: no chance is left.
-
-    Raises
-    ------
-    InputError
-        If `n` is not a whole number of at least 1, or `selection` is not 0.
-
-    Examples
-    --------
-    >>> import radii
-    >>> radii.Exhaustive(n=442).outcomes
-    442
-    """
-
-    name = "exhaustive"
-    selection: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.selection:
-            raise InputError(
-                f"a plan of all noisy copies needs no selection draws: nothing is left to chance; got {self.selection}"
-            )
-
-    @property
-    def outcomes(self) -> int:
-        return self.n
-
-    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
-        if method not in (None, EXACT):
-            raise InputError(f"votes of all outcomes are exact: method 'exact', not {method!r}")
-        return EXACT
-
-    def last_test(self, alpha: float, method: str) -> None:
-        return None
-
-    def bounds_from(
-        self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The probabilities themselves; 1 is a float below it, as certificates ask for."""
-        mine = votes.counts[np.arange(len(label)), label]
-        rivals = np.cumsum(strongest_rivals(votes.counts, label, k), axis=1)
-        return np.minimum(mine / self.n, np.nextafter(1, 0)), rivals / self.n

@@ -1,6 +1,6 @@
 """The sequential plan with bounds on the rivals: the top k, or the runner-up, at looks fixed in advance.
 
-The error is shared out over the looks, and the bounds of all looks hold together (docs/math/sequential.md).
+The looks share the error by a union bound, so the bounds of all looks hold together (docs/math/sequential.md).
 """
 
 import math
@@ -26,12 +26,13 @@ from radii.votes.plans.base import Counts, Rules, SequentialPlan, StoppingRule, 
 from radii.votes.plans.boundaries import check_levels, check_radii
 from radii.votes.plans.failure_counts import MOST_SAMPLES
 from radii.votes.plans.fixed import check_whole
-from radii.votes.plans.sequential import AT_FIRST, BEFORE_LAST, check_reach, choose_looks
+from radii.votes.plans.sequential import AT_FIRST, BEFORE_LAST, check_level_in_reach, choose_looks
 
 Holds = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
 """Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify radii, `(n,)`."""
 
-DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
+FUTILITY_ERROR = 0.01
+"""Error of each optimistic bound, by which a run is stopped for futility: it costs power, never validity."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ class TopK(SequentialPlan):
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
         check_whole("selection", self.selection, 0, MOST_SAMPLES)
-        # of all error, the label's bound has half
-        check_reach(self.level, self.n_max, self.alpha / 2)
+        # two-event bounds give half of the error to the label
+        check_level_in_reach(self.level, self.n_max, self.alpha / 2)
 
     @cached_property
     def _schedule(self) -> tuple[np.ndarray, np.ndarray]:
@@ -106,17 +107,16 @@ class TopK(SequentialPlan):
 
     @property
     def looks(self) -> np.ndarray:
-        """Numbers of draws at which to look, `(looks,)`."""
+        """Numbers of samples at which to look, `(looks,)`."""
         return self._schedule[0]
 
     @property
     def sample_sizes(self) -> np.ndarray:
-        """Numbers of draws that an image can end with, rising."""
         return self.looks
 
     @cached_property
     def shares(self) -> np.ndarray:
-        """Error of the bounds at each look, `(looks,)`; 0 where the plan only asks whether to give up."""
+        """Error of the bounds at each look, `(looks,)`; 0 at looks for futility alone."""
         at = np.flatnonzero(self._schedule[1])
         parts = np.full(len(at), BEFORE_LAST * (1 - AT_FIRST) / max(len(at) - 2, 1))
         parts[0] = BEFORE_LAST * AT_FIRST if len(at) > 2 else BEFORE_LAST
@@ -144,22 +144,23 @@ class TopK(SequentialPlan):
     ) -> tuple[np.ndarray, np.ndarray]:
         return self.bounds(votes.counts, label)
 
-    def decided(
+    def decided_radius(
         self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules, box: bool
     ) -> np.ndarray:
         assert votes.certified is not None
-        found = np.array([0.0, *self.radii])[votes.certified]
+        decided = np.array([0.0, *self.radii])[votes.certified]
         if (self.norm, self.unit) == (norm, unit):
-            all_of_them = votes.certified == len(self.radii)
-            if (wrong := all_of_them & (reach < found * (1 - 1e-9))).any():
+            # a run ends when it certifies all radii, so its last bounds do, too, up to the tolerance of the search
+            certified_all = votes.certified == len(self.radii)
+            if (wrong := certified_all & (reach < decided * (1 - 1e-9))).any():
                 image = votes.index[np.flatnonzero(wrong)[0]]
                 raise InputError(
                     f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
                 )
-            return np.maximum(reach, found)
+            return np.maximum(reach, decided)
         if "l0" in (self.norm, norm):
             return reach
-        return np.maximum(reach, inner_radius(found, self.norm, norm, math.prod(rules.shape)))
+        return np.maximum(reach, inner_radius(decided, self.norm, norm, math.prod(rules.shape)))
 
     def look(
         self, holds: Holds, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
@@ -184,17 +185,17 @@ class TopK(SequentialPlan):
         """
         lower, rivals = self.bounds(counts, label)
         passed = [holds(lower, rivals, np.full(len(lower), radius)) for radius in self.radii]
-        # the bounds of all looks hold together, and a larger radius is certified with all smaller ones
+        # the bounds of all looks hold together, so earlier certificates stay; rounding must not skip a smaller radius
         now = np.maximum(certified, np.logical_and.accumulate(passed).sum(axis=0))
         done = now == len(self.radii)
-        wanted = np.array(self.radii)[np.where(done, 0, now)]
-        hopeless = ~holds(*self.optimistic_bounds(counts, label), wanted)
-        return now, done | hopeless | (np.sum(counts, axis=1) == self.n_max)
+        following = np.array(self.radii)[np.where(done, 0, now)]
+        futile = ~holds(*self.optimistic_bounds(counts, label), following)
+        return now, done | futile | (np.sum(counts, axis=1) == self.n_max)
 
     def bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute two-event bounds `lower`, `(images,)`, and `rivals`, `(images, k)`, from counts.
 
-        Each image may be at a look of its own. At a look without error to spend they are 0 and 1.
+        Images may be at different looks. At looks for futility alone, bounds are the trivial 0 and 1.
         """
         counts, label = check_counts(counts, label)
         shares = self.shares[self._look_of(counts)]
@@ -205,24 +206,26 @@ class TopK(SequentialPlan):
         return lower, rivals
 
     def optimistic_bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compute optimistic bounds, the opposite of `bounds`: where even they fail, the plan gives up."""
+        """Compute bounds in the other direction, upper on the label and lower on rivals, by which runs are futile."""
         counts, label = check_counts(counts, label)
         n = counts.sum(axis=1)
         votes = counts[np.arange(len(counts)), label]
-        rivals = lower_bound(np.cumsum(strongest_rivals(counts, label, self.k), axis=1), n[:, None], DOUBT)
-        return np.minimum(upper_bound(votes, n, DOUBT), np.nextafter(1, 0)), rivals
+        rivals = lower_bound(
+            np.cumsum(strongest_rivals(counts, label, self.k), axis=1), n[:, None], FUTILITY_ERROR
+        )
+        return np.minimum(upper_bound(votes, n, FUTILITY_ERROR), np.nextafter(1, 0)), rivals
 
     def _look_of(self, counts: np.ndarray) -> np.ndarray:
         n = counts.sum(axis=1)
         look = np.minimum(np.searchsorted(self.looks, n), len(self.looks) - 1)
         if (wrong := self.looks[look] != n).any():
-            raise InputError(f"look at {self.looks.tolist()} draws only, as planned; got {n[wrong][0]}")
+            raise InputError(f"look at {self.looks.tolist()} samples only, as planned; got {n[wrong][0]}")
         return look
 
 
 @dataclass(frozen=True)
 class ByBounds(StoppingRule):
-    """The sequential plan with bounds on the rivals."""
+    """Two-event bounds at each look, until all radii are certified or the next one is out of reach."""
 
     plan: TopK
     holds: Holds
