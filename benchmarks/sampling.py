@@ -11,7 +11,7 @@ import torch
 from baseline import BATCH, sample
 from measure import in_turn, machine, table
 
-from radii.certificates.evidence import NoiseRules
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.models import make_model
 from radii.models.devices import best_device, busy_cores, has_bfloat16

@@ -138,7 +138,7 @@ def test_refuses_what_the_votes_do_not_hold() -> None:
 
 def test_says_when_n_is_too_small_and_how_many_draws_would_do() -> None:
     votes = make_votes([[5, 0, 0, 0]])
-    with pytest.raises(InputError, match=r"n = 5 draws cannot certify anything .* at least 11 draws"):
+    with pytest.raises(InputError, match=r"n = 5 samples cannot certify anything .* at least 11 samples"):
         certify(votes, "l2")
     assert certify(make_votes([[11, 0, 0, 0]]), "l2").radius[0] > 0
     with pytest.raises(InputError, match="n = 10 draws"):
@@ -147,7 +147,7 @@ def test_says_when_n_is_too_small_and_how_many_draws_would_do() -> None:
 
 def test_refuses_a_part_of_the_draws() -> None:
     part = make_votes([[50, 0, 0, 0]], plan=radii.fixed(100, 10))
-    with pytest.raises(InputError, match="50 of the 100 draws that were planned"):
+    with pytest.raises(InputError, match="50 of the 100 planned samples"):
         certify(part, "l2")
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import batch_norm, dropout
 import radii
 import radii.engine
 from given_models import plain
-from radii.certificates.evidence import NoiseRules
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.errors import InputError, RadiiWarning
 from radii.models import Denoised, make_model

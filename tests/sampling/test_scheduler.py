@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import binom
 
 import radii
-from radii.certificates.evidence import NoiseRules
 from radii.certificates.planning import RadiusTarget, fresh_samples
+from radii.certificates.probability_bounds import NoiseRules
 from radii.sampling.scheduler import Scheduler
 from radii.votes.plans import Sequential, TopK, TwoStage
 from radii.votes.plans.base import SELECTION_LEAD, SELECTION_STEP, until_clear

@@ -14,7 +14,7 @@ import radii.models.devices
 import radii.sampling.monte_carlo
 import radii.sampling.sampler
 from patience import HANG
-from radii.certificates.evidence import NoiseRules
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.data.dataset import make_data
 from radii.errors import InputError, UnknownName

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from radii.certificates.certify import check_reach, reachable_radius
-from radii.certificates.evidence import NoiseRules
+from radii.certificates.probability_bounds import NoiseRules
 from radii.errors import InputError, check_name
 from radii.noises import Noise
 from radii.noises.norms import Ball, unit_of

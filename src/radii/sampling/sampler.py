@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from radii.certificates.evidence import NoiseRules
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data.dataset import DataSet
 from radii.errors import InputError
 from radii.models import digest

@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from radii.certificates.certify import Certificates, certify, check_reach
-from radii.certificates.evidence import clear_winner, decide
 from radii.certificates.planning import RadiusTarget, anytime, exhaustive, sequential, two_stage
+from radii.certificates.probability_bounds import clear_winner, decide
 from radii.data.dataset import DataSet, as_data_set
 from radii.errors import InputError, check_name
 from radii.models.digest import check_loaded
