@@ -171,7 +171,7 @@ def check_votes(votes: Votes) -> None:
         assert votes.draws[0][0] >= 0 and votes.draws[-1][1] <= plan.n
     assert len(set(votes.index.tolist())) == len(votes.index) and votes.index.min() >= 0
     assert votes.labels is None or 0 <= votes.labels.min() <= votes.labels.max() < len(votes.classes)
-    words = (votes.model, votes.data, *votes.classes, *votes.devices, *votes.software.values())
+    words = (votes.model, str(votes.data), *votes.classes, *votes.devices, *votes.software.values())
     assert all(isinstance(word, str) and word.encode() is not None for word in words)
     assert isinstance(votes.exact_arithmetic, bool)
     assert decode_votes(votes.encode(), "again").encode() == votes.encode()

@@ -151,26 +151,11 @@ LENGTHS = {
     3 * 86_400 + 4.4 * 3600: "3 days 4 h",
     400 * 86_400: "400 days",
 }
-SIZES = {
-    0: "0 bytes",
-    999: "999 bytes",
-    2480: "2.5 KB",
-    9_960: "10 KB",
-    999_600: "1.0 MB",
-    14.4e6: "14 MB",
-    3.21e9: "3.2 GB",
-    5e15: "5000 TB",
-}
 
 
 @pytest.mark.parametrize("seconds", LENGTHS)
 def test_long_times_are_easy_to_read(seconds):
     assert console.duration_text(seconds) == LENGTHS[seconds]
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_sizes_are_easy_to_read(size):
-    assert console.size_text(size) == SIZES[size]
 
 
 def test_sentences_are_said_as_they_are(terminal):

@@ -13,7 +13,7 @@ import pytest
 from commands import call
 from radii.certificates.radius import certified_radius
 from radii.cli import doctor, selfcheck
-from radii.cli.doctor import Package, packages, release
+from radii.cli.doctor import Package, packages
 from radii.storage.atomic import is_writable
 
 
@@ -43,17 +43,20 @@ def test_every_package_that_the_project_names_is_listed():
 
 @pytest.mark.parametrize(
     "least,version,fits",
-    [("2.11", "2.9.1", False), ("2.11", "2.13.0rc1+cpu", True), ("3", "3.0", True), ("", "1", True)],
+    [
+        ("2.11", "2.9.1", False),
+        ("2.11", "2.13.0rc1+cpu", True),
+        ("2.13.0", "2.13.0+cpu", True),
+        ("2.13.1", "2.13.0+cpu", False),
+        ("1.0", "1.0rc1", True),
+        ("3", "3.0", True),
+        ("", "1", True),
+        ("1", "", False),
+        ("1", "x", False),
+    ],
 )
 def test_versions_are_compared_by_their_numbers(least, version, fits):
     assert Package("x", least, "", version).fits is fits
-
-
-@pytest.mark.parametrize(
-    "text,numbers", [("2.13.0+cpu", (2, 13, 0)), ("1.0rc1", (1, 0)), ("", ()), ("x", ())]
-)
-def test_the_numbers_of_a_version(text, numbers):
-    assert release(text) == numbers
 
 
 def test_packages_that_are_absent_or_too_old(monkeypatch):
@@ -276,6 +279,7 @@ def test_gpus_are_listed(monkeypatch):
     found, words = doctor._devices()
     assert [one.name for one in found] == ["cpu", "cuda:0", "cuda:1"] and words == ""
     assert (found[2].kind, found[2].memory) == ("A Fast One", 80 * 10**9)
+    assert "A Fast One, 80.0 GB; bfloat16 in hardware" in call("doctor").out
 
 
 def test_folders_that_take_no_files(tmp_path):

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from certificate_factory import make_certificates
 from commands import fine
@@ -232,6 +233,84 @@ def test_labels_touch_no_other_label_and_name_the_nearest_curve(count):
         centre = axes.transData.inverted().transform([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2])
         gaps = [np.hypot(curve.x - centre[0], curve.y - centre[1]).min() for curve in curves]
         assert curves[int(np.argmin(gaps))].name == label.get_text()
+
+
+def direct(axes):
+    """The names at the ends of curves in a figure, and the boxes that they take, in pixels."""
+    found = {
+        text.get_text(): Text.get_window_extent(text) for text in axes.texts if text.get_label() == DIRECT
+    }
+    leaders = sum(text.get_label() == DIRECT and not text.get_text() for text in axes.texts)
+    return {name: box for name, box in found.items() if name}, leaders
+
+
+def touched(axes, box):
+    """The curves that run through a box in pixels."""
+    paths = [line.get_path().transformed(line.get_transform()) for line in axes.lines]
+    return [path for path in paths if path.intersects_bbox(box, filled=False)]
+
+
+@pytest.mark.parametrize(
+    ("heights", "leaders"), [((0.2, 0.5, 0.9), 0), ((0.5, 0.53, 0.9), 1), ((0.94, 0.97), 1)]
+)
+def test_names_stand_at_the_ends_in_their_order_and_moved_ones_have_leaders(heights, leaders):
+    figure, axes = frame("", "", "", "")
+    axes.set(xlim=(0, 1.03), ylim=(0, 1))
+    x = np.linspace(0, 1, 50)
+    draw_curves(axes, [Curve(f"{height:g}", "#0072b2", x, height * x) for height in heights])
+    names, found = direct(axes)
+    assert list(names) == [f"{height:g}" for height in heights] and found == leaders
+    boxes = list(names.values())
+    assert not overlapping(boxes) and not any(touched(axes, box) for box in boxes)
+    assert all(axes.bbox.x1 < box.x0 and box.x1 < figure.bbox.x1 for box in boxes)
+    middles = [box.y0 + box.y1 for box in boxes]
+    assert middles == sorted(middles)
+
+
+def test_names_of_falling_curves_stand_at_the_feet_of_their_last_steps():
+    _, axes = frame("", "", "", "")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1))
+    curves = [
+        Curve(f"{end:g}", "#0072b2", np.array([0, end, end]), np.array([0.9, 0.4, 0]))
+        for end in (0.1, 0.6, 1)
+    ]
+    draw_curves(axes, curves)
+    names, leaders = direct(axes)
+    assert list(names) == ["0.1", "0.6", "1"] and not leaders
+    for curve, box in zip(curves, names.values(), strict=True):
+        foot = axes.transData.transform((curve.x[-1], 0))
+        assert 0 < box.x0 - foot[0] < 20 and 0 < box.y0 - foot[1] < 5 and not touched(axes, box)
+
+
+@pytest.mark.parametrize("ends", [(0.5, 0.55, 1), (0.5, 1, 1.001)])
+def test_names_without_room_at_their_own_curve_are_in_a_key(ends):
+    _, axes = frame("", "", "", "")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1))
+    wide = axes.get_position().width
+    draw_curves(
+        axes,
+        [Curve(f"end {end}", "#0072b2", np.array([0, end, end]), np.array([0.9, 0.4, 0])) for end in ends],
+    )
+    assert direct(axes) == ({}, 0) and len(axes.get_legend().get_texts()) == 3
+    assert axes.get_position().width == wide
+
+
+def test_curves_without_width_are_drawn():
+    nothing = replace(make_certificates(), radius=np.zeros(120))
+    axes = accuracy_by_noise({"first": nothing, "second": make_certificates("gaussian")}).axes[0]
+    assert len(axes.lines) == 2
+    axes = accuracy_by_noise({"first": nothing, "second": nothing}).axes[0]
+    assert len(axes.get_legend().get_texts()) == 2
+
+
+def test_long_names_are_in_a_key_rather_than_beside_narrow_axes():
+    _, axes = frame("", "", "", "")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    x = np.linspace(0, 1, 50)
+    draw_curves(
+        axes, [Curve(f"a/long/path/to/votes of {height}", "#0072b2", x, height * x) for height in (0.2, 0.9)]
+    )
+    assert direct(axes) == ({}, 0) and len(axes.get_legend().get_texts()) == 2
 
 
 def test_curves_that_coincide_get_a_key_instead():

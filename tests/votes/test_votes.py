@@ -280,6 +280,7 @@ def test_edited_noise_or_counts(tmp_path):
         load_votes(tmp_path / "v")
 
 
+PART = {"name": "x", "split": "test", "digest": "", "part": "all", "turned": False}
 LEVELS = {"levels": [0.5], "alpha": 0.01, "n_max": 100, "batch": 1, "selection": 7}
 
 
@@ -317,20 +318,24 @@ LEVELS = {"levels": [0.5], "alpha": 0.01, "n_max": 100, "batch": 1, "selection":
         ({"software": {"radii": None}}, "software must be names with values"),
         ({"sigma": float("nan")}, "its header cannot be read"),
         ({"data": "\ud800"}, "its header cannot be read"),
+        ({"data": 3}, "data must be names with values or text"),
+        ({"data": {"name": "x"}}, "the field split is missing"),
+        ({"data": {**PART, "turned": 1}}, "turned must be true or false"),
+        ({"data": {**PART, "extra": ""}}, "no field 'extra'"),
     ],
 )
 def test_a_wrong_header_with_a_right_digest(tmp_path, change, message):
     random_votes().save(tmp_path / "v")
-    columns, header = parquet.decode((tmp_path / "v").read_bytes(), "v", 1)
-    (tmp_path / "v").write_bytes(parquet.encode(columns, header | change, 1))
+    columns, header = parquet.decode((tmp_path / "v").read_bytes(), "v", FORMAT)
+    (tmp_path / "v").write_bytes(parquet.encode(columns, header | change, FORMAT))
     with pytest.raises(InputError, match=message):
         load_votes(tmp_path / "v")
 
 
 def with_columns(**changes) -> bytes:
     """A file whose digest is right, with other columns."""
-    columns, header = parquet.decode(random_votes().encode(), "v", 1)
-    return parquet.encode(columns | changes, header, 1)
+    columns, header = parquet.decode(random_votes().encode(), "v", FORMAT)
+    return parquet.encode(columns | changes, header, FORMAT)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,6 @@ TELLING = 0.01
 UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 UNSEEN = ("Cc", "Cf", "Cs")
 """Categories of Unicode: commands of terminals, marks that turn the order of letters round, halves of letters."""
-SIZES = ("bytes", "KB", "MB", "GB", "TB")
 
 Move = Callable[..., None]
 """Called as `move(done, total)`, or with a mapping of metrics as the third argument."""
@@ -190,14 +189,6 @@ def duration_text(seconds: float) -> str:
             plural = "s" if name == "day" and many > 1 else ""
             return f"{many} {name}{plural}" + (f" {rest} {small_name}" if rest else "")
     return f"{round(seconds)} s" if seconds >= 1 else "less than 1 s"
-
-
-def size_text(size: float) -> str:
-    """The size of a file: `14 MB`, `2.5 KB`; a thousand bytes are a KB."""
-    power = 0
-    while size >= 999.5 and power < len(SIZES) - 1:
-        size, power = size / 1000, power + 1
-    return f"{size:.{int(power > 0 and size < 9.95)}f} {SIZES[power]}"
 
 
 def say(sentence: str) -> None:

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from packaging.requirements import Requirement
+from packaging.version import InvalidVersion, Version
+from rich import filesize
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from radii.cli.console import console, fail, say, size_text
+from radii.cli.console import console, fail, say
 from radii.cli.selfcheck import CHECKS, wrong_network
 from radii.storage.atomic import is_writable
-
-FORM = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*])?\s*(?:>=([0-9.]+))?\s*(?:;\s*extra == ['\"](.+)['\"])?")
-"""Of a requirement, as pyproject.toml writes them all: `numpy>=1.26; extra == 'report'`."""
 
 FOR_DEVELOPERS = ("dev", "docs", "browser")
 """The extras that users of radii do without."""
@@ -41,8 +41,10 @@ class Package:
 
     @property
     def fits(self) -> bool:
-        """Whether it is there, in a version that is new enough."""
-        return bool(self.version) and release(self.version) >= release(self.least)
+        """Whether it is there, in a version that is new enough; a pre-release counts as its release."""
+        with suppress(InvalidVersion):  # that of an absent package is empty
+            return Version(Version(self.version).base_version) >= Version(self.least or "0")
+        return False
 
     @property
     def needed(self) -> bool:
@@ -59,19 +61,13 @@ def packages() -> list[Package]:
     """Python, then what radii always needs, then the packages of its extras."""
     known = metadata("radii")
     found = [Package("python", known["Requires-Python"].removeprefix(">="), "", platform.python_version())]
-    for line in known.get_all("Requires-Dist") or ():
-        parts = FORM.fullmatch(line.strip())
-        assert parts, f"a requirement of another form than NAME>=VERSION: {line}"
-        name, least, extra = (part or "" for part in parts.groups())
+    extras = ("", *(known.get_all("Provides-Extra") or ()))
+    for one in map(Requirement, known.get_all("Requires-Dist") or ()):
+        extra = next(name for name in extras if one.marker is None or one.marker.evaluate({"extra": name}))
         if extra not in FOR_DEVELOPERS:
-            found.append(Package(name, least, extra, _installed(name)))
+            least = str(one.specifier).removeprefix(">=")
+            found.append(Package(one.name, least, extra, _installed(one.name)))
     return found
-
-
-def release(text: str) -> tuple[int, ...]:
-    """The numbers of a version, to compare: of `2.13.0rc1+cpu` 2, 13 and 0."""
-    numbers = re.match(r"[0-9]+(?:\.[0-9]+)*", text)
-    return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def _installed(name: str) -> str:
@@ -271,10 +267,10 @@ def packages_table(found: Findings) -> Table:
 def machine_table(found: Findings) -> Table:
     """Devices, their speed, and caches."""
     table = Table("here", "", box=SIMPLE_HEAD)
-    free = f", {size_text(found.free_memory)} of memory free" if found.free_memory else ""
+    free = f", {filesize.decimal(found.free_memory)} of memory free" if found.free_memory else ""
     table.add_row("system", f"{found.system}; {found.cores} cores for this process{free}")
     for one in found.devices:
-        memory = f", {size_text(one.memory)}" if one.memory else ""
+        memory = f", {filesize.decimal(one.memory)}" if one.memory else ""
         table.add_row(
             one.name, f"{one.kind}{memory}; bfloat16 {'in hardware' if one.bfloat16 else 'emulated'}"
         )

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rich import filesize
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from radii.certificates.costs import Devices, Work, mean_samples, pilot_shares, standard_error
 from radii.certificates.planning import RadiusTarget, sequential
-from radii.cli.console import console, duration_text, say, size_text
+from radii.cli.console import console, duration_text, say
 from radii.cli.groups import Options, grouped
 from radii.cli.noises import parse_shape
 from radii.cli.options import Alpha, L0Unit, NoiseName, OwnSigma, Radii, parse_radii, targets_of
@@ -157,7 +158,7 @@ def cost_table(work: Mapping[str, Work], devices: Devices | None) -> Table:
         row(f"time on {many}", lambda one: duration_text(devices.seconds(one.passes)))
         if devices.price:
             row(f"at {devices.price:g} a device-hour", lambda one: f"{devices.money(one.passes):,.2f}")
-    row("votes file, about", lambda one: size_text(one.file_bytes))
+    row("votes file, about", lambda one: filesize.decimal(round(one.file_bytes)))
     return table
 
 

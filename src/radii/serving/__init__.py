@@ -4,6 +4,7 @@ from radii.errors import missing_extra
 
 try:
     import fastapi  # noqa: F401  (so that every module below may import it plainly)
+    import prometheus_client  # noqa: F401
     import uvicorn  # noqa: F401
 except ImportError as cause:
     raise missing_extra("radii serve", "serve", cause) from cause

@@ -4,9 +4,7 @@ import asyncio
 import math
 import socket
 import time
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +13,16 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -31,37 +39,21 @@ KIND = "text/plain; version=0.0.4"
 
 
 class Latencies:
-    """Requests by status, and how long those that were answered took."""
+    """Requests by status, and the seconds that successful ones took."""
 
-    def __init__(self) -> None:
-        self.requests: Counter[int] = Counter()
-        self._buckets, self._sum = [0] * (len(SECONDS) + 1), 0.0
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "radii_requests", "Requests for labels, by status.", ["status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "radii_request_seconds", "From a request to its label.", buckets=SECONDS, registry=registry
+        )
 
     def count(self, status: int, seconds: float) -> None:
-        """One request more."""
-        self.requests[status] += 1
+        """Add one request."""
+        self._requests.labels(status).inc()
         if status == 200:
-            self._buckets[bisect_left(SECONDS, seconds)] += 1
-            self._sum += seconds
-
-    def lines(self) -> Iterable[str]:
-        """Counters and a histogram."""
-        by_status = {f'{{status="{status}"}}': count for status, count in sorted(self.requests.items())}
-        yield from metric("radii_requests_total", "counter", "Requests for labels, by status.", by_status)
-        yield from metric("radii_request_seconds", "histogram", "From a request to its label.", {})
-        total = 0
-        for end, count in zip((*SECONDS, "+Inf"), self._buckets, strict=True):
-            total += count
-            yield f'radii_request_seconds_bucket{{le="{end}"}} {total}'
-        yield f"radii_request_seconds_sum {self._sum:.6f}"
-        yield f"radii_request_seconds_count {total}"
-
-
-def metric(name: str, kind: str, words: str, values: Mapping[str, float]) -> Iterable[str]:
-    """One metric: `values` by their labels, in braces, or by nothing."""
-    yield f"# HELP {name} {words}"
-    yield f"# TYPE {name} {kind}"
-    yield from (f"{name}{labels} {value}" for labels, value in values.items())
+            self._seconds.observe(seconds)
 
 
 @dataclass(frozen=True)
@@ -72,12 +64,14 @@ class Limits:
     seconds: float = 60.0
 
 
-class Reception:
+class Reception(Collector):
     """Where requests come to: it has so many places, and counts who came."""
 
     def __init__(self, desk: Desk, limits: Limits) -> None:
         self.desk, self.limits = desk, limits
-        self.latencies, self.taken = Latencies(), 0
+        self.registry, self.taken = CollectorRegistry(), 0
+        self.registry.register(self)
+        self.latencies = Latencies(self.registry)
         self._most = largest_body(math.prod(desk.service.shape))
 
     async def predict(self, request: Request) -> JSONResponse:
@@ -157,17 +151,17 @@ class Reception:
         well = self.desk.is_open and self.desk.busy <= self.limits.seconds
         return JSONResponse({"status": "ok" if well else "stuck"}, 200 if well else 503)
 
+    def collect(self) -> Iterable[Metric]:
+        """Yield the metrics that are counted elsewhere: the registry calls this for each answer."""
+        desk = self.desk
+        yield CounterMetricFamily("radii_images", "Images that were polled about.", desk.images)
+        yield CounterMetricFamily("radii_passes", "Noisy copies that were polled.", desk.passes)
+        yield GaugeMetricFamily("radii_places_taken", "Requests that have no answer yet.", self.taken)
+        yield GaugeMetricFamily("radii_places", "Requests that there is room for.", self.limits.queue)
+
     async def metrics(self) -> PlainTextResponse:
-        """Figures for Prometheus."""
-        lines, desk = [*self.latencies.lines()], self.desk
-        for name, kind, words, value in (
-            ("radii_images_total", "counter", "Images that were polled about.", desk.images),
-            ("radii_passes_total", "counter", "Noisy copies that were polled.", desk.passes),
-            ("radii_places_taken", "gauge", "Requests that have no answer yet.", self.taken),
-            ("radii_places", "gauge", "Requests that there is room for.", self.limits.queue),
-        ):
-            lines += metric(name, kind, words, {"": value})
-        return PlainTextResponse("\n".join(lines) + "\n", media_type=KIND)
+        """Return the figures for Prometheus."""
+        return PlainTextResponse(generate_latest(self.registry), media_type=KIND)
 
     async def words(self, request: Request) -> PlainTextResponse:
         """How to ask."""
@@ -216,6 +210,7 @@ GET {address}health, {address}metrics
 
 def make_app(service: Service, limits: Limits) -> FastAPI:
     """The service as an ASGI application; its desk opens and closes with it."""
+    disable_created_metrics()  # a time for each counter, which would double the series
     reception = Reception(Desk(service, limits.queue), limits)
 
     @asynccontextmanager

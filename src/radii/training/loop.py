@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from radii.data.dataset import DataSet
 from radii.errors import InputError
@@ -28,7 +29,7 @@ from radii.storage.atomic import check_writable
 from radii.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from radii.training.distributed import Processes, together
 from radii.training.losses import LOSSES, SEE_CLEAN_IMAGES, WITHOUT_NOISE, Draw, check_noise
-from radii.training.optimization import SCHEDULES, Average, estimate_statistics
+from radii.training.optimization import SCHEDULES, Average
 from radii.training.recipe import Recipe
 from radii.training.run_folder import WEIGHTS, Config, save_config, save_metrics, save_model
 
@@ -274,8 +275,10 @@ class Loop:
         if self.average:
             self.average.copy_to(self.model)
         if self.average or self.recipe.loss in SEE_CLEAN_IMAGES:
+            # statistics remembered so far belong to the weights of the last steps, or to clean images as well
+            # (Izmailov et al. 2018)
             with self.autocast():
-                estimate_statistics(self.model, self.batches())
+                update_bn(self.batches(), self.model)
         for value in self.model.state_dict().values():
             self.processes.same(value)
         # what is returned is what is stored

@@ -1,10 +1,9 @@
-"""Averaged weights, and statistics of batch normalisation that belong to them."""
+"""Averaged weights, and schedules of the learning rate."""
 
 import math
-from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class Average:
@@ -29,24 +28,6 @@ class Average:
         """Give the model the averaged weights; its statistics are still those of other weights."""
         for name, weight in model.named_parameters():
             weight.copy_(self.weights[name])
-
-
-@torch.no_grad()
-def estimate_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace what batch normalisation remembers by its plain mean over `batches` of noisy images.
-
-    The remembered statistics follow the weights of the last steps; other weights have others (Izmailov et al. 2018).
-    """
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
-    usual = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None
-    model.train()
-    for images in batches:
-        model(images)
-    for layer, momentum in zip(layers, usual, strict=True):
-        layer.momentum = momentum
 
 
 WARM_UP = 0.2

@@ -103,7 +103,7 @@ def accuracy_by_noise(
     named = zip(certificates.items(), colours, strict=True)
     curves = [Curve(name, colour, *step_path(one)) for (name, one), colour in named]
     _limit(axes, curves, norm)
-    draw_curves(axes, curves, points=draw_points(axes, rows, axis_scale(norm)))
+    draw_curves(axes, curves, draw_points(axes, rows, axis_scale(norm)))
     return figure
 
 
@@ -133,8 +133,7 @@ def accuracy_by_k(
     for curve in reversed(curves):
         axes.fill(*_area(curve), color=curve.colour, alpha=0.16, linewidth=0)
     named = [replace(row, name=f"k = {row.k}, {row.name}") for row in rows]
-    points = draw_points(axes, named, axis_scale(norm), [shade[row.k] for row in rows])
-    draw_curves(axes, curves, inline=True, points=points)
+    draw_curves(axes, curves, draw_points(axes, named, axis_scale(norm), [shade[row.k] for row in rows]))
     return figure
 
 

@@ -15,10 +15,10 @@ from radii.noises.norms import check_shape
 from radii.report.formatting import NORM_NAMES
 from radii.report.plots.curves import axis_scale, radius_label, ticks_in_grey_levels
 from radii.report.plots.labels import Curve, draw_curves
-from radii.report.plots.style import SMALL, SOFT, frame, noise_colour, own_style
+from radii.report.plots.style import PAPER, SMALL, SOFT, frame, noise_colour, own_style
 
 _PROBABILITY = "lower bound on the label's probability under noise"
-_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999)
+_TICKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999)
 
 
 @own_style()
@@ -47,7 +47,7 @@ def radius_by_probability(
     lower = 1 / (1 + np.exp(-np.linspace(0, math.log(9999), points)))
     curves = [_curve(noise, norm, lower, check_shape(shape), unit) for noise in noises]
     _limit(axes, curves, norm)
-    draw_curves(axes, curves, rising=True)
+    draw_curves(axes, curves)
     if n and alpha:
         _mark_reach(axes, n, alpha)
     return figure
@@ -94,6 +94,7 @@ def _mark_reach(axes: Axes, n: int, alpha: float) -> None:
         ha="right",
         fontsize=SMALL,
         color=SOFT,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},  # no grid line runs through the words
     )
 
 
