@@ -718,7 +718,7 @@ MISTAKES = {
     "vote {run} --n-max 50 --out {new}": "--n-max has no meaning for the plan fixed",
     "vote {run} --plan fixed --radii 1 --out {new}": "--radii has no meaning for the plan fixed",
     "vote {run} --plan two-stage --n0 9 --out {new}": "--n0 has no meaning for the plan two-stage",
-    "vote {run} --plan top-k --out {new}": "the plan top-k needs to know what to certify: give radii",
+    "vote {run} --plan top-k --out {new}": "the plan top-k decides given radii: give radii",
     "vote {run} --plan top-k --radii l1:1 --radii 0.1 --out {new}": "in one norm; got l1, l2",
     "vote {run} --plan sequentail --out {new}": "did you mean 'sequential'?",
     "vote {run} --radii x --out {new}": "for example 0.5 or linf:2/255; got 'x'",

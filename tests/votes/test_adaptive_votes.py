@@ -116,7 +116,7 @@ def test_a_plan_decides_nothing_for_less_than_it_was_asked():
 @pytest.mark.parametrize(
     "noise", [radii.Gaussian(0.2), radii.Gaussian(0.25 * (1 - 1e-5)), radii.Uniform(0.1)]
 )
-def test_a_plan_for_other_noise_is_refused_before_sampling_and_after(noise, monkeypatch):
+def test_a_plan_for_other_noise_is_rejected_before_sampling_and_after(noise, monkeypatch):
     monkeypatch.setattr("radii.sampling.sampler.count_votes", lambda *_: pytest.fail("samples were drawn"))
     smoothed = radii.Smoothed(model, noise, batch=128)
     with pytest.raises(
@@ -129,7 +129,7 @@ def test_a_plan_for_other_noise_is_refused_before_sampling_and_after(noise, monk
         radii.certify(votes, "l2", alpha=0.01)
 
 
-def test_a_decision_that_says_a_hair_too_much_is_refused():
+def test_a_decision_that_says_a_hair_too_much_is_rejected():
     votes = draw(PLANS["levels"])
     for factor, fine in ((1 + 1e-7, True), (1 + 1e-5, False)):
         larger = tuple(
@@ -169,7 +169,7 @@ def test_top_k_keeps_what_its_looks_certified():
         radii.certify(replace(votes, certified=np.full(36, 2)), "l2", alpha=0.01)
 
 
-def test_two_stages_bound_by_fresh_draws_alone():
+def test_two_stages_bound_by_fresh_samples_alone():
     votes = draw(PLANS["two-stage"])
     found = radii.certify(votes, "l2", method="binary")
     n, right = votes.counts.sum(1), votes.counts[:, 1]
@@ -183,7 +183,7 @@ def test_two_stages_bound_by_fresh_draws_alone():
 
 
 def test_the_pilot_chooses_between_the_methods():
-    """Without a look at the fresh draws; and mostly it chooses well."""
+    """Without a look at the fresh samples; and mostly it chooses well."""
     rng, classes = np.random.default_rng(0), ("a", "b", "c")
     law = np.array([[0.55, 0.25, 0.2], [0.7, 0.15, 0.15], [0.95, 0.04, 0.01], [1 - 1e-6, 1e-6, 0]] * 25)
     law = law / law.sum(1, keepdims=True)
@@ -204,7 +204,7 @@ def test_the_pilot_chooses_between_the_methods():
     most = np.maximum(radius["binary"], radius["two-event"])
     assert radius[None].mean() > max(radius[how].mean() for how in ("binary", "two-event"))
     assert radius[None].mean() > 0.999 * most.mean()
-    # other fresh draws, the same choice
+    # other fresh samples, the same choice
     other = votes(rng.multinomial(n, law[:, ::-1]))
     again = {how: radii.certify(other, "l2", method=how).lower for how in ("binary", "two-event", None)}
     np.testing.assert_array_equal(again[None], np.where(simple, again["binary"], again["two-event"]))
@@ -220,7 +220,7 @@ def test_any_moment_will_do(monkeypatch):
     )
     votes = smoothed.vote(IMAGES, LABELS, plan=plan, seconds=60)
     n = votes.counts.sum(1)
-    # 60 micro-batches, and those that were on their way; rounds end at 16, 24, 36 and 54 draws
+    # 60 batches, and those that were on their way; rounds end at 16, 24, 36 and 54 samples
     assert 60 * 32 <= votes.samples.sum() <= 70 * 32
     assert n.min() == 36 and n.max() == 54 and len(set(n)) == 3
     whole = smoothed.vote(IMAGES, LABELS, plan=radii.fixed(500, 10))
@@ -272,7 +272,7 @@ def test_nothing_else_can_be_certified(name, how, words):
         radii.certify(draw(PLANS[name]), "l2", **how)
 
 
-def test_labels_or_selection_draws_are_needed():
+def test_labels_or_selection_samples_are_needed():
     for name in ("levels", "top-k"):
         with pytest.raises(InputError, match="tests one label of each image"):
             draw(PLANS[name], labels=False)
@@ -309,7 +309,7 @@ def test_labels_or_selection_draws_are_needed():
             lambda v: {"selection": v.selection + 1},
             "selection of image 0 add up to 3, but there were 0",
         ),
-        ("two-stage", lambda v: {"certified": np.zeros(36, int)}, "belongs to plans that look"),
+        ("two-stage", lambda v: {"certified": np.zeros(36, int)}, "belongs to plans with looks"),
         ("two-stage", lambda v: {"selection": v.selection * 2}, "add up to 100, but there were 50 samples"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The plan for any moment: a martingale, and bounds that hold at every number of draws at once."""
+"""The plan for any moment: a martingale, and bounds that hold at every number of samples at once."""
 
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ from radii.votes.plans.sequential import GIVEN_UP, POWER
 
 RADII = [0.1, 0.25, 0.5, 0.75]
 LEVELS = [float(ndtr(radius / 0.25)) for radius in RADII]
-# every number of draws to 3000, then a grid of one percent
+# every number of samples to 3000, then a grid of one percent
 OFTEN = np.unique(np.r_[1:3001, np.rint(np.geomspace(3000, 20_000, 192)).astype(int)])
 
 
@@ -157,7 +157,7 @@ def test_the_bound_at_the_end_is_nearly_the_exact_one() -> None:
     at_end, before = Anytime(n_max=n).lower(s, n), Anytime(n_max=10**6).lower(s, n)
     np.testing.assert_allclose(at_end, lower_bound(s, n, 5e-4), rtol=1e-12)
     assert np.all(before < at_end)
-    # quantile of the bound from unanimous votes, at all of alpha: .25 for 'always', the arcsine law cut off at p
+    # normal quantile of the bound from unanimous votes, at all of alpha
     assert ndtri(mixture_lower(s[:1], np.array([n]), 1e-3)[0]) == pytest.approx(3.787, abs=5e-4)
 
 
@@ -181,6 +181,6 @@ def test_more_successes_raise_the_bound() -> None:
         (lambda: Anytime().boundaries((0.9, 0.8), np.array([10])), "levels must be probabilities"),
     ],
 )
-def test_refuses(call: object, words: str) -> None:
+def test_rejects(call: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()  # type: ignore[operator]

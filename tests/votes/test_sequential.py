@@ -42,7 +42,7 @@ def error(plan: Boundaries, level: float) -> float:
 
 
 def peeking(level: float, n_max: int, alpha: float = 1e-3) -> Boundaries:
-    """What must not be done: Clopper & Pearson's bound at all of alpha after every hundred draws."""
+    """What must not be done: Clopper & Pearson's bound at all of alpha after every hundred samples."""
     looks = np.arange(100, n_max + 1, 100)
     certify = most_failures(level, looks, alpha)
     futile = np.full(len(looks), n_max + 1)
@@ -269,7 +269,7 @@ def test_easy_images_are_cheap_and_hard_ones_cost_no_more_than_planned() -> None
 
 
 @pytest.mark.parametrize("level,least", list(zip(LEVELS[1:], (40, 301, 5114), strict=True)))
-def test_the_fewest_draws_that_certify(level: float, least: int) -> None:
+def test_the_fewest_samples_that_certify(level: float, least: int) -> None:
     plan = Sequential((level,), n_max=least).boundaries
     assert plan.looks[-1] == least and plan.certify[0, -1] == 0 and plan.certify[0, :-1].max(initial=-1) == -1
     with pytest.raises(InputError, match=f"take at least {least}"):
@@ -298,7 +298,7 @@ def test_a_plan_is_made_once() -> None:
         level_boundaries(0.8, 1e-3, 5000).certify[0, 0] = 3
 
 
-# the law of failures --------------------------------------------------------------------------------------
+# the distribution of failures --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_most_failures_is_the_largest(level: float, n: int, alpha: float) -> Non
         ({"batch": 2.0}, "batch must be a whole number"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Sequential(**{"levels": (0.8,), **arguments})
     with pytest.raises(InputError, match="p is a probability"):

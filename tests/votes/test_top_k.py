@@ -24,7 +24,7 @@ def true_radius(p: np.ndarray, k: int) -> float:
 def run(
     plan: TopK, question: RadiusTarget, p: np.ndarray, runs: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Follow the plan for class 0: how many radii are certified in each run, and its draws; two arrays `(runs,)`."""
+    """Follow the plan for class 0: how many radii are certified in each run, and its samples; two arrays `(runs,)`."""
     rng = np.random.default_rng(seed)
     counts, certified = np.zeros((runs, len(p)), dtype=np.int64), np.zeros(runs, dtype=np.int64)
     draws, on = np.zeros(runs, dtype=np.int64), np.arange(runs)
@@ -63,7 +63,7 @@ def test_a_radius_just_out_of_reach_is_certified_at_most_as_often_as_alpha(k: in
 
 @pytest.mark.parametrize("p", [[0.6, 0.3, 0.1], [0.45, 0.4, 0.15], [0.52, 0.24, 0.24]])
 def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
-    # exactly, draw by draw, by someone who never gives up
+    # exactly, sample by sample, by someone who never gives up
     alpha, n_max = 0.05, 90
     question = RadiusTarget(NOISE, "l2", (true_radius(np.array(p), 1) * (1 + 1e-9),), SHAPE)
     plan = TopK(0.6, "l2", question.radii, alpha=alpha, n_max=n_max)
@@ -178,7 +178,7 @@ def test_hopes_are_on_the_other_side_of_the_counts(k: int) -> None:
     assert np.all(low < np.cumsum(np.sort(share[:, 1:])[:, -k:], axis=1)) and np.all(low < rivals)
 
 
-def test_a_runner_up_that_is_far_behind_saves_draws() -> None:
+def test_a_runner_up_that_is_far_behind_saves_samples() -> None:
     # p just over a half, but no rival above .1: the label alone could never show it
     truth = np.array([0.52, *[0.06] * 8])
     question = RadiusTarget(NOISE, "l2", (0.15,), SHAPE)
@@ -219,6 +219,6 @@ def test_the_label_has_half_of_the_error_to_reach_the_largest_radius() -> None:
         ({"batch": 0}, "batch must be"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         TopK(**{"level": 0.84134, "norm": "l2", "radii": (0.1,), **arguments})

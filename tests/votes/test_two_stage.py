@@ -1,4 +1,4 @@
-"""The plan for the radius itself: fresh draws where they pay, and a bound that is as good as a fixed one."""
+"""The plan for the radius itself: fresh samples where they pay, and a bound that is as good as a fixed one."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ FRESH = PLAN.fresh_samples(gaussian(0.25))
 
 
 @pytest.mark.parametrize("failures", [0, 1, 7, 100, 300, 470, 480, 700])
-def test_the_number_of_draws_is_the_best_one(failures: int) -> None:
+def test_the_number_of_samples_is_the_best_one(failures: int) -> None:
     # the rule spelled out with another library, for one outcome of the pilot at a time
     weights = PRIOR_WEIGHTS * binom.pmf(failures, 1000, PRIOR_VALUES)
     weights /= weights.sum()
@@ -40,11 +40,11 @@ def test_the_number_of_draws_is_the_best_one(failures: int) -> None:
     assert FRESH[failures] == best
 
 
-def test_the_number_of_draws_follows_the_price() -> None:
+def test_the_number_of_samples_follows_the_price() -> None:
     assert FRESH[0] == 100_000 and np.all(FRESH[500:] == 0) and np.all(FRESH[:400] > 5000)
     assert np.all(np.diff(FRESH[:460]) <= 0)
     cheap, dear = (TwoStage(price, "l2").fresh_samples(gaussian(0.25)) for price in (1e-12, 1.0))
-    # a draw that costs nothing is taken wherever a radius can be hoped for
+    # a sample that costs nothing is taken wherever a radius can be hoped for
     assert np.all(cheap[:450] == 100_000) and np.all(dear == 0)
     prices = [1e-7, 4e-7, 2e-6, 1e-5]
     tables = [TwoStage(price, "l2").fresh_samples(gaussian(0.25)) for price in prices]
@@ -56,8 +56,8 @@ def test_the_number_of_draws_follows_the_price() -> None:
         assert np.all(np.diff(draws) < 0) and np.all(np.diff(mean) < 0)
 
 
-def test_a_thousandth_of_the_radius_costs_most_of_the_draws() -> None:
-    # sigma .25 at the price of the default: a third to a quarter of the draws, within a few percent
+def test_a_thousandth_of_the_radius_costs_most_of_the_samples() -> None:
+    # sigma .25 at the price of the default: a third to a quarter of the samples, within a few percent
     for p, share, kept in ((0.9, 0.2, 0.97), (0.99, 0.3, 0.98), (0.999, 0.7, 0.99)):
         always = TwoStage(1.0, "l2").mean_radius(p, np.full(1001, 100_000), gaussian(0.25))
         assert PLAN.operating_characteristics(p, FRESH, (0.5,)).mean_samples < share * 101_000
@@ -70,7 +70,7 @@ def test_a_thousandth_of_the_radius_costs_most_of_the_draws() -> None:
 def missed(
     plan: TwoStage, p: float, fresh: np.ndarray, bound: Callable[[int, np.ndarray, int], np.ndarray]
 ) -> float:
-    """The probability that a bound from failures in the pilot, fresh failures and fresh draws exceeds `p`."""
+    """The probability that a bound from failures in the pilot, fresh failures and fresh samples exceeds `p`."""
     total = 0.0
     for failures, chance in enumerate(binom.pmf(np.arange(plan.pilot + 1), plan.pilot, 1 - p)):
         if n := int(fresh[failures]):
@@ -83,14 +83,14 @@ SMALL = TwoStage(2e-4, "l2", pilot=100, n_max=400, alpha=0.05)
 AT = np.linspace(0.51, 0.995, 98)
 
 
-def test_bounds_from_fresh_draws_miss_at_most_alpha() -> None:
+def test_bounds_from_fresh_samples_miss_at_most_alpha() -> None:
     fresh = SMALL.fresh_samples(gaussian(1.0))
     found = [missed(SMALL, p, fresh, lambda _, more, n: lower_bound(n - more, n, SMALL.alpha)) for p in AT]
     assert len(set(fresh)) > 4 and 0.03 < max(found) <= SMALL.alpha
 
 
 def test_bounds_that_use_the_pilot_again_are_caught() -> None:
-    # a pilot that decides when to stop, and then counts: few draws where it went well, many where it did not
+    # a pilot that decides when to stop, and then counts: few samples where it went well, many where it did not
     fresh = np.where(np.arange(101) <= 8, 50, 400)
 
     def again(failures: int, more: np.ndarray, n: int) -> np.ndarray:
@@ -149,7 +149,7 @@ def test_the_price_follows_the_size_of_radii() -> None:
     assert two_stage(radii.Gaussian(0.5), "l2", shape=SHAPE, price=3e-7).price == 3e-7
 
 
-def test_numbers_of_draws_are_looked_up() -> None:
+def test_numbers_of_samples_are_looked_up() -> None:
     noise = radii.Gaussian(0.25)
     plan = two_stage(noise, "l2", shape=SHAPE)
     found = fresh_samples(plan, noise, np.array([0, 3, 900, 3]), shape=SHAPE)
@@ -176,7 +176,7 @@ def test_numbers_of_draws_are_looked_up() -> None:
         ({"alpha": 2.0}, "between 0 and 1"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         TwoStage(**{"price": 1e-6, "norm": "l2", **arguments})
 

@@ -1,4 +1,4 @@
-"""Votes: what they refuse, how they add, and the file they are kept in."""
+"""Votes: what they reject, how they add, and the file they are kept in."""
 
 import contextlib
 import gzip
@@ -102,12 +102,12 @@ def test_votes_do_not_share_memory_and_cannot_be_changed():
         ({"classes": ("a", "b"), "labels": None}, "shape"),
     ],
 )
-def test_impossible_votes_are_refused(changes, message):
+def test_impossible_votes_are_rejected(changes, message):
     with pytest.raises(InputError, match=message):
         random_votes(**changes)
 
 
-def test_no_images_are_refused():
+def test_votes_on_no_images_are_rejected():
     with pytest.raises(InputError, match="at least one"):
         random_votes()[[]]
 
@@ -129,14 +129,14 @@ def test_taking_images(rows):
     np.testing.assert_array_equal(part.labels, votes.labels[1:])
 
 
-def test_images_taken_twice_are_refused():
+def test_images_taken_twice_are_rejected():
     with pytest.raises(InputError, match="more than once"):
         random_votes()[[0, 0]]
     with pytest.raises(InputError, match="slice"):
         random_votes()[1]
 
 
-def test_more_draws_add_up_in_any_order():
+def test_more_samples_add_up_in_any_order():
     one = random_votes(draws=((0, 40),), luck=1)
     two = random_votes(index=(9, 3, 5), draws=((40, 90),), luck=2)
     total = one + two
@@ -359,7 +359,7 @@ def test_wrong_columns_with_a_right_digest(columns, message):
         decode_votes(with_columns(**columns), "v")
 
 
-def test_counts_whose_sum_wraps_around_are_refused():
+def test_counts_whose_sum_wraps_around_are_rejected():
     counts = np.array(random_votes().counts)
     counts[0] = [2**62, 2**62, 2**62, 2**62]
     counts[0, 0] += 40  # 2**64 more than 40, which 64 bits cannot tell from it

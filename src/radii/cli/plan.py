@@ -131,7 +131,7 @@ def say_costs(asked: WholeDataSet, work: Mapping[str, Work], assumed: str) -> No
     fleet = asked.fleet()
     console.print(cost_table(work, fleet))
     usual = work["fixed"]
-    say(f"fixed: {usual.draws[0]:,} copies of every image, and {usual.selection:,} that predict its label.")
+    say(f"fixed: {usual.samples[0]:,} copies of every image, and {usual.selection:,} that predict its label.")
     if assumed:
         say(assumed)
     if not fleet:

@@ -44,7 +44,7 @@ class Plan(ABC):
     open_ended: ClassVar[bool] = False
     """Whether sampling may be stopped at any moment."""
     decides: ClassVar[bool] = False
-    """Whether the plan decides given radii only, so that no image is certified to any other."""
+    """Whether looks decide given radii; certified radii are then these, with few exceptions."""
 
     # sample sizes -------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class Plan(ABC):
 
     @property
     def per_image(self) -> int | None:
-        """Samples of every image, selection included, if the plan fixes their number; such a plan has parts."""
+        """Samples of every image, selection included, if the plan fixes their number; only then has it parts."""
         return None
 
     @property

@@ -158,6 +158,7 @@ class TopK(SequentialPlan):
                     f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
                 )
             return np.maximum(reach, decided)
+        # no ball of another norm lies within one of l0, and none of l0 within another
         if "l0" in (self.norm, norm):
             return reach
         return np.maximum(reach, inner_radius(decided, self.norm, norm, math.prod(rules.shape)))
