@@ -526,7 +526,7 @@ def test_many_parts_in_any_order_are_one():
         np.testing.assert_array_equal(whole.counts[i : i + 2], expected)
     with pytest.raises(InputError, match="counted twice"):
         merge([*parts, parts[4]])
-    with pytest.raises(InputError, match="same draws"):
+    with pytest.raises(InputError, match="same ranges of draws"):
         merge(parts[1:])
 
 
