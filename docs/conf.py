@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "accessible",
     "commands",
     "docstrings",
     "mathml",
@@ -90,6 +91,7 @@ html_theme = "furo"
 html_title = "radii"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_favicon = "static/favicon.svg"
 html_extra_path = ["root"]  # the first page stands in a folder: lead there
 html_copy_source = False
 html_show_sphinx = False

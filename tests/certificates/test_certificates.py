@@ -180,14 +180,14 @@ def test_a_converted_radius_is_rounded_down(radius: float, d: int) -> None:
 
 
 @pytest.mark.parametrize("noise", [radii.Gaussian(0.5), radii.Laplace(0.5), radii.Uniform(0.5)])
-def test_no_conversion_beats_an_exact_rule(noise: radii.Noise) -> None:
+def test_no_conversion_beats_a_tight_rule(noise: radii.Noise) -> None:
     votes = make_votes(VOTES.counts, noise=noise)
     for norm in LENGTHS:
         direct = certify(votes, norm)
         for other in LENGTHS:
             found = to_norm(certify(votes, other), norm)
             assert (found.norm, found.abstained.tolist()) == (norm, direct.abstained.tolist())
-            if noise.rules[norm].tightness.startswith("exact"):
+            if noise.rules[norm].tightness.startswith("tight"):
                 assert (found.radius <= direct.radius * (1 + 1e-4)).all()
 
 

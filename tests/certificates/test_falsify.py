@@ -60,12 +60,12 @@ def question(name: str, norm: str) -> tuple[Noise, tuple[int, ...], float, float
 
 
 @pytest.mark.parametrize("name,norm", PAIRS)
-def test_no_rule_is_beaten_and_each_exact_one_is_caught_at_5_percent_more(name: str, norm: str) -> None:
+def test_no_rule_is_beaten_and_each_tight_one_is_caught_at_5_percent_more(name: str, norm: str) -> None:
     noise, shape, radius, more = question(name, norm)
     assert radius > 0
     fair = falsify(noise, norm, radius, shape, draws=FAIR)
     assert not any(trial.refutes for trial in fair), fair[0]
-    if noise.rules[norm].tightness.startswith("exact"):
+    if noise.rules[norm].tightness.startswith("tight"):
         greedy = falsify(noise, norm, radius, shape, length=more)
         assert greedy[0].refutes, greedy[0]
 
@@ -97,7 +97,7 @@ def test_likelihoods_tell_copies_apart(name: str) -> None:
 
 
 @pytest.mark.parametrize("noise,norm", [(radii.Gaussian(0.5), "linf"), (radii.Laplace(0.5), "l1")])
-def test_attacks_reach_exact_radii(noise: Noise, norm: str) -> None:
+def test_attacks_reach_tight_radii(noise: Noise, norm: str) -> None:
     certified = radii.certified_radius(noise, norm, np.array([0.9]), shape=(1, 2, 2))[0]
     assert attack_radius(noise, norm, 0.9, (1, 2, 2)) == pytest.approx(certified, rel=0.03)
 
@@ -117,7 +117,7 @@ def test_the_table_of_tightness_bears_out_what_rules_say_of_themselves(p: float)
     for name, norm, attack, ratio in rows:
         words = said[name, norm]
         slack = re.search(r"to (\d+) % below", words)
-        if words.startswith("exact") or (slack and "many features" not in words):
+        if words.startswith("tight") or (slack and "many features" not in words):
             least = 1 - int(slack[1]) / 100 if slack else 1.0
             assert least - ATTACKED <= float(ratio) <= 1 + ATTACKED, (name, norm, words, ratio)
         else:

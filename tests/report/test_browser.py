@@ -52,20 +52,6 @@ def address(runs, tmp_path_factory):
     return page.as_uri()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program, "the browser tests need Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox"], timeout=1000 * HANG
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def opened(chromium, address):
     """Opens the page, as wide and in the colours that are asked for; at the end nothing has gone wrong."""
