@@ -11,7 +11,7 @@ import torch
 from baseline import BATCH, sample
 from measure import in_turn, machine, table
 
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.models import make_model
 from radii.models.devices import best_device, busy_cores, has_bfloat16
@@ -38,7 +38,7 @@ def follow(
     pixels = torch.randint(256, (images, *SHAPE), generator=torch.Generator().manual_seed(0))
     data = from_arrays(pixels / 255)
     plan = fixed(copies // images, selection=0)
-    scheduler = Scheduler(plan.at_work(RulesOf(noise, SHAPE, exact)), images, CLASSES, None)
+    scheduler = Scheduler(plan.stopping_rule(NoiseRules(noise, SHAPE, exact)), images, CLASSES, None)
     count_votes(model, NoisyImages(data, noise, 0, "bound", exact), scheduler, rows, lambda _: None, cores)
 
 

@@ -68,12 +68,12 @@ autosummary_context = {
         **{f"radii.{kind.__name__}": "" for kind in radii.NOISES.values()},
         "radii.Noise": "perturb, output_shape, level, at_level, scale, outcomes",
         "radii.RadiusTarget": "levels",
-        "radii.Sequential": "operating",
+        "radii.Sequential": "operating_characteristics",
         "radii.TopK": "",
         "radii.TwoStage": "",
         "radii.Anytime": "lower",
         "radii.Exhaustive": "",
-        "radii.votes.plans.Plan": "most, per_image, outcomes, steps, watched",
+        "radii.votes.plans.Plan": "n_max, per_image, outcomes, hypotheses, tested_labels",
         "radii.Smoothed": "vote, certify, predict",
     }
 }

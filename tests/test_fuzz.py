@@ -178,7 +178,7 @@ def check_votes(votes: Votes) -> None:
     for norm in radii.NORMS:
         try:
             found = radii.certify(
-                votes, norm, labels=votes.watched or "true", alpha=getattr(plan, "alpha", 0.01)
+                votes, norm, labels=votes.tested_labels or "true", alpha=getattr(plan, "alpha", 0.01)
             )
         except InputError:
             continue

@@ -23,7 +23,7 @@ from radii.errors import InputError, MissingExtra, UnknownName
 from radii.models.devices import best_device
 from radii.training import train
 from radii.training.recipe import Recipe, make_recipe
-from radii.votes import check_seen
+from radii.votes import check_fingerprints
 from radii.votes.image_identity import ImageIdentity, parse_identity
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
@@ -403,7 +403,7 @@ def test_older_votes_find_pictures_as_stored(tmp_path, monkeypatch):
         votes.save(tmp_path / "v.parquet")
         again = radii.load_votes(tmp_path / "v.parquet")
         assert again.data == identity
-        check_seen(again, load_identified(identity).at(again.index).images())
+        check_fingerprints(again, load_identified(identity).at(again.index).images())
     said = fine("data", "roll")
     assert (
         "roll all: 10 images" in said

@@ -14,7 +14,7 @@ from torch.nn.functional import batch_norm, dropout
 import radii
 import radii.engine
 from given_models import plain
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.errors import InputError, RadiiWarning
 from radii.models import Denoised, make_model
@@ -493,7 +493,7 @@ def test_a_model_that_failed_stays_refused() -> None:
 @pytest.mark.parametrize(("rows", "n"), [(8, 1000), (64, 6000), (64, 12_000)])
 def test_votes_are_those_of_the_model_alone(rows: int, n: int) -> None:
     plan, examples = radii.fixed(n, selection=0), from_arrays(IMAGES)
-    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), len(IMAGES), 10, None)
+    scheduler = Scheduler(plan.stopping_rule(NoiseRules(NOISE, SHAPE)), len(IMAGES), 10, None)
     count_votes(plain, NoisyImages(examples, NOISE, 0), scheduler, rows, lambda _: None)
     np.testing.assert_array_equal(vote(plain, rows, n).counts, scheduler.counts)
 

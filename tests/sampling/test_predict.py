@@ -179,7 +179,7 @@ def test_answers_at_all_moments_are_bounds_from_the_first_draws_of_one_stream(cl
         ({"norm": "l2", "seconds": 0}, "seconds must be above 0; got 0"),
         ({"norm": "l2", "seconds": float("nan")}, "seconds must be above 0; got nan"),
         ({"norm": "l2", "k": 2}, "k must be smaller than the number of classes, 2; got 2"),
-        ({"norm": "l2", "n": 5}, "n = 5 draws cannot certify anything .*; take at least 11 draws"),
+        ({"norm": "l2", "n": 5}, "n = 5 samples cannot certify anything .*; take at least 11 samples"),
         ({"norm": "l2", "n": 0}, "must be a whole number of at least 1"),
         ({"norm": "l2", "alpha": 2}, "alpha"),
     ],

@@ -14,7 +14,7 @@ import radii.models.devices
 import radii.sampling.monte_carlo
 import radii.sampling.sampler
 from patience import HANG
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.data.dataset import make_data
 from radii.errors import InputError, UnknownName
@@ -151,7 +151,7 @@ def test_copies_are_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
 
     def first(cores):
         drawn.clear()
-        how = fixed(300, selection=0).at_work(RulesOf(NOISE, (1, 4, 4)))
+        how = fixed(300, selection=0).stopping_rule(NoiseRules(NOISE, (1, 4, 4)))
         scheduler = Scheduler(how, 2, 3, None)
         images = from_arrays(torch.full((2, 1, 4, 4), 0.5))
         batches = NoisyImages(images, NOISE, 0).batches(scheduler, 8, cores)

@@ -1,4 +1,4 @@
-"""Images are known again, and others under their name are refused wherever they would make a claim about them."""
+"""Images are known again, and others under their name are rejected wherever they would make a claim about them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_votes_keep_them_through_files_and_parts_of_themselves(tmp_path: Path) -
         replace(votes, fingerprints=votes.fingerprints[:-1])
 
 
-def test_merging_keeps_order_drops_what_some_lack_and_refuses_other_pixels() -> None:
+def test_merging_keeps_order_drops_what_some_lack_and_rejects_other_pixels() -> None:
     pixels = pictures()
     late, early = votes_on(pixels[3:], np.arange(3, 6)), votes_on(pixels[:3], np.arange(3))
     assert np.array_equal((late + early).fingerprints, votes_on(pixels).fingerprints)

@@ -17,8 +17,8 @@ from radii.errors import InputError, RadiiWarning
 from radii.storage.documents import check_fields, read_document
 from radii.storage.folders import Folder, Missing
 from radii.storage.parquet import Damaged
-from radii.votes import LAW as VOTES
-from radii.votes import Votes, decode_votes, identity_of, law_of, plan_of
+from radii.votes import MANIFEST as VOTES
+from radii.votes import Votes, decode_votes, identity_of, manifest_of_votes, plan_of
 
 LAW = "law.json"
 FORMAT = 3
@@ -94,7 +94,7 @@ def unlike(name: str, mine: object, theirs: object) -> str:
 
 def manifest_of(votes: Any, images: Any, block: int = 0) -> RunManifest:
     """The manifest of a run: what all parts share of `votes`, with the attributes of `Votes`, and which `images`."""
-    plain = json.loads(json.dumps(law_of(votes), default=np.generic.item))
+    plain = json.loads(json.dumps(manifest_of_votes(votes), default=np.generic.item))
     labels, known = (None if one is None else one.tolist() for one in (images.labels, images.fingerprints))
     return RunManifest(plain, images.index.tolist(), labels, block, known)
 

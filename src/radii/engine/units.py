@@ -73,5 +73,5 @@ def ranges(plan: Plan, block: int) -> list[tuple[int, int] | None]:
     if plan.per_image is None:
         return [None]
     most = max(block - plan.selection, REPEATED * plan.selection, 1)
-    count = -(-plan.most // most)
-    return list(pairwise(plan.most * piece // count for piece in range(count + 1)))
+    count = -(-plan.n_max // most)
+    return list(pairwise(plan.n_max * piece // count for piece in range(count + 1)))

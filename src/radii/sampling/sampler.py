@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data.dataset import DataSet
 from radii.errors import InputError
 from radii.models import digest
@@ -62,11 +62,11 @@ class Sampler:
     ) -> Votes:
         """Follow the plan for each image, or take part of the draws of a fixed one; see `Smoothed.vote`."""
         if part is None and plan.per_image is not None:
-            part = 0, plan.most
+            part = 0, plan.n_max
         self.check(data, plan, k)
         if seconds is not None and not (plan.open_ended and seconds > 0):
             raise InputError(f"seconds, above 0, are for the plan radii.anytime alone; got {seconds!r}")
-        stopping = plan.at_work(RulesOf(self.noise, self.shape, self.exact), part)
+        stopping = plan.stopping_rule(NoiseRules(self.noise, self.shape, self.exact), part)
         scheduler = Scheduler(stopping, len(data), self.classes, plan.labels_from(data.labels))
         self.run(scheduler, data, seed, "bound", progress, seconds)
         return Votes(
@@ -76,7 +76,7 @@ class Sampler:
             index=data.index,
             fingerprints=data.fingerprints,
             draws=(part,) if part else (),
-            certified=scheduler.certified if plan.steps else None,
+            certified=scheduler.certified if plan.hypotheses else None,
             **self.identity(data, plan, seed),
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radii.votes.plans import Stopping
+from radii.votes.plans import StoppingRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Scheduler:
     `(images,)`, the labels that the plan watches, or None for those that selection samples predict.
     """
 
-    def __init__(self, stopping: Stopping, images: int, classes: int, label: np.ndarray | None) -> None:
+    def __init__(self, stopping: StoppingRule, images: int, classes: int, label: np.ndarray | None) -> None:
         self.stopping = stopping
         self.images = images
         self.finished = 0
@@ -90,12 +90,12 @@ class Scheduler:
     @property
     def total(self) -> int | None:
         """The number of all noise samples, if the plan fixes it."""
-        each = self.stopping.each
-        return None if each is None else self.images * each
+        per_image = self.stopping.per_image
+        return None if per_image is None else self.images * per_image
 
     def _open_image(self, row: int) -> None:
         rows = np.array([row])
-        wanted = self.stopping.choose(np.zeros((1, 1), dtype=np.int64))
+        wanted = self.stopping.next_selection(np.zeros((1, 1), dtype=np.int64))
         if wanted[0]:
             self._schedule(rows, np.zeros(1, dtype=np.int64), wanted, selects=True)
         else:
@@ -106,13 +106,13 @@ class Scheduler:
         judged = self.counts[rows].any(axis=1)
         if (choosing := rows[~judged]).size:
             taken = self.selection[choosing].sum(axis=1)
-            wanted = self.stopping.choose(self.selection[choosing])
+            wanted = self.stopping.next_selection(self.selection[choosing])
             more = wanted > taken
             self._schedule(choosing[more], taken[more], wanted[more], selects=True)
             self._begin(choosing[~more])
         if (rows := rows[judged]).size:
             taken = self.counts[rows].sum(axis=1)
-            self.certified[rows], wanted = self.stopping.judge(
+            self.certified[rows], wanted = self.stopping.look(
                 self.counts[rows], self.label(rows), self.certified[rows]
             )
             more = wanted > taken
@@ -120,7 +120,7 @@ class Scheduler:
             self.finished += int((~more).sum())
 
     def _begin(self, rows: np.ndarray) -> None:
-        wanted = self.stopping.begin(self.selection[rows], self.label(rows))
+        wanted = self.stopping.first_look(self.selection[rows], self.label(rows))
         some = wanted > 0
         self._schedule(rows[some], np.zeros(int(some.sum()), dtype=np.int64), wanted[some], selects=False)
         self.finished += int((~some).sum())
@@ -132,7 +132,7 @@ class Scheduler:
         return self.selection[rows].argmax(axis=1)
 
     def _schedule(self, rows: np.ndarray, taken: np.ndarray, wanted: np.ndarray, selects: bool) -> None:
-        first = 0 if selects else self.stopping.first
+        first = 0 if selects else self.stopping.first_sample
         for row, start, stop in zip(rows.tolist(), taken.tolist(), wanted.tolist(), strict=True):
             self._open[row] = stop - start
             self._queued += stop - start

@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from radii.certificates.certify import Certificates, certify, check_reach
-from radii.certificates.evidence import clear_winner, decide
 from radii.certificates.planning import RadiusTarget, anytime, exhaustive, sequential, two_stage
+from radii.certificates.probability_bounds import clear_winner, decide
 from radii.data.dataset import DataSet, as_data_set
 from radii.errors import InputError, check_name
 from radii.models.digest import check_loaded
@@ -391,8 +391,8 @@ def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
     if plan.per_image is None:
         raise InputError(f"only a fixed plan has parts of its draws: leave out draws; got {draws}")
     first, stop = draws
-    if not 0 <= first < stop <= plan.most:
-        raise InputError(f"draws must be a range [first, stop) within the plan's {plan.most}; got {draws}")
+    if not 0 <= first < stop <= plan.n_max:
+        raise InputError(f"draws must be a range [first, stop) within the plan's {plan.n_max}; got {draws}")
     return first, stop
 
 
