@@ -165,7 +165,7 @@ def test_attacks_are_on_the_classes_of_the_map() -> None:
     shown = part().every(20)
     certificates = radii.certify(smoothed.vote(shown, plan=radii.fixed(400)), "l2")
     found = attack(smoothed, shown.images(), certificates, effort=Effort(5, 8), n=400)
-    assert len(found.rows) == 3 and not found.inside.any() and np.isfinite(found.found).all()
+    assert len(found.rows) == 3 and not found.within_radius.any() and np.isfinite(found.lengths).all()
 
 
 # mistakes -----------------------------------------------------------------------------------------

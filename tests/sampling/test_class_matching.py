@@ -292,7 +292,7 @@ def test_attacks_know_labels_by_their_names() -> None:
     certificates = radii.certify(votes, "l2")
     found = attack(smoothed, shown.images(), certificates, effort=Effort(5, 8), n=400)
     assert certificates.classes == ANIMALS and len(found.rows) == 8
-    assert not found.inside.any() and np.isfinite(found.found).all()
+    assert not found.within_radius.any() and np.isfinite(found.lengths).all()
 
 
 # run folders --------------------------------------------------------------------------------------
