@@ -25,8 +25,8 @@ from radii.sampling.independence import (
     LEAST_BETWEEN,
     check_independent,
     check_same,
-    made_up,
     make_probe,
+    random_images,
 )
 from radii.sampling.model_call import WithinMemory
 from radii.sampling.monte_carlo import NoisyImages, count_votes
@@ -50,7 +50,7 @@ NETWORK = network()
 def checked(model: Callable[[Tensor], Tensor], rows: int, precision: str = "float32", **given) -> Tensor:
     """Logits of the noise samples of the check."""
     given = {"noise": NOISE, "shape": SHAPE, "alone": True} | given
-    probe = make_probe(NoisyImages(made_up(given["shape"]), given["noise"], 0, "predict"), rows)
+    probe = make_probe(NoisyImages(random_images(given["shape"]), given["noise"], 0, "predict"), rows)
     one = WithinMemory(model)
     return check_independent(lambda: one, probe, precision, given["alone"])[1]
 
@@ -410,7 +410,7 @@ def test_samples_and_companions() -> None:
 def test_companions_of_noise_that_is_not_added_are_its_samples(name: str) -> None:
     """Models of such noise may take nothing else."""
     noise = example(radii.NOISES[name])
-    probe = make_probe(NoisyImages(made_up(SHAPE), noise, 0, "predict"), 512)
+    probe = make_probe(NoisyImages(random_images(SHAPE), noise, 0, "predict"), 512)
     for companions, count in ((probe.dark, FEW // 2), (probe.far, FEW)):
         assert companions.shape == (count, *noise.output_shape(SHAPE))
         assert float(companions.min()) >= 0 and float(companions.max()) <= 1

@@ -283,11 +283,11 @@ def test_a_trial_is_made_once_for_all_threads(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("RADII_CACHE_DIR", str(tmp_path))
     model, tried, all_here = random_model("wrn-10-1", (3, 8, 8)), [], threading.Barrier(4)
     monkeypatch.setattr(autotune, "SMALL", 0)
-    monkeypatch.setattr(autotune, "try_all", lambda *_: tried.append(1) or ("float32", 16 * len(tried)))
+    monkeypatch.setattr(autotune, "tune", lambda *_: tried.append(1) or ("float32", 16 * len(tried)))
 
     def ready(_: int) -> tuple[str, int]:
         all_here.wait(HANG)
-        return autotune.fastest(model, lambda precision: model, (3, 8, 8), "float32", False)
+        return autotune.fastest_settings(model, lambda precision: model, (3, 8, 8), "float32", False)
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ready, range(4))) == [("float32", 16)] * 4
