@@ -35,7 +35,7 @@ from fuzz_factory import (
 from job_factory import job
 from radii.cli import app
 from radii.data import load_data
-from radii.engine import Here, Parts, Shard, gather, run
+from radii.engine import LocalExecutor, Parts, Shard, gather, run
 from radii.errors import InputError, RadiiWarning
 from radii.models import make_model
 from radii.report.published import load_published
@@ -193,7 +193,7 @@ def check_votes(votes: Votes) -> None:
 def parts(tmp_path_factory):
     """A folder of parts, and the votes they make."""
     folder = tmp_path_factory.mktemp("parts")
-    run(Here(job()), Parts(LocalFolder(folder)), shard=Shard(1, 1), block=2600)
+    run(LocalExecutor(job()), Parts(LocalFolder(folder)), shard=Shard(1, 1), block=2600)
     return folder, gather([folder]).encode()
 
 

@@ -375,7 +375,7 @@ def test_the_commands_with_a_map(here: Path) -> None:
     ended = call(*line[:-2], "--class-map", "other.csv")
     assert ended.status == 2 and "is of another run, with model" in ended.err
     ended = call(*line[:-2], "--class-map", "map.json")
-    assert ended.status == 0 and "parts were drawn before" in ended.err
+    assert ended.status == 0 and "parts were sampled before" in ended.err
     votes = radii.load_votes("twelve.votes.parquet")
     assert votes.classes == PARTS and right(votes) == 1
     line = (
