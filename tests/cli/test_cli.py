@@ -834,7 +834,7 @@ def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, 
     left = 12 - len(list(parts.glob("part-*.parquet")))
     assert 0 < left < 11
     ended = call(*line, "--out", votes)
-    assert ended.status == 0 and ended.err == f"radii: note: {12 - left} of 12 parts were drawn before\n"
+    assert ended.status == 0 and ended.err == f"radii: note: {12 - left} of 12 parts were sampled before\n"
     assert [path.name for path in place.iterdir()] == ["votes.parquet"]
     fine(*line, "--out", tmp_path / "whole")
     assert votes.read_bytes() == (tmp_path / "whole").read_bytes()

@@ -253,7 +253,7 @@ def test_a_module_that_fails_while_it_is_imported(tmp_path, monkeypatch) -> None
     [
         ("in_training", r"the model is in training mode \(BatchNorm2d 0\), where .*: call model\.eval\(\)"),
         ("lucky", "the same logits in every batch, but they changed when the same batch was queried again"),
-        ("not_finite", "NaN or infinite logits on a noisy copy of image"),
+        ("not_finite", "NaN or infinite logits on a noise sample of image"),
         (
             "one_number",
             r"must return logits \(batch, classes\) of at least two classes; got \(10,\): if .* binary",

@@ -1,4 +1,4 @@
-"""The scheduler: every plan is followed image by image, whatever is polled together, and no draw is lost or doubled."""
+"""The scheduler: every plan is followed image by image, whatever is batched together; no draw is lost or doubled."""
 
 from collections import Counter, deque
 
@@ -36,7 +36,7 @@ class Answers:
 
 
 def follow(scheduler: Scheduler, answers: Answers, size: int, ahead: int = 2) -> list:
-    """Poll to the end, answers coming `ahead` micro-batches late; the micro-batches."""
+    """Sample to the end, with votes `ahead` batches late; return the batches."""
     waiting, seen = deque(), []
     while True:
         while len(waiting) < ahead and (copies := scheduler.take(size, whole=bool(waiting))):
@@ -102,7 +102,7 @@ def one_by_one(plan, answers: Answers, row: int) -> tuple[np.ndarray, np.ndarray
 
 @pytest.mark.parametrize("size,ahead", [(1, 1), (13, 2), (64, 3), (5000, 2)])
 @pytest.mark.parametrize("name", plans())
-def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahead: int) -> None:
+def test_images_sampled_together_get_the_votes_of_each_alone(name: str, size: int, ahead: int) -> None:
     plan, law = plans()[name], laws(30)
     answers, label = Answers(law, 900), np.zeros(30, dtype=int)
     given = label if isinstance(plan, TwoStage) or not plan.selection else None
@@ -115,7 +115,7 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
     if not isinstance(plan, TwoStage):
         np.testing.assert_array_equal(scheduler.certified, [one[2] for one in alone])
         assert len(set(scheduler.certified)) == 3
-    # each draw once, in whole micro-batches but where nothing else was left to do
+    # each draw once, in whole batches but where nothing else was left to do
     drawn = Counter()
     for copies in seen:
         drawn.update(zip(copies.rows, copies.draws, copies.selects, strict=True))
@@ -123,7 +123,7 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
     assert len(drawn) == scheduler.counts.sum() + scheduler.selection.sum()
 
 
-def test_micro_batches_are_filled_with_other_images() -> None:
+def test_batches_are_filled_with_other_images() -> None:
     plan = Sequential((0.5,), n_max=2000)
     scheduler = Scheduler(
         plan.stopping_rule(NoiseRules(NOISE, SHAPE)), 400, CLASSES, np.zeros(400, dtype=int)
@@ -216,7 +216,7 @@ def test_top_k_is_about_the_radii_of_its_plan() -> None:
     assert how.holds(lower, None, np.full(3, 0.3)).tolist() == [False, True, True]
 
 
-def test_part_of_a_micro_batch_waits_for_what_is_under_way() -> None:
+def test_part_of_a_batch_waits_for_those_under_way() -> None:
     scheduler = Scheduler(AllAtOnce(0, 0, 5), 2, CLASSES, None)
     assert scheduler.take(64, whole=True) is None
     copies = scheduler.take(64, whole=False)

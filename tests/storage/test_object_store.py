@@ -7,7 +7,7 @@ import radii
 from commands import call, fine
 from job_factory import PLANS, job, load
 from object_server import server
-from radii.engine import Here, Parts, Shard, gather, run
+from radii.engine import LocalExecutor, Parts, Shard, gather, run
 from radii.errors import InputError, RadiiWarning
 from radii.storage import folders
 from radii.storage.folders import exists, open_folder, read_file, write_file
@@ -49,11 +49,11 @@ def test_a_run_in_a_store_continues(server) -> None:
     def parts() -> Parts:
         return Parts(open_folder(server.address("votes/run.parts")))
 
-    run(Here(job()), parts(), shard=Shard(1, 2), block=BLOCK)
+    run(LocalExecutor(job()), parts(), shard=Shard(1, 2), block=BLOCK)
     address = server.address("votes/run.parts")
     write_file(server.address("votes/run.parts/part-00002.parquet"), b"cut")
     with pytest.warns(RadiiWarning):
-        votes = run(Here(job()), parts())
+        votes = run(LocalExecutor(job()), parts())
     smoothed, examples = load()
     assert (
         votes.encode() == smoothed.ready(examples.shape).vote(examples, PLANS["fixed"], 3, (0, 600)).encode()
@@ -80,9 +80,9 @@ def test_commands_take_addresses(server, tmp_path) -> None:
 
 
 def test_a_lost_connection_is_reported_and_loses_nothing(server, monkeypatch) -> None:
-    class Lost(Here):
-        def draw(self, units, moved):
-            for number, done in enumerate(super().draw(units, moved)):
+    class Lost(LocalExecutor):
+        def sample(self, units, report):
+            for number, done in enumerate(super().sample(units, report)):
                 if number == 2:
                     server.cut()
                     patch.setattr(folders, "PAUSES", ())
@@ -95,8 +95,8 @@ def test_a_lost_connection_is_reported_and_loses_nothing(server, monkeypatch) ->
     with monkeypatch.context() as patch, pytest.raises(InputError, match=words):
         run(Lost(job()), parts(), block=BLOCK)
     server.connect()
-    with pytest.warns(RadiiWarning, match="2 of 6 parts were drawn before"):
-        assert run(Here(job()), parts()).encode() == drawn_at_once().encode()
+    with pytest.warns(RadiiWarning, match="2 of 6 parts were sampled before"):
+        assert run(LocalExecutor(job()), parts()).encode() == drawn_at_once().encode()
 
 
 KEYS = "KEYIDKEYID:sEc%2FReT%2B123@"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import radii
 from job_factory import Job, load
 from radii.data import DataSet, from_arrays
-from radii.engine import Here, Parts, Shard, run
+from radii.engine import LocalExecutor, Parts, Shard, run
 from radii.errors import InputError
 from radii.storage.folders import LocalFolder
 from radii.votes import merge
@@ -108,13 +108,13 @@ def changed() -> tuple[radii.Smoothed, DataSet]:
 
 def test_a_run_does_not_go_on_with_other_pixels(tmp_path: Path) -> None:
     plan = radii.fixed(600, 40)
-    run(Here(Job(load, plan)), Parts(LocalFolder(tmp_path)), shard=Shard(1, 2), block=1300)
+    run(LocalExecutor(Job(load, plan)), Parts(LocalFolder(tmp_path)), shard=Shard(1, 2), block=1300)
     with pytest.raises(InputError, match="is of another run, with other pixels under the same name"):
-        run(Here(Job(changed, plan)), Parts(LocalFolder(tmp_path)), shard=Shard(2, 2))
+        run(LocalExecutor(Job(changed, plan)), Parts(LocalFolder(tmp_path)), shard=Shard(2, 2))
 
 
 def test_a_run_that_knew_no_fingerprints_is_named(tmp_path: Path) -> None:
-    here = Here(Job(load, radii.fixed(600, 40)))
+    here = LocalExecutor(Job(load, radii.fixed(600, 40)))
     old = replace(here.manifest(), block=1300, fingerprints=None)
     begun, drawn = (LocalFolder(tmp_path / name) for name in ("begun", "drawn"))
     begun.write("law.json", old.encode())
