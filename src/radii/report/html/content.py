@@ -10,10 +10,10 @@ from radii.certificates.certify import Certificates
 from radii.noises import Additive
 from radii.noises.norms import NORMS
 from radii.report.accuracy import AccuracyTable, footnotes, marked_names, summarize, tabulate
-from radii.report.formatting import NORM_NAMES, docstring, draws_text, radius_text, unit_text
+from radii.report.formatting import NO_BREAK, NORM_NAMES, docstring, draws_text, radius_text, unit_text
 from radii.report.html.runs import Run, by_name
 from radii.report.plots.strip import class_name
-from radii.report.plots.style import NO_BREAK, noise_colour, run_colours
+from radii.report.plots.style import noise_colour, run_colours
 from radii.report.published import Published, check_same_data
 from radii.votes import Votes
 
