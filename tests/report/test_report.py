@@ -359,7 +359,7 @@ def test_the_page_says_what_marked_rows_are(compared, page):
     words, legend = " ".join(marked.text), [content.KIND_WORDS[kind] for kind in ("best", "published")]
     assert all(sentence in words for sentence in legend)
     assert not any(sentence in " ".join(page.text) for sentence in legend), "only where there are such rows"
-    assert "no one classifier has them all, and no certificate covers the choice" in words
+    assert "no single classifier reaches them all, and no certificate covers the choice" in words
     shown = [row for row in published if row.norm == "l2" and row.k in (1, 3)]
     assert all(row.note in words for row in shown) and len(shown) > 10
     assert all(row.note in (folder / "tables.md").read_text() for row in shown if row.k == 1)
