@@ -118,7 +118,7 @@ def test_each_norm_shows_the_runs_that_have_a_rule(opened, runs):
     page = opened()
     for norm in NORMS:
         choose(page, "norm", norm)
-        expected = [run for run in runs if run.ranks(norm)]
+        expected = [run for run in runs if run.by_k(norm)]
         assert curves(page) == len(expected) == len(readout(page))
         assert NORM_NAMES[norm] in page.locator(".chart .name").text_content()
         keep(page, f"explore-{norm}")
@@ -136,7 +136,7 @@ def test_values_below_the_chart_are_those_of_the_certificates(opened, runs):
                 page.keyboard.press("ArrowRight")
             radius, shown = radius_at(page), readout(page)
             for run in runs:
-                for one in run.ranks(norm):
+                for one in run.by_k(norm):
                     cells = shown[run.name, one.k]
                     assert float(cells[0].split()[0]) / 100 == pytest.approx(
                         one.accuracy([radius])[0], abs=6e-4
@@ -227,7 +227,7 @@ def test_the_pointer_moves_the_radius(opened):
 
 def test_images_are_sorted_and_saved(opened, runs, tmp_path):
     page = opened()
-    page.get_by_text("Every image", exact=True).click()
+    page.get_by_text("All images", exact=True).click()
     heads, rows = page.locator(".images thead button"), page.locator(".images tbody tr")
     assert heads.count() == 2 + 3 and rows.count() == 20
     heads.nth(2).click()
