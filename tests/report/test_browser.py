@@ -68,25 +68,27 @@ def chromium():
 
 @pytest.fixture
 def opened(chromium, address):
-    """Opens the page, as wide and in the colours that are asked for; at the end nothing has gone wrong."""
-    said, asked, contexts = [], [], []
+    """Open the page at a width and in a colour scheme; at the end, check that nothing was logged or loaded."""
+    logged, requested, contexts = [], [], []
 
     def opened(width=1200, height=900, **settings):
         context = chromium.new_context(viewport={"width": width, "height": height}, offline=True, **settings)
         context.set_default_timeout(1000 * HANG)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: logged.append(message.text))
+        page.on("pageerror", lambda error: logged.append(str(error)))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto(address)
         return page
 
     yield opened
     for context in contexts:
         context.close()
-    assert said == [], "the console is empty"
-    assert {url for url in asked if not url.startswith(("data:", "blob:"))} == {address}, "one file is read"
+    assert logged == [], "the console is empty"
+    assert {url for url in requested if not url.startswith(("data:", "blob:"))} == {address}, (
+        "one file is read"
+    )
 
 
 def keep(page, name, **settings):

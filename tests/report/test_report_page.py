@@ -61,8 +61,8 @@ def test_a_radius_that_was_decided_is_reached_everywhere(tmp_path):
     images = load_data("digits").first(30)
     smoothed = Smoothed(plain, radii.Gaussian(0.25), batch=64)
     labels = np.maximum(smoothed.predict(images, n=200), 0)
-    asked = {"norm": "linf", "radii": (0.5 / 255, 2 / 255), "n_max": 2000}
-    one = smoothed.certify(images.images(), labels, **asked)
+    question = {"norm": "linf", "radii": (0.5 / 255, 2 / 255), "n_max": 2000}
+    one = smoothed.certify(images.images(), labels, **question)
     reached = one.radius[one.radius > 0]
     assert (
         len(reached) > 20
@@ -113,9 +113,9 @@ def test_the_page_runs_its_own_program_alone(tmp_path):
 
 
 SIZE = {
-    "l1": lambda move: np.abs(move).sum(),
-    "l2": lambda move: np.sqrt((move**2).sum()),
-    "linf": lambda move: np.abs(move).max(),
+    "l1": lambda delta: np.abs(delta).sum(),
+    "l2": lambda delta: np.sqrt((delta**2).sum()),
+    "linf": lambda delta: np.abs(delta).max(),
 }
 
 
@@ -286,8 +286,8 @@ def test_noise_samples_shown_are_those_that_the_model_received(exact):
     votes = smoothed.vote(images, plan=radii.fixed(1, selection=0), seed=5)
     shown = shown_examples(images, {"Gaussian": votes})
     # the model is also queried before and after the run, to see whether it depends on its batch
-    polled = [np.round(255 * np.clip(batch[:3].numpy(), 0, 1)).astype(np.uint8) for batch in seen]
-    assert sum(np.array_equal(shown.noisy["Gaussian"], one) for one in polled) == 1
+    received = [np.round(255 * np.clip(batch[:3].numpy(), 0, 1)).astype(np.uint8) for batch in seen]
+    assert sum(np.array_equal(shown.noisy["Gaussian"], batch) for batch in received) == 1
     assert not np.array_equal(shown.noisy["Gaussian"], images.pictures())
 
 
