@@ -356,7 +356,7 @@ def test_the_command(tmp_path) -> None:
     assert sentence(flat) == "No ℓ₂ radius for the top 1 is above 0: nothing was attacked."
     said = fine("report", votes, "--attacks", "--k", 1, "--k", 2, "--out", tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()
-    assert page.count(": attacks pushed ") == 2 and page.count('"found":[') == 2, "l2 and l0, k = 1"
+    assert page.count(": attacks changed ") == 2 and page.count('"found":[') == 2, "l2 and l0, k = 1"
     ended = call("report", votes, "--attacks", "--alpha", 0.01, "--out", tmp_path / "none")
     assert ended.status == 2 and "other certificates than these votes give at alpha = 0.01" in ended.err
     assert not (tmp_path / "none").exists()

@@ -174,7 +174,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
         rows = [line.split() for line in certified.splitlines() if line.split()[:1] == ["Laplace"]]
         assert [row[2] for row in rows] == [f"{share:.1%}" for share in asked]
     pilot = ", with a pilot" if name == "two-stage" else ""
-    assert f"n = up to 400 ({np.ceil(found.samples.mean()):,.0f} copies on average{pilot}) draws" in certified
+    assert f"n = up to 400 ({np.ceil(found.samples.mean()):,.0f} on average{pilot}) draws" in certified
     known = {"noise": radii.Laplace(0.4), "shape": (1, 8, 8)}
     if name == "sequential":
         questions = [
