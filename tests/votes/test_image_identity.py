@@ -121,5 +121,5 @@ def test_a_run_that_knew_no_fingerprints_is_named(tmp_path: Path) -> None:
     assert run(here, Parts(begun)) is not None, "nothing was drawn yet: it begins anew"
     run(here, Parts(drawn), shard=Shard(1, 2), block=1300)
     drawn.write("law.json", old.encode())
-    with pytest.raises(InputError, match="was begun by an older radii"):
+    with pytest.raises(InputError, match="was started by an older version of radii"):
         run(here, Parts(drawn))

@@ -64,7 +64,7 @@ class PerturbationSearch:
         self.on_grid = smoothed.exact_arithmetic or self.noise.of_bytes
         self.device = next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
         self.draw = Draw(self.noise, TensorSource(seed, self.device))
-        # each test has fresh noise samples: those of an earlier one have chosen the perturbation
+        # fresh noise samples for each test: those of earlier tests have chosen the perturbation
         self.seeds = itertools.count(FIRST_SEED + seed)
 
     def __call__(self, images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -67,12 +67,12 @@ def vote(
     return run(executor, Parts(open_folder(folder)), shard=share, block=block, progress=progress)
 
 
-def gather(places: Sequence[Location]) -> Votes:
+def gather(sources: Sequence[Location]) -> Votes:
     """Return all votes in some folders of parts and some votes files.
 
     Parameters
     ----------
-    places : paths or addresses; the folders among them must together hold every part of one run
+    sources : paths or addresses; the folders among them must together hold every part of one run
 
     Raises
     ------
@@ -83,21 +83,21 @@ def gather(places: Sequence[Location]) -> Votes:
     -----
     Guarantee: no noise sample is counted twice, and votes of different runs are not mixed.
     """
-    folders = {str(place): Parts(open_folder(place)) for place in places}
-    manifests = {place: manifest for place, parts in folders.items() if (manifest := parts.stored())}
-    files = [_load_file(place) for place in folders if place not in manifests]
+    folders = {str(source): Parts(open_folder(source)) for source in sources}
+    manifests = {source: manifest for source, parts in folders.items() if (manifest := parts.stored())}
+    files = [_load_file(source) for source in folders if source not in manifests]
     if not manifests:
         return merge(files)
     first, manifest = next(iter(manifests.items()))
     units = manifest.units()
     votes: dict[int, Votes] = {}
-    for place, other in manifests.items():
+    for source, other in manifests.items():
         if difference := other.difference(manifest):
             raise InputError(
-                f"{place} is of another run than {first}, with {difference}: merge one run at a time"
+                f"{source} is of another run than {first}, with {difference}: merge one run at a time"
             )
-        folders[place].manifest = manifest
-        votes |= folders[place].load(units)
+        folders[source].manifest = manifest
+        votes |= folders[source].load(units)
     if missing := [unit for unit in units if unit.number not in votes]:
         raise InputError(
             f"{len(missing)} of {len(units)} parts are missing, the first is {missing[0].name}: sample them with the "
@@ -115,9 +115,9 @@ def check_same_job(
         raise InputError(f"{path} exists, with {difference}: choose another file with --out, or remove it")
 
 
-def _load_file(place: str) -> Votes:
-    if Path(place).is_dir():
+def _load_file(source: str) -> Votes:
+    if Path(source).is_dir():
         raise InputError(
-            f"{place} holds no parts: name a folder in which radii vote keeps them, or a votes file"
+            f"{source} holds no parts: name a folder in which radii vote keeps them, or a votes file"
         )
-    return load_votes(place)
+    return load_votes(source)

@@ -123,7 +123,7 @@ def decode_manifest(content: bytes, path: str) -> RunManifest:
         manifest = replace(manifest, votes=manifest.votes | {"data": identity and asdict(identity)})
         manifest.check()
     except InputError as error:
-        raise InputError(f"{path} describes no run that can be: {error}; {REMEDY}") from error
+        raise InputError(f"{path} describes an impossible run: {error}; {REMEDY}") from error
     return manifest
 
 
@@ -173,8 +173,8 @@ class Parts:
         if not same:
             # the same run under a manifest of an earlier format; `save` compares bytes, as other processes do
             raise InputError(
-                f"{self.folder.address('')} was begun by an older radii: "
-                "end it there, choose another --out, or remove the folder"
+                f"{self.folder.address('')} was started by an older version of radii: "
+                "finish it there, choose another --out, or remove the folder"
             )
 
     def has(self, unit: Unit) -> bool:
@@ -239,7 +239,7 @@ class Parts:
         if not difference and votes.draws != ((unit.draws,) if unit.draws else ()):
             difference = f"draws {votes.draws}, not {unit.draws}"
         if difference:
-            raise InputError(f"{path} does not belong to this run, it has {difference}: take it away")
+            raise InputError(f"{path} does not belong to this run, it has {difference}: remove it")
 
     def check_result(self, votes: Votes, path: object) -> None:
         """Raise `InputError` unless votes that another process wrote are those of this run."""
