@@ -18,7 +18,13 @@ from given_models import NearestMean, digits, function, like_hugging_face, plain
 from radii.data import load_data
 from radii.errors import InputError, UnknownName
 from radii.models import digest, make_model
-from radii.models.adapters.preprocess import Inputs, Preprocess, check_takes, preprocessed, taken_apart
+from radii.models.adapters.preprocess import (
+    Inputs,
+    Preprocess,
+    check_input_shape,
+    split_preprocessing,
+    with_preprocessing,
+)
 
 IMAGES, LABELS = digits(30)
 HOW = {"plan": radii.fixed(100, 10), "seed": 4}
@@ -205,11 +211,11 @@ def test_a_submodule_called_identity_changes_nothing() -> None:
 
 def test_copies_and_what_travels_are_the_same_model() -> None:
     for model in (plain, function):
-        wrapped = preprocessed(model, Inputs((-1, 1)))
+        wrapped = with_preprocessing(model, Inputs((-1, 1)))
         for one in (copy.deepcopy(wrapped), pickle.loads(pickle.dumps(wrapped))):
             assert digest(one) == digest(wrapped)
             torch.testing.assert_close(one(torch.ones(1, 1, 8, 8)), wrapped(torch.ones(1, 1, 8, 8)))
-        assert taken_apart(wrapped) == (model, Inputs((-1, 1)))
+        assert split_preprocessing(wrapped) == (model, Inputs((-1, 1)))
 
 
 # mistakes -----------------------------------------------------------------------------------------
@@ -253,7 +259,7 @@ def test_a_module_that_fails_while_it_is_imported(tmp_path, monkeypatch) -> None
     [
         ("in_training", r"the model is in training mode \(BatchNorm2d 0\), where .*: call model\.eval\(\)"),
         ("lucky", "the same logits in every batch, but they changed when the same batch was queried again"),
-        ("not_finite", "NaN or infinite logits on a noisy copy of image"),
+        ("not_finite", "NaN or infinite logits on a noise sample of image"),
         (
             "one_number",
             r"must return logits \(batch, classes\) of at least two classes; got \(10,\): if .* binary",
@@ -302,6 +308,6 @@ def test_names_of_layouts_are_names() -> None:
 
 @pytest.mark.parametrize("shape", [(64,), (1, 8, 8, 1), (3, 8, 8)])
 def test_images_of_a_shape_that_a_file_does_not_take(shape) -> None:
-    check_takes("net.onnx", (1, "height", None), (1, 8, 9))
+    check_input_shape("net.onnx", (1, "height", None), (1, 8, 9))
     with pytest.raises(InputError, match=r"net.onnx takes images of shape \(1, 'height', None\); got"):
-        check_takes("net.onnx", (1, "height", None), shape)
+        check_input_shape("net.onnx", (1, "height", None), shape)

@@ -172,7 +172,7 @@ def test_a_server_that_takes_too_long(server: Server, slept: list[float], monkey
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 301])
 def test_refusals_are_not_repeated(server: Server, slept: list[float], status: int) -> None:
     server.plan = [status]
-    with pytest.raises(InputError, match=f"refuses a batch of images: it answered {status} .* xxx"):
+    with pytest.raises(InputError, match=f"rejects a batch of images: it answered {status} .* xxx"):
         radii.load_model(server.url)(torch.from_numpy(IMAGES))
     assert len(server.seen) == 1 and not slept
 
@@ -221,7 +221,7 @@ def test_votes_of_what_is_no_number(server: Server, nan: float) -> None:
     table = np.zeros((64, 10), dtype=np.float32)
     table[3, 4] = nan
     server.plan = [200] * 5 + [packed(table)]
-    with pytest.raises(InputError, match="NaN or infinite logits on a noisy copy of image"):
+    with pytest.raises(InputError, match="NaN or infinite logits on a noise sample of image"):
         radii.Smoothed(radii.load_model(server.url), radii.Gaussian(0.25), batch=64).vote(
             IMAGES, plan=radii.fixed(50)
         )

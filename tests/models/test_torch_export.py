@@ -273,7 +273,7 @@ def signature(**fields):
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (first_node(target="torch.os.system"), "asks for 'torch.os.system', which is no operator of ATen"),
+        (first_node(target="torch.os.system"), "calls 'torch.os.system', which is no operator of ATen"),
         (first_node(target="torch.load"), "no operator of ATen"),
         (first_node(target="_operator.call"), "no operator of ATen"),
         (first_node(target="_operator.attrgetter"), "no operator of ATen"),

@@ -10,7 +10,7 @@ from scipy import stats
 from radii.data import load_data
 from radii.errors import InputError
 from radii.models import make_model
-from radii.models.devices import TensorSource, fitting_threads
+from radii.models.devices import TensorSource, limit_threads
 from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.training import train
 from radii.training.loop import Loop
@@ -219,7 +219,7 @@ def test_each_method_learns_digits(loss, noise):
     options = {"m": 4} if loss == "macer" else {}
     recipe = Recipe("digits", "small-cnn", noise, 0.25, loss, epochs=5, batch=50, options=options)
     loop = Loop(recipe, load_data("digits", "train").first(600), CPU)
-    with fitting_threads(loop.model):
+    with limit_threads(loop.model):
         for _ in range(recipe.epochs):
             loop.epoch(lambda images: None)
         model, test = loop.finish(), load_data("digits", "test")

@@ -14,7 +14,7 @@ from radii.data import load_data
 from radii.data.dataset import make_data
 from radii.errors import InputError, UnknownName
 from radii.models import digest
-from radii.models.devices import SMALL, TensorSource, fitting_threads, has_bfloat16
+from radii.models.devices import SMALL, TensorSource, has_bfloat16, limit_threads
 from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.sampling import Smoothed
 from radii.training import train
@@ -333,10 +333,10 @@ def test_small_models_run_in_one_thread():
     torch.set_num_threads(2)
     try:
         for weights, threads in ((SMALL, 1), (SMALL + 1, 2)):
-            with fitting_threads(torch.nn.Linear(weights, 1, bias=False)):
+            with limit_threads(torch.nn.Linear(weights, 1, bias=False)):
                 assert torch.get_num_threads() == threads
             assert torch.get_num_threads() == 2
-        with fitting_threads(len):
+        with limit_threads(len):
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, RadiiWarning
-from radii.models.adapters.preprocess import innermost
+from radii.models.adapters.preprocess import unwrap
 from radii.models.devices import check_compiler
 from radii.models.digest import Identified
 from radii.storage.memory import is_of_memory
@@ -123,7 +123,7 @@ def unused(model: BaseClassifier) -> BaseClassifier:
     A module is copied by `prepare`. A plain function has no state of its own, and what `load_model` made of a file, an
     address or an estimator is taken to have none; what cannot be copied is returned as it is.
     """
-    if isinstance(model, nn.Module) or isinstance(innermost(model), Identified):
+    if isinstance(model, nn.Module) or isinstance(unwrap(model), Identified):
         return model
     try:
         return copy.deepcopy(model)

@@ -14,8 +14,8 @@ from radii.data.dataset import DataSet
 from radii.errors import InputError
 from radii.models import digest
 from radii.models.adapters.outputs import check_count, class_names
-from radii.models.adapters.preprocess import innermost
-from radii.models.devices import busy_cores, is_compiled, kind_of, turns_of
+from radii.models.adapters.preprocess import unwrap
+from radii.models.devices import call_guard, cores_used, is_compiled, processor_kind
 from radii.noises import Noise
 from radii.sampling.autotune import fastest
 from radii.sampling.class_matching import check_matched
@@ -131,7 +131,7 @@ class Sampler:
                     *((done, scheduler.total) if scheduler.total else (scheduler.finished, scheduler.images))
                 )
 
-        turn = turns_of(self.model)
+        turn = call_guard(self.model)
 
         def query(images: Tensor) -> Tensor:
             with turn():
@@ -139,7 +139,7 @@ class Sampler:
 
         # in its turn: a number of threads that torch is told while another model runs on one would stay
         with turn():
-            cores = busy_cores(self.model)
+            cores = cores_used(self.model)
         noisy = NoisyImages(data, self.noise, seed, purpose, self.exact)
         count_votes(query, noisy, scheduler, self.rows, report, cores)
         with turn():
@@ -165,7 +165,7 @@ def prepare_sampler(
     def fresh(precision: str) -> BaseClassifier:
         return prepare(unused(model), precision, seen, fuse)
 
-    with turns_of(model)():
+    with call_guard(model)():
         if rows is None or precision == "auto":
             precision, tried = fastest(model, fresh, seen, precision, fuse)
             rows = rows or tried
@@ -173,7 +173,7 @@ def prepare_sampler(
         noisy = NoisyImages(data[:: max(1, len(data) // ENOUGH)], noise, 0, "predict", exact)
         checked = _checked(model, noisy, precision, rows, fuse)
     check_count(len(class_names(model)), checked.classes)
-    identity = digest(model), kind_of(model)
+    identity = digest(model), processor_kind(model)
     return Sampler(
         model, checked, noise, data.shape, checked.classes, precision, rows, fuse, exact, *identity
     )
@@ -182,7 +182,7 @@ def prepare_sampler(
 def _checked(model: BaseClassifier, noisy: NoisyImages, precision: str, rows: int, fuse: bool) -> Rechecked:
     """Return the model as it will be queried, after a check that its logits depend on one image alone."""
     # what is compiled takes one batch size, and compiling it again takes half a minute
-    compiled = fuse or is_compiled(innermost(model))
+    compiled = fuse or is_compiled(unwrap(model))
 
     def fresh() -> WithinMemory:
         return WithinMemory(prepare(unused(model), precision, noisy.output_shape, fuse))

@@ -9,8 +9,8 @@ from scipy.special import bdtrc
 
 from radii.data.dataset import DataSet
 from radii.errors import InputError, RadiiWarning
-from radii.models.adapters.preprocess import Inputs, Preprocess, taken_apart
-from radii.models.devices import turns_of
+from radii.models.adapters.preprocess import Inputs, Preprocess, split_preprocessing
+from radii.models.devices import call_guard
 from radii.noises import Noise
 from radii.sampling.model_call import BaseClassifier, WithinMemory, prepare, unused
 from radii.storage.memory import is_of_memory
@@ -60,11 +60,11 @@ def check_scale(model: BaseClassifier, noise: Noise, data: DataSet) -> None:
     """
     if data.labels is None or noise.output_shape(data.shape) != data.shape:
         return
-    own, declared = taken_apart(model)
+    own, declared = split_preprocessing(model)
     rows = np.arange(0, len(data), max(1, len(data) // LOOKED_AT))[:LOOKED_AT]
     images, labels = torch.from_numpy(data.images(rows)), data.labels[rows]
     chance = float(np.unique(labels, return_counts=True)[1].max()) / len(rows)
-    with turns_of(own)():
+    with call_guard(own)():
         clean = CleanImages(WithinMemory(prepare(unused(own), "float32", ())), images, labels)
         right = _first(clean, declared)
         other, best = _better(clean, declared, max(chance, right / len(rows)))

@@ -21,8 +21,8 @@ from radii.models.devices import (
     TensorSource,
     best_device,
     check_compiler,
-    fitting_threads,
     has_bfloat16,
+    limit_threads,
     repeatable,
 )
 from radii.storage.atomic import check_writable
@@ -141,7 +141,7 @@ def _train(loop: "Loop", data: DataSet, folder: Path, progress: TrainingProgress
             done = len(rows) * len(data) + images
             progress(done, recipe.epochs * len(data), rows[-1] if rows else {})
 
-    with fitting_threads(loop.model), repeatable(), events(folder if first else None, len(rows)) as record:
+    with limit_threads(loop.model), repeatable(), events(folder if first else None, len(rows)) as record:
         for epoch in range(len(rows) + 1, recipe.epochs + 1):
             rows.append({"epoch": epoch, **loop.epoch(report)})
             state = loop.state()
