@@ -86,7 +86,7 @@ class Labels:
         (Labels(), lambda fitted, x: fitted.predict(x)[:, None] == np.arange(10)),
     ],
 )
-def test_estimators_are_asked_about_flattened_images(estimator, logits) -> None:
+def test_estimators_are_queried_with_flattened_images(estimator, logits) -> None:
     data = load_data("digits", "train")
     estimator.fit(data.images().reshape(len(data), -1), data.labels)
     model = radii.load_model(estimator)
@@ -149,7 +149,7 @@ def test_models_in_another_precision_are_another_classifier() -> None:
     assert votes.precision == "bfloat16" and (votes.counts.argmax(1) == LABELS).mean() > 0.8
 
 
-def test_large_modules_behind_their_scale_are_polled_as_they_are() -> None:
+def test_large_modules_behind_their_scale_are_sampled_as_they_are() -> None:
     torch.manual_seed(0)
     model = make_model("small-cnn", (1, 8, 8), 10).eval()
     declared = radii.load_model(model, mean=0.5, std=0.5)

@@ -142,7 +142,7 @@ def test_averaged_weights_have_statistics_of_their_own_on_noisy_images(tmp_path)
 
 
 @pytest.mark.parametrize("name", INDEPENDENT)
-def test_noise_drawn_as_tensors_has_its_law(name):
+def test_noise_drawn_as_tensors_has_its_distribution(name):
     noise = make_noise(name, 0.5)
     sample = noise.draw(TensorSource(0, CPU), (200_000,))
     fourth = {"gaussian": 3, "laplace": 6, "uniform": 1.8, "generalized-normal:exponent=4": 2.18844}[name]
@@ -359,7 +359,7 @@ def test_compiled_layers_learn_the_same():
     assert (first - second).norm() < 0.05 * first.norm()
 
 
-def test_compiling_without_a_compiler_is_refused(monkeypatch):
+def test_compiling_without_a_compiler_is_rejected(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(InputError, match=r"needs a C\+\+ compiler"):

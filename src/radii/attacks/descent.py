@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from radii.training.losses import Draw, Model, ask, copies, log_mean_prediction
+from radii.training.losses import Model, NoiseSampler, log_mean_prediction, query, repeat_images
 from radii.training.pgd import project, steepest
 
 PACE = 2.5
@@ -37,7 +37,7 @@ class Target:
     """What is attacked: each label of `labels`, `(batch,)`, is to leave the top `k` of the model under noise."""
 
     model: Model
-    draw: Draw
+    draw: NoiseSampler
     labels: Tensor
     k: int
     effort: Effort
@@ -45,7 +45,9 @@ class Target:
     def slope(self, images: Tensor) -> Tensor:
         """Of the margin of the labels, `(batch, *shape)`."""
         at = images.detach().requires_grad_()
-        logits = finite(ask(self.model, self.noisy(copies(at, self.effort.copies)), self.effort.copies))
+        logits = finite(
+            query(self.model, self.noisy(repeat_images(at, self.effort.copies)), self.effort.copies)
+        )
         (slope,) = torch.autograd.grad(margin(log_mean_prediction(logits), self.labels, self.k).sum(), at)
         return slope
 

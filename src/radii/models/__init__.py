@@ -60,6 +60,7 @@ def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     >>> make_model("small-cnn", (1, 28, 28), 10)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
+    # three digits at most, for the same reason as MOST_CHANNELS
     wide = re.fullmatch(r"wrn-([0-9]{1,3})-([0-9]{1,3})(-half)?", str(name))
     denoiser = _denoiser(name)
     if not wide and not denoiser:

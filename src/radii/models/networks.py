@@ -162,5 +162,6 @@ class SmallCNN(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
+    # no bias: batch normalisation would subtract it again
     layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
     return [layer, nn.BatchNorm2d(outputs), nn.ReLU()]

@@ -58,6 +58,7 @@ class Denoiser(nn.Module):
         # the last layer sums 9 * width features, none of them centred: unscaled, each of its steps would be too long
         self.scale = (9 * width) ** -0.5
         last = nn.Conv2d(width, packed, 3, padding=1)
+        # zeros, so that the first steps start from the identity
         for weight in last.parameters():
             nn.init.zeros_(weight)
         self.layers = nn.Sequential(*layers, last)
@@ -65,6 +66,7 @@ class Denoiser(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute restored images, of the shape of `images`, `(batch, channels, height, width)`."""
         height, width = images.shape[-2:]
+        # an odd size gets one more row or column, which is cut off at the end
         even = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
         noise = F.pixel_shuffle(self.layers(F.pixel_unshuffle(even, 2)), 2)
         return images - self.scale * noise[..., :height, :width]

@@ -94,7 +94,7 @@ def declare_outputs(
     """Return a model with declared outputs, as in `load_model`: first `binary`, then `class_map`."""
     if binary is None and class_map is None:
         return model
-    # the names of a model mean its own outputs, of which a binary one has a single one
+    # class names are those of the outputs, and a binary model has one output for two classes
     known = class_names(model) if binary is None else ()
     outputs = replace(Outputs() if class_map is None else read_class_map(class_map, known), binary=binary)
     return change_inner(model, lambda inner: with_outputs(inner, outputs))

@@ -33,6 +33,7 @@ def read_class_map(class_map: Any, known: Sequence[str]) -> Outputs:
     entries, where = (_read(Path(class_map)), str(class_map)) if is_file else (class_map, "class_map")
     if isinstance(entries, Mapping):
         names, groups = [text_of(name) for name in entries], list(entries.values())
+        # numbers come by size, as labels count them
         order = by_number(names) or range(len(names))
         names, groups = [names[row] for row in order], [groups[row] for row in order]
     elif isinstance(entries, Sequence | np.ndarray) and not isinstance(entries, str | bytes):
@@ -52,13 +53,14 @@ class OutputNames:
     def __init__(self, known: Sequence[str]) -> None:
         self.known, self.by_name = known, False
         self._columns: dict[Any, list[int]] = {}
+        # by text and by number: 1, 01 and 1.0 are the same class
         for column, name in enumerate(known):
             for key in {name, meaning(name)}:
                 self._columns.setdefault(key, []).append(column)
 
     def column(self, output: Any, where: str) -> int:
         """Return the number of an output that is given by number or by name."""
-        if isinstance(output, int | np.integer) and not isinstance(output, bool):
+        if isinstance(output, int | np.integer) and not isinstance(output, bool):  # True is an int in Python
             column = int(output)
         elif isinstance(output, str):
             column = self._named(output, where)
@@ -123,6 +125,7 @@ def _read(path: Path) -> Any:
 
 
 def _lines(text: str) -> list[str] | dict[str, list[str]]:
+    # strict: a quote that is never closed would take all further lines for one value
     rows = [row for row in csv.reader(StringIO(text), skipinitialspace=True, strict=True) if row]
     if all(len(row) == 1 for row in rows):
         return [row[0].strip() for row in rows]

@@ -64,7 +64,7 @@ def harmless_archive(content: bytes, path: str) -> bytes:
             files = _files(archive, len(content))
             clean = {name: files[name] for name in PLAIN if name in files and len(files[name]) < 100}
             clean[MODEL] = json.dumps(_program(parse_json(files[MODEL]))).encode()
-            clean[EXAMPLES] = b""
+            clean[EXAMPLES] = b""  # torch wants this file, and unpickles nothing if it is empty
             for config in CONFIGS:
                 document = parse_json(files[config])
                 folder = config.rpartition("/")[0]

@@ -34,7 +34,7 @@ KIND = "application/x-npy"
 
 
 class Endpoint(Identified):
-    """The model at `url`, which answers the POST of a float32 array `(batch, *shape)` by an array `(batch, classes)`.
+    """The model at `url`, which answers POSTs of float32 arrays `(batch, *shape)` with arrays `(batch, classes)`.
 
     Both are NPY files, as numpy.save writes them. A busy or unreachable server is queried again after growing waits; a
     `Retry-After` of up to a minute is followed. Keys in the address are sent, and masked in messages and files.

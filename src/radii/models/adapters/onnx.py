@@ -49,7 +49,7 @@ class OnnxModel(Identified):
             return torch.from_numpy(self._session.run([self._output], {self._input: array})[0])
         except Exception as error:  # no public module has the types of onnxruntime's errors
             if is_of_memory(error) or "allocate memory" in str(error):
-                raise MemoryError from error
+                raise MemoryError from error  # the sampler then splits the batch
             raise InputError(
                 f"{self._path} fails on images of shape {tuple(images.shape)}: {error}"
             ) from error
@@ -86,7 +86,7 @@ def _session(content: bytes, path: str) -> Any:
     except Exception as error:  # as above
         if "external data" in str(error).lower():
             raise InputError(
-                f"{path} has weights in another file, which no digest would see: put them into one, {EXPORT}"
+                f"{path} has weights in another file, which the digest would not cover: put them into one, {EXPORT}"
             ) from error
         raise InputError(f"{path} is no ONNX model that onnxruntime can run ({error})") from error
 

@@ -133,7 +133,7 @@ def with_outputs(model: Model, outputs: Outputs) -> Model:
     if isinstance(model, nn.Module):
         layer.to(next((weight.device for weight in model.parameters()), torch.device("cpu")))
         wrapped = ModuleWithOutputs(layer, model)
-        wrapped.training = False
+        wrapped.training = False  # not eval(): a module in training mode must stay so, to be rejected
         return wrapped
     return CallableWithOutputs(layer, model)
 

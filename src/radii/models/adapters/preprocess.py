@@ -126,7 +126,7 @@ def with_preprocessing(model: Model, inputs: Inputs) -> Model:
     layer = Preprocess(inputs).eval()
     if isinstance(model, nn.Module):
         wrapped = PreprocessedModule(layer, model)
-        wrapped.training = False
+        wrapped.training = False  # not eval(): a module in training mode must stay so, to be rejected
         return wrapped
     return PreprocessedCallable(layer, model)
 
@@ -156,7 +156,7 @@ def _channels_last(images: Tensor) -> Tensor:
         raise InputError(
             f"the layout nhwc is of images (channels, height, width); got {tuple(images.shape[1:])}"
         )
-    return images.movedim(1, -1).contiguous()
+    return images.movedim(1, -1).contiguous()  # as images of this layout usually are
 
 
 def _numbers(name: str, values: object) -> tuple[float, ...]:

@@ -76,6 +76,7 @@ def _shape(program: torch.export.ExportedProgram, path: str) -> tuple[int | None
 
 def _graph_module(program: torch.export.ExportedProgram) -> torch.fx.GraphModule:
     """Return the program, with its weights, as a function from one tensor to a list of one tensor."""
+    # the archive has no guards to check
     module = program.module(check_guards=False)
     graph = module.graph
     # the default code generator: the usual one of programs packs and unpacks arguments at each call
