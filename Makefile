@@ -36,7 +36,7 @@ test-busy: .venv/ready
 test-portable: .venv/ready
 	$(BIN)/python -m pytest -m portable
 
-# the report in a real browser: Chromium, as the system has it
+# the report and the site in a real browser: Chromium, as the system has it
 test-browser: .venv/browser
 	$(BIN)/python -m pytest -m browser
 

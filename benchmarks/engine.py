@@ -18,7 +18,7 @@ from measure import in_turn, seconds, table
 
 import radii
 from radii.data import DataSet
-from radii.engine import Executor, Here, Job, Parts, Workers, run
+from radii.engine import Executor, Job, LocalExecutor, Parts, Workers, run
 from radii.models import make_model
 from radii.models.devices import best_device, device_of, has_bfloat16
 from radii.sampling import Smoothed
@@ -88,21 +88,21 @@ class Watch:
         return found[0]
 
 
-def share_outside(here: Here) -> float:
+def share_outside(executor: LocalExecutor) -> float:
     """The share of one run in parts that is spent outside the sampler: noise of the machine is in both."""
-    watch = Watch(here.drawing.sampler)
-    here.drawing = replace(here.drawing, sampler=watch)
-    whole = seconds(partial(in_parts, here))
+    watch = Watch(executor.loaded.sampler)
+    executor.loaded = replace(executor.loaded, sampler=watch)
+    whole = seconds(partial(in_parts, executor))
     return 1 - watch.inside / whole
 
 
 def section(copies: int = 120_000, rounds: int = 3) -> str:
     """All measurements as a section in Markdown."""
     plan = radii.fixed(copies // IMAGES - 100, selection=100)
-    here = Here(Job(load, plan))
-    sampler, data = here.drawing.sampler, here.drawing.data
+    executor = LocalExecutor(Job(load, plan))
+    sampler, data = executor.loaded.sampler, executor.loaded.data
     alone = partial(sampler.vote, data, plan, 0, (0, plan.n))
-    cost = in_turn(partial(in_parts, here), alone, rounds)
+    cost = in_turn(partial(in_parts, executor), alone, rounds)
     gain = in_turn(partial(one_a_core, plan, 1), partial(one_a_core, plan, 2), rounds)
     rows = [
         ["run in parts / sampler alone", *_columns(cost.seconds), cost.ratio],
@@ -110,7 +110,7 @@ def section(copies: int = 120_000, rounds: int = 3) -> str:
     ]
     words = (
         f"wrn-16-2, {IMAGES} images, {plan.n} noise samples and 100 selection samples each. Times of workers include "
-        f"their start. A run in parts spends {share_outside(here):.2%} of its time outside the sampler."
+        f"their start. A run in parts spends {share_outside(executor):.2%} of its time outside the sampler."
     )
     return "\n\n".join(
         ["## The engine", words, table(["comparison", "seconds, first", "seconds, second", "ratio"], rows)]

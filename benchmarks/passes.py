@@ -12,7 +12,7 @@ import numpy as np
 from measure import table
 
 import radii
-from radii.certificates.planning import fresh_draws
+from radii.certificates.planning import fresh_samples
 from radii.noises import Gaussian
 from radii.votes.plans import TwoStage, fixed_boundaries
 
@@ -37,11 +37,11 @@ def asked(votes: radii.Votes, p: np.ndarray, multiples: list[float]) -> list[str
     passes, median, early, late = [], [], [], []
     values, times = np.unique(p, return_counts=True)
     for value in values:
-        found = plan.operating(float(value))
+        found = plan.operating_characteristics(float(value))
         passes.append(found.mean_samples)
         median.append(found.quantile(0.5))
         early.append(found.certified)
-        late.append(usual.operating(float(value)).certified)
+        late.append(usual.operating_characteristics(float(value)).certified)
     mean = float(np.average(passes, weights=times))
     lost = np.average(np.array(late) - np.array(early), weights=times, axis=0)
     certified = np.average(early, weights=times, axis=0)
@@ -64,7 +64,7 @@ def simulated(
     label = np.zeros(len(law), dtype=int)
     if isinstance(plan, TwoStage):
         selection = rng.multinomial(plan.pilot, law)
-        n = fresh_draws(plan, votes.noise, plan.pilot - selection[:, 0], shape=votes.shape)
+        n = fresh_samples(plan, votes.noise, plan.pilot - selection[:, 0], shape=votes.shape)
         counts, draws = rng.multinomial(n, law), ()
     else:
         selection = np.zeros(law.shape, dtype=int)

@@ -11,12 +11,12 @@ import torch
 from baseline import BATCH, sample
 from measure import in_turn, machine, table
 
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.models import make_model
 from radii.models.devices import best_device, cores_used, has_bfloat16
 from radii.noises import NOISES, Gaussian, Noise, ProductNoise, example
-from radii.sampling.autotune import ROWS, try_rows
+from radii.sampling.autotune import ROWS, tune_rows
 from radii.sampling.model_call import BaseClassifier, prepare
 from radii.sampling.monte_carlo import NoisyImages, count_votes
 from radii.sampling.scheduler import Scheduler
@@ -38,7 +38,7 @@ def follow(
     pixels = torch.randint(256, (images, *SHAPE), generator=torch.Generator().manual_seed(0))
     data = from_arrays(pixels / 255)
     plan = fixed(copies // images, selection=0)
-    scheduler = Scheduler(plan.at_work(RulesOf(noise, SHAPE, exact)), images, CLASSES, None)
+    scheduler = Scheduler(plan.stopping_rule(NoiseRules(noise, SHAPE, exact)), images, CLASSES, None)
     count_votes(model, NoisyImages(data, noise, 0, "bound", exact), scheduler, rows, lambda _: None, cores)
 
 
@@ -60,7 +60,7 @@ def section(model_name: str, copies: int, rounds: int) -> str:
     paces, found = [], []
     for precision, fuse in settings:
         model = prepare(model, precision, SHAPE, fuse)
-        rows = ROWS // 2 if fuse else try_rows(model, SHAPE, device)[0]
+        rows = ROWS // 2 if fuse else tune_rows(model, SHAPE, device)[0]
         name = f"{precision}{', fused' if fuse else ''}, {rows} rows"
         ours = partial(follow, model, rows, cores, noise, copies)
         limit, other = in_turn(partial(bare, model, rows, copies), ours, rounds), in_turn(usual, ours, rounds)

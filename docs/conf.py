@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "accessible",
     "commands",
     "docstrings",
     "mathml",
@@ -67,12 +68,12 @@ autosummary_context = {
         **{f"radii.{kind.__name__}": "" for kind in radii.NOISES.values()},
         "radii.Noise": "perturb, output_shape, level, at_level, scale, outcomes",
         "radii.RadiusTarget": "levels",
-        "radii.Sequential": "operating",
+        "radii.Sequential": "operating_characteristics",
         "radii.TopK": "",
         "radii.TwoStage": "",
         "radii.Anytime": "lower",
         "radii.Exhaustive": "",
-        "radii.votes.plans.Plan": "most, per_image, outcomes, steps, watched",
+        "radii.votes.plans.Plan": "n_max, per_image, outcomes, hypotheses, tested_labels",
         "radii.Smoothed": "vote, certify, predict",
     }
 }
@@ -90,6 +91,7 @@ html_theme = "furo"
 html_title = "radii"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_favicon = "static/favicon.svg"
 html_extra_path = ["root"]  # the first page stands in a folder: lead there
 html_copy_source = False
 html_show_sphinx = False

@@ -29,7 +29,7 @@ from radii.training.recipe import read_recipe
 
 
 def show(figure):
-    """A figure as a drawing."""
+    """Display a figure as SVG."""
     display({"image/svg+xml": svg_text(figure)}, raw=True)
 
 
@@ -89,11 +89,10 @@ reach = certified["l2"].radius[:20].reshape(-1, 1, 1, 1)
 away = other - first
 away /= np.sqrt((away**2).sum(axis=(1, 2, 3), keepdims=True))
 sure = certified["l2"].radius[:20] > 0
-for times in (1, 6):
-    moved = np.clip(first + times * reach * away, 0, 1).astype(np.float32)
-    told = smoothed.predict(moved)
-    kept = (told == votes.labels[:20])[sure].sum()
-    print(f"moved by {times} times the radius: {kept} of {sure.sum()} keep their label")
+for factor in (1, 6):
+    perturbed = np.clip(first + factor * reach * away, 0, 1).astype(np.float32)
+    kept = (smoothed.predict(perturbed) == votes.labels[:20])[sure].sum()
+    print(f"perturbed by {factor} times the radius: {kept} of {sure.sum()} keep their label")
 
 # %% [markdown]
 # ## Sample only as much as a radius needs
@@ -101,8 +100,10 @@ for times in (1, 6):
 # Is the l2 radius at least 0.25? Each image is sampled until this is decided.
 
 # %%
-asked = smoothed.certify(images, norm="l2", radii=[0.25], n_max=10_000)
-print(f"{asked.accuracy([0.25])[0]:.0%} certified, {asked.mean_samples:.0f} noisy copies an image on average")
+decided = smoothed.certify(images, norm="l2", radii=[0.25], n_max=10_000)
+print(
+    f"{decided.accuracy([0.25])[0]:.0%} certified, {decided.mean_samples:.0f} noise samples per image on average"
+)
 
 # %% [markdown]
 # Next: [your own model](your-own-model.ipynb), [which noise](../docs/which-noise.md), and [what is

@@ -42,12 +42,12 @@ ALPHA, SIGMA, KS = 0.001, 0.5, (1, 2, 3, 4, 5)
 
 
 def certify(votes, norm, k=1):
-    """Certificates of the true labels; l0 counts whole pixels."""
+    """Return certificates of the true labels; l0 counts whole pixels."""
     return radii.certify(votes, norm, k=k, alpha=ALPHA, unit="pixel" if norm == "l0" else "feature")
 
 
 def show(*parts):
-    """Figures as drawings, everything else as Markdown."""
+    """Display figures as SVG, everything else as Markdown."""
     for part in parts:
         if isinstance(part, str):
             display(Markdown(part))
@@ -58,7 +58,7 @@ def show(*parts):
 paths = {radii.load_votes(path): path for path in Path("../results/cifar10").glob("*/votes.parquet")}
 order = list(radii.NOISES)
 votes = sorted(paths, key=lambda one: (order.index(one.noise.name), one.noise.sigma))
-polled = {f"{one.noise.title} {one.noise.sigma:g}": one for one in votes}
+sampled = {f"{one.noise.title} {one.noise.sigma:g}": one for one in votes}
 
 # %% [markdown]
 # ## The runs
@@ -79,14 +79,14 @@ for one in votes:
     certified = certify(one, "l2").accuracy([0])[0]
     shares = [f"{x:.1%}" for x in (right, share.mean(), certified, refuted)]
     rows.append([one.noise.title, f"{one.noise.sigma:g}", f"{len(one)}", draws_text([chosen]), *shares])
-show(markdown_table(["noise", "σ", "images", "copies", "right", "votes", "certified", "refuted"], rows))
+show(markdown_table(["noise", "σ", "images", "samples", "right", "votes", "certified", "refuted"], rows))
 
 worst = max(0.5 / np.sqrt(len(one)) for one in votes)
 show(
-    f"The images: {' / '.join(sorted({one.data for one in votes}))}. Each radius holds with probability"
-    f" {1 - ALPHA:g} for its image; where all copies were polled, with certainty. Accuracies are those of the images"
-    f" polled; as estimates for all test images they have a standard error of up to {100 * worst:.1f} percentage"
-    " points."
+    f"The images: {' / '.join(sorted({str(one.data) for one in votes}))}. Each radius holds with probability"
+    f" {1 - ALPHA:g} for its image, and with certainty where all outcomes of the noise were taken. Accuracies"
+    " are those of these images; as estimates for all test images they have a standard error of up to"
+    f" {100 * worst:.1f} percentage points."
 )
 
 # %% [markdown]
@@ -141,7 +141,7 @@ show(f"The most that {some.n:,} draws can show, when all of them give one label,
 
 # %%
 def by_k(norm):
-    """The figure of Laplace noise with k as the parameter, and its numbers."""
+    """Show the figure of Laplace noise for several k, and its numbers."""
     ranked = [certify(equal["Laplace"], norm, k) for k in KS]
     at = round_radii(ranked[-1:])
     rows = [[f"k = {one.k}", *(f"{share:.1%}" for share in one.accuracy(at))] for one in ranked]
@@ -193,7 +193,7 @@ show(
 # More noise gives larger radii and lower accuracy at small radii.
 
 # %%
-levels = {name: one for name, one in polled.items() if one.noise.name == "laplace"}
+levels = {name: one for name, one in sampled.items() if one.noise.name == "laplace"}
 for norm in radii.NORMS:
     named = {name: certify(one, norm) for name, one in levels.items()}
     show(accuracy_by_noise(named), table_markdown(tabulate(named)))
@@ -212,7 +212,7 @@ for norm in radii.NORMS:
 # %%
 named = {
     name: certify(one, "l1")
-    for name, one in polled.items()
+    for name, one in sampled.items()
     if one.noise.name in ("splitting", "uniform", "laplace")
 }
 show(accuracy_by_noise(named), table_markdown(tabulate(named, [0, 0.25, 0.5, 0.75, 1, 1.5, 2])))
@@ -228,7 +228,7 @@ show(accuracy_by_noise(named), table_markdown(tabulate(named, [0, 0.25, 0.5, 0.7
 
 # %%
 rows = []
-for name, one in polled.items():
+for name, one in sampled.items():
     if not (paths[one].parent / FOLDER).is_dir():
         continue
     ranked = {(norm, k): certify(one, norm, k) for norm in radii.NORMS for k in KS}
@@ -250,7 +250,7 @@ show(markdown_table(["run", "norm", "k", "attacked", "pushed out", "nearest", "m
 # %%
 others = load_published("cifar10")
 for norm in ("l1", "l2", "linf"):
-    named = {name: certify(one, norm) for name, one in polled.items()}
+    named = {name: certify(one, norm) for name, one in sampled.items()}
     show(accuracy_by_noise(named, others), table_markdown(tabulate(named, published=others)))
 
 # %% [markdown]
@@ -258,7 +258,7 @@ for norm in ("l1", "l2", "linf"):
 
 # %%
 for k in (3, 5):
-    named = {name: certify(one, "l2", k) for name, one in polled.items()}
+    named = {name: certify(one, "l2", k) for name, one in sampled.items()}
     show(f"k = {k}", table_markdown(tabulate(named, published=others)))
 
 # %% [markdown]
@@ -274,6 +274,8 @@ ways = {
     True: "on a lattice, where adding it rounds nothing: the proofs hold for the program itself",
 }
 for exact, way in ways.items():
-    drawn = [name for name, one in polled.items() if one.exact_arithmetic == exact and not one.noise.outcomes]
+    drawn = [
+        name for name, one in sampled.items() if one.exact_arithmetic == exact and not one.noise.outcomes
+    ]
     if drawn:
         show(f"{', '.join(drawn)}: noise was drawn {way}.")

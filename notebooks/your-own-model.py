@@ -99,7 +99,7 @@ means = torch.stack([noisy[labels == label].mean(0) for label in range(10)]).fla
 
 
 def nearest_mean(batch):
-    """Minus the squared distance to each mean, `(batch, 10)`."""
+    """Return minus the squared distance to each mean, `(batch, 10)`."""
     return -(batch.flatten(1)[:, None] - means).square().sum(2)
 
 
@@ -127,7 +127,9 @@ for norm in ("l2", "linf"):
 # %%
 cert = radii.certify(votes["network"], "l2", labels="predicted")
 for label, radius, abstained in list(zip(cert.label, cert.radius, cert.abstained, strict=True))[:5]:
-    print("no answer" if abstained else f"{label}, whatever is done within an l2 radius of {radius:.3f}")
+    print(
+        "no answer" if abstained else f"{label}, for every perturbation within an l2 radius of {radius:.3f}"
+    )
 
 # %% [markdown]
 # Votes store which model and which images they are about:

@@ -2,10 +2,15 @@
 
 import logging
 import os
+import shutil
 import signal
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from patience import HANG
 
 # Tests that are run side by side have a core each. Threads that share cores with those of other processes wait for one
 # another after every layer; the variable is read when torch is imported, here and in all processes that tests start.
@@ -25,3 +30,18 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 def caches(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test remembers anything on this machine, nor do the processes that it starts."""
     os.environ["RADII_CACHE_DIR"] = str(tmp_path_factory.mktemp("caches"))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The browser of the system, for tests with the mark `browser`."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program, "the browser tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"], timeout=1000 * HANG
+        )
+        yield browser
+        browser.close()

@@ -69,7 +69,7 @@ def plans() -> dict[str, Any]:
         two = radii.two_stage(noise, "l1", shape=SHAPE)
         found[f"{noise.name} two-stage"] = [
             two.price,
-            radii.certificates.planning.fresh_draws(two, noise, np.arange(1001), shape=SHAPE),
+            radii.certificates.planning.fresh_samples(two, noise, np.arange(1001), shape=SHAPE),
         ]
     return found
 

@@ -14,7 +14,7 @@ import pytest
 import job_factory
 from job_factory import PLANS, OnNodes, load
 from patience import HANG, wait_until
-from radii.engine import Here, Job, Parts, run
+from radii.engine import Job, LocalExecutor, Parts, run
 from radii.errors import InputError
 from radii.storage.folders import LocalFolder
 
@@ -69,7 +69,7 @@ def nodes():
     folder = tempfile.mkdtemp(prefix="ray")
     with pytest.MonkeyPatch.context() as patch:
         own = {"RAY_AUTH_TOKEN": "0" * 64, "RAY_TMPDIR": folder}
-        for name, value in {**ray.ALONE, **LIMITS, **own}.items():
+        for name, value in {**ray.LOCAL_SETTINGS, **LIMITS, **own}.items():
             patch.setenv(name, value)
         import ray
         from ray._private import node, services, worker
@@ -108,8 +108,8 @@ def test_a_cluster_that_loses_a_node_draws_the_votes_of_one_machine(nodes, tmp_p
     drawn = []
 
     class Struck(Cluster):
-        def draw(self, units, moved):
-            for unit, content in super().draw(units, moved):
+        def sample(self, units, report):
+            for unit, content in super().sample(units, report):
                 drawn.append(unit.number)
                 if len(drawn) == 3:
                     both.remove_node(second, allow_graceful=False)
@@ -121,7 +121,7 @@ def test_a_cluster_that_loses_a_node_draws_the_votes_of_one_machine(nodes, tmp_p
     votes = run(executor, Parts(LocalFolder(tmp_path / "ray")), block=BLOCK)
     assert len(list(asking.iterdir())) == 2
     shutil.rmtree(asking)
-    here = Here(replace(job, load=lambda: (there, examples)))
+    here = LocalExecutor(replace(job, load=lambda: (there, examples)))
     assert votes.encode() == run(here, Parts(LocalFolder(tmp_path / "here")), block=BLOCK).encode()
     assert sorted(drawn) == list(range(12))
 
@@ -131,7 +131,7 @@ def test_what_a_task_refuses_is_one_sentence(nodes, tmp_path) -> None:
 
     smoothed, examples = job_factory.load_not_finite()
     executor = Cluster(smoothed, examples, Job(load, PLANS["fixed"], 3))
-    with pytest.raises(InputError, match="NaN or infinite logits on a noisy copy of image"):
+    with pytest.raises(InputError, match="NaN or infinite logits on a noise sample of image"):
         run(executor, Parts(LocalFolder(tmp_path)), block=BLOCK)
 
 

@@ -30,7 +30,7 @@ from radii.votes import Votes, load_votes
 IMAGES, DRAWS, SELECTION, BLOCK = 16, 4000, 20, 200
 LINE = ("--limit", IMAGES, "--n", DRAWS, "--n0", SELECTION)
 KILLS = 50
-LEASE = 30.0
+TIMEOUT = 30.0
 """Seconds of silence of a worker that hangs; one that works needs far less for a micro-batch, on a busy machine too."""
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 GOES_ON = "the same command"
@@ -296,7 +296,7 @@ def harmed(trial: Trial) -> None:
     for path in named:
         line = next((line for line in said.splitlines() if str(path) in line), "")
         expect(
-            ("is damaged" in line or "not votes" in line) and "drawn again" in line,
+            ("is damaged" in line or "not votes" in line) and "sampled again" in line,
             f"{path} was not named: {said}",
         )
 
@@ -425,7 +425,7 @@ def out_of_time(trial: Trial) -> None:
 
 def hanging(trial: Trial) -> None:
     """A worker that stops in the middle of its work."""
-    command = trial.stocked(0.2).vote("--workers", 2, "--worker-timeout", LEASE)
+    command = trial.stocked(0.2).vote("--workers", 2, "--worker-timeout", TIMEOUT)
     busy: list[int] = []
 
     def begun() -> bool:
@@ -440,7 +440,7 @@ def hanging(trial: Trial) -> None:
             kill(busy[0], signal.SIGSTOP)
             trial.faults["worker that hangs"] += 1
     said = fine(command).err
-    late = f"was silent for {LEASE:g} s; another one draws its part again"
+    late = f"was silent for {TIMEOUT:g} s; another one samples its part again"
     expect(not hit or late in said, said)
     trial.finish()
 

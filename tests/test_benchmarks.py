@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import radii
-from radii.engine import Here, Job
+from radii.engine import Job, LocalExecutor
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -67,7 +67,7 @@ def test_scale() -> None:
 def test_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = load("engine")
     monkeypatch.setattr(engine, "IMAGES", 2)
-    here = Here(Job(engine.load, radii.fixed(40, 20)))
+    here = LocalExecutor(Job(engine.load, radii.fixed(40, 20)))
     assert 0 < engine.share_outside(here) < 1
 
 

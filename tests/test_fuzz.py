@@ -35,7 +35,7 @@ from fuzz_factory import (
 from job_factory import job
 from radii.cli import app
 from radii.data import load_data
-from radii.engine import Here, Parts, Shard, gather, run
+from radii.engine import LocalExecutor, Parts, Shard, gather, run
 from radii.errors import InputError, RadiiWarning
 from radii.models import make_model
 from radii.report.published import load_published
@@ -178,7 +178,7 @@ def check_votes(votes: Votes) -> None:
     for norm in radii.NORMS:
         try:
             found = radii.certify(
-                votes, norm, labels=votes.watched or "true", alpha=getattr(plan, "alpha", 0.01)
+                votes, norm, labels=votes.tested_labels or "true", alpha=getattr(plan, "alpha", 0.01)
             )
         except InputError:
             continue
@@ -193,7 +193,7 @@ def check_votes(votes: Votes) -> None:
 def parts(tmp_path_factory):
     """A folder of parts, and the votes they make."""
     folder = tmp_path_factory.mktemp("parts")
-    run(Here(job()), Parts(LocalFolder(folder)), shard=Shard(1, 1), block=2600)
+    run(LocalExecutor(job()), Parts(LocalFolder(folder)), shard=Shard(1, 1), block=2600)
     return folder, gather([folder]).encode()
 
 
@@ -375,18 +375,18 @@ def test_documents(which, scale, tmp_path):
 @scales
 def test_what_trials_remember(scale, tmp_path, monkeypatch):
     monkeypatch.setenv("RADII_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(autotune, "try_all", lambda *_: ("float32", 64))
+    monkeypatch.setattr(autotune, "tune", lambda *_: ("float32", 64))
     model = torch.nn.Linear(400, 400)
-    assert autotune.fastest(model, None, (400,), "float32", False) == ("float32", 64)
-    good = autotune.memory_file().read_bytes()
+    assert autotune.fastest_settings(model, None, (400,), "float32", False) == ("float32", 64)
+    good = autotune.cache_file().read_bytes()
 
     def accepts(drawn) -> bool:
         edits, changes = drawn
         content = json.dumps(changed(json.loads(good), changes)).encode() if changes else edited(good, edits)
-        autotune.memory_file().write_bytes(content)
-        precision, rows = autotune.fastest(model, None, (400,), "float32", False)
+        autotune.cache_file().write_bytes(content)
+        precision, rows = autotune.fastest_settings(model, None, (400,), "float32", False)
         assert precision == "float32" and type(rows) is int and 0 < rows <= 4096
-        return rows == 64 and autotune.memory_file().read_bytes() == content
+        return rows == 64 and autotune.cache_file().read_bytes() == content
 
     fuzz(st.tuples(EDITS | st.just([]), CHANGES | st.just([])), accepts, 300 * scale, 0.3)
 

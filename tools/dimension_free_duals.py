@@ -66,7 +66,7 @@ def solve(tau: float) -> Majorant:
 
 
 if __name__ == "__main__":
-    path = Path(laplace_l2.__file__).with_suffix(".json")
+    path = Path(laplace_l2.__file__).with_name("dimension_free.json")
     rows = [json.dumps(asdict(solve(float(round(tau, 6))))) for tau in TAUS]
     path.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
     print(f"{len(rows)} majorants in {path}")

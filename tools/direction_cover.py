@@ -263,6 +263,6 @@ if __name__ == "__main__":
     print(f"{len(boxes)} boxes", flush=True)
     (HERE / "direction_cover.json").write_text(json.dumps({"splits": bits}) + "\n", encoding="utf-8")
     stored = {"radii": RADII.tolist(), "start": float(X[0]), "step": float(X[1] - X[0]), "rise": table(boxes)}
-    path = Path(laplace_l2.__file__).with_suffix(".json")
+    path = Path(laplace_l2.__file__).with_name("directions.json")
     path.write_text(json.dumps(stored, separators=(",", ":")) + "\n", encoding="utf-8")
     print(f"{len(RADII)} radii, {len(X)} points in {path}")

@@ -40,7 +40,7 @@ from radii.noises import (
     make_noise,
 )
 from radii.noises.norms import NORMS
-from radii.votes import ABSTAIN, Votes, load_votes
+from radii.votes import ABSTAIN, ImageIdentity, Votes, load_votes
 from radii.votes.bounds import bounds
 from radii.votes.plans import Anytime, Exhaustive, Fixed, Sequential, TopK, TwoStage, fixed
 
@@ -64,6 +64,7 @@ __all__ = [
     "Flips",
     "Gaussian",
     "GeneralizedNormal",
+    "ImageIdentity",
     "IndependentSplitting",
     "InputError",
     "Laplace",

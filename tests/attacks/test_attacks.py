@@ -14,7 +14,7 @@ import radii
 from commands import call, fine
 from radii.attacks import Attacks, Effort, attack
 from radii.attacks.descent import Target, descend, greedy, margin
-from radii.attacks.search import Hunt, pushed_out, too_many
+from radii.attacks.search import PerturbationSearch, exceeds_chance, left_top_k
 from radii.cli.attack import words as sentence
 from radii.errors import InputError
 from radii.models.devices import TensorSource
@@ -50,11 +50,11 @@ def certified(
 
 @pytest.mark.parametrize("norm,length", [("linf", 2 / 255), ("l1", 2 * 16 / 255), ("l0", 16)])
 def test_a_move_of_whole_grey_levels_is_as_long_as_they_are(norm: str, length: float) -> None:
-    """And not what float32 leaves of it: a move just as long as the certified radius breaks the certificate."""
+    """And not what float32 leaves of that: a perturbation as long as the certified radius breaks the certificate."""
     levels = np.arange(254, dtype=np.float32).reshape(-1, 1, 1, 1)
     images, moved = (np.broadcast_to(one / np.float32(255), (254, *SHAPE)) for one in (levels, levels + 2))
-    hunt = SimpleNamespace(certificates=SimpleNamespace(norm=norm, unit="feature"), on_grid=True)
-    assert set(Hunt.lengths(hunt, images, moved)) == {length}  # type: ignore[arg-type]
+    search = SimpleNamespace(certificates=SimpleNamespace(norm=norm, unit="feature"), on_grid=True)
+    assert set(PerturbationSearch.lengths(search, images, moved)) == {length}  # type: ignore[arg-type]
 
 
 # parts --------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_margins_are_ahead_of_the_kth_other() -> None:
     assert [float(margin(scores, torch.tensor([2]), k)) for k in (1, 2, 3)] == [-2.0, 1.0, 2.0]
 
 
-def test_verdicts_are_binomial_tests_against_the_rivals_of_the_selection() -> None:
+def test_labels_leave_the_top_k_by_binomial_tests_against_the_rivals_of_the_selection() -> None:
     votes = radii.Smoothed(Line(), radii.Gaussian(0.5)).vote(
         np.full((4, *SHAPE), 0.5), plan=radii.fixed(100), seed=0
     )
@@ -110,17 +110,17 @@ def test_verdicts_are_binomial_tests_against_the_rivals_of_the_selection() -> No
     told = replace(votes, counts=counts, selection=selection)
     label = np.zeros(4, dtype=int)
     # P(Binomial(100, 1/2) >= 80) = 5.6e-10, >= 68: 2e-4; 2^-50 for both rivals of the third
-    assert pushed_out(told, label, 1).tolist() == [True, False, True, False]
-    assert pushed_out(told, label, 2).tolist() == [False, False, True, False]
+    assert left_top_k(told, label, 1).tolist() == [True, False, True, False]
+    assert left_top_k(told, label, 2).tolist() == [False, False, True, False]
     # rivals are not chosen by the counts that judge them
     other = replace(told, counts=np.array([[10, 0, 90]] * 4), selection=np.array([[0, 100, 0]] * 4))
-    assert not pushed_out(other, label, 1).any()
+    assert not left_top_k(other, label, 1).any()
 
 
-def test_so_many_wrong_certificates_are_no_chance() -> None:
-    assert not too_many(0, 500, 0.0) and too_many(1, 500, 0.0)
+def test_more_wrong_certificates_than_chance_explains() -> None:
+    assert not exceeds_chance(0, 500, 0.0) and exceeds_chance(1, 500, 0.0)
     # of 500 at .001 there are 5 with probability 1.7e-4, 4 with 1.8e-3
-    assert not too_many(4, 500, 0.001) and too_many(5, 500, 0.001)
+    assert not exceeds_chance(4, 500, 0.001) and exceeds_chance(5, 500, 0.001)
 
 
 def test_descent_stays_within_radius_and_box() -> None:
@@ -136,8 +136,8 @@ def test_descent_stays_within_radius_and_box() -> None:
         assert (Line()(images + move)[:, 0] <= Line()(images)[:, 0]).all()
 
 
-def test_slopes_know_nothing_of_classes_that_are_switched_off() -> None:
-    """Minus infinity in place of a logit that is far below all others changes no slope."""
+def test_gradients_ignore_classes_that_are_switched_off() -> None:
+    """Minus infinity in place of a logit that is far below all others changes no gradient."""
 
     class Off(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -149,14 +149,14 @@ def test_slopes_know_nothing_of_classes_that_are_switched_off() -> None:
         for model in (Line(), Off()):
             draw = NoiseSampler(radii.Gaussian(0.3), TensorSource(0, torch.device("cpu")))
             slopes.append(
-                Target(model, draw, torch.zeros(5, dtype=torch.long), k, Effort(5, 8)).slope(images)
+                Target(model, draw, torch.zeros(5, dtype=torch.long), k, Effort(5, 8)).gradient(images)
             )
         assert slopes[1].isfinite().all() and slopes[1].any()
         if k == 1:
             torch.testing.assert_close(*slopes)
 
 
-def test_greedy_changes_go_where_the_slope_says() -> None:
+def test_greedy_changes_follow_the_gradient() -> None:
     images = torch.full((2, 3, 2, 2), 0.5)
     weights = torch.arange(12.0).view(3, 2, 2)
 
@@ -175,7 +175,7 @@ def test_greedy_changes_go_where_the_slope_says() -> None:
 
 
 def test_steps_in_l1_are_not_spent_on_features_at_their_end() -> None:
-    """The steepest feature has no room: without it the next one moves."""
+    """The steepest feature is at its end already, so the next one changes."""
 
     class Sum(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -205,12 +205,14 @@ def test_radii_of_a_linear_model_are_met_from_above(norm: str) -> None:
     found = attack(smoothed, images, certificates, effort=effort, n=10_000, reach=12)
     gap = images.reshape(6, -1).mean(1) - 0.5
     true = gap * {"l1": 16, "l2": 4, "linf": 1}[norm]
-    assert len(found.rows) == 6 and not found.inside.any() and not found.refuted
-    assert (found.found >= true[found.rows] * 0.98).all() and (found.found <= 1.15 * true[found.rows]).all()
+    assert len(found.rows) == 6 and not found.within_radius.any() and not found.refuted
+    assert (found.lengths >= true[found.rows] * 0.98).all() and (
+        found.lengths <= 1.15 * true[found.rows]
+    ).all()
     lengths = np.linalg.norm(
-        (found.moved - images[found.rows]).reshape(len(found.rows), -1), ORDER[norm], axis=1
+        (found.perturbed - images[found.rows]).reshape(len(found.rows), -1), ORDER[norm], axis=1
     )
-    np.testing.assert_allclose(found.found, lengths, rtol=1e-4)
+    np.testing.assert_allclose(found.lengths, lengths, rtol=1e-4)
 
 
 def test_changes_of_a_linear_model() -> None:
@@ -222,7 +224,7 @@ def test_changes_of_a_linear_model() -> None:
     claimed = replace(certificates, radius=np.ones(3), abstained=np.zeros(3, dtype=bool))
     found = attack(smoothed, images, claimed, reach=16, n=4000, effort=Effort(1, 64))
     # each change to 0 lowers the mean by .75 / 16: five of them lead just below .5156, six to .469
-    assert ((found.found >= 6) & (found.found <= 8)).all()
+    assert ((found.lengths >= 6) & (found.lengths <= 8)).all()
 
 
 @pytest.mark.parametrize("norm", ["l0", "l1", "l2", "linf"])
@@ -233,8 +235,8 @@ def test_claims_that_are_too_large_are_refuted(norm: str) -> None:
     true = {"l0": 6, "l1": 4.0, "l2": 1.0, "linf": 0.25}[norm]
     greedy = replace(honest, radius=np.full(8, 1.5 * true), abstained=np.zeros(8, dtype=bool))
     found = attack(smoothed, images, greedy, effort=Effort(10, 16))
-    assert found.inside.all() and found.refuted
-    assert (found.found <= greedy.radius).all() and (found.found > 0.9 * true).all()
+    assert found.within_radius.all() and found.refuted
+    assert (found.lengths <= greedy.radius).all() and (found.lengths > 0.9 * true).all()
     assert found.accuracy([0, 2 * true]).tolist() == [1.0, 0.0]
 
 
@@ -243,17 +245,17 @@ def test_the_third_class_must_be_passed_for_the_top_two() -> None:
     smoothed = radii.Smoothed(Line(), radii.Gaussian(0.5), batch=256)
     top = certified(smoothed, "l2", images, k=2)
     found = attack(smoothed, images, top, effort=Effort(5, 8))
-    assert np.isinf(found.found).all() and (found.moved == images[found.rows]).all()
+    assert np.isinf(found.lengths).all() and (found.perturbed == images[found.rows]).all()
 
 
-def test_listed_noise_is_judged_by_all_copies_and_moves_by_whole_grey_levels() -> None:
+def test_enumerable_noise_is_tested_on_all_outcomes_and_perturbed_by_whole_grey_levels() -> None:
     images = np.full((2, *SHAPE), 160 / 255, dtype=np.float32)
     smoothed = radii.Smoothed(Line(4), radii.Splitting(0.5), batch=256)
     certificates = certified(smoothed, "l1", images)
     assert certificates.alpha == 0
     found = attack(smoothed, images, certificates, effort=Effort(20, 32), reach=30)
-    assert np.isfinite(found.found).all() and not found.inside.any()
-    levels = found.moved * 255
+    assert np.isfinite(found.lengths).all() and not found.within_radius.any()
+    levels = found.perturbed * 255
     np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
 
 
@@ -273,15 +275,15 @@ def test_every_kind_of_noise_can_be_attacked(noise: radii.Noise) -> None:
     smoothed = radii.Smoothed(Shown(), noise, batch=256)
     certificates = certified(smoothed, next(iter(noise.rules)), images)
     found = attack(smoothed, images, certificates, effort=Effort(5, 8), reach=16)
-    assert not found.inside.any() and (np.isfinite(found.found).any() or len(found.rows) == 0)
+    assert not found.within_radius.any() and (np.isfinite(found.lengths).any() or len(found.rows) == 0)
 
 
-def test_moves_within_a_grey_level_are_none_where_only_grey_levels_move() -> None:
+def test_perturbations_below_a_grey_level_are_rounded_to_zero_on_the_grid() -> None:
     smoothed = radii.Smoothed(Line(4), radii.Splitting(0.5), batch=256)
     images = np.full((1, *SHAPE), 160 / 255, dtype=np.float32)
-    hunt = Hunt(smoothed, certified(smoothed, "l1", images), Effort(), 100, 2.0, 0)
+    search = PerturbationSearch(smoothed, certified(smoothed, "l1", images), Effort(), 100, 2.0, 0)
     for part in (-1.7, -0.9, 0.9, 1.7):
-        moved = hunt.rounded(images, images + np.float32(part / 255))
+        moved = search.round_to_grid(images, images + np.float32(part / 255))
         np.testing.assert_allclose(moved * 255, 160 + np.trunc(part), atol=1e-4)
 
 
@@ -354,7 +356,7 @@ def test_the_command(tmp_path) -> None:
     assert sentence(flat) == "No ℓ₂ radius for the top 1 is above 0: nothing was attacked."
     said = fine("report", votes, "--attacks", "--k", 1, "--k", 2, "--out", tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()
-    assert page.count(": attacks pushed ") == 2 and page.count('"found":[') == 2, "l2 and l0, k = 1"
+    assert page.count(": attacks changed ") == 2 and page.count('"found":[') == 2, "l2 and l0, k = 1"
     ended = call("report", votes, "--attacks", "--alpha", 0.01, "--out", tmp_path / "none")
     assert ended.status == 2 and "other certificates than these votes give at alpha = 0.01" in ended.err
     assert not (tmp_path / "none").exists()

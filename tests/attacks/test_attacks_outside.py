@@ -55,14 +55,14 @@ def test_moves_of_others_are_no_shorter_and_never_within_the_radius(norm: str, t
     certificates = radii.certify(smoothed.vote(data, plan=radii.fixed(1000)), norm)
     ours = attack(smoothed, data.images(), certificates, effort=Effort(20, 32), n=2000)
     rows = ours.rows
-    assert len(rows) >= 6 and np.isfinite(ours.found).all() and not ours.inside.any()
+    assert len(rows) >= 6 and np.isfinite(ours.lengths).all() and not ours.within_radius.any()
 
     images, labels = (torch.from_numpy(values[rows]) for values in (data.images(), data.labels))
     outside = foolbox.PyTorchModel(Averaged(trained), bounds=(0, 1), device="cpu")
     _, moved, _ = MINIMAL[norm](steps=STEPS)(outside, images, labels, epsilons=None)
     lengths = np.linalg.norm((moved - images).flatten(1).numpy(), ORDER[norm], axis=1)
     away = lengths > 0  # it takes images for lost that its own few copies show so
-    assert away.sum() >= 5 and np.median(ours.found[away] / lengths[away]) < 1.25
+    assert away.sum() >= 5 and np.median(ours.lengths[away] / lengths[away]) < 1.25
 
     judged = smoothed.vote(moved.numpy(), labels.numpy(), plan=radii.fixed(2000, selection=0), seed=9)
     lost = judged.counts.argmax(1) != labels.numpy()

@@ -1,4 +1,4 @@
-"""From votes to certificates: which label, at what confidence, and what is refused."""
+"""From votes to certificates: which label, at what confidence, and what is rejected."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -64,7 +64,7 @@ def test_true_predicted_and_given_labels() -> None:
 
 
 def test_prediction_never_looks_at_the_counts_that_bound_it() -> None:
-    # selection draws point at class 3, the bounding draws at class 0: the label is 3, and it abstains
+    # selection samples point at class 3, the bounding samples at class 0: the label is 3, and it abstains
     votes = make_votes([[990, 6, 4, 0]], selection=np.array([[0, 0, 0, 10]]))
     found = certify(votes, "l2", labels="predicted")
     assert found.label.tolist() == [3] and found.abstained.all() and not found.radius.any()
@@ -115,43 +115,43 @@ def test_reachable_radius_is_that_of_unanimous_votes(noise: radii.Noise) -> None
         ({"k": 1.5}, "whole number"),
         ({"alpha": 2}, "between 0 and 1"),
         ({"labels": "truth"}, "did you mean 'true'"),
-        ({"labels": np.array([1, 2])}, "one an image"),
+        ({"labels": np.array([1, 2])}, "one per image"),
         ({"labels": np.array([0, 1, 2, 9])}, "class numbers"),
         ({"method": "cohen"}, "unknown method"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     given = {"norm": "l2", **arguments}
     with pytest.raises(InputError, match=words):
         certify(VOTES, given.pop("norm"), **given)
 
 
-def test_refuses_what_the_votes_do_not_hold() -> None:
+def test_rejects_what_the_votes_do_not_hold() -> None:
     with pytest.raises(InputError, match="no true labels"):
         certify(replace(VOTES, labels=None), "l2")
     with pytest.raises(InputError, match="no true labels"):
         _ = certify(replace(VOTES, labels=None), "l2", labels="predicted").correct
     no_selection = make_votes(VOTES.counts, selection=np.zeros((4, 4), int))
-    with pytest.raises(InputError, match="no label can be predicted"):
+    with pytest.raises(InputError, match="no selection samples to predict labels"):
         certify(no_selection, "l2", labels="predicted")
 
 
-def test_says_when_n_is_too_small_and_how_many_draws_would_do() -> None:
+def test_says_when_n_is_too_small_and_how_many_samples_would_do() -> None:
     votes = make_votes([[5, 0, 0, 0]])
-    with pytest.raises(InputError, match=r"n = 5 draws cannot certify anything .* at least 11 draws"):
+    with pytest.raises(InputError, match=r"n = 5 samples cannot certify anything .* at least 11 samples"):
         certify(votes, "l2")
     assert certify(make_votes([[11, 0, 0, 0]]), "l2").radius[0] > 0
-    with pytest.raises(InputError, match="n = 10 draws"):
+    with pytest.raises(InputError, match="n = 10 samples"):
         certify(make_votes([[10, 0, 0, 0]]), "l2")
 
 
-def test_refuses_a_part_of_the_draws() -> None:
+def test_rejects_a_part_of_the_samples() -> None:
     part = make_votes([[50, 0, 0, 0]], plan=radii.fixed(100, 10))
-    with pytest.raises(InputError, match="50 of the 100 draws that were planned"):
+    with pytest.raises(InputError, match="50 of the 100 planned samples"):
         certify(part, "l2")
 
 
-def test_refuses_a_file_name_in_place_of_votes() -> None:
+def test_rejects_a_file_name_in_place_of_votes() -> None:
     with pytest.raises(InputError, match=r"radii\.load_votes"):
         certify("votes.parquet", "l2")  # type: ignore[arg-type]
 
@@ -180,14 +180,14 @@ def test_a_converted_radius_is_rounded_down(radius: float, d: int) -> None:
 
 
 @pytest.mark.parametrize("noise", [radii.Gaussian(0.5), radii.Laplace(0.5), radii.Uniform(0.5)])
-def test_no_conversion_beats_an_exact_rule(noise: radii.Noise) -> None:
+def test_no_conversion_beats_a_tight_rule(noise: radii.Noise) -> None:
     votes = make_votes(VOTES.counts, noise=noise)
     for norm in LENGTHS:
         direct = certify(votes, norm)
         for other in LENGTHS:
             found = to_norm(certify(votes, other), norm)
             assert (found.norm, found.abstained.tolist()) == (norm, direct.abstained.tolist())
-            if noise.rules[norm].tightness.startswith("exact"):
+            if noise.rules[norm].tightness.startswith("tight"):
                 assert (found.radius <= direct.radius * (1 + 1e-4)).all()
 
 

@@ -1,4 +1,4 @@
-"""What votes cost: sums by hand, the sequential plan's own law, and files that were really written."""
+"""What votes cost: sums by hand, the operating characteristics of a sequential plan, and files as written."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 import radii
-from radii.certificates.costs import Devices, Work, counts_bytes, mean_draws, pilot_shares, standard_error
+from radii.certificates.costs import (
+    Devices,
+    Work,
+    counts_bytes,
+    mean_samples,
+    pilot_shares,
+    standard_error,
+)
 from radii.errors import InputError
 from vote_factory import make_votes
 
@@ -38,9 +45,9 @@ def test_the_sequential_plan_costs_what_its_law_says() -> None:
         radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.5, 1.0), (3, 32, 32)), n_max=10_000
     )
     p = [0.99, 0.6, 0.99, 0.9]
-    each = [plan.operating(one).mean_samples for one in p]
-    np.testing.assert_array_equal(mean_draws(plan, p), each)
-    assert Work(1000, 10, tuple(mean_draws(plan, p))).passes == pytest.approx(1000 * np.mean(each))
+    each = [plan.operating_characteristics(one).mean_samples for one in p]
+    np.testing.assert_array_equal(mean_samples(plan, p), each)
+    assert Work(1000, 10, tuple(mean_samples(plan, p))).passes == pytest.approx(1000 * np.mean(each))
 
 
 def test_a_pilot_shows_the_shares_of_the_true_labels() -> None:
@@ -58,8 +65,8 @@ def test_the_mean_is_found_from_a_pilot_as_often_as_its_error_says() -> None:
 
 
 BAD_PILOTS = {
-    "as many draws of every image": lambda votes: replace(votes, plan=radii.anytime(n_max=50), draws=()),
-    "must know the true labels": lambda votes: replace(votes, labels=None),
+    "as many samples of every image": lambda votes: replace(votes, plan=radii.anytime(n_max=50), draws=()),
+    "must have true labels": lambda votes: replace(votes, labels=None),
     "plan with --noise laplace:sigma=0.25 --shape 3,32,32": lambda votes: replace(
         votes, noise=radii.Laplace(0.25)
     ),
@@ -69,7 +76,7 @@ BAD_PILOTS = {
 
 
 @pytest.mark.parametrize("words", BAD_PILOTS)
-def test_refuses_pilots_that_would_mislead(words: str) -> None:
+def test_rejects_pilots_that_would_mislead(words: str) -> None:
     votes = replace(
         make_votes(images=4, n=50), selection=np.zeros((4, 10), dtype=int), plan=radii.fixed(50, 0)
     )
@@ -79,14 +86,14 @@ def test_refuses_pilots_that_would_mislead(words: str) -> None:
 
 @pytest.mark.parametrize("name", ["images", "classes", "selection"])
 @pytest.mark.parametrize("value", [-1, 1.5, None, True])
-def test_refuses_work_that_is_none(name: str, value: object) -> None:
-    given = {"images": 10, "classes": 10, "draws": (100,), "selection": 0, name: value}
+def test_rejects_work_that_is_none(name: str, value: object) -> None:
+    given = {"images": 10, "classes": 10, "samples": (100,), "selection": 0, name: value}
     with pytest.raises(InputError, match=f"{name} must be a whole number"):
         Work(**given)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
-def test_refuses_devices_that_do_nothing(value: float) -> None:
+def test_rejects_devices_that_do_nothing(value: float) -> None:
     with pytest.raises(InputError, match="passes per second must be a finite number above 0"):
         Devices(value)
     with pytest.raises(InputError, match="price must be a finite number above 0"):
@@ -142,7 +149,7 @@ def test_stored_files_have_about_the_size_that_is_said(path: Path) -> None:
     assert path.stat().st_size / 2 < work.file_bytes < 2 * path.stat().st_size
 
 
-def test_more_draws_and_classes_take_more_bytes() -> None:
+def test_more_samples_and_classes_take_more_bytes() -> None:
     assert counts_bytes(10, 0) == 0
     at = [[counts_bytes(classes, draws) for draws in (1, 16, 1000, 10**5)] for classes in (2, 10, 1000)]
     assert (np.diff(at, axis=0) > 0).all() and (np.diff(at, axis=1) > 0).all()

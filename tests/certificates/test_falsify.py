@@ -1,4 +1,4 @@
-"""The falsifier: no rule is beaten by real draws, and each that is called exact is caught when it claims 5 % more."""
+"""The falsifier: it refutes no rule as it is, and each tight rule once it claims 5 % more."""
 
 import math
 import re
@@ -8,7 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 import radii
-from radii.certificates.falsify import DIRECTIONS, SHARES, attack_radius, falsify, moves
+from radii.certificates.falsify import (
+    DIRECTIONS,
+    SHARES,
+    attack_radius,
+    falsify,
+    noise_samples,
+    perturbations,
+)
 from radii.cli import app
 from radii.errors import InputError
 from radii.noises import NOISES, Noise, example, example_name
@@ -17,9 +24,9 @@ from radii.noises.norms import Ball
 PAIRS = [(name, norm) for name, kind in NOISES.items() for norm in kind.rules]
 P = np.array([0.95])
 FAIR = 100_000
-"""Copies that try a rule as it is; to catch 5 % takes more."""
+"""Noise samples that test a rule as it is; to catch 5 % takes more."""
 ATTACKED = 0.05
-"""How far the least radius of an attack may be off: it comes from draws, and on bytes of whole grey levels."""
+"""Largest relative error of an attack radius: it comes from samples, and on bytes of whole grey levels."""
 
 L0 = {
     "gaussian": radii.Gaussian(2.72),
@@ -53,26 +60,26 @@ def question(name: str, norm: str) -> tuple[Noise, tuple[int, ...], float, float
 
 
 @pytest.mark.parametrize("name,norm", PAIRS)
-def test_no_rule_is_beaten_and_each_exact_one_is_caught_at_5_percent_more(name: str, norm: str) -> None:
+def test_no_rule_is_beaten_and_each_tight_one_is_caught_at_5_percent_more(name: str, norm: str) -> None:
     noise, shape, radius, more = question(name, norm)
     assert radius > 0
     fair = falsify(noise, norm, radius, shape, draws=FAIR)
-    assert not any(trial.beaten for trial in fair), fair[0]
-    if noise.rules[norm].tightness.startswith("exact"):
-        greedy = falsify(noise, norm, radius, shape, move_by=more)
-        assert greedy[0].beaten, greedy[0]
+    assert not any(trial.refutes for trial in fair), fair[0]
+    if noise.rules[norm].tightness.startswith("tight"):
+        greedy = falsify(noise, norm, radius, shape, length=more)
+        assert greedy[0].refutes, greedy[0]
 
 
-def test_moves_lie_on_the_sphere() -> None:
+def test_perturbations_lie_on_the_sphere() -> None:
     for norm, order in (("l1", 1), ("l2", 2), ("linf", np.inf)):
-        found = list(moves(Ball(norm, (1, 2, 4)), 0.3, 0, of_bytes=False))
+        found = list(perturbations(Ball(norm, (1, 2, 4)), 0.3, 0, of_bytes=False))
         assert len(found) == 4 + DIRECTIONS
         for _, image, moved in found:
             assert np.linalg.norm((moved - image).ravel(), order) == pytest.approx(0.3)
-        for _, image, moved in moves(Ball(norm, (1, 2, 4)), 0.3, 0, of_bytes=True):
+        for _, image, moved in perturbations(Ball(norm, (1, 2, 4)), 0.3, 0, of_bytes=True):
             assert 0.3 * 0.9 <= np.linalg.norm((moved - image).ravel(), order) <= 0.3
             np.testing.assert_allclose(moved * 255, np.rint(moved * 255), atol=1e-9)
-    (_, image, moved), *more = moves(Ball("l0", (1, 2, 4)), 3, 0, of_bytes=True)
+    (_, image, moved), *more = perturbations(Ball("l0", (1, 2, 4)), 3, 0, of_bytes=True)
     assert (moved - image).sum() == 3 and not more
 
 
@@ -82,16 +89,15 @@ def test_likelihoods_tell_copies_apart(name: str) -> None:
     noise = example(NOISES[name]) if name != "ablation" else radii.Ablation(8)
     rng = np.random.default_rng(0)
     image, other = (rng.integers(0, 256, (1, 4, 4)) / 255 for _ in range(2))
-    from radii.certificates.falsify import copies_of
 
-    copies = copies_of(noise, image, 500, 0, 0)
+    copies = noise_samples(noise, image, 500, 0, 0)
     own, foreign = (noise.log_likelihood(copies, one.astype(np.float32)) for one in (image, other))
     assert np.isfinite(own).all() and own.shape == (500,)
     assert (own - foreign).mean() > 0.1 and (own >= foreign).mean() > 0.5
 
 
 @pytest.mark.parametrize("noise,norm", [(radii.Gaussian(0.5), "linf"), (radii.Laplace(0.5), "l1")])
-def test_attacks_reach_exact_radii(noise: Noise, norm: str) -> None:
+def test_attacks_reach_tight_radii(noise: Noise, norm: str) -> None:
     certified = radii.certified_radius(noise, norm, np.array([0.9]), shape=(1, 2, 2))[0]
     assert attack_radius(noise, norm, 0.9, (1, 2, 2)) == pytest.approx(certified, rel=0.03)
 
@@ -111,7 +117,7 @@ def test_the_table_of_tightness_bears_out_what_rules_say_of_themselves(p: float)
     for name, norm, attack, ratio in rows:
         words = said[name, norm]
         slack = re.search(r"to (\d+) % below", words)
-        if words.startswith("exact") or (slack and "many features" not in words):
+        if words.startswith("tight") or (slack and "many features" not in words):
             least = 1 - int(slack[1]) / 100 if slack else 1.0
             assert least - ATTACKED <= float(ratio) <= 1 + ATTACKED, (name, norm, words, ratio)
         else:
@@ -145,6 +151,6 @@ def test_what_cannot_be_tried(line: list[str], words: str) -> None:
     assert isinstance(found.exception, InputError) and words in str(found.exception)
 
 
-def test_moves_must_reach_the_radius() -> None:
-    with pytest.raises(InputError, match="moves not below it"):
-        falsify(radii.Gaussian(0.5), "l2", 0.5, (4,), move_by=0.4)
+def test_perturbations_must_reach_the_radius() -> None:
+    with pytest.raises(InputError, match="length not below it"):
+        falsify(radii.Gaussian(0.5), "l2", 0.5, (4,), length=0.4)

@@ -78,7 +78,7 @@ def test_questions_share_their_levels() -> None:
     np.testing.assert_allclose(plan.levels, ndtr(np.array([0.1, 0.2, 0.3]) / SIGMA), rtol=1e-6)
     decided = [(one.norm, one.radii, one.levels) for one in plan.decisions]
     assert decided == [("l2", (0.1, 0.3), (1, 3)), ("linf", (0.2,), (2,)), ("l1", (0.1, 0.3), (1, 3))]
-    with pytest.raises(InputError, match="needs a question"):
+    with pytest.raises(InputError, match="needs a target"):
         sequential()
 
 
@@ -97,7 +97,7 @@ def test_a_plan_for_radii() -> None:
     assert plan == radii.Sequential(levels, alpha=0.01, n_max=5000, batch=32, decisions=(decision,))
     assert radii.anytime(alpha=0.01, n_max=500) == radii.Anytime(0.01, 500)
     p = max(plan.levels) * 0.3 + 0.7
-    found = plan.operating(p)
+    found = plan.operating_characteristics(p)
     assert found.certified[1] > 0.95 and found.mean_samples < 1000
 
 
@@ -132,7 +132,7 @@ def test_levels_next_to_one_stay_below_it() -> None:
         ({"levels": (2, 1)}, "each radius needs a number of levels"),
     ],
 )
-def test_decisions_that_cannot_be_are_refused(changes: dict, words: str) -> None:
+def test_decisions_that_cannot_be_are_rejected(changes: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Decision(**{"norm": "l2", "radii": (0.1, 0.2), "levels": (1, 2), **changes})
 
@@ -147,9 +147,9 @@ def test_the_farthest_radius_is_where_plans_end() -> None:
     far = question.farthest(1000, 1e-3)
     assert far == pytest.approx(SIGMA * ndtri(1e-3 ** (1 / 1000)), rel=1e-9)
     near = sequential(RadiusTarget(radii.Gaussian(SIGMA), "l2", (far * (1 - 1e-6),), SHAPE), n_max=1000)
-    assert near.operating(1.0).certified[0] == pytest.approx(1)
+    assert near.operating_characteristics(1.0).certified[0] == pytest.approx(1)
     with pytest.raises(
-        InputError, match=r"draws certify l2 radii up to 0.615816, not 0.6.*take at least 1001"
+        InputError, match=r"samples certify l2 radii up to 0.615816, not 0.6.*take at least 1001"
     ):
         sequential(RadiusTarget(radii.Gaussian(SIGMA), "l2", (0.1, far * (1 + 1e-6)), SHAPE), n_max=1000)
 
@@ -168,12 +168,12 @@ def test_the_farthest_radius_is_where_plans_end() -> None:
         ({"shape": (0,)}, "shape must be"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     given = {"noise": radii.Gaussian(SIGMA), "norm": "l2", "radii": (0.1,), "shape": SHAPE, **arguments}
     with pytest.raises(InputError, match=words):
         RadiusTarget(**given)
 
 
-def test_refuses_what_no_votes_can_show() -> None:
+def test_rejects_what_no_votes_can_show() -> None:
     with pytest.raises(InputError, match=r"uniform noise of sigma 0\.25 certifies no l1 radius of 0\.5"):
         RadiusTarget(radii.Uniform(SIGMA), "l1", (0.1, 0.5), SHAPE).levels()

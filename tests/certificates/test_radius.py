@@ -207,7 +207,7 @@ def test_no_classifier_of_one_feature_breaks_a_certificate(noise: radii.Noise, n
 def test_certificates_are_tight_so_that_one_percent_more_is_wrong(
     noise: radii.Noise, norm: str, k: int, p: float
 ) -> None:
-    # the worst classifier: the label far from where the move goes, k rivals interleaved finely where it goes
+    # the worst classifier: the label lies far from where the perturbation leads, k rivals interleave there
     law = LAWS[noise.name](noise.sigma)
     if p < 1 / (k + 1):
         return
@@ -382,7 +382,7 @@ def test_tradeoff_of_tiny_levels_is_not_rounded_up(level: float) -> None:
         ({"lower": np.array([1.0])}, "no finite sample"),
         ({"lower": np.array([np.nan])}, r"\[0, 1\)"),
         ({"lower": np.array([-0.1])}, r"\[0, 1\)"),
-        ({"lower": 0.5}, "one probability an image"),
+        ({"lower": 0.5}, "one probability per image"),
         ({"k": 0}, "at least 1"),
         ({"rivals": np.array([[0.1, 0.2]])}, "shape"),
         ({"rivals": np.array([[1.5]])}, "probabilities"),
@@ -397,7 +397,7 @@ def test_tradeoff_of_tiny_levels_is_not_rounded_up(level: float) -> None:
         ({"norm": "l0", "images": np.zeros((1, 5))}, "must have the shape"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     given = {
         "noise": radii.Gaussian(1.0),
         "norm": "l2",
@@ -410,13 +410,13 @@ def test_refuses(arguments: dict, words: str) -> None:
 
 
 @pytest.mark.parametrize("sigma", [0, -1.0, float("nan"), float("inf"), "a", True])
-def test_refuses_a_sigma_that_is_none(sigma: object) -> None:
+def test_rejects_a_sigma_that_is_none(sigma: object) -> None:
     for noise in (radii.Gaussian, radii.Laplace, radii.Uniform):
         with pytest.raises(InputError, match="sigma must be a number from 1e-09"):
             noise(sigma)
 
 
-def test_refuses_an_unknown_noise() -> None:
+def test_rejects_an_unknown_noise() -> None:
     with pytest.raises(InputError, match="unknown noise 'laplac'; did you mean 'laplace'"):
         radii.make_noise("laplac", 0.5)
     for radius, words in ((-1.0, "at least 0"), (float("nan"), "finite"), (1.5, "whole number")):

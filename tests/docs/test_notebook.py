@@ -122,7 +122,7 @@ def test_quick_start() -> None:
     assert (
         stay[0] == stay[1] == leave[1] == (certified["l2"].radius[:20] > 0).sum() and leave[0] < stay[0] / 2
     )
-    assert found["asked"].mean_samples < 2000 and found["asked"].norm == "l2"
+    assert found["decided"].mean_samples < 2000 and found["decided"].norm == "l2"
 
 
 def test_your_own_model() -> None:
@@ -133,7 +133,7 @@ def test_your_own_model() -> None:
             name
         )
     assert found["votes"]["discriminant"].model.startswith("unknown:sklearn.")
-    assert len(re.findall(r"whatever is done within an l2 radius of|no answer", said)) == 5
+    assert len(re.findall(r"for every perturbation within an l2 radius of|no answer", said)) == 5
 
 
 @pytest.mark.skipif(not STORED, reason="there are no stored votes")

@@ -163,7 +163,7 @@ def test_models_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("runs/first --seconds 0", "seconds must be above 0; got 0.0"),
         ("runs/first --seed -1", "seed must be a whole number from 0 to 2**64 - 1; got -1"),
         ("runs/first --port 70000", "port must be at most 65535; got 70000"),
-        ("runs/first --n 5", "n = 5 draws cannot certify anything"),
+        ("runs/first --n 5", "n = 5 samples cannot certify anything"),
         ("runs/first --k 10", "k must be smaller than the number of classes, 10; got 10"),
         ("runs/first --data digits", "runs/first is a run folder, which says it"),
         ("runs/first --sigma 0.5", "--sigma is for models that radii train did not make"),

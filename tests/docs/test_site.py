@@ -4,8 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +21,7 @@ import radii
 import radii.attacks
 import radii.data
 import radii.models
+from patience import HANG
 from radii.cli import app
 from radii.training.losses import LOSSES
 
@@ -179,3 +185,101 @@ def test_formulas_become_mathml(tmp_path: Path) -> None:
 def test_a_formula_that_cannot_be_converted_fails_the_build(formula: str, tmp_path: Path) -> None:
     status, said, _ = page_of(f"Of ${formula}$.", tmp_path)
     assert status == 1 and "index.md:3" in said and repr(formula) in said
+
+
+# in Chromium, by `make test-browser` ----------------------------------------------------------------
+
+
+def paths(site: Path) -> list[str]:
+    """All pages but the one that only leads to the first."""
+    found = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+    return sorted(found - {"index.html"})
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """Where the site is served: over `file:`, browsers forbid what search and copying need."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site)) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def opened(chromium: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens an empty page; at the end nothing has gone wrong, and nothing came from elsewhere."""
+    said: list[str] = []
+    asked: list[str] = []
+    contexts = []
+
+    def opened(**settings: Any) -> Any:
+        context = chromium.new_context(**settings)
+        context.set_default_timeout(1000 * HANG)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == [], "the console is empty"
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_accessible(opened: Callable[..., Any], site: Path, address: str, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, found = opened(color_scheme=scheme, viewport={"width": 1200, "height": 900}), []
+    part: Any = None
+    # the colours are all that differs in the dark
+    rules = {} if scheme == "light" else {"runOnly": ["color-contrast"]}
+    for path in paths(site):
+        page.goto(address + path)
+        options = {"resultTypes": ["violations"], **rules}
+        violations = Axe().run(page, part, options).response["violations"]
+        part = {"exclude": [[".sidebar-drawer"]]}  # the menu is the same on all pages
+        grave = [one for one in violations if one["impact"] in ("critical", "serious")]
+        found += [(path, one["id"], one["nodes"][0]["html"][:90]) for one in grave]
+    assert found == []
+
+
+@pytest.mark.browser
+def test_nothing_sticks_out_on_a_phone(opened: Callable[..., Any], site: Path, address: str) -> None:
+    page = opened(viewport={"width": 390, "height": 800})
+    for path in paths(site):
+        page.goto(address + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("word", "name"), [("alpha", "radii.certify"), ("linf", "radii.certified_radius")])
+def test_search_finds(opened: Callable[..., Any], address: str, word: str, name: str) -> None:
+    page = opened()
+    page.goto(f"{address}search.html?q={word}")
+    page.locator("#search-results li a", has_text=name).first.click()
+    page.wait_for_url(f"**/docs/api/{name}.html*")
+    assert page.title() == f"{name} - radii"
+
+
+@pytest.mark.browser
+def test_code_is_copied_without_prompts(opened: Callable[..., Any], address: str) -> None:
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{address}docs/api/radii.reachable_radius.html")
+    block = page.locator(".highlight").last
+    block.hover()
+    block.locator("button.copybtn").click()
+    page.locator("button.copybtn.success").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert (
+        copied.startswith("import radii\nnoise = radii.Gaussian(sigma=0.25)\nround(") and ">>>" not in copied
+    )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import radii
-from radii.attacks.search import too_many
+from radii.attacks.search import exceeds_chance
 from radii.certificates.certify import certify_all
 from radii.cli import main
 from radii.cli.options import load_named
@@ -131,7 +131,7 @@ def test_attacks_are_those_of_the_readme_on_all_that_is_certified_and_refute_not
         one = radii.certify(radii.load_votes(path), norm, k=k, alpha=1e-3)
         found = found_beside(path, {(norm, k): one})[norm, k]
         assert (found[one.radius == 0] == np.inf).all() and np.isfinite(found).any()
-        assert not too_many(int((found <= one.radius).sum()), int((one.radius > 0).sum()), 1e-3)
+        assert not exceeds_chance(int((found <= one.radius).sum()), int((one.radius > 0).sum()), 1e-3)
 
 
 @each_run

@@ -1,4 +1,4 @@
-"""The engine: the same votes whoever draws them and whatever comes in between."""
+"""The engine: the same votes whichever process samples them and whatever interrupts it."""
 
 import _thread
 import errno
@@ -25,22 +25,22 @@ import pytest
 import radii
 from job_factory import IMAGES, PLANS, Trouble, job, load, numbered
 from patience import HANG
-from radii.engine import Here, Job, Parts, Shard, Workers, gather, run, workers
-from radii.engine.parts import FORMAT, LAW, Gone
+from radii.engine import Job, LocalExecutor, Parts, Shard, Workers, gather, run, workers
+from radii.engine.parts import FORMAT, MANIFEST, RunFinished
 from radii.errors import InputError, RadiiWarning
 from radii.storage.folders import LocalFolder
 from radii.votes import decode_votes
 
 BLOCK = 1300
-"""Of so many copies: two images a unit of the fixed plan."""
+"""Noise samples per unit: two images of the fixed plan."""
 
 
 def parts_in(path) -> Parts:
     return Parts(LocalFolder(path))
 
 
-def here(plan="fixed", batch=32, **changes) -> Here:
-    return Here(job(plan, batch, **changes))
+def local(plan="fixed", batch=32, **changes) -> LocalExecutor:
+    return LocalExecutor(job(plan, batch, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -62,28 +62,26 @@ def _all(plan):
 
 @pytest.mark.parametrize("block", [None, 300, BLOCK, 10**6])
 @pytest.mark.parametrize("name", PLANS)
-def test_a_run_gives_the_votes_that_are_drawn_at_once(name, block, tmp_path, whole) -> None:
-    votes = run(here(name), parts_in(tmp_path), block=block)
+def test_a_run_gives_the_votes_that_are_sampled_at_once(name, block, tmp_path, whole) -> None:
+    votes = run(local(name), parts_in(tmp_path), block=block)
     assert votes.encode() == whole[name]
 
 
 @pytest.mark.parametrize("count,batch", [(1, 8), (2, 33), (7, 200)])
 @pytest.mark.parametrize("name", PLANS)
-def test_shards_of_any_number_and_micro_batch_give_the_same_votes(
-    name, count, batch, tmp_path, whole
-) -> None:
+def test_shards_of_any_number_and_batch_give_the_same_votes(name, count, batch, tmp_path, whole) -> None:
     for number in np.random.default_rng(0).permutation(count) + 1:
-        assert run(here(name, batch), parts_in(tmp_path), shard=Shard(int(number), count), block=520) is None
+        assert run(local(name, batch), parts_in(tmp_path), shard=Shard(int(number), count), block=520) is None
     assert gather([tmp_path]).encode() == whole[name]
 
 
-def test_a_run_goes_on_with_its_own_blocks_and_draws_only_what_is_missing(tmp_path, whole) -> None:
-    run(here(), parts_in(tmp_path), shard=Shard(2, 3), block=BLOCK)
+def test_a_run_resumes_with_its_own_blocks_and_samples_only_missing_parts(tmp_path, whole) -> None:
+    run(local(), parts_in(tmp_path), shard=Shard(2, 3), block=BLOCK)
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")}
     assert len(kept) == 2
     drawn = []
-    with pytest.warns(RadiiWarning, match="2 of 6 parts were drawn before"):
-        votes = run(here(), parts_in(tmp_path), progress=lambda done, total: drawn.append((done, total)))
+    with pytest.warns(RadiiWarning, match="2 of 6 parts were sampled before"):
+        votes = run(local(), parts_in(tmp_path), progress=lambda done, total: drawn.append((done, total)))
     assert votes.encode() == whole["fixed"] and drawn[-1] == (4 * 1280, 4 * 1280)
     assert kept.items() <= {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")}.items()
 
@@ -99,11 +97,11 @@ def test_workers_give_the_same_votes(tmp_path, whole) -> None:
 
 def test_votes_from_several_folders_are_put_together(tmp_path, whole) -> None:
     for number in (1, 2):
-        run(here(), parts_in(tmp_path / str(number)), shard=Shard(number, 2), block=BLOCK)
+        run(local(), parts_in(tmp_path / str(number)), shard=Shard(number, 2), block=BLOCK)
     assert gather([tmp_path / "1", tmp_path / "2"]).encode() == whole["fixed"]
     with pytest.raises(InputError, match=r"3 of 6 parts are missing, the first is part-00001\.parquet"):
         gather([tmp_path / "1"])
-    run(here(seed=4), parts_in(tmp_path / "other"), block=BLOCK)
+    run(local(seed=4), parts_in(tmp_path / "other"), block=BLOCK)
     with pytest.raises(InputError, match=r"other is of another run than .*1, with seed 4, not 3"):
         gather([tmp_path / "1", tmp_path / "other"])
 
@@ -132,8 +130,8 @@ def flip(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("harm", [cut_short, flip, lambda content: b""])
-def test_a_damaged_part_is_named_never_used_and_drawn_again(harm, tmp_path, whole) -> None:
-    run(here(), parts_in(tmp_path), block=BLOCK)
+def test_a_damaged_part_is_named_never_used_and_sampled_again(harm, tmp_path, whole) -> None:
+    run(local(), parts_in(tmp_path), block=BLOCK)
     part = tmp_path / "part-00003.parquet"
     good = part.read_bytes()
     part.write_bytes(harm(good))
@@ -141,14 +139,14 @@ def test_a_damaged_part_is_named_never_used_and_drawn_again(harm, tmp_path, whol
         gather([tmp_path])
     part.write_bytes(harm(good))
     with pytest.warns(RadiiWarning) as said:
-        votes = run(here(), parts_in(tmp_path))
+        votes = run(local(), parts_in(tmp_path))
     words = next(str(one.message) for one in said if str(part) in str(one.message))
-    assert re.search("is damaged|is an empty file, not votes", words) and "drawn again" in words
+    assert re.search("is damaged|is an empty file, not votes", words) and "sampled again" in words
     assert votes.encode() == whole["fixed"] and part.read_bytes() == good
 
 
 def test_every_flipped_byte_of_a_part_is_noticed_or_harmless(tmp_path, whole) -> None:
-    run(here(), parts_in(tmp_path), block=BLOCK)
+    run(local(), parts_in(tmp_path), block=BLOCK)
     parts, part = parts_in(tmp_path), tmp_path / "part-00001.parquet"
     parts.manifest = parts.stored()
     good = part.read_bytes()
@@ -157,7 +155,7 @@ def test_every_flipped_byte_of_a_part_is_noticed_or_harmless(tmp_path, whole) ->
         part.write_bytes(good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :])
         try:
             with pytest.warns(RadiiWarning):
-                assert not parts.held([parts.manifest.units()[1]])
+                assert not parts.load([parts.manifest.units()[1]])
             noticed += 1
         except pytest.fail.Exception:
             assert decode_votes(part.read_bytes(), "votes").encode() == votes.encode()
@@ -172,11 +170,11 @@ def test_every_flipped_byte_of_a_part_is_noticed_or_harmless(tmp_path, whole) ->
         ("draws", r"draws \(\(0, 300\),\), not"),
     ],
 )
-def test_a_part_of_another_unit_or_run_is_refused(name, words, tmp_path) -> None:
-    run(here(), parts_in(tmp_path / "run"), block=BLOCK)
+def test_a_part_of_another_unit_or_run_is_rejected(name, words, tmp_path) -> None:
+    run(local(), parts_in(tmp_path / "run"), block=BLOCK)
     part = tmp_path / "run" / "part-00003.parquet"
     if name == "seed":
-        run(here(seed=4), parts_in(tmp_path / "other"), block=BLOCK)
+        run(local(seed=4), parts_in(tmp_path / "other"), block=BLOCK)
         part.write_bytes((tmp_path / "other" / part.name).read_bytes())
     elif name == "draws":
         smoothed, examples = load()
@@ -185,7 +183,7 @@ def test_a_part_of_another_unit_or_run_is_refused(name, words, tmp_path) -> None
     else:
         part.write_bytes((part.parent / name).read_bytes())
     before = {path: path.read_bytes() for path in part.parent.iterdir()}
-    for attempt in (lambda: run(here(), parts_in(part.parent)), lambda: gather([part.parent])):
+    for attempt in (lambda: run(local(), parts_in(part.parent)), lambda: gather([part.parent])):
         with pytest.raises(
             InputError, match=f"part-00003.parquet does not belong to this run, it has {words}"
         ):
@@ -201,52 +199,52 @@ def test_a_part_of_another_unit_or_run_is_refused(name, words, tmp_path) -> None
         ({"block": 500}, "blocks of 1300, not 500"),
     ],
 )
-def test_another_run_in_the_folder_is_refused_and_kept(other, words, tmp_path) -> None:
-    run(here(), parts_in(tmp_path), shard=Shard(1, 2), block=BLOCK)
+def test_another_run_in_the_folder_is_rejected_and_kept(other, words, tmp_path) -> None:
+    run(local(), parts_in(tmp_path), shard=Shard(1, 2), block=BLOCK)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     block = other.pop("block", BLOCK)
     with pytest.raises(InputError, match=f"is of another run, with {words}.* or remove the folder"):
-        run(here(**other), parts_in(tmp_path), block=block)
+        run(local(**other), parts_in(tmp_path), block=block)
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 def test_a_folder_without_any_part_may_be_used_for_another_run(tmp_path, whole) -> None:
-    parts_in(tmp_path).begin(replace(Here(job("two-stage")).manifest(), block=BLOCK))
-    assert run(here(), parts_in(tmp_path), block=BLOCK).encode() == whole["fixed"]
+    parts_in(tmp_path).begin(replace(LocalExecutor(job("two-stage")).manifest(), block=BLOCK))
+    assert run(local(), parts_in(tmp_path), block=BLOCK).encode() == whole["fixed"]
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"3", b'{"format": 1}', b'{"format": "1"}', b"\xff\xfe"]
 )
-def test_a_law_that_is_none(content, tmp_path) -> None:
-    (tmp_path / LAW).write_bytes(content)
+def test_a_manifest_that_is_none(content, tmp_path) -> None:
+    (tmp_path / MANIFEST).write_bytes(content)
     with pytest.raises(InputError, match=r"law\.json does not describe a run of radii"):
-        run(here(), parts_in(tmp_path))
+        run(local(), parts_in(tmp_path))
 
 
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize(
     "harm", [cut_short, lambda content: b"", lambda content: content.replace(b'"block"', b'"b"')]
 )
-def test_the_remedy_for_a_law_that_is_damaged_helps(harm, kept, tmp_path, whole) -> None:
+def test_the_remedy_for_a_damaged_manifest_helps(harm, kept, tmp_path, whole) -> None:
     folder, other = tmp_path / "votes.parts", tmp_path / "other.parts"
-    run(here(), parts_in(folder), shard=Shard(1, 2), block=BLOCK)
+    run(local(), parts_in(folder), shard=Shard(1, 2), block=BLOCK)
     parts = {path: path.read_bytes() for path in folder.glob("part-*")}
-    (folder / LAW).write_bytes(harm((folder / LAW).read_bytes()))
+    (folder / MANIFEST).write_bytes(harm((folder / MANIFEST).read_bytes()))
     with pytest.raises(InputError) as error:
-        run(here(), parts_in(folder), block=BLOCK)
-    assert str(error.value).startswith(f"{folder / LAW} does not describe a run of radii (")
+        run(local(), parts_in(folder), block=BLOCK)
+    assert str(error.value).startswith(f"{folder / MANIFEST} does not describe a run of radii (")
     assert "law.json that the same command writes with another --out" in str(error.value)
     assert "remove its folder" in str(error.value) and "votes file stays" in str(error.value)
     assert {path: path.read_bytes() for path in folder.glob("part-*")} == parts
     if kept:
-        run(here(), parts_in(other), shard=Shard(1, 6), block=BLOCK)
-        shutil.copy(other / LAW, folder / LAW)
-        with pytest.warns(RadiiWarning, match="3 of 6 parts were drawn before"):
-            assert run(here(), parts_in(folder), block=BLOCK).encode() == whole["fixed"]
+        run(local(), parts_in(other), shard=Shard(1, 6), block=BLOCK)
+        shutil.copy(other / MANIFEST, folder / MANIFEST)
+        with pytest.warns(RadiiWarning, match="3 of 6 parts were sampled before"):
+            assert run(local(), parts_in(folder), block=BLOCK).encode() == whole["fixed"]
     else:
         shutil.rmtree(folder)
-        assert run(here(), parts_in(folder), block=BLOCK).encode() == whole["fixed"]
+        assert run(local(), parts_in(folder), block=BLOCK).encode() == whole["fixed"]
 
 
 @pytest.mark.parametrize(
@@ -257,15 +255,15 @@ def test_the_remedy_for_a_law_that_is_damaged_helps(harm, kept, tmp_path, whole)
         ({"labels": [1]}, "12 images and 1 labels"),
         ({"block": True}, "block must be a whole number"),
         ({"block": float("nan")}, "NaN is no number"),
-        ({"block": 0}, "at least one noisy copy"),
+        ({"block": 0}, "at least one noise sample"),
         ({"votes": []}, "votes must be names with values"),
-        ({"format": True}, "no number of its format"),
+        ({"format": True}, "no format number"),
         ({"more": 1}, "no field 'more'"),
     ],
 )
-def test_a_law_of_no_run(change, words, tmp_path, parts_of_a_run) -> None:
+def test_a_manifest_of_no_run(change, words, tmp_path, parts_of_a_run) -> None:
     manifest = json.loads(parts_of_a_run) | change
-    (tmp_path / LAW).write_text(json.dumps(manifest))
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(
         InputError, match=rf"law\.json describes? .*{words}|law\.json does not describe .*{words}"
     ):
@@ -273,30 +271,30 @@ def test_a_law_of_no_run(change, words, tmp_path, parts_of_a_run) -> None:
 
 
 @pytest.mark.parametrize("n", [10**12, 10**400])
-def test_a_law_of_very_much_work(n, tmp_path, parts_of_a_run) -> None:
+def test_a_manifest_of_very_much_work(n, tmp_path, parts_of_a_run) -> None:
     manifest = json.loads(parts_of_a_run)
     manifest["votes"]["plan"]["n"] = n
-    (tmp_path / LAW).write_text(json.dumps(manifest))
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"cut this work into too many units|n must be at most"):
         Parts(LocalFolder(tmp_path)).stored()
 
 
 @pytest.fixture(scope="module")
 def parts_of_a_run() -> bytes:
-    return replace(here().manifest(), block=BLOCK).encode()
+    return replace(local().manifest(), block=BLOCK).encode()
 
 
-def test_a_law_of_the_future_or_none_at_all(tmp_path) -> None:
-    run(here(), parts_in(tmp_path), block=BLOCK)
-    manifest = json.loads((tmp_path / LAW).read_bytes())
-    (tmp_path / LAW).write_text(json.dumps(manifest | {"format": FORMAT + 1}))
+def test_a_manifest_of_the_future_or_none_at_all(tmp_path) -> None:
+    run(local(), parts_in(tmp_path), block=BLOCK)
+    manifest = json.loads((tmp_path / MANIFEST).read_bytes())
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest | {"format": FORMAT + 1}))
     with pytest.raises(InputError, match="written by a newer radii"):
-        run(here(), parts_in(tmp_path))
-    (tmp_path / LAW).unlink()
+        run(local(), parts_in(tmp_path))
+    (tmp_path / MANIFEST).unlink()
     with pytest.raises(
         InputError, match=r"has parts of votes but no law\.json: put in its place .* or remove its folder"
     ):
-        run(here(), parts_in(tmp_path))
+        run(local(), parts_in(tmp_path))
 
 
 @pytest.mark.parametrize("shard", [(0, 3), (4, 3), (1, 0), (-1, -1)])
@@ -309,7 +307,7 @@ def test_shards_that_are_none(shard) -> None:
 
 
 def take_part(folder, number: int) -> None:
-    run(Here(numbered(number)), parts_in(folder), block=700)
+    run(LocalExecutor(numbered(number)), parts_in(folder), block=700)
 
 
 def test_two_processes_in_one_folder_count_nothing_twice(tmp_path, whole) -> None:
@@ -323,13 +321,13 @@ def test_two_processes_in_one_folder_count_nothing_twice(tmp_path, whole) -> Non
     assert gather([tmp_path]).encode() == whole["fixed"]
 
 
-def test_what_another_process_draws_meanwhile_is_not_drawn_again(tmp_path, whole) -> None:
-    run(here(), parts_in(tmp_path / "other"), block=BLOCK)
+def test_parts_of_another_process_are_not_sampled_again(tmp_path, whole) -> None:
+    run(local(), parts_in(tmp_path / "other"), block=BLOCK)
     parts, drawn = parts_in(tmp_path / "run"), []
 
-    class Watched(Here):
-        def draw(self, units, moved):
-            for unit, content in super().draw(units, moved):
+    class Watched(LocalExecutor):
+        def sample(self, units, report):
+            for unit, content in super().sample(units, report):
                 drawn.append(unit.number)
                 yield unit, content
                 for path in (tmp_path / "other").glob("part-0000[1-4]*"):
@@ -342,9 +340,9 @@ def test_what_another_process_draws_meanwhile_is_not_drawn_again(tmp_path, whole
 def test_a_run_that_another_process_finished_and_cleared_is_over(tmp_path) -> None:
     parts, done = parts_in(tmp_path / "run"), []
 
-    class Cleared(Here):
-        def draw(self, units, moved):
-            for unit, content in super().draw(units, moved):
+    class Cleared(LocalExecutor):
+        def sample(self, units, report):
+            for unit, content in super().sample(units, report):
                 done.append(unit)
                 if len(done) == 3:
                     parts.clear()
@@ -352,7 +350,7 @@ def test_a_run_that_another_process_finished_and_cleared_is_over(tmp_path) -> No
 
     assert run(Cleared(job()), parts, block=BLOCK) is None and len(done) == 3
     assert not (tmp_path / "run").exists()
-    assert run(here(), parts_in(tmp_path / "new"), block=BLOCK, finished=lambda: True) is None
+    assert run(local(), parts_in(tmp_path / "new"), block=BLOCK, finished=lambda: True) is None
     assert not list((tmp_path / "new").glob("part-*"))
 
 
@@ -379,9 +377,9 @@ class Watched(LocalFolder):
         self.before("remove")
         super().remove(name)
 
-    def close(self):
-        self.before("close")
-        super().close()
+    def remove_if_empty(self):
+        self.before("remove_if_empty")
+        super().remove_if_empty()
 
 
 @pytest.mark.parametrize("moment", range(40))
@@ -393,14 +391,14 @@ def test_another_process_may_clear_the_folder_at_any_moment(moment, tmp_path) ->
         calls.append(_)
         if len(calls) == moment + 1 and path.exists():
             other = parts_in(path)
-            other.manifest = replace(here().manifest(), block=BLOCK)
+            other.manifest = replace(local().manifest(), block=BLOCK)
             other.clear()
 
-    run(here(), parts_in(path), shard=Shard(1, 2), block=BLOCK)
+    run(local(), parts_in(path), shard=Shard(1, 2), block=BLOCK)
     parts = Parts(Watched(path, finish))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RadiiWarning)
-        votes = run(here(), parts, block=BLOCK, finished=lambda: len(calls) > moment)
+        votes = run(local(), parts, block=BLOCK, finished=lambda: len(calls) > moment)
     assert votes is None or len(calls) <= moment
     parts.clear()
     assert not path.exists()
@@ -409,7 +407,7 @@ def test_another_process_may_clear_the_folder_at_any_moment(moment, tmp_path) ->
 @pytest.mark.parametrize("moment", range(8))
 def test_a_part_may_be_kept_at_any_moment_while_the_folder_is_cleared(moment, tmp_path) -> None:
     path, calls, kept = tmp_path / "run", [], []
-    run(here(), parts_in(path), shard=Shard(1, 2), block=BLOCK)
+    run(local(), parts_in(path), shard=Shard(1, 2), block=BLOCK)
     other = parts_in(path)
     other.manifest = other.stored()
     unit, content = other.manifest.units()[3], (path / other.manifest.units()[2].name).read_bytes()
@@ -419,8 +417,8 @@ def test_a_part_may_be_kept_at_any_moment_while_the_folder_is_cleared(moment, tm
         if len(calls) == moment + 1:
             try:
                 kept.append(other.save(unit, content))
-            except Gone:
-                kept.append(Gone)
+            except RunFinished:
+                kept.append(RunFinished)
 
     parts = Parts(Watched(path, keep))
     parts.manifest = other.manifest
@@ -430,17 +428,17 @@ def test_a_part_may_be_kept_at_any_moment_while_the_folder_is_cleared(moment, tm
 
 def test_what_killed_writers_left_goes_with_the_folder(tmp_path) -> None:
     parts = parts_in(tmp_path / "run")
-    run(here(), parts, block=BLOCK)
+    run(local(), parts, block=BLOCK)
     (tmp_path / "run" / ".part-00001.parquet.0123.part").write_bytes(b"half")
     parts.clear()
     assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_another_run_takes_over_is_not_written_to(tmp_path) -> None:
-    class Robbed(Here):
-        def draw(self, units, moved):
-            for unit, content in super().draw(units, moved):
-                (tmp_path / LAW).write_bytes(here(seed=9).manifest().encode())
+    class Robbed(LocalExecutor):
+        def sample(self, units, report):
+            for unit, content in super().sample(units, report):
+                (tmp_path / MANIFEST).write_bytes(local(seed=9).manifest().encode())
                 yield unit, content
 
     with pytest.raises(InputError, match="another run was started in"):
@@ -449,13 +447,13 @@ def test_a_folder_that_another_run_takes_over_is_not_written_to(tmp_path) -> Non
 
 
 def test_clocks_do_not_matter(tmp_path, whole, monkeypatch) -> None:
-    run(here(), parts_in(tmp_path), shard=Shard(1, 2), block=BLOCK)
+    run(local(), parts_in(tmp_path), shard=Shard(1, 2), block=BLOCK)
     for path, moment in zip(sorted(tmp_path.iterdir()), (0, 10**10, 1, 2**33), strict=True):
         os.utime(path, (moment, moment))
     rng = np.random.default_rng(0)
     monkeypatch.setattr(time, "time", lambda: float(rng.uniform(-1e9, 1e10)))
     with pytest.warns(RadiiWarning, match="3 of 6"):
-        assert run(here(), parts_in(tmp_path)).encode() == whole["fixed"]
+        assert run(local(), parts_in(tmp_path)).encode() == whole["fixed"]
 
 
 # what breaks --------------------------------------------------------------------------------------
@@ -472,20 +470,20 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_there(tmp_path, whole, monk
 
     monkeypatch.setattr("radii.storage.atomic.os.fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
-        run(here(), parts_in(tmp_path), block=BLOCK)
+        run(local(), parts_in(tmp_path), block=BLOCK)
     monkeypatch.undo()
     assert len(list(tmp_path.glob("part-*"))) == 2 and not list(tmp_path.glob(".*"))
     with pytest.warns(RadiiWarning, match="2 of 6"):
-        assert run(here(), parts_in(tmp_path)).encode() == whole["fixed"]
+        assert run(local(), parts_in(tmp_path)).encode() == whole["fixed"]
 
 
-def test_a_disk_that_keeps_nothing_is_not_tried_for_ever(tmp_path) -> None:
+def test_a_disk_that_keeps_nothing_ends_the_run(tmp_path) -> None:
     class Sieve(LocalFolder):
         def write(self, name, content):
-            super().write(name, content if name == LAW else content[:-9])
+            super().write(name, content if name == MANIFEST else content[:-9])
 
     with pytest.raises(InputError, match="lost or damaged again and again"), pytest.warns(RadiiWarning):
-        run(here(), Parts(Sieve(tmp_path)), block=4000)
+        run(local(), Parts(Sieve(tmp_path)), block=4000)
 
 
 @pytest.fixture
@@ -514,10 +512,10 @@ def test_a_worker_that_is_lost_is_replaced(deed, words, tmp_path, whole, patient
     # the one that hangs is late when the other has drawn all that is left, and is gone
     patient(lambda: deed == "hang" and trouble.flag.exists() and len(list(done.glob("part-*"))) >= 5)
     with pytest.warns(
-        RadiiWarning, match=f"a worker (failed with )?{words}; another one draws its part again"
+        RadiiWarning, match=f"a worker (failed with )?{words}; another one samples its part again"
     ):
         votes = run(
-            Workers(lambda number: Job(trouble, PLANS["fixed"], 3, threads=1), 2, lease=0.1),
+            Workers(lambda number: Job(trouble, PLANS["fixed"], 3, threads=1), 2, worker_timeout=0.1),
             parts_in(done),
             block=BLOCK,
         )
@@ -527,7 +525,7 @@ def test_a_worker_that_is_lost_is_replaced(deed, words, tmp_path, whole, patient
     assert trouble.flag.exists()
 
 
-def test_a_part_that_costs_worker_after_worker_is_given_up(tmp_path, patient) -> None:
+def test_a_part_that_kills_worker_after_worker_is_given_up(tmp_path, patient) -> None:
     patient(lambda: False)
     trouble = Trouble(tmp_path / "flag", "die", call=4, always=True)
     with (
@@ -541,10 +539,10 @@ def test_a_part_that_costs_worker_after_worker_is_given_up(tmp_path, patient) ->
         )
 
 
-def test_what_a_worker_refuses_is_an_error_at_once(tmp_path) -> None:
+def test_an_input_error_in_a_worker_ends_the_run_at_once(tmp_path) -> None:
     from job_factory import load_not_finite
 
-    with pytest.raises(InputError, match="NaN or infinite logits on a noisy copy of image"):
+    with pytest.raises(InputError, match="NaN or infinite logits on a noise sample of image"):
         run(
             Workers(lambda number: Job(load_not_finite, PLANS["fixed"], 3, threads=1), 1),
             parts_in(tmp_path),
@@ -583,7 +581,7 @@ def test_a_signal_in_the_middle_of_a_start_is_acted_on_after_it(sign, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "how,words", [({"count": 0}, "at least one worker"), ({"lease": 0.0}, "above 0 seconds")]
+    "how,words", [({"count": 0}, "at least one worker"), ({"worker_timeout": 0.0}, "above 0 seconds")]
 )
 def test_workers_that_cannot_be(how, words) -> None:
     with pytest.raises(InputError, match=words):
@@ -592,9 +590,9 @@ def test_workers_that_cannot_be(how, words) -> None:
 
 def test_votes_of_another_run_are_not_taken_for_those_of_this_one(tmp_path, whole) -> None:
     parts = parts_in(tmp_path / "run")
-    assert run(here(seed=4), parts, block=BLOCK, finished=lambda: True) is None
+    assert run(local(seed=4), parts, block=BLOCK, finished=lambda: True) is None
     with pytest.raises(InputError, match="written meanwhile by another run, with seed 3, not 4"):
         parts.check_result(decode_votes(whole["fixed"], "votes"), "votes.parquet")
     own = parts_in(tmp_path / "own")
-    assert run(here(), own, block=BLOCK, finished=lambda: True) is None
+    assert run(local(), own, block=BLOCK, finished=lambda: True) is None
     own.check_result(decode_votes(whole["fixed"], "votes"), "votes.parquet")

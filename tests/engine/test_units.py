@@ -1,9 +1,9 @@
-"""Work cut into units: every draw of every image once, whatever the block."""
+"""Work split into units: every draw of every image once, for any block."""
 
 import pytest
 
 import radii
-from radii.engine.units import BLOCK, MOST, REPEATED, cut, usual_block
+from radii.engine.units import BLOCK, MOST_UNITS, REPEATED, default_block, split_work
 from radii.errors import InputError
 
 SEQUENTIAL = radii.Sequential((0.6,), n_max=1000)
@@ -13,7 +13,7 @@ SEQUENTIAL = radii.Sequential((0.6,), n_max=1000)
 @pytest.mark.parametrize("n,selection", [(1, 0), (50, 5), (1000, 100), (977, 0)])
 @pytest.mark.parametrize("block", [1, 60, 999, 5000, 10**6])
 def test_each_draw_of_each_image_is_in_one_unit(images: int, n: int, selection: int, block: int) -> None:
-    units = cut(radii.fixed(n, selection), images, block)
+    units = split_work(radii.fixed(n, selection), images, block)
     assert [unit.number for unit in units] == list(range(len(units)))
     drawn: dict[int, list[tuple[int, int]]] = {image: [] for image in range(images)}
     for unit in units:
@@ -30,8 +30,8 @@ def test_each_draw_of_each_image_is_in_one_unit(images: int, n: int, selection: 
 
 
 @pytest.mark.parametrize("images,block,each", [(10, 1, 1), (10, 600, 2), (10, 10**6, 3906)])
-def test_plans_that_stop_early_are_cut_by_images(images: int, block: int, each: int) -> None:
-    units = cut(SEQUENTIAL, images, block)
+def test_plans_that_stop_early_are_split_by_images(images: int, block: int, each: int) -> None:
+    units = split_work(SEQUENTIAL, images, block)
     assert [(unit.first, unit.stop) for unit in units] == [
         (first, min(first + each, images)) for first in range(0, images, each)
     ]
@@ -41,20 +41,20 @@ def test_plans_that_stop_early_are_cut_by_images(images: int, block: int, each: 
 @pytest.mark.parametrize("plan", [radii.fixed(100_000), radii.fixed(1000), SEQUENTIAL])
 @pytest.mark.parametrize("images", [1, 500, 50_000])
 def test_units_are_small_but_not_too_many(plan, images: int) -> None:
-    units = cut(plan, images, usual_block(plan, images))
+    units = split_work(plan, images, default_block(plan, images))
     # two for each where a unit has room for one image and a half
-    assert len(units) <= 2 * MOST + images // 1000
+    assert len(units) <= 2 * MOST_UNITS + images // 1000
     if isinstance(plan, radii.Fixed) and len(units) > 1:
-        assert max(unit.size for unit in units) <= max(BLOCK, images * plan.n // MOST * 1.01)
+        assert max(unit.size for unit in units) <= max(BLOCK, images * plan.n // MOST_UNITS * 1.01)
 
 
 def test_every_shard_has_several_units() -> None:
     for plan in (radii.fixed(100, 0), SEQUENTIAL):
-        assert len(cut(plan, 60, usual_block(plan, 60, shards=7))) >= 28
+        assert len(split_work(plan, 60, default_block(plan, 60, shards=7))) >= 28
 
 
 def test_bad_blocks() -> None:
-    with pytest.raises(InputError, match="a block of work must be at least one noisy copy; got 0"):
-        cut(SEQUENTIAL, 10, 0)
+    with pytest.raises(InputError, match="a block of work must be at least one noise sample; got 0"):
+        split_work(SEQUENTIAL, 10, 0)
     with pytest.raises(InputError, match="too many units: take larger ones"):
-        cut(radii.fixed(100_000), 10_000, 100)
+        split_work(radii.fixed(100_000), 10_000, 100)

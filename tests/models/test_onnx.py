@@ -147,9 +147,12 @@ def test_a_trial_finds_the_micro_batch(file: str, monkeypatch) -> None:
         return {16: 100.0, 32: 190.0}.get(len(images), 191.0)
 
     monkeypatch.setattr(autotune, "measure", measure)
-    assert autotune.fastest(model, lambda _: model, (1, 8, 8), "auto", False) == ("float32", 32)
+    assert autotune.fastest_settings(model, lambda _: model, (1, 8, 8), "auto", False) == ("float32", 32)
     assert tried == [(16, 10), (32, 10), (64, 10)]
-    assert autotune.fastest(model, lambda _: pytest.fail("not remembered"), (1, 8, 8), "auto", False)[1] == 32
+    assert (
+        autotune.fastest_settings(model, lambda _: pytest.fail("not remembered"), (1, 8, 8), "auto", False)[1]
+        == 32
+    )
 
 
 # names of classes ---------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def test_radii_lie_under_explicit_moves_and_not_far(exponent: float, least: list
     losses = DensityLoss(density)
     for features in (3, 16, 100):
         for p, r in zip(P[1:], found[1:], strict=True):
-            curve = losses.apart(r / noise.scale / math.sqrt(features), (1,), (features,))
+            curve = losses.compose_levels(r / noise.scale / math.sqrt(features), (1,), (features,))
             assert curve.lower(np.array([p]), np.array([1 - p]))[0] > 0.5
 
 

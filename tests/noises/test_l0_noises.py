@@ -173,6 +173,10 @@ def test_a_model_is_trained_polled_and_certified(name: str, tmp_path) -> None:
     assert found.accuracy([0])[0] > 0.4 and (found.radius > 0).any()
 
 
+def test_levels_of_ablation_are_whole() -> None:
+    assert radii.Ablation(45).at_level(radii.Ablation(9).level) == radii.Ablation(9)
+
+
 @pytest.mark.parametrize(
     "make,words",
     [

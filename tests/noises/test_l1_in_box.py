@@ -9,11 +9,11 @@ from radii.certificates.radius import certified_radius
 from radii.noises.laplace import cdf, quantile
 from radii.noises.norms import Ball
 from radii.noises.theory.densities import GeneralizedNormalDensity
-from radii.noises.theory.l1_in_box import LEVELS, GreedyMoves
+from radii.noises.theory.l1_in_box import LEVELS, GreedyPerturbation
 from radii.noises.theory.privacy_loss import DensityLoss
-from radii.noises.theory.product import LAPLACE, LossLaw
+from radii.noises.theory.product import LAPLACE, PrivacyLoss
 
-LAWS: dict[str, LossLaw] = {
+LAWS: dict[str, PrivacyLoss] = {
     "laplace": LAPLACE,
     "steep": DensityLoss(GeneralizedNormalDensity(1.3)),
     "normal": DensityLoss(GeneralizedNormalDensity(2.0)),
@@ -30,9 +30,9 @@ def greedy(rooms: list[int], total: int) -> list[int]:
     return [move for move in moves if move]
 
 
-def lowest(law: LossLaw, moves: list[int], unit: float) -> np.ndarray:
+def lowest(law: PrivacyLoss, moves: list[int], unit: float) -> np.ndarray:
     levels, times = np.unique([move for move in moves if move], return_counts=True)
-    return law.apart(unit, tuple(levels.tolist()), tuple(times.tolist())).lower(P, 1 - P)
+    return law.compose_levels(unit, tuple(levels.tolist()), tuple(times.tolist())).lower(P, 1 - P)
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -89,7 +89,7 @@ def test_normal_noise_is_the_closed_form() -> None:
     exact = noise.trade_offs(lengths)
     free = noise.trade_offs(Ball("l1", (5,)))
     unit = radii.GeneralizedNormal(0.8, 2).scale
-    ours = GreedyMoves(np.maximum(images, 1 - images), free, unit, LAWS["normal"])
+    ours = GreedyPerturbation(np.maximum(images, 1 - images), free, unit, LAWS["normal"])
     for name in ("lower", "upper"):
         found, known = (getattr(one, name)(p, r) for one in (ours, exact))
         np.testing.assert_allclose(found, known, atol=3e-3)
@@ -137,10 +137,10 @@ def test_beyond_the_longest_move_nothing_is_bounded() -> None:
 def test_rooms_of_bytes_are_whole_levels() -> None:
     levels = np.arange(256)
     for images in (levels / 255, levels.astype(np.float32) / np.float32(255)):
-        rooms = Ball("l1", (256,), images=images[None]).unit_moves()[:, :, 0]
+        rooms = Ball("l1", (256,), images=images[None]).box_limits()[:, :, 0]
         free = radii.Laplace(1.0).trade_offs(Ball("l1", (256,)))
-        family = GreedyMoves(rooms, free, 1.0, LAPLACE)
-        moves, times = family.moves(0, family.ends[0, -1])
+        family = GreedyPerturbation(rooms, free, 1.0, LAPLACE)
+        moves, times = family.shifts(0, family.ends[0, -1])
         known, count = np.unique(np.maximum(levels, 255 - levels), return_counts=True)
         assert np.array_equal(moves, known) and np.array_equal(times, count)
 
@@ -152,16 +152,16 @@ def test_bounds_never_recover_as_the_length_grows(dtype: type) -> None:
     images = (rng.integers(0, 256, (1, 5)).astype(dtype) / dtype(255)).astype(float)
     rooms = np.maximum(images, 1 - images)
     free = radii.Laplace(1.0).trade_offs(Ball("l1", (5,)))
-    family = GreedyMoves(rooms, free, radii.Laplace(1.0).scale, LAPLACE)
+    family = GreedyPerturbation(rooms, free, radii.Laplace(1.0).scale, LAPLACE)
     ends = np.concatenate([family.ends[0], family.ends[0, 1] + np.arange(1, 256) / LEVELS])
     near = np.concatenate([ends, np.nextafter(ends, 0), np.nextafter(ends, 9), ends - 1e-12, ends + 1e-12])
     lengths = np.sort(near[(near > 0) & (near <= family.ends[0, -1])])
     found = np.array([family.lower(np.array([0.97]), np.array([r]))[0] for r in lengths])
     assert np.all(np.diff(found) <= 1e-15)
-    black = GreedyMoves(np.ones((1, 3)), free, 1.0, LAPLACE)
-    assert black.moves(0, 1 + 51 / 255) == ((51, 255), (1, 1))
-    assert black.moves(0, 1 + 1e-9) == ((1, 255), (1, 1))
+    black = GreedyPerturbation(np.ones((1, 3)), free, 1.0, LAPLACE)
+    assert black.shifts(0, 1 + 51 / 255) == ((51, 255), (1, 1))
+    assert black.shifts(0, 1 + 1e-9) == ((1, 255), (1, 1))
     # a room that is a hair longer than a level counts as that level, and so does what nearly fills it
-    hair = GreedyMoves(np.array([[1.0, (128 + 1.6e-5) / LEVELS]]), free, 1.0, LAPLACE)
+    hair = GreedyPerturbation(np.array([[1.0, (128 + 1.6e-5) / LEVELS]]), free, 1.0, LAPLACE)
     end = hair.ends[0, -1]
-    assert hair.moves(0, end) == hair.moves(0, end - 1e-12) == ((128, 255), (1, 1))
+    assert hair.shifts(0, end) == hair.shifts(0, end - 1e-12) == ((128, 255), (1, 1))

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 import radii
-from radii.certificates.evidence import ideal_bounds
+from radii.certificates.probability_bounds import ideal_bounds
 from radii.errors import InputError
 from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.noises.lattice import BITS, PARTS, RELATIVE, _levels, check_range, distance, draw_levels, levels_of
@@ -220,5 +220,5 @@ def test_certificates_pay_for_the_distance(votes, monkeypatch):
     free, others = radii.bounds(votes.counts, votes.labels, k=1, alpha=1e-3)
     assert np.allclose(free - low, np.minimum(slack, free), rtol=1e-6, atol=0)
     assert np.allclose(rivals - others, np.minimum(slack, 1 - others), rtol=1e-6, atol=0)
-    monkeypatch.setattr("radii.certificates.evidence.distance", lambda noise, features: 0.2)
+    monkeypatch.setattr("radii.certificates.probability_bounds.distance", lambda noise, features: 0.2)
     assert (radii.certify(votes, "l1", k=1).lower <= np.maximum(plain.lower - 0.2, 0)).all()

@@ -11,7 +11,7 @@ from radii.certificates.radius import largest
 from radii.noises.theory.densities import GeneralizedNormalDensity
 from radii.noises.theory.hockey_stick import hockey_stick
 from radii.noises.theory.privacy_loss import DensityLoss, composed, split_loss
-from radii.noises.theory.product import ComposedShift, ComposedUnits
+from radii.noises.theory.product import ROW_STEP, ComposedShift, ComposedUnits, tilted_tail
 
 P = np.array([0.5001, 0.51, 0.6, 0.8, 0.9, 0.99, 0.999, 0.99999])
 NORMAL = DensityLoss(GeneralizedNormalDensity(2.0))
@@ -108,7 +108,7 @@ def test_a_coarser_grid_only_raises_the_curve() -> None:
 
 def test_features_with_different_moves_are_composed() -> None:
     # normal noise: only the length of the move matters
-    curve = NORMAL.apart(1 / 64, (20, 50, 64), (3, 2, 1))
+    curve = NORMAL.compose_levels(1 / 64, (20, 50, 64), (3, 2, 1))
     distance = math.sqrt(2 * (3 * 20**2 + 2 * 50**2 + 64**2)) / 64
     exact = normal_curve(distance, np.arange(len(curve.divergence)) * curve.step)
     assert np.all(curve.divergence >= exact)
@@ -138,7 +138,7 @@ def test_curve_against_drawn_losses(exponent: float) -> None:
 
 def test_what_cannot_be_told_from_certainty_is_one() -> None:
     for exponent, move in ((2.0, 60.0), (64.0, 3.0), (8.0, 1e4)):
-        curve = law(exponent).apart(move, (1,), (5,))
+        curve = law(exponent).compose_levels(move, (1,), (5,))
         assert np.all(curve.divergence >= 1 - 1e-9)
         family = ComposedShift(5, 1.0, law(exponent))
         at = np.full(2, move)
@@ -209,6 +209,21 @@ def test_between_two_rows_curves_stay_sound(exponent: float, features: int) -> N
         np.testing.assert_allclose(ours, exact, atol=6e-5)
 
 
+def test_the_tail_beyond_a_loss_is_bounded_at_the_smallest_radii_too() -> None:
+    # normal noise: the loss has mean -r^2 / 2 and variance r^2 under P
+    j, spacing = np.arange(400), 1 / 32
+    for row in (0, 1, 2, 5, 10, 20, 40, 80):
+        left, right = (ROW_STEP * row) ** 2, (ROW_STEP * (row + 1)) ** 2
+        bound = tilted_tail(normal_curve(right, j * spacing * right)[None], 0, j, spacing, left, right)
+        for r in np.linspace(left, right, 7)[1:]:
+            c = j * spacing * r
+            assert np.all(bound >= np.exp(c) * normal_law.sf(c / r + r / 2) * (1 - 1e-9))
+        # where no earlier point of the row proves anything, only 1 is left
+        unproved = np.ceil(j * left / right) < 1
+        assert np.all(bound[unproved] == 1) and unproved.any()
+        assert np.all(tilted_tail(np.zeros((1, 400)), 0, j, spacing, left, right)[unproved] == 1)
+
+
 @pytest.mark.parametrize("exponent", [1.3, 2.0, 6.0])
 def test_no_region_rises_above_the_chord_by_more_than_the_bend(exponent: float) -> None:
     # the lemma on intervals much wider than those of the table, in units of scale / sqrt(features information)
@@ -223,9 +238,8 @@ def test_no_region_rises_above_the_chord_by_more_than_the_bend(exponent: float) 
 
     for left, right in ((0.2, 0.6), (1.0, 1.5), (2.0, 3.0)):
         ends = divergence(left, y), divergence(right, y)
-        apart = y * left - np.maximum(y - 0.5, 0) * right
-        mass = divergence(right, np.maximum(y - 0.5, 0)) / -np.expm1(-np.maximum(apart, 1e-9))
-        bend = 1 + y**2 * np.exp(y * (right - left)) * np.minimum(mass, 1)
+        mass = tilted_tail(divergence(right, y)[None], 0, np.arange(31), 0.1, left, right)
+        bend = 1 + y**2 * np.exp(y * (right - left)) * mass
         for part in (0.25, 0.5, 0.75):
             inside = divergence(left + part * (right - left), y)
             chord = (1 - part) * ends[0] + part * ends[1]

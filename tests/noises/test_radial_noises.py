@@ -17,7 +17,7 @@ from radii.models.devices import TensorSource
 from radii.noises import l2_radial, radial
 from radii.noises.radial import Radial
 from radii.noises.streams import Stream
-from radii.noises.theory.differential import FastestMoves, growth_and_time
+from radii.noises.theory.cycloid import FastestPaths, growth_and_time
 
 SIGMA = 0.5
 P = np.array([0.51, 0.6, 0.8, 0.95, 0.99, 0.9999])
@@ -350,7 +350,7 @@ def straight_time(v: np.ndarray, u: float) -> float:
 @pytest.mark.parametrize("d", [1, 4, 64, 1000])
 @pytest.mark.parametrize("u", [1e-4, 0.01, 0.05, 0.3])
 def test_no_straight_move_is_faster_than_the_cycloid(d: int, u: float) -> None:
-    least = FastestMoves(d, 1.0).least_time(np.array([u]), np.array([0.5]))[0]
+    least = FastestPaths(d, 1.0).least_time(np.array([u]), np.array([0.5]))[0]
     rng, found = np.random.default_rng(0), []
     moves = [np.arange(d) < count for count in {1, 2, d // 2, d} - {0}]
     moves += [np.sort(rng.random(d) ** power)[::-1] for power in (0.3, 1, 3)]
@@ -372,7 +372,7 @@ def test_no_straight_move_is_faster_than_the_cycloid(d: int, u: float) -> None:
 
 @pytest.mark.parametrize("d", [1, 4, 3072])
 def test_fastest_moves_rise_and_fall_alike(d: int) -> None:
-    family = FastestMoves(d, 0.3)
+    family = FastestPaths(d, 0.3)
     p = np.array([1e-9, 1e-4, 0.02, 0.3, 0.5, 0.7, 0.98, 1 - 1e-4])
     for time in (0.01, 0.3, 1.5, 4.0):
         r = np.full(len(p), time * 0.3 * math.sqrt(d))

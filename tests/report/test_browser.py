@@ -52,41 +52,29 @@ def address(runs, tmp_path_factory):
     return page.as_uri()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program, "the browser tests need Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox"], timeout=1000 * HANG
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def opened(chromium, address):
-    """Opens the page, as wide and in the colours that are asked for; at the end nothing has gone wrong."""
-    said, asked, contexts = [], [], []
+    """Open the page at a width and in a colour scheme; at the end, check that nothing was logged or loaded."""
+    logged, requested, contexts = [], [], []
 
     def opened(width=1200, height=900, **settings):
         context = chromium.new_context(viewport={"width": width, "height": height}, offline=True, **settings)
         context.set_default_timeout(1000 * HANG)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: logged.append(message.text))
+        page.on("pageerror", lambda error: logged.append(str(error)))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto(address)
         return page
 
     yield opened
     for context in contexts:
         context.close()
-    assert said == [], "the console is empty"
-    assert {url for url in asked if not url.startswith(("data:", "blob:"))} == {address}, "one file is read"
+    assert logged == [], "the console is empty"
+    assert {url for url in requested if not url.startswith(("data:", "blob:"))} == {address}, (
+        "one file is read"
+    )
 
 
 def keep(page, name, **settings):
@@ -118,7 +106,7 @@ def test_each_norm_shows_the_runs_that_have_a_rule(opened, runs):
     page = opened()
     for norm in NORMS:
         choose(page, "norm", norm)
-        expected = [run for run in runs if run.ranks(norm)]
+        expected = [run for run in runs if run.by_k(norm)]
         assert curves(page) == len(expected) == len(readout(page))
         assert NORM_NAMES[norm] in page.locator(".chart .name").text_content()
         keep(page, f"explore-{norm}")
@@ -136,7 +124,7 @@ def test_values_below_the_chart_are_those_of_the_certificates(opened, runs):
                 page.keyboard.press("ArrowRight")
             radius, shown = radius_at(page), readout(page)
             for run in runs:
-                for one in run.ranks(norm):
+                for one in run.by_k(norm):
                     cells = shown[run.name, one.k]
                     assert float(cells[0].split()[0]) / 100 == pytest.approx(
                         one.accuracy([radius])[0], abs=6e-4
@@ -227,7 +215,7 @@ def test_the_pointer_moves_the_radius(opened):
 
 def test_images_are_sorted_and_saved(opened, runs, tmp_path):
     page = opened()
-    page.get_by_text("Every image", exact=True).click()
+    page.get_by_text("All images", exact=True).click()
     heads, rows = page.locator(".images thead button"), page.locator(".images tbody tr")
     assert heads.count() == 2 + 3 and rows.count() == 20
     heads.nth(2).click()

@@ -1,4 +1,4 @@
-"""Radii are printed downwards, and a promise names all that it depends on."""
+"""Radii are rounded down, and the guarantee names everything that it depends on."""
 
 import math
 from dataclasses import replace
@@ -44,29 +44,33 @@ def test_floors(value, digits, text):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_no_radius_is_not_printed(value):
+def test_only_finite_radii_are_printed(value):
     with pytest.raises(InputError, match="finite"):
         floor_text(value, 3)
 
 
 def test_the_guarantee_names_confidence_norm_unit_and_k():
     text = guarantee(make_certificates(norm="l0", k=3, unit="pixel"))
-    assert all(part in text for part in ("0.999", "l0", "changed pixels", "the 3 most probable"))
-    assert "that keeps it in [0, 1]" in text, "l0 moves are as long as the range"
+    assert all(
+        part in text
+        for part in ("0.999", "l0", "changed pixels", "removes the certified label from the top 3")
+    )
+    assert "that keeps the image in [0, 1]" in text, "l0 changes a feature by up to the whole range"
     free = make_certificates("gaussian", "l1")
+    assert guarantee(free).endswith("changes the certified prediction of the smoothed classifier.")
     assert "[0, 1] and" not in guarantee(free)
-    assert "that keeps it in [0, 1] and whose l1 norm" in guarantee(replace(free, box=True))
-    assert "that leaves it an 8-bit image and whose" in guarantee(replace(free, on_grid=True))
+    assert "that keeps the image in [0, 1] and whose l1 norm" in guarantee(replace(free, box=True))
+    assert "that yields an 8-bit image and whose" in guarantee(replace(free, on_grid=True))
 
 
-def test_copies_that_are_all_there_are_told_from_draws():
+def test_counted_outcomes_are_told_from_noise_samples():
     fixed = replace(make_certificates(), plan="fixed", n=1000)
     early = replace(fixed, plan="sequential", n=100_000, mean_samples=1020.5)
     listed = replace(fixed, plan="exhaustive", n=442, mean_samples=442.0)
     assert draws_text([fixed]) == "1,000"
-    assert draws_text([early, early]) == "up to 100,000 (1,021 copies on average)"
+    assert draws_text([early, early]) == "up to 100,000 (1,021 on average)"
     piloted = replace(early, plan="two-stage")
-    assert draws_text([piloted]) == "up to 100,000 (1,021 copies on average, with a pilot)"
+    assert draws_text([piloted]) == "up to 100,000 (1,021 on average, with a pilot)"
     assert draws_text([listed]) == "all 442"
     assert draws_text([listed, replace(listed, n=663)]) == "all 442 to 663"
     assert draws_text([fixed, listed]) == "1,000 or all 442"

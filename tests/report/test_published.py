@@ -1,4 +1,4 @@
-"""Published results: the rows that radii brings, files of one's own, and how they stand beside certificates."""
+"""Published results: the rows that come with radii, files of your own, and both beside certificates."""
 
 import json
 from dataclasses import replace
@@ -41,7 +41,9 @@ def test_the_rows_that_come_with_radii():
     assert len({(row.name, row.norm, row.k) for row in CIFAR}) == len(CIFAR)
     teng, project = (row for row in of_question(CIFAR, "l1", 1) if row.noise == "laplace")
     assert teng.sigma is None and teng.accuracy[1.0] == 0.39
-    assert (project.sigma, project.n) == (0.5, 1000) and project.note.endswith("logs; 1,000 draws an image")
+    assert (project.sigma, project.n) == (0.5, 1000) and project.note.endswith(
+        "logs; 1,000 noise samples per image"
+    )
     assert not of_question(CIFAR, "l1", 2)
     assert {row.k for row in CIFAR if "Jia" in row.source} == {1, 3, 5}
 
@@ -51,12 +53,12 @@ def test_rows_cannot_be_changed():
         CIFAR[0].accuracy[0.5] = 1.0
 
 
-def test_a_file_of_ones_own(tmp_path):
+def test_a_file_of_your_own(tmp_path):
     (row,) = load_published(write(tmp_path, ROW))
     assert (row.name, row.norm, row.k, row.sigma, row.n) == ("theirs", "linf", 1, 0.25, None)
     assert row.accuracy == {0.0: 0.75, 2 / 255: 0.5} and row.note == "a paper"
     (row,) = load_published(write(tmp_path, ROW.replace("sigma", "n = 1000\nimages = 500\nsigma")))
-    assert row.note == "a paper; 1,000 draws an image; 500 images"
+    assert row.note == "a paper; 1,000 noise samples per image; 500 images"
 
 
 def test_published_l0_radii_say_what_they_count(tmp_path):
@@ -110,7 +112,7 @@ def test_published_l0_radii_say_what_they_count(tmp_path):
         ("[[row]]", "[[row", "holds no published results"),
     ],
 )
-def test_wrong_files_are_refused(tmp_path, old, new, message):
+def test_wrong_files_are_rejected(tmp_path, old, new, message):
     with pytest.raises(InputError, match=message):
         load_published(write(tmp_path, ROW.replace(old, new, 1)))
 
@@ -122,7 +124,7 @@ def test_missing_files_and_names(tmp_path):
         load_published(tmp_path / "none.toml")
 
 
-def test_rows_about_other_images_are_refused():
+def test_rows_about_other_images_are_rejected():
     check_same_data(CIFAR, ImageIdentity("cifar10", "test", part="every 20th of 10000"))
     check_same_data(CIFAR, None)
     for other in (("mnist5k", "test"), ("cifar10", "train"), ("cifar100", "test")):

@@ -130,7 +130,7 @@ def test_the_page_loads_nothing(folder, page):
 def test_every_picture_has_words(page):
     pictures = [attributes for tag, attributes in page.elements if tag == "img"]
     drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
-    moved = [picture for picture in pictures if picture["alt"].startswith(("a change", "unchanged"))]
+    moved = [picture for picture in pictures if picture["alt"].startswith(("a perturbation", "unchanged"))]
     assert len(pictures) - len(moved) == 5 and len(drawings) == len(NORMS) * (2 + 3)
     assert len(moved) % (1 + len(NORMS)) == 0 and moved
     assert all(picture["alt"] for picture in pictures)
@@ -216,18 +216,16 @@ def test_the_summary_names_the_best_of_each_norm(runs):
     middle = len(tables["l2"].radii) // 2
     best = tables["l2"].names[int(tables["l2"].shares[:, middle].argmax())]
     assert f"{best} certifies the most" in first
-    assert (
-        f"ℓ₂ ({100 * tables['l2'].shares[:, middle].max():.1f}\N{NO-BREAK SPACE}% up to {tables['l2'].headers[middle]})"
-        in first
-    )
-    assert "60 images" in first and "0.999" in second and "100,000" in second
+    share, radius = 100 * tables["l2"].shares[:, middle].max(), tables["l2"].headers[middle]
+    assert f"ℓ₂ ({share:.1f}\N{NO-BREAK SPACE}% up to radius {radius})" in first
+    assert "60 images" in first and "99.9\N{NO-BREAK SPACE}%" in second and "100,000" in second
 
 
-def test_nothing_certified_is_said_so():
+def test_the_summary_names_norms_in_which_nothing_is_certified():
     nothing = replace(make_certificates(norm="l2"), radius=np.zeros(120))
     run = Run("Laplace", {("l2", 1): nothing})
     assert (
-        "nothing is certified against ℓ₂ changes up to 0.25"
+        "no image is certified in ℓ₂ up to radius 0.25"
         in summary_sentences([run], {"l2": tabulate({"Laplace": nothing})})[0]
     )
 
@@ -258,7 +256,7 @@ def test_noises_are_compared_at_the_sigma_that_most_runs_use():
     assert {noise.sigma for noise in equal_noises(several[:2], "l2")} == {0.5}, "the larger of equals"
 
 
-def test_runs_that_do_not_fit_are_refused(tmp_path):
+def test_runs_that_do_not_fit_are_rejected(tmp_path):
     one = make_certificates()
     with pytest.raises(InputError, match="several noises"):
         Run("mixed", {("l2", 1): one, ("l1", 1): make_certificates("uniform", "l1")})
@@ -275,7 +273,7 @@ def test_runs_that_do_not_fit_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_runs_on_different_data_sets_are_refused(tmp_path):
+def test_runs_on_different_data_sets_are_rejected(tmp_path):
     whole, part = (ImageIdentity("cifar10", "test", part=part) for part in ("all", "first 5 of 10000"))
     named = {"cifar": whole, "part": part, "unnamed": None}
     check_one_data(named)
@@ -359,7 +357,7 @@ def test_the_page_says_what_marked_rows_are(compared, page):
     words, legend = " ".join(marked.text), [content.KIND_WORDS[kind] for kind in ("best", "published")]
     assert all(sentence in words for sentence in legend)
     assert not any(sentence in " ".join(page.text) for sentence in legend), "only where there are such rows"
-    assert "no one classifier has them all, and no certificate covers the choice" in words
+    assert "no single classifier reaches them all, and no certificate covers the choice" in words
     shown = [row for row in published if row.norm == "l2" and row.k in (1, 3)]
     assert all(row.note in words for row in shown) and len(shown) > 10
     assert all(row.note in (folder / "tables.md").read_text() for row in shown if row.k == 1)
@@ -374,7 +372,7 @@ def test_the_page_says_what_marked_rows_are(compared, page):
 def test_examples_must_be_among_the_certified_images():
     examples = Examples(np.zeros((1, 1, 4, 4), dtype=np.uint8), np.array([7]))
     with pytest.raises(InputError, match=r"\[7\]"):
-        examples.places(make_certificates(images=5))
+        examples.rows_in(make_certificates(images=5))
 
 
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])

@@ -1,4 +1,4 @@
-"""What the page's own program is given, and what the page shows besides tables: moves, classes, attacks, sources."""
+"""The data for the program of the page, and what the page shows besides tables: examples, classes, attacks, sources."""
 
 import base64
 import hashlib
@@ -23,9 +23,9 @@ from radii.noises.streams import Stream
 from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
 from radii.report.attack_results import found_beside, read_found
 from radii.report.html import Examples, Run, page, write_report
-from radii.report.html.examples import moved
 from radii.report.html.explorer import attack_sentences, explorer_data, script_json
 from radii.report.html.page import MOST_CLASSES, class_rows
+from radii.report.html.perturbations import perturbed
 from radii.sampling import Smoothed
 from radii.sampling.monte_carlo import NoisyImages
 
@@ -56,13 +56,13 @@ def test_curves_drawn_from_the_page_are_those_of_the_results(tmp_path):
         ]
 
 
-def test_a_radius_that_was_asked_for_is_reached_everywhere(tmp_path):
+def test_a_radius_that_was_decided_is_reached_everywhere(tmp_path):
     """Rounded down at any digit, 2/255 would be less than 2/255."""
     images = load_data("digits").first(30)
     smoothed = Smoothed(plain, radii.Gaussian(0.25), batch=64)
     labels = np.maximum(smoothed.predict(images, n=200), 0)
-    asked = {"norm": "linf", "radii": (0.5 / 255, 2 / 255), "n_max": 2000}
-    one = smoothed.certify(images.images(), labels, **asked)
+    question = {"norm": "linf", "radii": (0.5 / 255, 2 / 255), "n_max": 2000}
+    one = smoothed.certify(images.images(), labels, **question)
     reached = one.radius[one.radius > 0]
     assert (
         len(reached) > 20
@@ -77,7 +77,7 @@ def test_a_radius_that_was_asked_for_is_reached_everywhere(tmp_path):
     assert sum((radius or 0) >= 2 / 255 for radius in data_in(page)["series"][0]["radii"]) == shown
     rows = (tmp_path / "certificates" / "gaussian.csv").read_text().splitlines()[1:]
     assert sum(float(row.split(",")[2] or 0) >= 2 / 255 for row in rows) == shown
-    assert f"{100 * shown / 30:.1f}\N{NO-BREAK SPACE}% up to 2/255" in page.read_text()
+    assert f"{100 * shown / 30:.1f}\N{NO-BREAK SPACE}% in ℓ∞ up to radius 2/255" in page.read_text()
 
 
 def test_runs_about_different_images_share_one_list():
@@ -113,36 +113,38 @@ def test_the_page_runs_its_own_program_alone(tmp_path):
 
 
 SIZE = {
-    "l1": lambda move: np.abs(move).sum(),
-    "l2": lambda move: np.sqrt((move**2).sum()),
-    "linf": lambda move: np.abs(move).max(),
+    "l1": lambda delta: np.abs(delta).sum(),
+    "l2": lambda delta: np.sqrt((delta**2).sum()),
+    "linf": lambda delta: np.abs(delta).max(),
 }
 
 
 @pytest.mark.parametrize("norm", SIZE)
 @pytest.mark.parametrize("radius", [0.0, 1e-3, 0.4, 0.97])
-def test_moves_are_as_long_as_the_radius_and_stay_in_the_box(norm, radius):
+def test_perturbations_are_as_long_as_the_radius_and_stay_in_the_box(norm, radius):
     image = np.random.default_rng(1).integers(0, 256, (3, 8, 8)) / 255
     for seed in range(5):
-        after = moved(image, norm, radius, "feature", seed)
+        after = perturbed(image, norm, radius, "feature", seed)
         assert after.min() >= 0 and after.max() <= 1
         room = np.maximum(image, 1 - image).max() if norm == "linf" else np.inf
         assert SIZE[norm](after - image) == pytest.approx(min(radius, room), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("unit", ["pixel", "feature"])
-def test_moves_in_l0_change_so_many_units(unit):
+def test_perturbations_in_l0_change_as_many_units_as_the_radius(unit):
     image = np.random.default_rng(1).integers(0, 256, (3, 8, 8)) / 255
     for radius in (0, 1, 5, 64):
-        changed = moved(image, "l0", float(radius), unit) != image
+        changed = perturbed(image, "l0", float(radius), unit) != image
         assert (changed.any(axis=0) if unit == "pixel" else changed).sum() == radius
-        assert not changed.any() or (np.abs(moved(image, "l0", radius, unit) - image)[changed] >= 0.5).all()
+        assert (
+            not changed.any() or (np.abs(perturbed(image, "l0", radius, unit) - image)[changed] >= 0.5).all()
+        )
 
 
-def test_moves_longer_than_the_box_is_wide_fill_it():
+def test_perturbations_longer_than_the_box_is_wide_fill_it():
     image = np.full((1, 2, 2), 0.25)
-    assert np.abs(moved(image, "l1", 100.0, "feature") - image).sum() == 4 * 0.75
-    assert np.isin(moved(image, "l2", 100.0, "feature"), [0, 1]).all()
+    assert np.abs(perturbed(image, "l1", 100.0, "feature") - image).sum() == 4 * 0.75
+    assert np.isin(perturbed(image, "l2", 100.0, "feature"), [0, 1]).all()
 
 
 def test_classes_come_from_the_least_robust_to_the_most():
@@ -188,8 +190,8 @@ def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):
     shown = replace(run, attacks=found)
     held = (one.correct & ~one.abstained & (one.radius > 0)).sum()
     assert attack_sentences(shown, "l2") == [
-        f"attacks pushed 2 of {held} certified labels out, none within its radius, the median of them at 3.00"
-        " certified radii"
+        f"attacks changed 2 of {held} certified predictions, none within its radius; "
+        "the median length is 3.00 certified radii"
     ]
     series = data_in(write_report([shown], tmp_path / "page"))["series"]
     assert "found" not in next(each for each in series if each["k"] == 2)
@@ -198,10 +200,10 @@ def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):
     assert all(0 <= up - length < 1e-6 for up, length in zip(written, lengths[:2], strict=False)), (
         "rounded up"
     )
-    assert "attacks pushed 2 of" in (tmp_path / "page" / "index.html").read_text()
+    assert "attacks changed 2 of" in (tmp_path / "page" / "index.html").read_text()
 
 
-def test_attacks_within_their_radius_are_said_to_be():
+def test_attacks_within_their_radius_are_counted():
     one = make_certificates()
     found = np.full(len(one), np.inf)
     row = np.flatnonzero(one.correct & (one.radius > 0))[0]
@@ -223,7 +225,7 @@ def test_attacks_within_their_radius_are_said_to_be():
         (lambda text: re.sub(r"0\.", "0.9", text, count=1), "about other certificates"),
     ],
 )
-def test_attacks_on_other_certificates_are_refused(tmp_path, change, words):
+def test_attacks_on_other_certificates_are_rejected(tmp_path, change, words):
     one = make_certificates()
     rows = np.flatnonzero(one.radius > 0)[:3]
     path = tmp_path / "votes-l2-top1.csv"
@@ -273,7 +275,7 @@ def test_sources_are_those_of_the_rules_used(tmp_path):
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_noisy_copies_are_those_that_the_model_was_shown(exact):
+def test_noise_samples_shown_are_those_that_the_model_received(exact):
     images, seen = load_data("digits").first(3), []
 
     def model(noisy):
@@ -284,13 +286,13 @@ def test_noisy_copies_are_those_that_the_model_was_shown(exact):
     votes = smoothed.vote(images, plan=radii.fixed(1, selection=0), seed=5)
     shown = shown_examples(images, {"Gaussian": votes})
     # the model is also queried before and after the run, to see whether it depends on its batch
-    polled = [np.round(255 * np.clip(batch[:3].numpy(), 0, 1)).astype(np.uint8) for batch in seen]
-    assert sum(np.array_equal(shown.noisy["Gaussian"], one) for one in polled) == 1
+    received = [np.round(255 * np.clip(batch[:3].numpy(), 0, 1)).astype(np.uint8) for batch in seen]
+    assert sum(np.array_equal(shown.noisy["Gaussian"], batch) for batch in received) == 1
     assert not np.array_equal(shown.noisy["Gaussian"], images.pictures())
 
 
 @pytest.mark.parametrize("name", NOISES)
-def test_noisy_copies_of_every_noise_can_be_looked_at(name):
+def test_noise_samples_of_every_noise_are_pictures(name):
     images = load_data("digits").first(2)
     noise = example(NOISES[name])
     pictures = noise.pictures(NoisyImages(images, noise, 0).first())
@@ -306,7 +308,7 @@ def test_blank_pixels_are_grey_and_kept_ones_as_they_are():
     assert (np.moveaxis(shown, 1, -1)[~kept] == 0.5).all()
 
 
-def test_votes_and_noisy_copies_stand_on_the_cards(tmp_path):
+def test_votes_and_noise_samples_are_on_the_cards(tmp_path):
     images = load_data("digits").first(12)
 
     weights = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
@@ -329,7 +331,7 @@ def test_votes_and_noisy_copies_stand_on_the_cards(tmp_path):
         )
         assert [bool(mark) for mark, *_ in mine] == [int(label) == votes.labels[row] for _, label, _ in mine]
     for fact in (
-        "float32, rounded when it is added",
+        "<dd>float32, when it is added</dd>",
         "seed",
         votes.model[:12],
         f"torch {votes.software['torch']}",
@@ -337,38 +339,44 @@ def test_votes_and_noisy_copies_stand_on_the_cards(tmp_path):
         assert fact in text
 
 
-def test_the_page_says_which_perturbed_images_the_radii_are_about(tmp_path):
+def test_the_page_states_which_perturbed_images_the_radii_cover_and_how_sure_they_are(tmp_path):
     images = load_data("digits").first(6)
 
-    def polled(noise, plan, **drawn):
-        votes = Smoothed(lambda noisy: noisy.flatten(1)[:, :10], noise, batch=8, **drawn).vote(
+    def run_under(noise, plan, **settings):
+        votes = Smoothed(lambda noisy: noisy.flatten(1)[:, :10], noise, batch=8, **settings).vote(
             images, plan=plan
         )
         found = {(norm, 1): radii.certify(votes, norm) for norm in ("l0", "l1")}
-        return Run(f"{noise.title}{drawn.get('exact_arithmetic', '')}", found, votes)
+        return Run(f"{noise.title}{settings.get('exact_arithmetic', '')}", found, votes)
 
-    def promised(*runs):
+    def guarantee_on_page(*runs):
         text = write_report(runs, tmp_path).read_text()
-        return html.unescape(text[text.index("What is promised") : text.index("<h3>Rules")]), text
+        return html.unescape(text[text.index("<h3>Guarantee") : text.index("<h3>Rules")]), text
 
     gaussian, splitting = radii.Gaussian(0.25), radii.Splitting(0.05)
-    free = polled(gaussian, radii.fixed(50))
-    grid = polled(gaussian, radii.fixed(50), exact_arithmetic=True)
-    cells = polled(splitting, radii.exhaustive(splitting))
-    boxed, _ = promised(free)
-    assert "ℓ₀: it keeps every value in [0, 1]." in boxed and "8 bits" not in boxed
-    whole, page = promised(grid, cells)
-    assert "The image that comes of it has 8 bits a value again" in whole and "it keeps" not in whole
-    assert "on a lattice, exact in float32 or a function of 8-bit images, exact in float32" in page
-    mixed, page = promised(free, cells)
-    assert "Splitting: the image that comes of it has 8 bits a value again" in mixed
-    assert "ℓ₀: it keeps every value in [0, 1]." in mixed
+    free = run_under(gaussian, radii.fixed(50))
+    grid = run_under(gaussian, radii.fixed(50), exact_arithmetic=True)
+    cells = run_under(splitting, radii.exhaustive(splitting))
+    in_box = "ℓ₀: the radii cover perturbed images with all values in [0, 1]."
+    on_grid = "radii cover perturbed images with 8 bits per value"
+    boxed, page = guarantee_on_page(free)
+    assert in_box in boxed and "8 bits" not in boxed and "at least 99.9\N{NO-BREAK SPACE}% over" in boxed
+    assert "for each image with probability 99.9\N{NO-BREAK SPACE}% (50 samples).<" in page
+    whole, page = guarantee_on_page(grid, cells)
+    assert f"The {on_grid}" in whole and "all values in" not in whole
+    assert "<dd>none (exact arithmetic on a lattice) or none (a function of 8-bit images)</dd>" in page
+    mixed, page = guarantee_on_page(free, cells)
+    assert f"Splitting: the {on_grid}" in mixed and in_box in mixed
+    assert "Splitting noise has no sampling error" in mixed
+    assert "99.9\N{NO-BREAK SPACE}% (50 samples); splitting noise has no sampling error.<" in page
     assert f"50 or all {splitting.outcomes}" in page
+    counted, page = guarantee_on_page(cells)
+    assert "probability" not in counted and "holds for each image without sampling error" in page
     kept = radii.Smoothed(lambda noisy: noisy.flatten(1)[:, :10], radii.Flips(0.8)).vote(
         images, plan=radii.fixed(50)
     )
-    _, page = promised(Run("Flips", {("l0", 1): radii.certify(kept, "l0")}, kept))
-    assert "values are kept or replaced, nothing is added" in page and "rounded when" not in page
+    _, page = guarantee_on_page(Run("Flips", {("l0", 1): radii.certify(kept, "l0")}, kept))
+    assert "<dd>none (values are kept or replaced)</dd>" in page and "when it is added" not in page
 
 
 def test_votes_must_be_those_of_the_certificates():

@@ -105,7 +105,9 @@ def test_numbers_as_names_come_by_size_with_labels_alone() -> None:
     """Labels without a data set are positions: 0 for class 5, 1 for class 10, whatever the order of the file."""
     model = radii.load_model(Brightest(range(12)), class_map={"10": 3, "5": 2, "100": 4})
     assert class_names(model) == ("5", "10", "100")
-    with pytest.warns(RadiiWarning, match="labels stand 0 for '5', 1 for '10', 2 for '100'; if they mean"):
+    with pytest.warns(
+        RadiiWarning, match="labels are taken as 0 for '5', 1 for '10', 2 for '100'; if they mean"
+    ):
         votes = poll(model, part().images(), part().labels)
     assert right(votes) == 1 and votes.classes == ("5", "10", "100")
 
@@ -165,7 +167,7 @@ def test_attacks_are_on_the_classes_of_the_map() -> None:
     shown = part().every(20)
     certificates = radii.certify(smoothed.vote(shown, plan=radii.fixed(400)), "l2")
     found = attack(smoothed, shown.images(), certificates, effort=Effort(5, 8), n=400)
-    assert len(found.rows) == 3 and not found.inside.any() and np.isfinite(found.found).all()
+    assert len(found.rows) == 3 and not found.within_radius.any() and np.isfinite(found.lengths).all()
 
 
 # mistakes -----------------------------------------------------------------------------------------
@@ -374,7 +376,7 @@ def test_the_commands_with_a_map(here: Path) -> None:
     ended = call(*line[:-2], "--class-map", "other.csv")
     assert ended.status == 2 and "is of another run, with model" in ended.err
     ended = call(*line[:-2], "--class-map", "map.json")
-    assert ended.status == 0 and "parts were drawn before" in ended.err
+    assert ended.status == 0 and "parts were sampled before" in ended.err
     votes = radii.load_votes("twelve.votes.parquet")
     assert votes.classes == PARTS and right(votes) == 1
     line = (
@@ -399,8 +401,7 @@ def test_the_commands_with_a_binary_model(here: Path) -> None:
     line = ("vote", "map_zoo:one", "--data", "two", *GIVEN, "--n", 100)
     ended = call(*line)
     assert (
-        ended.status == 2
-        and "if it is a binary model, say what its number is, binary= or --binary" in ended.err
+        ended.status == 2 and "if it is a binary model, declare its output, binary= or --binary" in ended.err
     )
     assert ended.err.count("\n") == 1 and not list(here.glob("*.parquet"))
     fine(*line, "--binary", "logit")

@@ -125,8 +125,14 @@ def test_labels_that_are_the_numbers_in_the_names(names) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (ANIMALS, "labels stand 0 for 'ant', 1 for 'bee', 2 for 'cat' and so on, 12 in all; if they mean"),
-        ([float(name) for name in GAPS], "labels stand 0 for '1.0', 1 for '2.0', 2 for '4.0' and so on"),
+        (
+            ANIMALS,
+            "labels are taken as 0 for 'ant', 1 for 'bee', 2 for 'cat' and so on, 12 in all; if they mean",
+        ),
+        (
+            [float(name) for name in GAPS],
+            "labels are taken as 0 for '1.0', 1 for '2.0', 2 for '4.0' and so on",
+        ),
     ],
 )
 def test_labels_that_are_positions_are_noted(names, words: str) -> None:
@@ -138,7 +144,7 @@ def test_labels_that_are_positions_are_noted(names, words: str) -> None:
 
 
 def test_labels_without_names_are_positions_among_names_and_numbers_among_numbers() -> None:
-    with pytest.warns(RadiiWarning, match="labels stand 0 for 'ant'"):
+    with pytest.warns(RadiiWarning, match="labels are taken as 0 for 'ant'"):
         votes = poll(radii.load_model(fitted(ANIMALS)), data(named=False))
     assert right(votes) > 0.9 and votes.classes == ANIMALS
     assert right(poll(radii.load_model(fitted(TWELVE)), data(named=False))) > 0.9
@@ -292,7 +298,7 @@ def test_attacks_know_labels_by_their_names() -> None:
     certificates = radii.certify(votes, "l2")
     found = attack(smoothed, shown.images(), certificates, effort=Effort(5, 8), n=400)
     assert certificates.classes == ANIMALS and len(found.rows) == 8
-    assert not found.inside.any() and np.isfinite(found.found).all()
+    assert not found.within_radius.any() and np.isfinite(found.lengths).all()
 
 
 # run folders --------------------------------------------------------------------------------------

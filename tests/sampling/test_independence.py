@@ -1,4 +1,4 @@
-"""Logits that depend on one image alone: every kind of dependence on a batch is refused, rounding is not."""
+"""Logits that depend on one image alone: every dependence on the batch is rejected, rounding is not."""
 
 import copy
 import threading
@@ -14,7 +14,7 @@ from torch.nn.functional import batch_norm, dropout
 import radii
 import radii.engine
 from given_models import plain
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.errors import InputError, RadiiWarning
 from radii.models import Denoised, make_model
@@ -25,8 +25,8 @@ from radii.sampling.independence import (
     LEAST_BETWEEN,
     check_independent,
     check_same,
-    made_up,
     make_probe,
+    random_images,
 )
 from radii.sampling.model_call import WithinMemory
 from radii.sampling.monte_carlo import NoisyImages, count_votes
@@ -36,7 +36,7 @@ SHAPE = (1, 8, 8)
 SIZES = [8, 64, 512]
 NOISE = radii.Gaussian(0.5)
 IMAGES = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(0))
-REFUSAL = "the same logits in every batch, but they changed"
+MESSAGE = "the same logits in every batch, but they changed"
 
 
 def network(name: str = "small-cnn", shape: tuple[int, ...] = SHAPE) -> nn.Module:
@@ -50,7 +50,7 @@ NETWORK = network()
 def checked(model: Callable[[Tensor], Tensor], rows: int, precision: str = "float32", **given) -> Tensor:
     """Logits of the noise samples of the check."""
     given = {"noise": NOISE, "shape": SHAPE, "alone": True} | given
-    probe = make_probe(NoisyImages(made_up(given["shape"]), given["noise"], 0, "predict"), rows)
+    probe = make_probe(NoisyImages(random_images(given["shape"]), given["noise"], 0, "predict"), rows)
     one = WithinMemory(model)
     return check_independent(lambda: one, probe, precision, given["alone"])[1]
 
@@ -133,36 +133,36 @@ KINDS = [
 
 @pytest.mark.parametrize("rows", SIZES)
 @pytest.mark.parametrize("model", KINDS, ids=lambda model: model.__name__)
-def test_answers_that_depend_on_the_batch_are_refused(model: Callable[[Tensor], Tensor], rows: int) -> None:
-    with pytest.raises(InputError, match=rf"{REFUSAL}.*model\.eval\(\).*quantize statically.*no state"):
+def test_logits_that_depend_on_the_batch_are_rejected(model: Callable[[Tensor], Tensor], rows: int) -> None:
+    with pytest.raises(InputError, match=rf"{MESSAGE}.*model\.eval\(\).*quantize statically.*no state"):
         vote(model, rows)
 
 
 @pytest.mark.parametrize("rows", SIZES)
 @pytest.mark.parametrize("part", [2, 4, 32, 128])
-def test_statistics_of_parts_of_a_batch_are_refused(rows: int, part: int) -> None:
+def test_statistics_of_parts_of_a_batch_are_rejected(rows: int, part: int) -> None:
     """As several devices have them, each for its share of the batch."""
 
     def in_parts(images: Tensor) -> Tensor:
         return torch.cat([statistics(one) for one in images.split(part)])
 
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         checked(in_parts, rows, alone=False)
 
 
 @pytest.mark.parametrize("rows", [*SIZES, 2048])
 @pytest.mark.parametrize("model", [maximum, minimum, min_max])
-def test_extremes_of_heavy_tails_are_refused(model: Callable[[Tensor], Tensor], rows: int) -> None:
+def test_extremes_of_heavy_tails_are_rejected(model: Callable[[Tensor], Tensor], rows: int) -> None:
     """The largest of many samples lies far beyond the largest of few."""
     for noise in (radii.PowerLinf(0.5, 3), radii.PowerL2(0.5, 3), radii.Pareto(0.5, 3)):
-        with pytest.raises(InputError, match=REFUSAL):
+        with pytest.raises(InputError, match=MESSAGE):
             checked(model, rows, noise=noise, alone=False)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("model", [maximum, mean, min_max, statistics, luck, place])
 def test_bounds_of_either_precision_find_them(model: Callable[[Tensor], Tensor], precision: str) -> None:
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         checked(model, 64, precision)
 
 
@@ -170,7 +170,7 @@ def test_bounds_of_either_precision_find_them(model: Callable[[Tensor], Tensor],
 def test_normalisation_in_training_inside_a_function(rows: int) -> None:
     """No attribute `training` shows it."""
     layer = nn.BatchNorm2d(1).train()
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         vote(lambda images: plain(layer(images)), rows)
     # with its running statistics it is a fixed layer
     layer.eval()
@@ -241,17 +241,17 @@ STATES = [Average, Counter, Late, First]
 
 @pytest.mark.parametrize("rows", SIZES)
 @pytest.mark.parametrize("state", STATES)
-def test_state_between_calls_is_refused(state: Callable[[], Callable], rows: int) -> None:
+def test_state_between_calls_is_rejected(state: Callable[[], Callable], rows: int) -> None:
     wrapped = radii.load_model(state(), input_range=(-1, 1), class_map=[*range(1, 10), 0])
     for model in (state(), Module(state()).eval(), wrapped):
         for _ in range(2):  # the refused model has not got used to it
-            with pytest.raises(InputError, match=REFUSAL):
+            with pytest.raises(InputError, match=MESSAGE):
                 vote(model, rows)
 
 
 def test_clean_images_do_not_become_the_first_batch() -> None:
     labels = plain(IMAGES).argmax(1).numpy()
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         radii.Smoothed(First(), NOISE, batch=64).vote(IMAGES, labels, plan=radii.fixed(10))
 
 
@@ -265,7 +265,7 @@ def test_what_cannot_be_copied_is_checked_as_it_is() -> None:
             with self.lock:
                 return plain(images) + self.step * (super().__call__(images) - plain(images))
 
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         vote(Locked(1.0), 64)
     votes = vote(model := Locked(0.0), 64)
     np.testing.assert_array_equal(votes.counts, vote(plain, 64).counts)
@@ -301,7 +301,7 @@ def test_denoised_networks_pass() -> None:
     assert vote(model, 64).counts.sum() == 30
 
 
-def test_answers_that_differ_by_rounding_are_a_notice() -> None:
+def test_logits_that_differ_by_rounding_give_a_warning() -> None:
     def uneven(images: Tensor) -> Tensor:
         return NETWORK(images) * (1 + 1e-6 * torch.arange(len(images))[:, None])
 
@@ -350,7 +350,7 @@ def test_models_that_write_into_their_images_pass() -> None:
     np.testing.assert_array_equal(vote(writing, 8, 400).counts, vote(lambda x: plain(x - 0.1), 8, 400).counts)
 
 
-def test_models_that_answer_in_one_buffer_pass() -> None:
+def test_models_that_return_one_buffer_pass() -> None:
     buffer = torch.zeros(8, 10)
     votes = vote(lambda images: buffer[: len(images)].copy_(plain(images)), 8, 400)
     np.testing.assert_array_equal(votes.counts, vote(plain, 8, 400).counts)
@@ -369,7 +369,7 @@ def test_classes_that_are_switched_off_hide_no_dependence() -> None:
 
     checked(off, 32)
     for model in (dependent, now_and_then):
-        with pytest.raises(InputError, match=REFUSAL):
+        with pytest.raises(InputError, match=MESSAGE):
             checked(model, 32)
 
 
@@ -387,7 +387,7 @@ def test_the_samples_are_those_of_the_run() -> None:
         return plain(images - (images.flatten(1).mean(1) > 0.9).view(-1, 1, 1, 1) * images.mean(0))
 
     checked(bright, 64)
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         vote(bright, 64, images=torch.ones(3, *SHAPE))
 
 
@@ -410,7 +410,7 @@ def test_samples_and_companions() -> None:
 def test_companions_of_noise_that_is_not_added_are_its_samples(name: str) -> None:
     """Models of such noise may take nothing else."""
     noise = example(radii.NOISES[name])
-    probe = make_probe(NoisyImages(made_up(SHAPE), noise, 0, "predict"), 512)
+    probe = make_probe(NoisyImages(random_images(SHAPE), noise, 0, "predict"), 512)
     for companions, count in ((probe.dark, FEW // 2), (probe.far, FEW)):
         assert companions.shape == (count, *noise.output_shape(SHAPE))
         assert float(companions.min()) >= 0 and float(companions.max()) <= 1
@@ -468,7 +468,7 @@ def test_a_dependence_of_rare_noise_samples_is_found_in_the_run() -> None:
     checked(rare, 64)
     vote(rare, 64, 100)
     with pytest.raises(
-        InputError, match=rf"{REFUSAL} when noise samples of this run .* sample all votes again"
+        InputError, match=rf"{MESSAGE} when noise samples of this run .* sample all votes again"
     ):
         vote(rare, 64, 20_000)
 
@@ -477,23 +477,23 @@ def test_a_dependence_of_rare_noise_samples_is_found_in_the_run() -> None:
 def test_state_that_begins_to_matter_is_found_at_the_end_of_the_run(rows: int) -> None:
     vote(Counter(after=100), rows, 20 * rows)
     for n in (40 * rows, 400 * rows):
-        with pytest.raises(InputError, match=rf"{REFUSAL} when noise samples of this run"):
+        with pytest.raises(InputError, match=rf"{MESSAGE} when noise samples of this run"):
             vote(Counter(after=100), rows, n)
 
 
-def test_a_model_that_failed_stays_refused() -> None:
+def test_a_model_that_failed_stays_rejected() -> None:
     sampler = radii.Smoothed(Counter(after=20), NOISE, batch=64).ready(SHAPE)
     examples = from_arrays(IMAGES)
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         sampler.vote(examples, radii.fixed(1000), 0)
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         sampler.vote(examples, radii.fixed(1), 0)
 
 
 @pytest.mark.parametrize(("rows", "n"), [(8, 1000), (64, 6000), (64, 12_000)])
 def test_votes_are_those_of_the_model_alone(rows: int, n: int) -> None:
     plan, examples = radii.fixed(n, selection=0), from_arrays(IMAGES)
-    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), len(IMAGES), 10, None)
+    scheduler = Scheduler(plan.stopping_rule(NoiseRules(NOISE, SHAPE)), len(IMAGES), 10, None)
     count_votes(plain, NoisyImages(examples, NOISE, 0), scheduler, rows, lambda _: None)
     np.testing.assert_array_equal(vote(plain, rows, n).counts, scheduler.counts)
 
@@ -548,7 +548,7 @@ def test_re_checks_of_threads_that_share_a_model() -> None:
 def test_a_part_that_fails_is_not_kept(tmp_path) -> None:
     """The engine keeps parts that were drawn before."""
     smoothed, plan = radii.Smoothed(Counter(after=400), NOISE, batch=64), radii.fixed(20_000)
-    with pytest.raises(InputError, match=REFUSAL):
+    with pytest.raises(InputError, match=MESSAGE):
         radii.engine.vote(smoothed, IMAGES, plan=plan, folder=tmp_path / "parts", block=20_100)
     assert len(list((tmp_path / "parts").glob("part-*"))) == 1
 

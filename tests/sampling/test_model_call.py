@@ -1,4 +1,4 @@
-"""Asking a model within memory."""
+"""Queries of a model within memory."""
 
 import threading
 
@@ -94,6 +94,6 @@ def test_memory_for_almost_nothing() -> None:
     model = Narrow(LEAST_ROWS - 1, MemoryError())
     with (
         pytest.warns(RadiiWarning),
-        pytest.raises(InputError, match="about 8 images at a time: free some memory"),
+        pytest.raises(InputError, match="on 8 images at a time: free some memory"),
     ):
         WithinMemory(model)(torch.zeros(32, *SHAPE))

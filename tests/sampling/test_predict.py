@@ -116,7 +116,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_time_ends_the_polling_and_not_the_truth(clock: list[float]) -> None:
+def test_time_ends_the_sampling_and_certificates_hold(clock: list[float]) -> None:
     def slow(noisy: torch.Tensor) -> torch.Tensor:
         clock[0] += 1
         return above_half(noisy)
@@ -179,12 +179,12 @@ def test_answers_at_all_moments_are_bounds_from_the_first_draws_of_one_stream(cl
         ({"norm": "l2", "seconds": 0}, "seconds must be above 0; got 0"),
         ({"norm": "l2", "seconds": float("nan")}, "seconds must be above 0; got nan"),
         ({"norm": "l2", "k": 2}, "k must be smaller than the number of classes, 2; got 2"),
-        ({"norm": "l2", "n": 5}, "n = 5 draws cannot certify anything .*; take at least 11 draws"),
+        ({"norm": "l2", "n": 5}, "n = 5 samples cannot certify anything .*; take at least 11 samples"),
         ({"norm": "l2", "n": 0}, "must be a whole number of at least 1"),
         ({"norm": "l2", "alpha": 2}, "alpha"),
     ],
 )
-def test_what_cannot_be_answered_is_said_before_the_polling(how: dict, words: str) -> None:
+def test_wrong_arguments_are_an_error_before_the_sampling(how: dict, words: str) -> None:
     calls = []
 
     def counting(noisy: torch.Tensor) -> torch.Tensor:
@@ -279,15 +279,15 @@ def test_threads_that_inherit_one_thread_do_not_hand_it_on(two_threads: None) ->
     assert of_a_fresh_thread() == 2
 
 
-def test_a_trial_is_made_once_for_all_threads(monkeypatch, tmp_path) -> None:
+def test_settings_are_tuned_once_for_all_threads(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("RADII_CACHE_DIR", str(tmp_path))
     model, tried, all_here = random_model("wrn-10-1", (3, 8, 8)), [], threading.Barrier(4)
     monkeypatch.setattr(autotune, "SMALL", 0)
-    monkeypatch.setattr(autotune, "try_all", lambda *_: tried.append(1) or ("float32", 16 * len(tried)))
+    monkeypatch.setattr(autotune, "tune", lambda *_: tried.append(1) or ("float32", 16 * len(tried)))
 
     def ready(_: int) -> tuple[str, int]:
         all_here.wait(HANG)
-        return autotune.fastest(model, lambda precision: model, (3, 8, 8), "float32", False)
+        return autotune.fastest_settings(model, lambda precision: model, (3, 8, 8), "float32", False)
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ready, range(4))) == [("float32", 16)] * 4

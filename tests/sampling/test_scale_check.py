@@ -1,4 +1,4 @@
-"""Models that are asked in another scale than they know: found on clean images, and which scale fits is said."""
+"""Models in another scale than they were trained in: found on clean images, and the scale that fits is named."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ from radii.data import from_arrays
 from radii.engine import vote
 from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.preprocess import Inputs, Preprocess
-from radii.sampling.scale_check import USUAL, check_scale
+from radii.sampling.scale_check import COMMON_SCALES, check_scale
 
 IMAGES, LABELS = digits(200)
 NOISE = radii.Gaussian(0.25)
-FITTING = {words: one for words, one in USUAL.items() if len(one.mean or (0,)) == 1}
+FITTING = {words: one for words, one in COMMON_SCALES.items() if len(one.mean or (0,)) == 1}
 
 
 class Strict(nn.Module):
@@ -62,16 +62,18 @@ def test_the_scale_that_fits_is_named(known: str, declared: str) -> None:
     with pytest.raises(InputError) as error:
         check(model)
     assert str(error.value).startswith(
-        f"7 of 64 clean images are classified rightly, but 60 with {known}: declare"
+        f"7 of 64 clean images are classified correctly, but 60 with {known}: declare"
     )
 
 
-@pytest.mark.parametrize("words", [words for words, one in USUAL.items() if len(one.mean or (0,)) == 3])
+@pytest.mark.parametrize(
+    "words", [words for words, one in COMMON_SCALES.items() if len(one.mean or (0,)) == 3]
+)
 def test_scales_of_coloured_images(words: str) -> None:
     class Grey(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            unit = images * torch.tensor(USUAL[words].std)[:, None, None]
-            unit = unit + torch.tensor(USUAL[words].mean)[:, None, None]
+            unit = images * torch.tensor(COMMON_SCALES[words].std)[:, None, None]
+            unit = unit + torch.tensor(COMMON_SCALES[words].mean)[:, None, None]
             flat = unit.flatten(1)
             known = (flat.amin(1).abs() < 0.02) & ((flat.amax(1) - 1).abs() < 0.02)
             return torch.where(known[:, None], plain(unit.mean(1, keepdim=True)), torch.eye(10)[:1])
@@ -97,15 +99,15 @@ def test_layouts_stay_as_they_are_declared() -> None:
         check(radii.load_model(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()).eval(), layout="nhwc"))
 
 
-def test_a_model_that_knows_something_is_a_notice() -> None:
+def test_a_model_better_than_chance_gives_a_warning() -> None:
     with pytest.warns(
-        RadiiWarning, match=r"of 64 clean images are classified rightly, but 60 with --input-range -1,1"
+        RadiiWarning, match=r"of 64 clean images are classified correctly, but 60 with --input-range -1,1"
     ):
         check(Strict(Inputs((-1, 1)), otherwise=0.5).eval())
 
 
-def test_models_that_know_nothing_in_any_scale_pass() -> None:
-    """Chance is no mistake of scale; fifty random networks are refused not once."""
+def test_models_that_are_no_better_in_any_scale_pass() -> None:
+    """Chance is no mistake of scale: none of fifty random networks is rejected."""
     for seed in range(50):
         torch.manual_seed(seed)
         check(nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).eval())
@@ -131,7 +133,7 @@ def test_how_many_more_must_be_right() -> None:
     assert [refused(right) for right in (0, fewest - 1, fewest, 64)] == [False, False, True, True]
 
 
-def test_nothing_is_known_without_labels_or_from_few_images_or_of_one_class() -> None:
+def test_no_check_without_labels_or_with_few_images_or_one_class() -> None:
     model = Strict(Inputs((-1, 1))).eval()
     check(model, labels=None)
     check(model, LABELS[:5], images=IMAGES[:5])
@@ -140,7 +142,7 @@ def test_nothing_is_known_without_labels_or_from_few_images_or_of_one_class() ->
     check(model, noise=radii.Ablation(kept=9))
 
 
-def test_who_votes_in_python_is_told_too(tmp_path) -> None:
+def test_calls_from_python_are_checked_too(tmp_path) -> None:
     smoothed = radii.Smoothed(Strict(Inputs((-1, 1))).eval(), NOISE, batch=64)
     with pytest.raises(InputError, match="with --input-range -1,1"):
         smoothed.vote(IMAGES, LABELS, plan=radii.fixed(10))

@@ -1,4 +1,4 @@
-"""The scheduler: every plan is followed image by image, whatever is polled together, and no draw is lost or doubled."""
+"""The scheduler: every plan is followed image by image, whatever is batched together; no draw is lost or doubled."""
 
 from collections import Counter, deque
 
@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import binom
 
 import radii
-from radii.certificates.evidence import RulesOf
-from radii.certificates.planning import RadiusTarget, fresh_draws
+from radii.certificates.planning import RadiusTarget, fresh_samples
+from radii.certificates.probability_bounds import NoiseRules
 from radii.sampling.scheduler import Scheduler
 from radii.votes.plans import Sequential, TopK, TwoStage
-from radii.votes.plans.base import LEAD, STEP, until_clear
+from radii.votes.plans.base import SELECTION_LEAD, SELECTION_STEP, until_clear
 from radii.votes.plans.fixed import AllAtOnce
 
 NOISE, SHAPE = radii.Gaussian(0.25), (3, 8, 8)
@@ -36,7 +36,7 @@ class Answers:
 
 
 def follow(scheduler: Scheduler, answers: Answers, size: int, ahead: int = 2) -> list:
-    """Poll to the end, answers coming `ahead` micro-batches late; the micro-batches."""
+    """Sample to the end, with votes `ahead` batches late; return the batches."""
     waiting, seen = deque(), []
     while True:
         while len(waiting) < ahead and (copies := scheduler.take(size, whole=bool(waiting))):
@@ -73,14 +73,14 @@ def one_by_one(plan, answers: Answers, row: int) -> tuple[np.ndarray, np.ndarray
         so_far = np.sort(answers.counts(row, taken, True))
         if isinstance(plan, TwoStage):
             taken = plan.pilot
-        elif so_far[-1] - so_far[-2] >= LEAD:
+        elif so_far[-1] - so_far[-2] >= SELECTION_LEAD:
             break
         else:
-            taken = min(taken + STEP if taken else LEAD, plan.selection)
+            taken = min(taken + SELECTION_STEP if taken else SELECTION_LEAD, plan.selection)
     selection = answers.counts(row, taken, True)
     label = 0 if isinstance(plan, TwoStage) or not plan.selection else int(selection.argmax())
     if isinstance(plan, TwoStage):
-        n = int(fresh_draws(plan, NOISE, np.array([plan.pilot - selection[0]]), shape=SHAPE)[0])
+        n = int(fresh_samples(plan, NOISE, np.array([plan.pilot - selection[0]]), shape=SHAPE)[0])
         return answers.counts(row, n), selection, 0
     certified = 0
     for look, n in enumerate(plan.boundaries.looks if isinstance(plan, Sequential) else plan.looks):
@@ -93,7 +93,7 @@ def one_by_one(plan, answers: Answers, row: int) -> tuple[np.ndarray, np.ndarray
             over = certified == len(plan.levels) or failures >= edges.futile[certified, look]
         else:
             question = RadiusTarget(NOISE, plan.norm, plan.radii, SHAPE, plan.k)
-            now, done = plan.judge(question.holds, counts[None], np.array([label]), np.array([certified]))
+            now, done = plan.look(question.holds, counts[None], np.array([label]), np.array([certified]))
             certified, over = int(now[0]), bool(done[0])
         if over:
             break
@@ -102,11 +102,11 @@ def one_by_one(plan, answers: Answers, row: int) -> tuple[np.ndarray, np.ndarray
 
 @pytest.mark.parametrize("size,ahead", [(1, 1), (13, 2), (64, 3), (5000, 2)])
 @pytest.mark.parametrize("name", plans())
-def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahead: int) -> None:
+def test_images_sampled_together_get_the_votes_of_each_alone(name: str, size: int, ahead: int) -> None:
     plan, law = plans()[name], laws(30)
     answers, label = Answers(law, 900), np.zeros(30, dtype=int)
     given = label if isinstance(plan, TwoStage) or not plan.selection else None
-    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), 30, CLASSES, given)
+    scheduler = Scheduler(plan.stopping_rule(NoiseRules(NOISE, SHAPE)), 30, CLASSES, given)
     seen = follow(scheduler, answers, size, ahead)
     alone = [one_by_one(plan, answers, row) for row in range(30)]
     np.testing.assert_array_equal(scheduler.counts, [one[0] for one in alone])
@@ -115,7 +115,7 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
     if not isinstance(plan, TwoStage):
         np.testing.assert_array_equal(scheduler.certified, [one[2] for one in alone])
         assert len(set(scheduler.certified)) == 3
-    # each draw once, in whole micro-batches but where nothing else was left to do
+    # each draw once, in whole batches but where nothing else was left to do
     drawn = Counter()
     for copies in seen:
         drawn.update(zip(copies.rows, copies.draws, copies.selects, strict=True))
@@ -123,9 +123,11 @@ def test_images_polled_together_are_polled_as_if_alone(name: str, size: int, ahe
     assert len(drawn) == scheduler.counts.sum() + scheduler.selection.sum()
 
 
-def test_micro_batches_are_filled_with_other_images() -> None:
+def test_batches_are_filled_with_other_images() -> None:
     plan = Sequential((0.5,), n_max=2000)
-    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), 400, CLASSES, np.zeros(400, dtype=int))
+    scheduler = Scheduler(
+        plan.stopping_rule(NoiseRules(NOISE, SHAPE)), 400, CLASSES, np.zeros(400, dtype=int)
+    )
     seen = follow(scheduler, Answers(laws(400), 2000), 64)
     full = sum(len(copies) == 64 for copies in seen)
     # only the last few images leave gaps
@@ -162,9 +164,11 @@ def test_selection_goes_on_until_a_label_leads() -> None:
 @pytest.mark.parametrize("p", [0.3, 0.63, 0.9])
 def test_operating_characteristics_are_what_happens(p: float) -> None:
     plan, runs = Sequential(LEVELS, alpha=0.01, n_max=800), 4000
-    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int))
+    scheduler = Scheduler(
+        plan.stopping_rule(NoiseRules(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int)
+    )
     follow(scheduler, Answers(np.tile([p, 1 - p], (runs, 1)), 800), 512)
-    found, drawn = plan.operating(p), scheduler.counts.sum(axis=1)
+    found, drawn = plan.operating_characteristics(p), scheduler.counts.sum(axis=1)
     spread = np.sqrt(found.ended.sum(axis=0) @ found.looks.astype(float) ** 2 - found.mean_samples**2)
     assert abs(drawn.mean() - found.mean_samples) < 4.5 * spread / np.sqrt(runs)
     for level in (1, 2):
@@ -176,7 +180,9 @@ def test_operating_characteristics_are_what_happens(p: float) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_level_that_is_the_probability_is_certified_at_most_as_often_as_alpha(level: float) -> None:
     plan, runs, alpha = Sequential(LEVELS, alpha=0.05, n_max=400), 20_000, 0.05
-    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int))
+    scheduler = Scheduler(
+        plan.stopping_rule(NoiseRules(NOISE, SHAPE)), runs, CLASSES, np.zeros(runs, dtype=int)
+    )
     follow(scheduler, Answers(np.tile([level, 1 - level], (runs, 1)), 400), 4096)
     wrong = int((plan.lower(scheduler.certified) >= level).sum())
     assert binom.sf(wrong - 1, runs, alpha) > 1e-6
@@ -191,17 +197,17 @@ def test_a_level_that_is_the_probability_is_certified_at_most_as_often_as_alpha(
 
 def test_two_stages_draw_what_the_pilot_is_worth() -> None:
     plan = TwoStage(1e-4, "l2", pilot=60, n_max=500)
-    scheduler = Scheduler(plan.at_work(RulesOf(NOISE, SHAPE)), 50, CLASSES, np.zeros(50, dtype=int))
+    scheduler = Scheduler(plan.stopping_rule(NoiseRules(NOISE, SHAPE)), 50, CLASSES, np.zeros(50, dtype=int))
     follow(scheduler, Answers(laws(50), 600), 64)
     failures = 60 - scheduler.selection[:, 0]
     np.testing.assert_array_equal(
-        scheduler.counts.sum(axis=1), fresh_draws(plan, NOISE, failures, shape=SHAPE)
+        scheduler.counts.sum(axis=1), fresh_samples(plan, NOISE, failures, shape=SHAPE)
     )
     assert len(np.unique(scheduler.counts.sum(axis=1))) > 3 and (scheduler.counts.sum(axis=1) == 0).any()
 
 
 def test_top_k_is_about_the_radii_of_its_plan() -> None:
-    how = TopK(0.7, "l1", (0.3,), k=3, selection=5).at_work(RulesOf(radii.Laplace(0.5), SHAPE, True))
+    how = TopK(0.7, "l1", (0.3,), k=3, selection=5).stopping_rule(NoiseRules(radii.Laplace(0.5), SHAPE, True))
     question = RadiusTarget(radii.Laplace(0.5), "l1", (0.3,), SHAPE, 3, exact_arithmetic=True)
     lower = np.array(question.levels())[0] + np.array([-1e-9, 0, 1e-9])
     for rivals in (None, np.full((3, 3), 0.1)):
@@ -210,7 +216,7 @@ def test_top_k_is_about_the_radii_of_its_plan() -> None:
     assert how.holds(lower, None, np.full(3, 0.3)).tolist() == [False, True, True]
 
 
-def test_part_of_a_micro_batch_waits_for_what_is_under_way() -> None:
+def test_part_of_a_batch_waits_for_those_under_way() -> None:
     scheduler = Scheduler(AllAtOnce(0, 0, 5), 2, CLASSES, None)
     assert scheduler.take(64, whole=True) is None
     copies = scheduler.take(64, whole=False)

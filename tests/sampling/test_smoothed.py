@@ -14,7 +14,7 @@ import radii.models.devices
 import radii.sampling.monte_carlo
 import radii.sampling.sampler
 from patience import HANG
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.data.dataset import make_data
 from radii.errors import InputError, UnknownName
@@ -58,7 +58,7 @@ def brightness(noisy: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("name", "shape"), [("small-cnn", (1, 8, 8)), ("wrn-10-1", (3, 8, 8))])
-def test_votes_do_not_depend_on_the_micro_batch(name, shape, precision):
+def test_votes_do_not_depend_on_the_batch(name, shape, precision):
     model, images = random_model(name, shape), random_images(3, shape)
     plan = fixed(70, selection=9)
     votes = [Smoothed(model, NOISE, precision, batch).vote(images, plan=plan) for batch in (1, 7, 64, 256)]
@@ -143,7 +143,7 @@ def test_all_cores_draw_before_a_model_that_takes_them_all(monkeypatch):
     assert not any(busy for busy, _ in found) and 1 < found[-1][1] <= 3
 
 
-def test_copies_are_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
+def test_noise_is_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
     """While the first micro-batch is out, the next is drawn."""
     drawn = []
     fill = NoisyImages.fill
@@ -151,7 +151,7 @@ def test_copies_are_drawn_ahead_for_a_model_that_leaves_cores(monkeypatch):
 
     def first(cores):
         drawn.clear()
-        how = fixed(300, selection=0).at_work(RulesOf(NOISE, (1, 4, 4)))
+        how = fixed(300, selection=0).stopping_rule(NoiseRules(NOISE, (1, 4, 4)))
         scheduler = Scheduler(how, 2, 3, None)
         images = from_arrays(torch.full((2, 1, 4, 4), 0.5))
         batches = NoisyImages(images, NOISE, 0).batches(scheduler, 8, cores)
@@ -216,7 +216,7 @@ def test_a_thread_learns_the_number_of_threads_in_the_turn_of_its_model(monkeypa
 
 
 @pytest.mark.parametrize("noise", [Gaussian(0.3), Laplace(0.3), Uniform(0.3)])
-def test_votes_follow_the_law_of_the_noise(noise):
+def test_votes_follow_the_distribution_of_the_noise(noise):
     """One feature and a threshold: the probability is the distribution function of the noise."""
     laws = {
         "gaussian": scipy.stats.norm(scale=noise.scale),
@@ -229,7 +229,7 @@ def test_votes_follow_the_law_of_the_noise(noise):
         assert scipy.stats.binomtest(int(row[1]), 4000, laws[noise.name].sf(0.5 - image)).pvalue > 1e-3
 
 
-def test_bound_and_selection_draws_are_different_ones():
+def test_bound_and_selection_samples_differ():
     votes = Smoothed(brightness, Gaussian(1.0)).vote(torch.full((9, 3), 0.5), plan=fixed(300, selection=300))
     assert not np.array_equal(votes.counts, votes.selection)
 
@@ -267,7 +267,7 @@ def test_model_is_left_as_it_was():
     assert digest(model) == before and next(model.parameters()).dtype == torch.float32
 
 
-def test_memory_holds_micro_batches_only():
+def test_memory_holds_batches_only():
     seen = []
 
     def spy(noisy):
@@ -420,7 +420,7 @@ def test_prediction_draws_are_its_own(monkeypatch):
         ({"plan": 50}, "plan must be a sampling plan"),
     ],
 )
-def test_what_does_not_fit_is_said_before_most_of_the_polling(changes: dict, words: str) -> None:
+def test_what_does_not_fit_is_an_error_before_most_of_the_sampling(changes: dict, words: str) -> None:
     calls = []
 
     def model(noisy: torch.Tensor) -> torch.Tensor:
@@ -434,7 +434,7 @@ def test_what_does_not_fit_is_said_before_most_of_the_polling(changes: dict, wor
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself
-def test_fused_layers_vote_alike_and_say_so(tmp_path, monkeypatch):
+def test_fused_layers_vote_alike_and_are_recorded(tmp_path, monkeypatch):
     fused_with, compile = [], torch.compile
     monkeypatch.setattr(
         torch, "compile", lambda model, **how: fused_with.append(how) or compile(model, **how)

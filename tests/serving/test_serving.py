@@ -28,7 +28,7 @@ from image_factory import empty_png, png, taken
 from patience import HANG, wait_until
 from radii.data import from_arrays
 from radii.errors import InputError, MissingExtra
-from radii.sampling.smoothed import within
+from radii.sampling.smoothed import budget_plan
 from radii.serving import Desk, Limits, Service, listen
 from radii.serving.app import SECONDS, Latencies, address_of, make_server
 from radii.serving.decode import largest_body
@@ -43,7 +43,7 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 def make_service(model: Callable = plain, noise: radii.Noise = NOISE, n: int = 100, **how: Any) -> Service:
     sampler = radii.Smoothed(model, noise, batch=64).ready(SHAPE)
     asked = {"seed": SECRET, "norm": "l2", "classes": NAMES} | how
-    return Service(sampler, within(noise, n, 1e-3, None), **asked)
+    return Service(sampler, budget_plan(noise, n, 1e-3, None), **asked)
 
 
 @contextmanager
@@ -305,7 +305,7 @@ OBJECTS = b"{'descr': '|O', 'fortran_order': False, 'shape': (1, 8, 8), }"
 REFUSED = {
     "nothing": (b"", "image/png", 400, "the body is empty"),
     "no image": (b"<html>", "image/png", 422, "PPM: replace or remove it"),
-    "half an image": (picture(IMAGES[0])[:60], "image/png", 422, "the body is no whole image"),
+    "half an image": (picture(IMAGES[0])[:60], "image/png", 422, "the body is not a whole image"),
     "another size": (
         png(np.zeros((9, 8), np.uint8)),
         "image/png",

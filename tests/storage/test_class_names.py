@@ -1,11 +1,11 @@
-"""Names of classes: numbers come by size, names match as text or as numbers, and what differs is said."""
+"""Class names: numbers are ordered by size, names match as text or as numbers, and messages list differences."""
 
 import re
 
 import pytest
 
 from radii.errors import InputError
-from radii.storage.class_names import are_counted, find_places, in_order, match, number_of, text_of
+from radii.storage.class_names import are_counted, find_positions, in_order, match, number_of, text_of
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from radii.storage.class_names import are_counted, find_places, in_order, match,
         ([], []),
     ],
 )
-def test_numbers_come_by_size_and_everything_else_as_text(names, expected) -> None:
+def test_numbers_are_ordered_by_size_and_other_names_as_text(names, expected) -> None:
     names = list(names)
     assert in_order(names) == in_order(reversed(names)) == tuple(expected)
 
@@ -40,7 +40,7 @@ def test_what_is_a_number() -> None:
     assert [text_of(one) for one in (1, 1.5, "a", b"a")] == ["1", "1.5", "a", "a"]
 
 
-def test_positions_say_as_much_as_names_that_count() -> None:
+def test_names_that_count_add_nothing_to_positions() -> None:
     assert are_counted(["0", "1", "2"]) and are_counted(["0.0", "1.0"]) and are_counted([])
     assert not are_counted(["1", "2"]) and not are_counted(["0", "2"]) and not are_counted(["0", "b"])
 
@@ -59,8 +59,8 @@ def test_positions_say_as_much_as_names_that_count() -> None:
         (["cat"], ["cat", "cat"], None),
     ],
 )
-def test_places_of_names(names, known, places) -> None:
-    assert find_places(names, known) == places
+def test_positions_of_names(names, known, places) -> None:
+    assert find_positions(names, known) == places
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Plain values: JSON without surprises, numbers without powers, fields of the right kinds."""
+"""Checked documents: JSON that all readers understand alike, numbers, and fields of the right types."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from radii.storage.documents import check_fields, fits, parse_json, parse_number
         b"\xff\xfe",
     ],
 )
-def test_what_is_no_json(text):
+def test_invalid_json(text):
     with pytest.raises(ValueError):
         parse_json(text)
 
@@ -37,7 +37,7 @@ def test_numbers(text, number):
 @pytest.mark.parametrize(
     "text", ["", "x", "1/0", "/", "1/", "nan", "inf", "1e999999999", "1/2/3", "1e-400/1e-400"]
 )
-def test_what_is_no_number(text):
+def test_invalid_numbers(text):
     with pytest.raises(ValueError):
         parse_number(text)
 
@@ -75,7 +75,7 @@ def test_kinds(value, kind, right):
         ({"a": 1}, "the field b is missing"),
         ({"a": 1, "b": "x", "d": 1}, "no field 'd'; known: a, b, c"),
         ({"a": "1", "b": "x"}, "a must be a whole number; got '1'"),
-        ({"a": 1, "b": "x", "c": [None]}, "c must be a list, each of it a finite number or nothing; got"),
+        ({"a": 1, "b": "x", "c": [None]}, "c must be a list, each item a finite number or nothing; got"),
     ],
 )
 def test_fields(given, words):

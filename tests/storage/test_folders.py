@@ -1,4 +1,4 @@
-"""Folders of files, wherever they are: whole or absent, listed, replaced, removed."""
+"""Folders of files: written whole, listed, replaced, removed, and retried; keys in addresses are masked."""
 
 import errno
 import os
@@ -39,15 +39,15 @@ def test_a_file_is_written_read_listed_and_removed(tmp_path):
         folder.write("one", b"1")
         folder.write("one", b"11")
         assert folder.names() == ["one", "two"] and folder.read("one") == b"11"
-        folder.close()
+        folder.remove_if_empty()
         assert folder.names() == ["one", "two"]
         for name in ("one", "two", "two"):
             folder.remove(name)
-        folder.close()
+        folder.remove_if_empty()
         assert not folder.path.exists()
 
 
-def test_two_that_write_one_file_at_once_do_not_meet(tmp_path):
+def test_two_writers_of_one_file_do_not_interfere(tmp_path):
     """In containers that share a folder, processes may have the same number."""
     path = tmp_path / "votes"
     with replacing(path) as one:
@@ -67,7 +67,7 @@ def test_one_file_at_an_address(tmp_path):
     assert exists(address) and read_file(tmp_path / "new" / "votes.parquet") == b"votes"
 
 
-def test_what_is_not_there(tmp_path):
+def test_missing_files_and_stores(tmp_path):
     with pytest.raises(InputError, match=r"there is no file .*none"):
         read_file(tmp_path / "none")
     with pytest.raises(InputError, match="is a folder: give a file"):
@@ -76,11 +76,11 @@ def test_what_is_not_there(tmp_path):
         open_folder("nothing://like/this")
 
 
-# file systems that refuse for a moment --------------------------------------------------------------
+# temporary errors of file systems -----------------------------------------------------------------
 
 
-def refused(path, kind, times):
-    """The function at `path` with so many errors before its first answers; how often it was called."""
+def failing(path, kind, times):
+    """The function at `path`, which raises errors the first `times` times, and the list of its calls."""
     import importlib
 
     module, _, name = path.rpartition(".")
@@ -97,14 +97,14 @@ def refused(path, kind, times):
 
 
 @pytest.fixture
-def moments(monkeypatch):
-    """Seconds that would have been waited for a file system."""
+def pauses(monkeypatch):
+    """The pauses between tries, in seconds, which the tests skip."""
     waited = []
     monkeypatch.setattr(atomic.time, "sleep", waited.append)
     return waited
 
 
-# what is called, what calls it, the errors that pass, and what the file holds in the end
+# the function that fails, what calls it, the errors that are temporary, and what the file holds in the end
 WAYS = {
     "os.replace": ("write", (errno.ESTALE, errno.EACCES, errno.EPERM, errno.EBUSY), b"new"),
     "os.fsync": ("write", (errno.ESTALE,), b"new"),
@@ -117,7 +117,7 @@ CASES = [(way, *WAYS[way][::2], kind) for way in WAYS for kind in WAYS[way][1]]
 
 
 def do(deed, place):
-    """What is done to the file `v` of a folder."""
+    """Do something with the file `v` of a folder."""
     if deed == "check":
         check_writable(place.path / "v")
     else:
@@ -133,26 +133,22 @@ def content(folder):
 
 
 @pytest.mark.parametrize(("way", "deed", "after", "kind"), CASES)
-def test_a_file_system_that_refuses_for_a_moment_is_asked_again(
-    tmp_path, monkeypatch, moments, way, deed, after, kind
-):
+def test_temporary_errors_are_retried(tmp_path, monkeypatch, pauses, way, deed, after, kind):
     place = open_folder(tmp_path)
     place.write("v", b"old")
-    function, calls = refused(way, kind, 2)
+    function, calls = failing(way, kind, 2)
     monkeypatch.setattr(way, function)
     do(deed, place)
-    assert moments == [0.05, 0.1] and len(calls) >= 3
+    assert pauses == [0.05, 0.1] and len(calls) >= 3
     monkeypatch.undo()
     assert content(tmp_path) == after
 
 
 @pytest.mark.parametrize(("way", "deed", "after", "kind"), CASES)
-def test_a_file_system_that_keeps_refusing_is_said_in_one_sentence(
-    tmp_path, monkeypatch, moments, capsys, way, deed, after, kind
-):
+def test_lasting_errors_are_one_sentence(tmp_path, monkeypatch, pauses, capsys, way, deed, after, kind):
     place = open_folder(tmp_path)
     place.write("v", b"old")
-    function, _ = refused(way, kind, 99)
+    function, _ = failing(way, kind, 99)
     monkeypatch.setattr(way, function)
     with pytest.raises(SystemExit) as end, one_sentence():
         do(deed, place)
@@ -162,18 +158,18 @@ def test_a_file_system_that_keeps_refusing_is_said_in_one_sentence(
         end.value.code == 2 and said.startswith("radii: ") and said.count("\n") == 1 and "Errno" not in said
     )
     assert str(tmp_path) in said and ".part" not in said and os.strerror(kind) in said
-    assert moments == list(atomic.PAUSES) and content(tmp_path) == b"old"
+    assert pauses == list(atomic.PAUSES) and content(tmp_path) == b"old"
 
 
-def test_a_disk_that_is_full_is_not_waited_for(tmp_path, monkeypatch, moments):
-    function, _ = refused("os.fsync", errno.ENOSPC, 99)
+def test_a_full_disk_is_not_retried(tmp_path, monkeypatch, pauses):
+    function, _ = failing("os.fsync", errno.ENOSPC, 99)
     monkeypatch.setattr("os.fsync", function)
     with pytest.raises(OSError, match="No space left"):
         write_file(tmp_path / "v", b"new")
-    assert not moments and not list(tmp_path.iterdir())
+    assert not pauses and not list(tmp_path.iterdir())
 
 
-# keys in addresses ---------------------------------------------------------------------------------
+# keys in addresses --------------------------------------------------------------------------------
 
 SHOWN = {
     "votes/a?b=c": "votes/a?b=c",
@@ -213,8 +209,8 @@ def test_an_address_is_shown_without_its_keys(address):
     )
 
 
-def test_keys_are_masked_wherever_they_stand():
-    """A library may quote a key by itself, with its percent signs or without, or an address that a space cuts."""
+def test_keys_are_masked_anywhere_in_a_text():
+    """Libraries may quote a key alone, percent-encoded or not, or an address that is cut at a space."""
     address = "s3://KEYID:a%2Fb c%2Bd@bucket/v?token=t0p%3D1"
     said = "no KEYID; a/b c+d, a%2Fb c%2Bd or t0p=1; cannot parse 's3://KEYID:a%2Fb c%2Bd@bucket/v'"
     assert without_keys(said, address) == "no ***; ***, *** or ***; cannot parse 's3://***@bucket/v'"
@@ -222,7 +218,7 @@ def test_keys_are_masked_wherever_they_stand():
 
 
 def family(error):
-    """An error and all that Python keeps beside it, as texts."""
+    """An error with its causes and contexts, as texts."""
     while error is not None:
         yield f"{error!r} {error} {error.args}"
         error = error.__cause__ or error.__context__
@@ -251,8 +247,8 @@ def test_names_made_of_addresses_hold_no_keys():
     assert str(bare("runs/a?b/v.parquet")) == "runs/a?b/v.parquet"
 
 
-def test_a_store_whose_name_is_not_resolved_for_a_moment_is_asked_again(monkeypatch):
-    """Where the address names no region, the store is asked for it before anything else."""
+def test_a_store_whose_name_is_not_resolved_is_tried_again(monkeypatch):
+    """Without a region in the address, the store is queried for it first."""
     from pyarrow.fs import FileSystem, LocalFileSystem
 
     said = (
@@ -288,7 +284,7 @@ def test_a_store_whose_name_is_not_resolved_for_a_moment_is_asked_again(monkeypa
 @pytest.mark.parametrize(
     "wrong", [PermissionError("ACCESS_DENIED"), FileNotFoundError("no bucket"), ValueError("bad")]
 )
-def test_what_does_not_pass_is_not_waited_for(monkeypatch, wrong):
+def test_permanent_errors_are_not_retried(monkeypatch, wrong):
     class Stores:
         @staticmethod
         def from_uri(where):

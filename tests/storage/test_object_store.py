@@ -7,7 +7,7 @@ import radii
 from commands import call, fine
 from job_factory import PLANS, job, load
 from object_server import server
-from radii.engine import Here, Parts, Shard, gather, run
+from radii.engine import LocalExecutor, Parts, Shard, gather, run
 from radii.errors import InputError, RadiiWarning
 from radii.storage import folders
 from radii.storage.folders import exists, open_folder, read_file, write_file
@@ -33,7 +33,7 @@ def test_files_are_written_listed_read_and_removed(server) -> None:
         folder.read("three")
     for name in ("one", "one", "two"):
         folder.remove(name)
-    folder.close()
+    folder.remove_if_empty()
     assert folder.names() == []
 
 
@@ -45,15 +45,15 @@ def test_one_file_at_an_address(server) -> None:
     assert exists(address) and radii.load_votes(address).encode() == votes.encode() == read_file(address)
 
 
-def test_a_run_in_a_store_goes_on_where_it_was(server) -> None:
+def test_a_run_in_a_store_continues(server) -> None:
     def parts() -> Parts:
         return Parts(open_folder(server.address("votes/run.parts")))
 
-    run(Here(job()), parts(), shard=Shard(1, 2), block=BLOCK)
+    run(LocalExecutor(job()), parts(), shard=Shard(1, 2), block=BLOCK)
     address = server.address("votes/run.parts")
     write_file(server.address("votes/run.parts/part-00002.parquet"), b"cut")
     with pytest.warns(RadiiWarning):
-        votes = run(Here(job()), parts())
+        votes = run(LocalExecutor(job()), parts())
     smoothed, examples = load()
     assert (
         votes.encode() == smoothed.ready(examples.shape).vote(examples, PLANS["fixed"], 3, (0, 600)).encode()
@@ -79,10 +79,10 @@ def test_commands_take_addresses(server, tmp_path) -> None:
     assert open_folder(server.address("votes/again")).names() == ["votes.parquet"]
 
 
-def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch) -> None:
-    class Lost(Here):
-        def draw(self, units, moved):
-            for number, done in enumerate(super().draw(units, moved)):
+def test_a_lost_connection_is_reported_and_loses_nothing(server, monkeypatch) -> None:
+    class Lost(LocalExecutor):
+        def sample(self, units, report):
+            for number, done in enumerate(super().sample(units, report)):
                 if number == 2:
                     server.cut()
                     patch.setattr(folders, "PAUSES", ())
@@ -95,8 +95,8 @@ def test_a_connection_that_is_lost_is_said_and_loses_nothing(server, monkeypatch
     with monkeypatch.context() as patch, pytest.raises(InputError, match=words):
         run(Lost(job()), parts(), block=BLOCK)
     server.connect()
-    with pytest.warns(RadiiWarning, match="2 of 6 parts were drawn before"):
-        assert run(Here(job()), parts()).encode() == drawn_at_once().encode()
+    with pytest.warns(RadiiWarning, match="2 of 6 parts were sampled before"):
+        assert run(LocalExecutor(job()), parts()).encode() == drawn_at_once().encode()
 
 
 KEYS = "KEYIDKEYID:sEc%2FReT%2B123@"
@@ -104,7 +104,7 @@ SECRETS = ("KEYID", "sEc", "ReT")
 
 
 def everything(server, folder) -> dict[str, str]:
-    """What was written: names and contents of all files below a folder, and of all objects in the store."""
+    """Names and contents of all files below a folder, and of all objects in the store."""
     from pyarrow.fs import FileSelector
 
     found = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -206,7 +206,7 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
         assert not any(secret in text for secret in SECRETS)
 
 
-def test_addresses_that_are_none(server) -> None:
+def test_invalid_addresses(server) -> None:
     with pytest.raises(InputError, match="no address of an object store"):
         radii.load_votes("s4://bucket/votes.parquet")
     with pytest.raises(InputError, match="there is no file"):

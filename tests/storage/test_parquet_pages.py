@@ -1,4 +1,4 @@
-"""Footers made to hang a reader: each of these took minutes to for ever before lengths were checked."""
+"""Footers made to hang a reader: without the check of lengths, each of these takes minutes or never ends."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_a_text_longer_than_the_file(size: int) -> None:
 
 
 def test_very_many_fields() -> None:
-    """Two million: what compares each with all others never ends."""
+    """Two million: comparing each with all others would never end."""
     fields = bytes([1 << 4 | TRUE]) * 2_000_000
     with pytest.raises(ValueError, match="a structure is damaged"):  # field 4 is no list
         numbers_in(file_with(fields + b"\0"))
@@ -71,8 +71,8 @@ def test_very_many_columns_of_the_same_pages() -> None:
         numbers_in(file_with(footer, pages))
 
 
-def test_a_whole_file_is_walked_to_its_end() -> None:
-    """The same structures, made by the same means, of a file that is whole: what is refused above is the length."""
+def test_a_whole_file_is_read_to_its_end() -> None:
+    """The same structures in a file that is whole, so that the rejections above are due to lengths."""
     page = struct(
         (1, I32, whole(0)), (2, I32, whole(80)), (3, I32, whole(0)), (5, STRUCT, struct((1, I32, whole(7))))
     )

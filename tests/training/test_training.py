@@ -256,7 +256,7 @@ def edit_config(folder, **changes):
         ({"recipe": {"colour": 1}}, "does not describe a run"),
         ({"format": 2}, "newer radii"),
         ({"format": "x"}, "does not describe a run"),
-        ({"format": True}, "no number of its format"),
+        ({"format": True}, "no format number"),
         ({"classes": "ab"}, "classes must be a list"),
         ({"classes": [0, 1]}, "classes must be a list"),
         ({"shape": [1, 0, 8]}, "shape must be the sizes"),

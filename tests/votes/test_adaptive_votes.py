@@ -116,7 +116,7 @@ def test_a_plan_decides_nothing_for_less_than_it_was_asked():
 @pytest.mark.parametrize(
     "noise", [radii.Gaussian(0.2), radii.Gaussian(0.25 * (1 - 1e-5)), radii.Uniform(0.1)]
 )
-def test_a_plan_for_other_noise_is_refused_before_sampling_and_after(noise, monkeypatch):
+def test_a_plan_for_other_noise_is_rejected_before_sampling_and_after(noise, monkeypatch):
     monkeypatch.setattr("radii.sampling.sampler.count_votes", lambda *_: pytest.fail("samples were drawn"))
     smoothed = radii.Smoothed(model, noise, batch=128)
     with pytest.raises(
@@ -129,7 +129,7 @@ def test_a_plan_for_other_noise_is_refused_before_sampling_and_after(noise, monk
         radii.certify(votes, "l2", alpha=0.01)
 
 
-def test_a_decision_that_says_a_hair_too_much_is_refused():
+def test_a_decision_that_says_a_hair_too_much_is_rejected():
     votes = draw(PLANS["levels"])
     for factor, fine in ((1 + 1e-7, True), (1 + 1e-5, False)):
         larger = tuple(
@@ -169,7 +169,7 @@ def test_top_k_keeps_what_its_looks_certified():
         radii.certify(replace(votes, certified=np.full(36, 2)), "l2", alpha=0.01)
 
 
-def test_two_stages_bound_by_fresh_draws_alone():
+def test_two_stages_bound_by_fresh_samples_alone():
     votes = draw(PLANS["two-stage"])
     found = radii.certify(votes, "l2", method="binary")
     n, right = votes.counts.sum(1), votes.counts[:, 1]
@@ -183,12 +183,12 @@ def test_two_stages_bound_by_fresh_draws_alone():
 
 
 def test_the_pilot_chooses_between_the_methods():
-    """Without a look at the fresh draws; and mostly it chooses well."""
+    """Without a look at the fresh samples; and mostly it chooses well."""
     rng, classes = np.random.default_rng(0), ("a", "b", "c")
     law = np.array([[0.55, 0.25, 0.2], [0.7, 0.15, 0.15], [0.95, 0.04, 0.01], [1 - 1e-6, 1e-6, 0]] * 25)
     law = law / law.sum(1, keepdims=True)
     plan = two_stage(NOISE, "l2", shape=(3, 8, 8), n_max=5000)
-    n = rng.choice(plan.draws[-20:], 100)
+    n = rng.choice(plan.sample_sizes[-20:], 100)
 
     def votes(counts) -> radii.Votes:
         selection = np.random.default_rng(1).multinomial(plan.pilot, law)
@@ -204,7 +204,7 @@ def test_the_pilot_chooses_between_the_methods():
     most = np.maximum(radius["binary"], radius["two-event"])
     assert radius[None].mean() > max(radius[how].mean() for how in ("binary", "two-event"))
     assert radius[None].mean() > 0.999 * most.mean()
-    # other fresh draws, the same choice
+    # other fresh samples, the same choice
     other = votes(rng.multinomial(n, law[:, ::-1]))
     again = {how: radii.certify(other, "l2", method=how).lower for how in ("binary", "two-event", None)}
     np.testing.assert_array_equal(again[None], np.where(simple, again["binary"], again["two-event"]))
@@ -220,7 +220,7 @@ def test_any_moment_will_do(monkeypatch):
     )
     votes = smoothed.vote(IMAGES, LABELS, plan=plan, seconds=60)
     n = votes.counts.sum(1)
-    # 60 micro-batches, and those that were on their way; rounds end at 16, 24, 36 and 54 draws
+    # 60 batches, and those that were on their way; rounds end at 16, 24, 36 and 54 samples
     assert 60 * 32 <= votes.samples.sum() <= 70 * 32
     assert n.min() == 36 and n.max() == 54 and len(set(n)) == 3
     whole = smoothed.vote(IMAGES, LABELS, plan=radii.fixed(500, 10))
@@ -257,14 +257,14 @@ def test_who_stops_at_once_has_nothing_and_who_never_stops_has_all():
 @pytest.mark.parametrize(
     "name,how,words",
     [
-        ("levels", {}, r"settled alpha = 0\.01, not 0\.001"),
-        ("levels", {"alpha": 0.01, "labels": "predicted"}, "settled labels = 'true', not 'predicted'"),
-        ("levels", {"alpha": 0.01, "labels": LABELS}, "settled labels = 'true'"),
-        ("levels", {"alpha": 0.01, "method": "two-event"}, "settled method = 'binary', not 'two-event'"),
-        ("levels, predicted", {"alpha": 0.01}, "settled labels = 'predicted', not 'true'"),
-        ("levels, predicted", {"alpha": 0.01, "labels": "top-k-set"}, "settled labels = 'predicted'"),
-        ("top-k", {"alpha": 0.01, "k": 2}, "settled k = 1, not 2"),
-        ("top-k", {"alpha": 0.01, "method": "binary"}, "settled method = 'two-event'"),
+        ("levels", {}, r"fixed alpha = 0\.01, not 0\.001"),
+        ("levels", {"alpha": 0.01, "labels": "predicted"}, "fixed labels = 'true', not 'predicted'"),
+        ("levels", {"alpha": 0.01, "labels": LABELS}, "fixed labels = 'true'"),
+        ("levels", {"alpha": 0.01, "method": "two-event"}, "fixed method = 'binary', not 'two-event'"),
+        ("levels, predicted", {"alpha": 0.01}, "fixed labels = 'predicted', not 'true'"),
+        ("levels, predicted", {"alpha": 0.01, "labels": "top-k-set"}, "fixed labels = 'predicted'"),
+        ("top-k", {"alpha": 0.01, "k": 2}, "fixed k = 1, not 2"),
+        ("top-k", {"alpha": 0.01, "method": "binary"}, "fixed method = 'two-event'"),
     ],
 )
 def test_nothing_else_can_be_certified(name, how, words):
@@ -272,9 +272,9 @@ def test_nothing_else_can_be_certified(name, how, words):
         radii.certify(draw(PLANS[name]), "l2", **how)
 
 
-def test_labels_or_selection_draws_are_needed():
+def test_labels_or_selection_samples_are_needed():
     for name in ("levels", "top-k"):
-        with pytest.raises(InputError, match="watches one label of each image"):
+        with pytest.raises(InputError, match="tests one label of each image"):
             draw(PLANS[name], labels=False)
     smoothed = radii.Smoothed(model, NOISE)
     with pytest.raises(InputError, match="only a fixed plan has parts"):
@@ -287,7 +287,7 @@ def test_labels_or_selection_draws_are_needed():
     "name,changes,words",
     [
         ("levels", lambda v: {"counts": v.counts + 1}, "of image 0 add up to .* the plan never ends there"),
-        ("levels", lambda v: {"certified": None}, "certified must be one number an image"),
+        ("levels", lambda v: {"certified": None}, "certified must be one number per image"),
         ("levels", lambda v: {"certified": v.certified + 4}, r"certified must lie in 0\.\.4"),
         ("levels", lambda v: {"certified": v.certified - 1}, r"certified must lie in 0\.\.4"),
         (
@@ -297,7 +297,7 @@ def test_labels_or_selection_draws_are_needed():
         ),
         ("levels", lambda v: {"certified": np.zeros(36, int)}, "cannot have ended with 0 levels certified"),
         ("levels", lambda v: {"labels": np.zeros(36, int)}, "votes of .* against label 0"),
-        ("levels", lambda v: {"labels": None}, "watched the true labels"),
+        ("levels", lambda v: {"labels": None}, "tested the true labels"),
         (
             "levels, predicted",
             lambda v: {"selection": v.selection[:, [2, 1, 0]][:, ::-1][:, [1, 0, 2]]},
@@ -309,8 +309,8 @@ def test_labels_or_selection_draws_are_needed():
             lambda v: {"selection": v.selection + 1},
             "selection of image 0 add up to 3, but there were 0",
         ),
-        ("two-stage", lambda v: {"certified": np.zeros(36, int)}, "belongs to plans that look"),
-        ("two-stage", lambda v: {"selection": v.selection * 2}, "add up to 100, but there were 50 draws"),
+        ("two-stage", lambda v: {"certified": np.zeros(36, int)}, "belongs to plans with looks"),
+        ("two-stage", lambda v: {"selection": v.selection * 2}, "add up to 100, but there were 50 samples"),
     ],
 )
 def test_votes_must_fit_their_plan(name, changes, words):

@@ -1,4 +1,4 @@
-"""The plan for any moment: a martingale, and bounds that hold at every number of draws at once."""
+"""The plan for any moment: a martingale, and bounds that hold at every number of samples at once."""
 
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ from radii.votes.plans.sequential import GIVEN_UP, POWER
 
 RADII = [0.1, 0.25, 0.5, 0.75]
 LEVELS = [float(ndtr(radius / 0.25)) for radius in RADII]
-# every number of draws to 3000, then a grid of one percent
+# every number of samples to 3000, then a grid of one percent
 OFTEN = np.unique(np.r_[1:3001, np.rint(np.geomspace(3000, 20_000, 192)).astype(int)])
 
 
@@ -99,7 +99,7 @@ def test_all_bounds_of_all_paths_hold_together(p: float, alpha: float) -> None:
 )
 def test_error_at_full_size(level: float, published: float) -> None:
     plan = Anytime(n_max=20_000).boundaries((level,), OFTEN)
-    found = keep_going(plan).operating(level).certified[0]
+    found = keep_going(plan).operating_characteristics(level).certified[0]
     assert found <= 1e-3 and found == pytest.approx(published, abs=6e-6)
 
 
@@ -107,10 +107,10 @@ def test_error_at_full_size(level: float, published: float) -> None:
 def test_twice_the_error_is_caught(level: float) -> None:
     # log(1 / (2 alpha)) for log(1 / alpha), and Clopper & Pearson's bound at every look
     doubled = most_refuting(level, OFTEN, 2e-3)
-    assert first_crossings(doubled, OFTEN).operating(level).certified[0] > 1.2e-3
+    assert first_crossings(doubled, OFTEN).operating_characteristics(level).certified[0] > 1.2e-3
     looks = np.arange(100, 20_001, 100)
     peeking = first_crossings(most_failures(level, looks, 1e-3), looks)
-    assert peeking.operating(level).certified[0] > 4e-3
+    assert peeking.operating_characteristics(level).certified[0] > 4e-3
 
 
 @pytest.mark.slow
@@ -146,10 +146,10 @@ def test_giving_up_costs_little_power() -> None:
     looks = np.unique(np.rint(np.geomspace(16, 20_000, 40)).astype(int))
     plan = Anytime(n_max=20_000).boundaries((level,), looks)
     hoped = likely_level(level, 20_000, 1e-3, POWER)
-    assert plan.operating(hoped).futile <= GIVEN_UP
-    assert plan.operating(0.6).mean_samples < 200
-    certain = keep_going(plan).operating(0.9).certified[0]
-    assert plan.operating(0.9).certified[0] > certain - GIVEN_UP
+    assert plan.operating_characteristics(hoped).futile <= GIVEN_UP
+    assert plan.operating_characteristics(0.6).mean_samples < 200
+    certain = keep_going(plan).operating_characteristics(0.9).certified[0]
+    assert plan.operating_characteristics(0.9).certified[0] > certain - GIVEN_UP
 
 
 def test_the_bound_at_the_end_is_nearly_the_exact_one() -> None:
@@ -157,7 +157,7 @@ def test_the_bound_at_the_end_is_nearly_the_exact_one() -> None:
     at_end, before = Anytime(n_max=n).lower(s, n), Anytime(n_max=10**6).lower(s, n)
     np.testing.assert_allclose(at_end, lower_bound(s, n, 5e-4), rtol=1e-12)
     assert np.all(before < at_end)
-    # quantile of the bound from unanimous votes, at all of alpha: .25 for 'always', the arcsine law cut off at p
+    # normal quantile of the bound from unanimous votes, at all of alpha
     assert ndtri(mixture_lower(s[:1], np.array([n]), 1e-3)[0]) == pytest.approx(3.787, abs=5e-4)
 
 
@@ -181,6 +181,6 @@ def test_more_successes_raise_the_bound() -> None:
         (lambda: Anytime().boundaries((0.9, 0.8), np.array([10])), "levels must be probabilities"),
     ],
 )
-def test_refuses(call: object, words: str) -> None:
+def test_rejects(call: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()  # type: ignore[operator]

@@ -121,7 +121,7 @@ def test_two_event_bound_beats_the_simultaneous_one() -> None:
         ({"method": "two-events"}, "did you mean 'two-event'"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         bounds(np.array([[5, 3, 2]]), np.array([0]), **arguments)
 
@@ -135,7 +135,7 @@ def test_so_many_rivals_that_an_error_has_no_part_left_for_each() -> None:
 
 
 @pytest.mark.parametrize("counts", [[[1.5, 2.0]], [[-1, 3]], [1, 2], [[0, 0]]])
-def test_refuses_what_are_not_counts(counts: list) -> None:
+def test_rejects_what_are_not_counts(counts: list) -> None:
     with pytest.raises(InputError, match="counts must"):
         bounds(np.array(counts), np.array([0]))
     with pytest.raises(InputError, match="label must"):

@@ -1,4 +1,4 @@
-"""Images are known again, and others under their name are refused wherever they would make a claim about them."""
+"""Images are known again, and others under their name are rejected wherever they would make a claim about them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import radii
 from job_factory import Job, load
 from radii.data import DataSet, from_arrays
-from radii.engine import Here, Parts, Shard, run
+from radii.engine import LocalExecutor, Parts, Shard, run
 from radii.errors import InputError
 from radii.storage.folders import LocalFolder
 from radii.votes import merge
@@ -67,7 +67,7 @@ def test_votes_keep_them_through_files_and_parts_of_themselves(tmp_path: Path) -
         replace(votes, fingerprints=votes.fingerprints[:-1])
 
 
-def test_merging_keeps_order_drops_what_some_lack_and_refuses_other_pixels() -> None:
+def test_merging_keeps_order_drops_what_some_lack_and_rejects_other_pixels() -> None:
     pixels = pictures()
     late, early = votes_on(pixels[3:], np.arange(3, 6)), votes_on(pixels[:3], np.arange(3))
     assert np.array_equal((late + early).fingerprints, votes_on(pixels).fingerprints)
@@ -108,13 +108,13 @@ def changed() -> tuple[radii.Smoothed, DataSet]:
 
 def test_a_run_does_not_go_on_with_other_pixels(tmp_path: Path) -> None:
     plan = radii.fixed(600, 40)
-    run(Here(Job(load, plan)), Parts(LocalFolder(tmp_path)), shard=Shard(1, 2), block=1300)
+    run(LocalExecutor(Job(load, plan)), Parts(LocalFolder(tmp_path)), shard=Shard(1, 2), block=1300)
     with pytest.raises(InputError, match="is of another run, with other pixels under the same name"):
-        run(Here(Job(changed, plan)), Parts(LocalFolder(tmp_path)), shard=Shard(2, 2))
+        run(LocalExecutor(Job(changed, plan)), Parts(LocalFolder(tmp_path)), shard=Shard(2, 2))
 
 
 def test_a_run_that_knew_no_fingerprints_is_named(tmp_path: Path) -> None:
-    here = Here(Job(load, radii.fixed(600, 40)))
+    here = LocalExecutor(Job(load, radii.fixed(600, 40)))
     old = replace(here.manifest(), block=1300, fingerprints=None)
     begun, drawn = (LocalFolder(tmp_path / name) for name in ("begun", "drawn"))
     begun.write("law.json", old.encode())

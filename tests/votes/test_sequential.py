@@ -17,10 +17,10 @@ from radii.votes.plans.sequential import (
     NEAR,
     POWER,
     RATIO,
-    boundary,
     choose_looks,
-    few_enough,
-    spending,
+    efficacy_boundary,
+    error_spending,
+    level_boundaries,
     whole_batches,
 )
 
@@ -42,7 +42,7 @@ def error(plan: Boundaries, level: float) -> float:
 
 
 def peeking(level: float, n_max: int, alpha: float = 1e-3) -> Boundaries:
-    """What must not be done: Clopper & Pearson's bound at all of alpha after every hundred draws."""
+    """What must not be done: Clopper & Pearson's bound at all of alpha after every hundred samples."""
     looks = np.arange(100, n_max + 1, 100)
     certify = most_failures(level, looks, alpha)
     futile = np.full(len(looks), n_max + 1)
@@ -58,9 +58,9 @@ def peeking(level: float, n_max: int, alpha: float = 1e-3) -> Boundaries:
 def test_error_in_whole_numbers_is_at_most_what_may_be_spent(
     level: float, alpha: float, n_max: int, batch: int
 ) -> None:
-    plan = boundary(level, alpha, n_max, batch)
+    plan = level_boundaries(level, alpha, n_max, batch)
     _, efficacy = choose_looks(level, alpha, n_max, batch)
-    allowed = spending(efficacy, alpha)
+    allowed = error_spending(efficacy, alpha)
     spent = np.cumsum(count_paths(keep_going(plan), level)[1])
     assert spent[-1] <= Fraction(alpha)
     for look in np.flatnonzero(efficacy):
@@ -70,9 +70,9 @@ def test_error_in_whole_numbers_is_at_most_what_may_be_spent(
 
 @pytest.mark.parametrize("level,alpha,n_max", SMALL)
 def test_one_failure_more_at_any_look_is_caught(level: float, alpha: float, n_max: int) -> None:
-    plan = boundary(level, alpha, n_max)
+    plan = level_boundaries(level, alpha, n_max)
     looks, efficacy = choose_looks(level, alpha, n_max, 1)
-    allowed = spending(efficacy, alpha)
+    allowed = error_spending(efficacy, alpha)
     for look in np.flatnonzero(efficacy):
         certify = plan.certify.copy()
         certify[0, look] = max(certify[0, : look + 1]) + 1
@@ -89,7 +89,7 @@ def test_error_at_full_size(level: float, published: float) -> None:
     plan = Sequential((level,), n_max=20_000).boundaries
     found = error(plan, level)
     assert found <= 1e-3 and round(found, 5) == published
-    assert keep_going(plan).operating(level).certified[0] == pytest.approx(found, rel=1e-9)
+    assert keep_going(plan).operating_characteristics(level).certified[0] == pytest.approx(found, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_error_that_is_forgotten_is_caught() -> None:
     # as if every look could spend what may be spent up to there, whatever was spent before
     level, alpha, n_max = LEVELS[1], 1e-3, 20_000
     looks, efficacy = choose_looks(level, alpha, n_max, 1)
-    allowed = spending(efficacy, alpha)
+    allowed = error_spending(efficacy, alpha)
     certify = [int(most_failures(level, n, a)) if a else -1 for n, a in zip(looks, allowed, strict=True)]
     assert draw_by_draw(looks, np.array(certify), level) > 1.5 * alpha
 
@@ -113,7 +113,7 @@ def test_what_may_be_spent() -> None:
     alpha = 1e-3
     for n_max, several in ((100_000, True), (60, False), (44, False)):
         looks, efficacy = choose_looks(LEVELS[1], alpha, n_max, 1)
-        allowed = spending(efficacy, alpha)
+        allowed = error_spending(efficacy, alpha)
         assert len(allowed) == len(looks) and allowed[-1] == alpha and np.all(allowed[~efficacy] == 0)
         if several:
             steps = np.diff(allowed[efficacy] / alpha)
@@ -125,17 +125,20 @@ def test_what_may_be_spent() -> None:
 
 def test_less_than_the_level_is_certified_less() -> None:
     plan = Sequential((0.8,), alpha=0.01, n_max=2000)
-    found = [plan.operating(p).certified[0] for p in np.linspace(0.5, 0.95, 46)]
+    found = [plan.operating_characteristics(p).certified[0] for p in np.linspace(0.5, 0.95, 46)]
     assert np.all(np.diff(found) >= -1e-15)
-    assert found[30] == pytest.approx(plan.operating(0.8).certified[0]) and found[30] <= 0.01 < found[31]
+    assert (
+        found[30] == pytest.approx(plan.operating_characteristics(0.8).certified[0])
+        and found[30] <= 0.01 < found[31]
+    )
     assert found[-1] > 1 - GIVEN_UP
 
 
 def test_what_is_cut_off_counts_as_error() -> None:
     # an alpha below what the windows leave out can certify nothing, however few the failures
     assert most_failures(0.5, 1000, 1e-20) > 200
-    assert np.all(few_enough(0.5, np.array([1000]), np.array([CUT / 2])) == -1)
-    assert np.all(few_enough(0.5, np.array([1000]), np.array([CUT * 2])) > 200)
+    assert np.all(efficacy_boundary(0.5, np.array([1000]), np.array([CUT / 2])) == -1)
+    assert np.all(efficacy_boundary(0.5, np.array([1000]), np.array([CUT * 2])) > 200)
 
 
 @pytest.mark.slow
@@ -161,7 +164,7 @@ SEVERAL = Sequential((0.55, 0.7, 0.72, 0.9), alpha=0.05, n_max=80)
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.6, 0.71, 0.85, 0.95, 1.0])
 def test_operating_characteristics_are_those_of_all_paths(p: float) -> None:
-    found = SEVERAL.operating(p)
+    found = SEVERAL.operating_characteristics(p)
     exact = np.array(count_paths(SEVERAL.boundaries, p), dtype=float)
     np.testing.assert_allclose(found.ended, exact, rtol=1e-11, atol=1e-19)
     assert found.ended.sum() == pytest.approx(1, abs=1e-12)
@@ -186,7 +189,7 @@ def test_at_looks_of_other_levels_a_level_keeps_its_boundaries() -> None:
     levels = tuple(LEVELS[1:])
     joint = Sequential(levels).boundaries
     for j, level in enumerate(levels):
-        own = boundary(level, 1e-3, 100_000)
+        own = level_boundaries(level, 1e-3, 100_000)
         last = np.searchsorted(own.looks, joint.looks, side="right") - 1
         expected = np.where(last < 0, -1, np.maximum.accumulate(own.certify[0])[last])
         np.testing.assert_array_equal(joint.certify[j], expected)
@@ -194,7 +197,7 @@ def test_at_looks_of_other_levels_a_level_keeps_its_boundaries() -> None:
         coming = np.searchsorted(own.looks, joint.looks)
         least = np.minimum.accumulate(own.futile[0][::-1])[::-1]
         np.testing.assert_array_equal(joint.futile[j], least[coming])
-    assert len(joint.looks) > 2 * len(boundary(levels[0], 1e-3, 100_000).looks)
+    assert len(joint.looks) > 2 * len(level_boundaries(levels[0], 1e-3, 100_000).looks)
 
 
 def test_a_level_among_several_is_tested_as_if_alone() -> None:
@@ -204,7 +207,10 @@ def test_a_level_among_several_is_tested_as_if_alone() -> None:
         alone = keep_going(Sequential((level,)).boundaries)
         for p in (level, level + (1 - level) / 3, 1 - 1e-4):
             # only the runs in which a smaller level is certified late are lost
-            together, single = joint.operating(p).certified[j], alone.operating(p).certified[0]
+            together, single = (
+                joint.operating_characteristics(p).certified[j],
+                alone.operating_characteristics(p).certified[0],
+            )
             assert single * (1 - 1e-3) <= together <= single * (1 + 1e-12)
 
 
@@ -221,7 +227,7 @@ def test_decisions_of_runs_are_the_law_of_the_plan() -> None:
         np.add.at(ended[:, look], certified[done & ~over], 1)
         over |= done
     assert over.all()
-    expected = SEVERAL.operating(p).ended * runs
+    expected = SEVERAL.operating_characteristics(p).ended * runs
     assert np.all(np.abs(ended - expected) <= 5 * np.sqrt(expected) + 5)
 
 
@@ -244,23 +250,26 @@ def test_giving_up_costs_little_power(level: float) -> None:
     plan = Sequential((level,))
     hoped = likely_level(level, plan.n_max, plan.alpha, POWER)
     usual = fixed_boundaries(plan.levels, plan.n_max, plan.alpha)
-    assert usual.operating(hoped).certified[0] == pytest.approx(POWER, rel=1e-6)
-    assert plan.operating(hoped).futile <= GIVEN_UP
-    assert plan.operating(hoped).futile > GIVEN_UP / 3
+    assert usual.operating_characteristics(hoped).certified[0] == pytest.approx(POWER, rel=1e-6)
+    assert plan.operating_characteristics(hoped).futile <= GIVEN_UP
+    assert plan.operating_characteristics(hoped).futile > GIVEN_UP / 3
     for p in (hoped, (1 + hoped) / 2, 1 - 1e-5):
-        assert plan.operating(p).certified[0] > usual.operating(p).certified[0] - GIVEN_UP - 0.02
+        assert (
+            plan.operating_characteristics(p).certified[0]
+            > usual.operating_characteristics(p).certified[0] - GIVEN_UP - 0.02
+        )
 
 
 def test_easy_images_are_cheap_and_hard_ones_cost_no_more_than_planned() -> None:
     plan = Sequential((LEVELS[1],))
     for p, most in ((0.3, 30), (0.6, 100), (0.99, 70), (0.9, 750), (1.0, 51)):
-        assert plan.operating(p).mean_samples <= most
-    near = plan.operating(LEVELS[1] + 0.003)
+        assert plan.operating_characteristics(p).mean_samples <= most
+    near = plan.operating_characteristics(LEVELS[1] + 0.003)
     assert near.mean_samples > 30_000 and near.looks[-1] == 100_000 >= near.quantile(0.99)
 
 
 @pytest.mark.parametrize("level,least", list(zip(LEVELS[1:], (40, 301, 5114), strict=True)))
-def test_the_fewest_draws_that_certify(level: float, least: int) -> None:
+def test_the_fewest_samples_that_certify(level: float, least: int) -> None:
     plan = Sequential((level,), n_max=least).boundaries
     assert plan.looks[-1] == least and plan.certify[0, -1] == 0 and plan.certify[0, :-1].max(initial=-1) == -1
     with pytest.raises(InputError, match=f"take at least {least}"):
@@ -277,19 +286,19 @@ def test_looks(level: float, batch: int) -> None:
     assert set(whole_batches(exact[certifying], 100_000, batch)) == set(looks[efficacy])
     # a look for futility that was left out lies within NEAR of the next
     assert np.all(exact[1:] <= np.ceil(exact[:-1] * RATIO * (1 + NEAR)) + 1)
-    plan = boundary(level, 1e-3, 100_000, batch)
+    plan = level_boundaries(level, 1e-3, 100_000, batch)
     first = np.flatnonzero(efficacy)[0]
     # whole batches only put the first certificate off, and never take it away
     assert plan.certify[0, first] >= 0 and plan.certify[0, :first].max(initial=-1) == -1
 
 
 def test_a_plan_is_made_once() -> None:
-    assert boundary(0.8, 1e-3, 5000) is boundary(0.8, 1e-3, 5000)
+    assert level_boundaries(0.8, 1e-3, 5000) is level_boundaries(0.8, 1e-3, 5000)
     with pytest.raises(ValueError, match="read-only"):
-        boundary(0.8, 1e-3, 5000).certify[0, 0] = 3
+        level_boundaries(0.8, 1e-3, 5000).certify[0, 0] = 3
 
 
-# the law of failures --------------------------------------------------------------------------------------
+# the distribution of failures --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -341,8 +350,8 @@ def test_most_failures_is_the_largest(level: float, n: int, alpha: float) -> Non
         ({"batch": 2.0}, "batch must be a whole number"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Sequential(**{"levels": (0.8,), **arguments})
     with pytest.raises(InputError, match="p is a probability"):
-        SEVERAL.operating(1.5)
+        SEVERAL.operating_characteristics(1.5)

@@ -24,14 +24,14 @@ def true_radius(p: np.ndarray, k: int) -> float:
 def run(
     plan: TopK, question: RadiusTarget, p: np.ndarray, runs: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Follow the plan for class 0: how many radii are certified in each run, and its draws; two arrays `(runs,)`."""
+    """Follow the plan for class 0: how many radii are certified in each run, and its samples; two arrays `(runs,)`."""
     rng = np.random.default_rng(seed)
     counts, certified = np.zeros((runs, len(p)), dtype=np.int64), np.zeros(runs, dtype=np.int64)
     draws, on = np.zeros(runs, dtype=np.int64), np.arange(runs)
     for more in np.diff(plan.looks, prepend=0):
         counts[on] += rng.multinomial(more, p, len(on))
         draws[on] += more
-        certified[on], done = plan.judge(
+        certified[on], done = plan.look(
             question.holds, counts[on], np.zeros(len(on), dtype=int), certified[on]
         )
         on = on[~done]
@@ -63,7 +63,7 @@ def test_a_radius_just_out_of_reach_is_certified_at_most_as_often_as_alpha(k: in
 
 @pytest.mark.parametrize("p", [[0.6, 0.3, 0.1], [0.45, 0.4, 0.15], [0.52, 0.24, 0.24]])
 def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
-    # exactly, draw by draw, by someone who never gives up
+    # exactly, sample by sample, by someone who never gives up
     alpha, n_max = 0.05, 90
     question = RadiusTarget(NOISE, "l2", (true_radius(np.array(p), 1) * (1 + 1e-9),), SHAPE)
     plan = TopK(0.6, "l2", question.radii, alpha=alpha, n_max=n_max)
@@ -81,7 +81,7 @@ def test_error_over_all_counts_of_three_classes(p: list[float]) -> None:
             first, second = np.nonzero(law)
             counts = np.stack([first, second, n - first - second], axis=1)
             label = np.zeros(len(counts), dtype=int)
-            now, _ = plan.judge(question.holds, counts, label, label)
+            now, _ = plan.look(question.holds, counts, label, label)
             error += law[first[now > 0], second[now > 0]].sum()
             law[first[now > 0], second[now > 0]] = 0
     assert alpha / 200 < error <= alpha
@@ -116,12 +116,12 @@ def test_looks_share_the_error(alpha: float, level: float, n_max: int) -> None:
         assert lower[0] > level
 
 
-def test_its_k_is_settled() -> None:
+def test_its_looks_fix_k() -> None:
     plan = TopK(0.8, "l2", (0.1,), k=3, alpha=0.01)
-    assert plan.settle("true", 3, 0.01, None) == "two-event"
+    assert plan.resolve_method("true", 3, 0.01, None) == "two-event"
     for k in (1, 2, 4):
-        with pytest.raises(InputError, match=f"settled k = 3, not {k}"):
-            plan.settle("true", k, 0.01, None)
+        with pytest.raises(InputError, match=f"fixed k = 3, not {k}"):
+            plan.resolve_method("true", k, 0.01, None)
 
 
 def test_bounds_are_two_event_bounds_at_the_share_of_the_look() -> None:
@@ -136,7 +136,7 @@ def test_bounds_are_two_event_bounds_at_the_share_of_the_look() -> None:
         else:
             assert lower[row] == 0 and np.all(rivals[row] == 1)
     assert 0 < (plan.shares[:6] == 0).sum() < 6
-    with pytest.raises(InputError, match=r"look at .* draws only, as planned; got 17"):
+    with pytest.raises(InputError, match=r"look at .* samples only, as planned; got 17"):
         plan.bounds(np.array([[17, 0, 0]]), np.array([0]))
 
 
@@ -149,11 +149,11 @@ def test_several_radii_are_those_that_the_bounds_certify() -> None:
     counts = np.random.default_rng(0).multinomial(5000, [0.7, 0.15, 0.1, 0.05], 300)
     counts[:100] = np.random.default_rng(1).multinomial(5000, [0.9, 0.05, 0.04, 0.01], 100)
     label, before = np.arange(300) % 3 // 2, np.zeros(300, dtype=int)
-    now, done = plan.judge(question.holds, counts, label, before)
+    now, done = plan.look(question.holds, counts, label, before)
     radius = radii.certified_radius(NOISE, "l2", *plan.bounds(counts, label), k=2, shape=SHAPE)
     np.testing.assert_array_equal(now, (radius[:, None] >= question.radii).sum(axis=1))
     assert len(set(now)) >= 3 and done.all()
-    kept, _ = plan.judge(question.holds, counts, label, np.full(300, 4))
+    kept, _ = plan.look(question.holds, counts, label, np.full(300, 4))
     assert np.all(kept == 4)
 
 
@@ -162,7 +162,7 @@ def test_who_is_hopeless_is_given_up_and_who_is_not_goes_on() -> None:
     plan = sequential_top_k(question)
     n = int(plan.looks[0])
     votes = np.array([[n, 0, 0], [n - 2, 2, 0], [2, n - 2, 0], [n // 2, n // 2, 0]])
-    now, done = plan.judge(question.holds, votes, np.zeros(4, dtype=int), np.zeros(4, dtype=int))
+    now, done = plan.look(question.holds, votes, np.zeros(4, dtype=int), np.zeros(4, dtype=int))
     assert plan.shares[0] == 0 and now.tolist() == [0] * 4
     assert done.tolist() == [False, False, True, True]
 
@@ -172,19 +172,19 @@ def test_hopes_are_on_the_other_side_of_the_counts(k: int) -> None:
     plan = TopK(0.7, "l2", (0.1,), k=k)
     counts = np.random.default_rng(0).multinomial(int(plan.looks[8]), [0.5, 0.2, 0.15, 0.1, 0.05], 200)
     label = np.zeros(200, dtype=int)
-    (lower, rivals), (high, low) = plan.bounds(counts, label), plan.hopes(counts, label)
+    (lower, rivals), (high, low) = plan.bounds(counts, label), plan.optimistic_bounds(counts, label)
     share = counts / counts.sum(axis=1, keepdims=True)
     assert np.all((lower < share[:, 0]) & (share[:, 0] < high) & (high < 1))
     assert np.all(low < np.cumsum(np.sort(share[:, 1:])[:, -k:], axis=1)) and np.all(low < rivals)
 
 
-def test_a_runner_up_that_is_far_behind_saves_draws() -> None:
+def test_a_runner_up_that_is_far_behind_saves_samples() -> None:
     # p just over a half, but no rival above .1: the label alone could never show it
     truth = np.array([0.52, *[0.06] * 8])
     question = RadiusTarget(NOISE, "l2", (0.15,), SHAPE)
     certified, draws = run(sequential_top_k(question), question, truth, 200)
     assert certified.mean() > 0.99 and draws.mean() < 3000
-    assert radii.sequential(question).operating(0.52).certified[0] < 1e-3
+    assert radii.sequential(question).operating_characteristics(0.52).certified[0] < 1e-3
 
 
 @pytest.mark.parametrize("k,level", [(1, float(ndtr(1.0))), (3, float(ndtr(ndtri(0.25) + 1.0)))])
@@ -219,6 +219,6 @@ def test_the_label_has_half_of_the_error_to_reach_the_largest_radius() -> None:
         ({"batch": 0}, "batch must be"),
     ],
 )
-def test_refuses(arguments: dict, words: str) -> None:
+def test_rejects(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         TopK(**{"level": 0.84134, "norm": "l2", "radii": (0.1,), **arguments})

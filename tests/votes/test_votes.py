@@ -1,4 +1,4 @@
-"""Votes: what they refuse, how they add, and the file they are kept in."""
+"""Votes: what they reject, how they add, and the file they are kept in."""
 
 import contextlib
 import gzip
@@ -55,7 +55,7 @@ def random_votes(index=(3, 5, 9), draws=((0, 40),), luck=0, **changes) -> Votes:
 def assert_same(one: Votes, two: Votes) -> None:
     for name in ("counts", "selection", "labels", "index"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    for name in (*radii.votes.IDENTITY, "draws"):
+    for name in (*radii.votes.SHARED_FIELDS, "draws"):
         assert getattr(one, name) == getattr(two, name), name
 
 
@@ -81,14 +81,14 @@ def test_votes_do_not_share_memory_and_cannot_be_changed():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"counts": np.full((3, 4), 9)}, "counts of image 3 add up to 36, but there were 40 draws"),
+        ({"counts": np.full((3, 4), 9)}, "counts of image 3 add up to 36, but there were 40 samples"),
         ({"counts": np.full((3, 4), 10.0)}, "counts must be whole numbers"),
         ({"counts": np.array([[-1, 41, 0, 0]] * 3)}, "negative"),
         ({"counts": np.full((2, 4), 10)}, "shape"),
         ({"selection": np.full((3, 4), 10)}, "selection of image 3 add up to 40"),
         ({"labels": np.array([0, 1, 4])}, r"labels must lie in 0\.\.3; found 0 to 4"),
         ({"labels": np.array([0, 1])}, "labels must have the shape"),
-        ({"index": (1, 5, 1)}, "image 1 comes more than once"),
+        ({"index": (1, 5, 1)}, "image 1 occurs more than once"),
         ({"index": (-1, 5, 1), "selection": np.array([[7, 0, 0, 0]] * 3), "labels": None}, "below 0"),
         ({"noise": "laplace"}, "noise must be"),
         ({"precision": "float16"}, "unknown precision"),
@@ -102,12 +102,12 @@ def test_votes_do_not_share_memory_and_cannot_be_changed():
         ({"classes": ("a", "b"), "labels": None}, "shape"),
     ],
 )
-def test_impossible_votes_are_refused(changes, message):
+def test_impossible_votes_are_rejected(changes, message):
     with pytest.raises(InputError, match=message):
         random_votes(**changes)
 
 
-def test_no_images_are_refused():
+def test_votes_on_no_images_are_rejected():
     with pytest.raises(InputError, match="at least one"):
         random_votes()[[]]
 
@@ -129,14 +129,14 @@ def test_taking_images(rows):
     np.testing.assert_array_equal(part.labels, votes.labels[1:])
 
 
-def test_images_taken_twice_are_refused():
+def test_images_taken_twice_are_rejected():
     with pytest.raises(InputError, match="more than once"):
         random_votes()[[0, 0]]
     with pytest.raises(InputError, match="slice"):
         random_votes()[1]
 
 
-def test_more_draws_add_up_in_any_order():
+def test_more_samples_add_up_in_any_order():
     one = random_votes(draws=((0, 40),), luck=1)
     two = random_votes(index=(9, 3, 5), draws=((40, 90),), luck=2)
     total = one + two
@@ -168,11 +168,11 @@ def test_more_images_come_in_order():
         ({"software": {"radii": "0"}}, "different software"),
         ({"labels": None}, "true labels"),
         ({"labels": np.array([0, 1, 1])}, "true label of image 3"),
-        ({"selection": np.array([[7, 0, 0, 0]] * 3)}, "selection draws of image 3"),
+        ({"selection": np.array([[7, 0, 0, 0]] * 3)}, "selection samples of image 3"),
         ({"draws": ((39, 79),)}, r"draws \[39, 40\) are counted twice"),
         ({"index": (3, 5, 8)}, "share 2"),
         ({"index": (3, 5)}, "share 2"),
-        ({"index": (30, 50)}, "must have the same draws"),
+        ({"index": (30, 50)}, "must have the same ranges of draws"),
     ],
 )
 def test_votes_that_do_not_belong_together_do_not_add(changes, message):
@@ -287,7 +287,7 @@ LEVELS = {"levels": [0.5], "alpha": 0.01, "n_max": 100, "batch": 1, "selection":
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"draws": [[0, 39]]}, "counts of image 3 add up to 40, but there were 39 draws"),
+        ({"draws": [[0, 39]]}, "counts of image 3 add up to 40, but there were 39 samples"),
         ({"noise": {"name": "laplac", "sigma": 1.0}}, "did you mean 'laplace'"),
         ({"noise": 3}, "noise must be names with values; got 3"),
         ({"unknown": 3}, "no field 'unknown'"),
@@ -300,7 +300,7 @@ LEVELS = {"levels": [0.5], "alpha": 0.01, "n_max": 100, "batch": 1, "selection":
         ),
         (
             {"plan": {"name": "sequential", **LEVELS, "levels": ["x"]}},
-            "levels must be a list, each of it a finite",
+            "levels must be a list, each item a finite",
         ),
         (
             {"plan": {"name": "sequential", **LEVELS, "levels": [(i + 1) / 99 for i in range(98)]}},
@@ -345,7 +345,7 @@ def with_columns(**changes) -> bytes:
         ({"noise": np.array([0, 1, 2])}, "columns that votes do not have: noise"),
         (
             {"index": parquet.Lists(np.array([1, 1, 1]), np.array([3, 5, 9]))},
-            "index must be one number an image",
+            "index must be one number per image",
         ),
         (
             {"counts": parquet.Lists(np.array([4, 3, 5]), np.full(12, 10))},
@@ -359,12 +359,12 @@ def test_wrong_columns_with_a_right_digest(columns, message):
         decode_votes(with_columns(**columns), "v")
 
 
-def test_counts_whose_sum_wraps_around_are_refused():
+def test_counts_whose_sum_wraps_around_are_rejected():
     counts = np.array(random_votes().counts)
     counts[0] = [2**62, 2**62, 2**62, 2**62]
     counts[0, 0] += 40  # 2**64 more than 40, which 64 bits cannot tell from it
     assert counts[0].sum() == 40
-    with pytest.raises(InputError, match="counts add up to more than any plan draws"):
+    with pytest.raises(InputError, match="counts add up to more samples than any plan takes"):
         decode_votes(with_columns(counts=counts), "v")
 
 
@@ -526,7 +526,7 @@ def test_many_parts_in_any_order_are_one():
         np.testing.assert_array_equal(whole.counts[i : i + 2], expected)
     with pytest.raises(InputError, match="counted twice"):
         merge([*parts, parts[4]])
-    with pytest.raises(InputError, match="same draws"):
+    with pytest.raises(InputError, match="same ranges of draws"):
         merge(parts[1:])
 
 

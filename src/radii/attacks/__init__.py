@@ -1,4 +1,4 @@
-"""Attacks on smoothed classifiers: from above what certificates bound from below, and a test of certificates."""
+"""Attacks on smoothed classifiers: upper bounds on robust radii, and a test of certificates."""
 
 from radii.attacks.attack import Attacks, attack
 from radii.attacks.descent import Effort

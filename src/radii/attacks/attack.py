@@ -1,4 +1,4 @@
-"""Attack certified images: a perturbation for each that changes the prediction, and how long the shortest one is."""
+"""Attack certified images: search for each the shortest perturbation that changes the smoothed prediction."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from radii.attacks.descent import Effort
-from radii.attacks.search import Hunt, too_many
+from radii.attacks.search import PerturbationSearch, exceeds_chance
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.sampling import Smoothed
@@ -14,10 +14,10 @@ from radii.sampling.class_matching import renamed
 from radii.sampling.sampler import Progress
 from radii.storage.class_names import are_counted
 
-TOGETHER = 32
-"""Images attacked at once."""
+BATCH = 32
+"""Images attacked at the same time."""
 
-USUAL = Effort()
+DEFAULT_EFFORT = Effort()
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,17 +30,17 @@ class Attacks:
         Certificates that were attacked.
     rows : `(attacked,)`
         Rows of the attacked images in `certificates`.
-    found : `(attacked,)`, in the unit of the radii
+    lengths : `(attacked,)`, in the unit of the radii
         Length of the shortest perturbation seen to remove the label from the top k; infinite if none was.
         No radius beyond it can be certified, except with probability 1e-5 at most per image.
-    moved : `(attacked, *shape)`
+    perturbed : `(attacked, *shape)`
         Perturbed images; unchanged where nothing was found.
     """
 
     certificates: Certificates
     rows: np.ndarray
-    found: np.ndarray
-    moved: np.ndarray
+    lengths: np.ndarray
+    perturbed: np.ndarray
 
     @property
     def certified(self) -> np.ndarray:
@@ -48,14 +48,14 @@ class Attacks:
         return self.certificates.radius[self.rows]
 
     @property
-    def inside(self) -> np.ndarray:
+    def within_radius(self) -> np.ndarray:
         """Where a perturbation no longer than the radius proves the certificate wrong, `(attacked,)`."""
-        return self.found <= self.certified
+        return self.lengths <= self.certified
 
     @property
     def refuted(self) -> bool:
         """Whether more certificates are wrong than chance explains, each with probability `alpha`."""
-        return too_many(int(self.inside.sum()), len(self.rows), self.certificates.alpha)
+        return exceeds_chance(int(self.within_radius.sum()), len(self.rows), self.certificates.alpha)
 
     def accuracy(self, radii: Iterable[float]) -> np.ndarray:
         """Compute the accuracy that attacks leave: the share of images correct and still in the top k.
@@ -70,10 +70,10 @@ class Attacks:
         `(radii,)`
             Shares in [0, 1]: an upper bound, beside the lower one of `Certificates.accuracy`.
         """
-        held = self.certificates.correct & ~self.certificates.abstained
-        found = np.full(len(held), np.inf)
-        found[self.rows] = self.found
-        return np.array([np.mean(held & ~(found <= radius)) for radius in radii])
+        correct = self.certificates.correct & ~self.certificates.abstained
+        lengths = np.full(len(correct), np.inf)
+        lengths[self.rows] = self.lengths
+        return np.array([np.mean(correct & ~(lengths <= radius)) for radius in radii])
 
 
 def attack(
@@ -81,7 +81,7 @@ def attack(
     images: np.ndarray,
     certificates: Certificates,
     *,
-    effort: Effort = USUAL,
+    effort: Effort = DEFAULT_EFFORT,
     n: int = 1000,
     reach: float = 8.0,
     seed: int = 0,
@@ -145,29 +145,30 @@ def attack(
     >>> smoothed = radii.Smoothed(model, radii.Gaussian(sigma=0.25))
     >>> votes = smoothed.vote(test, plan=radii.fixed(1000))
     >>> certificates = radii.certify(votes, "l2")
-    >>> attacks = attack(smoothed, test.images(), certificates, effort=Effort(steps=5, copies=4))
-    >>> attacks.refuted, bool((attacks.found > attacks.certified).all())
+    >>> attacks = attack(smoothed, test.images(), certificates, effort=Effort(steps=5, eot_samples=4))
+    >>> attacks.refuted, bool((attacks.lengths > attacks.certified).all())
     (False, True)
     """
     if certificates.label.ndim > 1:
-        raise InputError('an attack is on one label of each image: certify with labels "true" or "predicted"')
+        raise InputError('an attack needs one label per image: certify with labels "true" or "predicted"')
     if len(images) != len(certificates):
         raise InputError(
             f"there must be an image for each of {len(certificates)} certificates; got {len(images)}"
         )
-    if effort.steps < 1 or effort.copies < 1:
+    if effort.steps < 1 or effort.eot_samples < 1:
         raise InputError(
-            f"an attack takes at least one step and one copy; got {effort.steps} and {effort.copies}"
+            "an attack takes at least one step and one noise sample per step; "
+            f"got {effort.steps} and {effort.eot_samples}"
         )
     if not 1 <= reach < np.inf:
         raise InputError(f"reach must be at least 1, the certified radius; got {reach}")
     rows = np.flatnonzero(~certificates.abstained & (certificates.radius > 0))
     model = renamed(smoothed.model, certificates.classes, "the votes", not are_counted(certificates.classes))
-    hunt = Hunt(replace(smoothed, model=model), certificates, effort, n, reach, seed)
-    found, moved = np.full(len(rows), np.inf), images[rows].astype(np.float32)
-    for begin in range(0, len(rows), TOGETHER):
-        some = slice(begin, begin + TOGETHER)
-        found[some], moved[some] = hunt(moved[some], rows[some])
+    search = PerturbationSearch(replace(smoothed, model=model), certificates, effort, n, reach, seed)
+    lengths, perturbed = np.full(len(rows), np.inf), images[rows].astype(np.float32)
+    for start in range(0, len(rows), BATCH):
+        batch = slice(start, start + BATCH)
+        lengths[batch], perturbed[batch] = search(perturbed[batch], rows[batch])
         if progress is not None:
-            progress(min(begin + TOGETHER, len(rows)), len(rows))
-    return Attacks(certificates, rows, found, moved)
+            progress(min(start + BATCH, len(rows)), len(rows))
+    return Attacks(certificates, rows, lengths, perturbed)

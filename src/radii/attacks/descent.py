@@ -1,6 +1,6 @@
-"""Moves against a smoothed classifier: projected gradient descent in l1, l2 and linf, greedy changes in l0.
+"""Perturbations against a smoothed classifier: projected gradient descent in l1, l2 and linf, greedy changes in l0.
 
-The gradient is that of the mean soft prediction over noisy copies, drawn afresh for each step (Salman et al. 2019,
+The gradient is that of the mean soft prediction over noise samples, drawn afresh for each step (Salman et al. 2019,
 section 3.1; expectation over transformation: Athalye, Engstrom, Ilyas & Kwok 2018).
 """
 
@@ -13,7 +13,7 @@ from radii.training.losses import Model, NoiseSampler, log_mean_prediction, quer
 from radii.training.pgd import project, steepest
 
 PACE = 2.5
-"""Radii that all steps together could go: enough to cross the ball and turn at its edge."""
+"""Length of all steps together, in radii: enough to cross the ball and to turn at its boundary."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Effort:
     ----------
     steps
         Steps of gradient descent.
-    copies : noise samples per step
+    eot_samples : noise samples per step
         Samples over which the gradient is averaged.
     """
 
     steps: int = 20
-    copies: int = 16
+    eot_samples: int = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What is attacked: each label of `labels`, `(batch,)`, is to leave the top `k` of the model under noise."""
+    """The attacked classifier: each label of `labels`, `(batch,)`, is to leave the top `k` of the model under noise."""
 
     model: Model
     draw: NoiseSampler
@@ -42,74 +42,77 @@ class Target:
     k: int
     effort: Effort
 
-    def slope(self, images: Tensor) -> Tensor:
-        """Of the margin of the labels, `(batch, *shape)`."""
-        at = images.detach().requires_grad_()
-        logits = finite(
-            query(self.model, self.noisy(repeat_images(at, self.effort.copies)), self.effort.copies)
-        )
-        (slope,) = torch.autograd.grad(margin(log_mean_prediction(logits), self.labels, self.k).sum(), at)
-        return slope
+    def gradient(self, images: Tensor) -> Tensor:
+        """Return the gradient of the margins of the labels with respect to the images, `(batch, *shape)`."""
+        inputs, samples = images.detach().requires_grad_(), self.effort.eot_samples
+        logits = finite(query(self.model, self.add_noise(repeat_images(inputs, samples)), samples))
+        margins = margin(log_mean_prediction(logits), self.labels, self.k)
+        (gradient,) = torch.autograd.grad(margins.sum(), inputs)
+        return gradient
 
-    def noisy(self, images: Tensor) -> Tensor:
-        """Noisy copies; where they have the images' shape, their slope is taken for 1, as rounding has none."""
-        drawn = self.draw(images)
-        return drawn.detach() + images - images.detach() if drawn.shape == images.shape else drawn
+    def add_noise(self, images: Tensor) -> Tensor:
+        """Return one noise sample of each image.
+
+        Noise that keeps the shape of images passes gradients through unchanged (straight-through estimator): that of
+        rounding would be 0.
+        """
+        noisy = self.draw(images)
+        return noisy.detach() + images - images.detach() if noisy.shape == images.shape else noisy
 
 
 def finite(logits: Tensor) -> Tensor:
-    """Logits with a very low number in place of -inf, which switches a class off and would make slopes NaN."""
+    """Return logits with a very low number in place of -inf, which switches a class off: its gradient would be NaN."""
+    # a quarter of the lowest number, so that differences of logits do not overflow
     return logits.clamp(min=torch.finfo(logits.dtype).min / 4)
 
 
 def margin(scores: Tensor, labels: Tensor, k: int) -> Tensor:
-    """By how much each label, `(batch,)`, is ahead of the k-th of the others; `scores` `(batch, classes)`."""
+    """Return the score of each label, `(batch,)`, minus the k-th largest of the others; `scores` `(batch, classes)`."""
     own = scores.gather(1, labels[:, None])
     others = scores.scatter(1, labels[:, None], -torch.inf)
     return own[:, 0] - others.topk(k, dim=1).values[:, -1]
 
 
 def descend(target: Target, images: Tensor, norm: str, radius: Tensor) -> Tensor:
-    """Moves within `radius`, `(batch,)`, in `norm`, and within [0, 1], after which the margins are small."""
-    move = torch.zeros_like(images)
-    for _ in range(target.effort.steps):
-        slope = inward(target.slope(images + move), images + move)
-        step = steepest(slope, norm, PACE * radius / target.effort.steps)
-        move = project(move - step, norm, radius)
-        # each feature only comes nearer to where it was, so no norm grows
-        move = (images + move).clamp(0, 1) - images
-    return move
+    """Return perturbations that make the margins small, `(batch, *shape)`.
 
-
-def inward(slope: Tensor, images: Tensor) -> Tensor:
-    """The slope, but 0 for features that are at the end of [0, 1] to which a step against it leads.
-
-    In l1 a step would otherwise be spent on few features that cannot move (Croce and Hein 2021).
+    They lie within `radius`, `(batch,)`, in `norm`, and the perturbed images in [0, 1].
     """
-    stuck = ((images <= 0) & (slope > 0)) | ((images >= 1) & (slope < 0))
-    return slope.masked_fill(stuck, 0)
+    delta = torch.zeros_like(images)
+    for _ in range(target.effort.steps):
+        gradient = without_blocked(target.gradient(images + delta), images + delta)
+        step = steepest(gradient, norm, PACE * radius / target.effort.steps)
+        delta = project(delta - step, norm, radius)
+        # the norm does not grow: the clean image is in the box, so clipping only shrinks features of delta
+        delta = (images + delta).clamp(0, 1) - images
+    return delta
+
+
+def without_blocked(gradient: Tensor, images: Tensor) -> Tensor:
+    """Return the gradient, but 0 for features at the end of [0, 1] towards which a descent step would change them.
+
+    Otherwise a step in l1 would be spent on few features that cannot change (Croce and Hein 2021).
+    """
+    blocked = ((images <= 0) & (gradient > 0)) | ((images >= 1) & (gradient < 0))
+    return gradient.masked_fill(blocked, 0)
 
 
 def greedy(target: Target, images: Tensor, channels: int, most: int) -> tuple[Tensor, Tensor]:
-    """The order, `(batch, most)`, in which units are changed, and images with all of them changed: `(order, moved)`.
+    """Change `most` units of each image, always the one from which the margin should lose most.
 
-    A unit is `channels` features at one position, and goes to whichever end of [0, 1] the slope says; the unit from
-    which the margin should lose most is next.
+    A unit is `channels` features at one position. Each feature is set to 0 or 1, against its gradient. Returns the
+    units in the order of their changes, `(batch, most)`, and the images with all of them changed.
     """
-    moved, order = images.clone(), []
-    free = torch.ones(len(images), images[0].numel() // channels, dtype=torch.bool, device=images.device)
+    perturbed, order = images.clone(), []
+    unchanged = torch.ones(len(images), images[0].numel() // channels, dtype=torch.bool, device=images.device)
     for _ in range(most):
-        slope = target.slope(moved)
-        ends = (slope < 0).to(images.dtype)
-        gain = (slope * (moved - ends)).reshape(len(images), channels, -1).sum(1)
-        unit = gain.masked_fill(~free, -torch.inf).argmax(1, keepdim=True)
-        free.scatter_(1, unit, False)
-        chosen = (
-            torch.zeros_like(free)
-            .scatter_(1, unit, True)[:, None]
-            .expand(-1, channels, -1)
-            .reshape(images.shape)
-        )
-        moved = torch.where(chosen, ends, moved)
+        gradient = target.gradient(perturbed)
+        ends = (gradient < 0).to(images.dtype)
+        gain = (gradient * (perturbed - ends)).reshape(len(images), channels, -1).sum(1)
+        unit = gain.masked_fill(~unchanged, -torch.inf).argmax(1, keepdim=True)
+        unchanged.scatter_(1, unit, False)
+        mask = torch.zeros_like(unchanged).scatter_(1, unit, True)
+        mask = mask[:, None].expand(-1, channels, -1).reshape(images.shape)
+        perturbed = torch.where(mask, ends, perturbed)
         order.append(unit)
-    return torch.cat(order, dim=1), moved
+    return torch.cat(order, dim=1), perturbed

@@ -1,4 +1,4 @@
-"""The hunt for the shortest move that pushes a label out of the top k: tried, judged, shortened, for some images."""
+"""Search for the shortest perturbation that removes a label from the top k: perturb, test, shorten."""
 
 import itertools
 from functools import partial
@@ -25,48 +25,29 @@ from radii.votes.bounds import sign_test
 from radii.votes.plans import fixed
 
 LEVEL = 1e-6
-"""At which one verdict may be wrong: each image has some ten of them."""
+"""Error probability of one test whether a label left the top k; each image takes about ten tests."""
+
 CHANCE = 1e-3
-"""At which so many certificates that do not hold are more than their alpha allows."""
-
-
-def pushed_out(votes: Votes, labels: np.ndarray, k: int) -> np.ndarray:
-    """Where at least `k` other classes are more probable than the label, `(images,)`.
-
-    The k rivals are those of the selection draws; each must win the one-sided binomial test against the label. That all
-    are more probable is said only where each single test says so, so that the level is that of one of them. Votes on
-    all outcomes need no test.
-
-    Guarantee: said wrongly of an image with probability at most 1e-6 over its draws.
-    """
-    rows = np.arange(len(labels))
-    own = votes.counts[rows, labels]
-    if votes.plan.outcomes:
-        return np.asarray((votes.counts > own[:, None]).sum(axis=1) >= k)
-    others = votes.selection.astype(np.float64)
-    others[rows, labels] = -1
-    rivals = np.argsort(-others, axis=1, kind="stable")[:, :k]
-    theirs = np.take_along_axis(votes.counts, rivals, axis=1)
-    return np.asarray((sign_test(theirs, own[:, None]) <= LEVEL).all(axis=1))
-
-
-def too_many(wrong: int, certified: int, alpha: float) -> bool:
-    """Whether so many wrong certificates of `certified` ones are more than each having probability `alpha` explains."""
-    return wrong > 0 and bool(bdtrc(wrong - 1, certified, alpha) < CHANCE)
-
+"""Significance level at which wrong certificates are more than their alpha explains."""
 
 GROWTH = 1.5
-"""From one radius that is tried to the next."""
+"""Ratio of one search radius to the one before."""
+
 HALVINGS = 5
-"""Of the straight line on which a move is shortened."""
-FRESH = 2**40
-"""Seeds from here on, which votes are not drawn under: what chose the image to attack must not judge the attack."""
+"""Bisection steps that shorten a perturbation: to 1/32 of the interval that is searched."""
+
+FIRST_SEED = 2**40
+"""First seed of the tests, above those that votes usually have.
+
+Votes under the same seed chose the images to attack; their noise samples must not test the attack as well.
+"""
+
 INSIDE = 1 - 1e-4
-"""Of a radius: float32 loses less when a move of 1/255 or more is added."""
+"""Factor on search radii: rounding a perturbation of 1/255 or more to float32 adds less to its length."""
 
 
-class Hunt:
-    """One model, one norm, one k."""
+class PerturbationSearch:
+    """Search in the norm and for the k of some certificates."""
 
     def __init__(
         self, smoothed: Smoothed, certificates: Certificates, effort: Effort, n: int, reach: float, seed: int
@@ -83,91 +64,103 @@ class Hunt:
         self.on_grid = smoothed.exact_arithmetic or self.noise.of_bytes
         self.device = next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
         self.draw = NoiseSampler(self.noise, TensorSource(seed, self.device))
-        self.seeds = itertools.count(FRESH + seed)
+        # each test has fresh noise samples: those of an earlier one have chosen the perturbation
+        self.seeds = itertools.count(FIRST_SEED + seed)
 
     def __call__(self, images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lengths found, infinite where nothing was, and the moved images, else as they were.
+        """Return the lengths of the perturbations found, infinite without one, and the images, perturbed or not.
 
-        `images`: float32 `(batch, *shape)` in [0, 1], those of the certificates `rows`.
+        `images`: float32 `(batch, *shape)` in [0, 1], those of the certificates in `rows`.
         """
-        hunt = self.by_changes if self.certificates.norm == "l0" else self.by_descent
-        moved, hit = hunt(images, rows)
-        moved = np.where(spread(hit, images), moved, images)
-        return np.where(hit, self.lengths(images, moved), np.inf), moved
+        search = self.by_greedy_changes if self.certificates.norm == "l0" else self.by_descent
+        perturbed, success = search(images, rows)
+        perturbed = np.where(per_image(success, images), perturbed, images)
+        return np.where(success, self.lengths(images, perturbed), np.inf), perturbed
 
     # l1, l2, linf ------------------------------------------------------------------------------------
 
     def by_descent(self, images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Descent within larger and larger radii, until it succeeds; then back, as far as that goes."""
-        certified, moved = self.certificates.radius[rows], images.copy()
-        hit, factor = np.zeros(len(rows), dtype=bool), 1.0
-        while factor <= self.reach and not hit.all():
-            some = np.flatnonzero(~hit)
-            moved[some] = self.descended(images[some], rows[some], factor * certified[some])
-            hit[some] = self.out(moved[some], rows[some])
+        """Descend within increasing radii until the label is lost; then shorten the perturbation.
+
+        Returns the perturbed images and where that succeeded, `(batch,)`.
+        """
+        certified, perturbed = self.certificates.radius[rows], images.copy()
+        success, factor = np.zeros(len(rows), dtype=bool), 1.0
+        while factor <= self.reach and not success.all():
+            left = np.flatnonzero(~success)
+            perturbed[left] = self.descend_within(images[left], rows[left], factor * certified[left])
+            success[left] = self.label_lost(perturbed[left], rows[left])
             factor *= GROWTH
-        return self.shortened(images, moved, rows, hit), hit
+        return self.shorten(images, perturbed, rows, success), success
 
-    def descended(self, images: np.ndarray, rows: np.ndarray, radius: np.ndarray) -> np.ndarray:
-        start, most = self.tensor(images), self.tensor((radius * INSIDE).astype(np.float32))
-        move = descend(self.target(rows), start, self.certificates.norm, most)
-        return self.rounded(images, (start + move).cpu().numpy())
+    def descend_within(self, images: np.ndarray, rows: np.ndarray, radius: np.ndarray) -> np.ndarray:
+        """Return images perturbed within `radius`, `(batch,)`."""
+        clean, limit = self.tensor(images), self.tensor((radius * INSIDE).astype(np.float32))
+        delta = descend(self.target(rows), clean, self.certificates.norm, limit)
+        return self.round_to_grid(images, (clean + delta).cpu().numpy())
 
-    def shortened(
-        self, images: np.ndarray, moved: np.ndarray, rows: np.ndarray, hit: np.ndarray
+    def shorten(
+        self, images: np.ndarray, perturbed: np.ndarray, rows: np.ndarray, success: np.ndarray
     ) -> np.ndarray:
-        """The moves that hit, halved again and again; none that is longer than certified to one that is not."""
-        if not hit.any():
-            return moved
-        length, certified = self.lengths(images, moved), self.certificates.radius[rows]
+        """Return the perturbed images, with perturbations shortened by bisection where `success`."""
+        if not success.any():
+            return perturbed
+        length, certified = self.lengths(images, perturbed), self.certificates.radius[rows]
+        # where descent within the certified radius failed, only lengths above it are tried; 1e-30: no division by 0
         low = np.where(length > certified, certified / np.maximum(length, 1e-30), 0.0)
-        best = moved
+        best = perturbed
 
-        def stays(share: np.ndarray) -> np.ndarray:
+        def label_stays(share: np.ndarray) -> np.ndarray:
             nonlocal best
-            tried = self.rounded(
-                images, (images + spread(share, images) * (moved - images)).astype(np.float32)
-            )
-            out = hit.copy()
-            out[hit] = self.out(tried[hit], rows[hit])
-            best = np.where(spread(out, images), tried, best)
-            return ~out
+            shorter = images + per_image(share, images) * (perturbed - images)
+            shorter = self.round_to_grid(images, shorter.astype(np.float32))
+            lost = success.copy()
+            lost[success] = self.label_lost(shorter[success], rows[success])
+            best = np.where(per_image(lost, images), shorter, best)
+            return ~lost
 
-        bisect(stays, low, np.ones(len(rows)), HALVINGS)
+        bisect(label_stays, low, np.ones(len(rows)), HALVINGS)
         return best
 
     # l0 ----------------------------------------------------------------------------------------------
 
-    def by_changes(self, images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Changes in greedy order: as many as are certified first, then the least number that succeeds."""
-        one = self.certificates
-        channels = one.shape[0] if one.unit == "pixel" else 1
-        certified = one.radius[rows].astype(int)
-        most = min(int(self.reach * certified.max()), images[0].size // channels)
+    def by_greedy_changes(self, images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Change units in greedy order: first as many as are certified, then the least number that succeeds.
+
+        Returns the perturbed images and where that succeeded, `(batch,)`.
+        """
+        channels = self.certificates.shape[0] if self.certificates.unit == "pixel" else 1
+        units = images[0].size // channels
+        certified = self.certificates.radius[rows].astype(int)
+        most = min(int(self.reach * certified.max()), units)
         order, ends = (
             part.cpu().numpy() for part in greedy(self.target(rows), self.tensor(images), channels, most)
         )
-        place = np.full((len(rows), images[0].size // channels), most)
-        np.put_along_axis(place, order, np.arange(most)[None], axis=1)
+        rank = np.full((len(rows), units), most)
+        np.put_along_axis(rank, order, np.arange(most)[None], axis=1)
 
-        def changed(count: np.ndarray) -> np.ndarray:
-            which = np.repeat((place < count[:, None])[:, None], channels, axis=1).reshape(images.shape)
-            return np.where(which, ends, images)
+        def change(count: np.ndarray) -> np.ndarray:
+            changed = np.repeat((rank < count[:, None])[:, None], channels, axis=1).reshape(images.shape)
+            return np.where(changed, ends, images)
+
+        def label_stays(count: np.ndarray) -> np.ndarray:
+            return ~self.label_lost(change(count), rows)
 
         high = np.minimum(certified, most)
-        inside = self.out(changed(high), rows)
-        low, high = np.where(inside, 0, high), np.where(inside, high, most)
-        hit = self.out(changed(high), rows)
-        low = np.where(hit, low, high - 1)
-        return changed(bisect_whole(lambda count: ~self.out(changed(count), rows), low, high)[1]), hit
+        within = ~label_stays(high)
+        low, high = np.where(within, 0, high), np.where(within, high, most)
+        success = ~label_stays(high)
+        # without success the bracket is closed, and bisection has nothing to test
+        low = np.where(success, low, high - 1)
+        return change(bisect_whole(label_stays, low, high)[1]), success
 
     # shared ------------------------------------------------------------------------------------------
 
-    def out(self, moved: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Where fresh draws say that the label has left the top k, `(batch,)`."""
-        data = DataSet(moved, None, self.certificates.index[rows])
+    def label_lost(self, perturbed: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return where fresh noise samples show that the label left the top k, `(batch,)`."""
+        data = DataSet(perturbed, None, self.certificates.index[rows])
         votes = self.sampler.vote(data, self.plan, next(self.seeds), (0, self.plan.n))
-        return pushed_out(votes, self.certificates.label[rows], self.certificates.k)
+        return left_top_k(votes, self.certificates.label[rows], self.certificates.k)
 
     def target(self, rows: np.ndarray) -> Target:
         labels = torch.from_numpy(self.certificates.label[rows].astype(np.int64)).to(self.device)
@@ -176,18 +169,18 @@ class Hunt:
     def tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device)
 
-    def rounded(self, images: np.ndarray, moved: np.ndarray) -> np.ndarray:
-        """Moves rounded towards none, to whole grey levels, where certificates are about these alone."""
+    def round_to_grid(self, images: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
+        """Round perturbations towards 0 to whole grey levels, where certificates are about 8-bit images alone."""
         if not self.on_grid:
-            return moved
-        levels = np.rint(images * GREY_LEVELS) + np.trunc((moved - images) * GREY_LEVELS)
+            return perturbed
+        levels = np.rint(images * GREY_LEVELS) + np.trunc((perturbed - images) * GREY_LEVELS)
         return (levels / GREY_LEVELS).astype(np.float32)
 
-    def lengths(self, images: np.ndarray, moved: np.ndarray) -> np.ndarray:
-        """Of moves, `(batch,)`, in the norm and the unit of the certificates."""
-        size = np.abs(moved.astype(np.float64) - images)
+    def lengths(self, images: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
+        """Return the lengths of perturbations, `(batch,)`, in the norm and the unit of the certificates."""
+        size = np.abs(perturbed.astype(np.float64) - images)
         if self.on_grid:
-            # whole grey levels: a move of two is 2/255 to the last digit, not what float32 leaves of it
+            # whole grey levels: two of them are 2/255 to the last digit, not what float32 leaves of that
             size = np.rint(size * GREY_LEVELS) / GREY_LEVELS
         if self.certificates.norm == "l0":
             channels = images.shape[1] if self.certificates.unit == "pixel" else 1
@@ -195,6 +188,31 @@ class Hunt:
         return np.linalg.norm(size.reshape(len(size), -1), ORDERS[self.certificates.norm], axis=1)
 
 
-def spread(values: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """One value an image, `(batch,)`, in the shape in which it meets images."""
+def per_image(values: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Return values `(batch,)` in a shape that broadcasts against `images`."""
     return values.reshape(-1, *[1] * (images.ndim - 1))
+
+
+def left_top_k(votes: Votes, labels: np.ndarray, k: int) -> np.ndarray:
+    """Return where at least `k` other classes are more probable than the label, `(images,)`.
+
+    The k rivals are those of the selection samples. Each must win the one-sided binomial test against the label. All
+    must win at `LEVEL`, so the test of their intersection has that level without a correction. Votes on all outcomes
+    need no test.
+
+    Guarantee: True with probability at most 1e-6 for an image with fewer classes that are more probable.
+    """
+    rows = np.arange(len(labels))
+    own = votes.counts[rows, labels]
+    if votes.plan.outcomes:
+        return np.asarray((votes.counts > own[:, None]).sum(axis=1) >= k)
+    others = votes.selection.astype(np.float64)
+    others[rows, labels] = -1
+    rivals = np.argsort(-others, axis=1, kind="stable")[:, :k]
+    theirs = np.take_along_axis(votes.counts, rivals, axis=1)
+    return np.asarray((sign_test(theirs, own[:, None]) <= LEVEL).all(axis=1))
+
+
+def exceeds_chance(wrong: int, certified: int, alpha: float) -> bool:
+    """Return whether `wrong` of `certified` certificates are too many for an error probability of `alpha` each."""
+    return wrong > 0 and bool(bdtrc(wrong - 1, certified, alpha) < CHANCE)

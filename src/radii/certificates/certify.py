@@ -1,4 +1,4 @@
-"""Votes -> certificates: the radius within which the label provably stays in the top k."""
+"""From votes to certificates: the radius within which the label provably stays in the top k."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from radii.certificates.evidence import RulesOf, ideal_bounds
+from radii.certificates.probability_bounds import NoiseRules, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
 from radii.errors import InputError, check_name, missing_extra
 from radii.noises import Noise
 from radii.noises.norms import NORMS, check_images, inner_radius, unit_of
 from radii.noises.theory.bisection import bisect_whole
-from radii.votes import Votes, check_seen
+from radii.votes import Votes, check_fingerprints
 from radii.votes.bounds import bounds, check_alpha, check_k
 from radii.votes.image_identity import ImageIdentity
 
@@ -228,29 +228,32 @@ def certify(
     check_k(k, len(votes.classes))
     check_alpha(alpha)
     plan = votes.plan
-    method = plan.settle(labels, k, alpha, method)
+    method = plan.resolve_method(labels, k, alpha, method)
     check_complete(votes)
     if images is not None and len(own := check_images(images, votes.shape)) == len(votes):
-        check_seen(votes, own)
+        check_fingerprints(votes, own)
     chosen, source = choose_labels(votes, labels, k)
     members = chosen.reshape(len(votes), -1)
-    # every member of a set must keep its place at once: their errors add
-    each = alpha / members.shape[1]
-    last = plan.last_test(each, method)
+    # all members of a set must stay in the top k at once, so their errors add up (union bound)
+    alpha_each = alpha / members.shape[1]
+    last = plan.last_test(alpha_each, method)
     if last is None:
         alpha = 0.0
-    elif not plan.steps and not plan.open_ended:
-        check_reach(votes.n, k, last[1], last[0], len(votes.classes))
-    rules = RulesOf(votes.noise, votes.shape, votes.exact_arithmetic)
+    elif not plan.hypotheses and not plan.open_ended:
+        # a sequential plan checked that when it was made; an anytime plan may have been stopped early on purpose
+        last_method, last_alpha = last
+        check_reach(votes.n, k, last_alpha, last_method, len(votes.classes))
+    rules = NoiseRules(votes.noise, votes.shape, votes.exact_arithmetic)
     radius, lower, abstained = [], [], []
     for member in members.T:
-        low, rivals = ideal_bounds(votes, member, k=k, alpha=each, method=method)
+        low, rivals = ideal_bounds(votes, member, k=k, alpha=alpha_each, method=method)
         reach = certified_radius(
             votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
         )
-        reach = plan.decided(votes, norm, unit, k, reach, rules, images is not None)
+        reach = plan.decided_radius(votes, norm, unit, k, reach, rules, images is not None)
         radius.append(reach)
         lower.append(low)
+        # what the looks decided stays certified, even if the last bounds alone do not confirm the label
         abstained.append(~confirmed(low, rivals) & (reach == 0))
     return Certificates(
         label=chosen,
@@ -279,8 +282,8 @@ def certify(
 
 def certifiable(votes: Iterable[Votes]) -> list[str]:
     """Return the norms for which the noise of any of the votes has a rule."""
-    rules = {norm for one in votes for norm in one.noise.rules}
-    return [norm for norm in NORMS if norm in rules]
+    with_rule = {norm for run in votes for norm in run.noise.rules}
+    return [norm for norm in NORMS if norm in with_rule]
 
 
 def certify_all(
@@ -295,42 +298,42 @@ def certify_all(
     images: Mapping[str, np.ndarray] = MappingProxyType({}),
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, dict[tuple[str, int], Certificates]]:
-    """Certify several votes, by name, in every norm and for every k.
+    """Certify several runs, by name, in every norm and for every k.
 
-    `labels`: by default those that a plan watches, else the true ones. `unit` is what l0 counts. `images`: those of the
-    votes, for their boxes in l0 and l1. Names of votes whose noise has no rule for any of the norms are left out.
-    Raises `InputError` for a norm without a rule for any of the votes.
+    `labels`: by default those that the looks of a plan tested, else the true ones. `unit`: what l0 counts. `images`:
+    those of the votes, for their boxes in l0 and l1. Runs whose noise has no rule for any of the norms are left out.
+    Raises `InputError` for a norm without a rule in any run.
     """
-    questions = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
-    found: dict[str, dict[tuple[str, int], Certificates]] = {name: {} for name in votes}
-    for done, (norm, k) in enumerate(questions):
+    targets = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
+    certificates: dict[str, dict[tuple[str, int], Certificates]] = {name: {} for name in votes}
+    for done, (norm, k) in enumerate(targets):
         if progress is not None:
-            progress(done, len(questions))
+            progress(done, len(targets))
         if check_name("norm", norm, NORMS) not in certifiable(votes.values()):
-            noises = ", ".join(dict.fromkeys(one.noise.name for one in votes.values()))
+            noises = ", ".join(dict.fromkeys(run.noise.name for run in votes.values()))
             known = ", ".join(certifiable(votes.values()))
-            raise InputError(f"no rule certifies {norm} under {noises} noise: ask for {known}")
-        for name, one in votes.items():
-            if norm in one.noise.rules:
-                found[name][norm, k] = certify(
-                    one,
+            raise InputError(f"no rule certifies {norm} under {noises} noise: choose {known}")
+        for name, run in votes.items():
+            if norm in run.noise.rules:
+                certificates[name][norm, k] = certify(
+                    run,
                     norm,
                     k=k,
                     alpha=alpha,
-                    labels=labels or one.watched or "true",
+                    labels=labels or run.tested_labels or "true",
                     method=method,
                     unit=unit_of(norm, unit),
                     images=images.get(name) if norm in ("l0", "l1") else None,
                 )
     if progress is not None:
-        progress(len(questions), len(questions))
-    return {name: certificates for name, certificates in found.items() if certificates}
+        progress(len(targets), len(targets))
+    return {name: by_target for name, by_target in certificates.items() if by_target}
 
 
 def to_norm(certificates: Certificates, norm: str) -> Certificates:
-    """The same certificates in another of the norms l1, l2 and linf: the largest ball of it within each certified one.
+    """Return the certificates in another of the norms l1, l2 and linf, for noise without a rule for it.
 
-    What is left without a rule of its own; from l1 to l2 it costs a factor `sqrt(d)`.
+    The radius is that of the largest ball within each certified one; from l1 to l2 that costs a factor `sqrt(d)`.
 
     Guarantee: that of `Certificates`.
     """
@@ -339,20 +342,20 @@ def to_norm(certificates: Certificates, norm: str) -> Certificates:
 
 
 def check_complete(votes: Votes) -> None:
-    """Refuse a part of the draws: who certifies parts until one succeeds has looked too often."""
+    """Raise `InputError` for a part of the samples: to certify parts until one succeeds is to look too often."""
     if not votes.complete:
         raise InputError(
-            f"these votes hold {votes.n} of the {votes.plan.most} draws that were planned: add the other parts first"
+            f"these votes hold {votes.n} of the {votes.plan.n_max} planned samples: add the other parts first"
         )
 
 
 def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.ndarray, str]:
-    """The labels to certify, fixed without the draws that bound them, and where they came from."""
+    """Return the labels to certify, chosen without the samples that bound them, and their source."""
     if not isinstance(labels, str):
-        given = np.asarray(labels)
-        if given.shape != (len(votes),):
-            raise InputError(f"labels must be one an image, shape ({len(votes)},); got {given.shape}")
-        return given, "given"
+        chosen = np.asarray(labels)
+        if chosen.shape != (len(votes),):
+            raise InputError(f"labels must be one per image, shape ({len(votes)},); got {chosen.shape}")
+        return chosen, "given"
     check_name("labels", labels, LABELS)
     if labels == "true":
         if votes.labels is None:
@@ -360,39 +363,40 @@ def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.nd
                 "these votes carry no true labels: certify the predicted ones (labels='predicted')"
             )
         return votes.labels, labels
-    # exact votes leave no room for a lucky choice
-    exact = votes.plan.outcomes is not None
-    if not votes.plan.selection and not exact:
+    # votes on all outcomes are the probabilities themselves: choosing by them biases nothing
+    all_outcomes = votes.plan.outcomes is not None
+    if not votes.plan.selection and not all_outcomes:
         raise InputError(
-            "no selection draws were taken, so that no label can be predicted: vote with selection > 0"
+            "these votes have no selection samples to predict labels by: vote with selection > 0"
         )
-    order = np.argsort(-(votes.counts if exact else votes.selection), axis=1, kind="stable")
+    # stable: ties go to the smaller class number on every machine
+    order = np.argsort(-(votes.counts if all_outcomes else votes.selection), axis=1, kind="stable")
     return (order[:, 0] if labels == "predicted" else order[:, :k]), labels
 
 
 def check_reach(n: int, k: int, alpha: float, method: str, classes: int) -> None:
-    """Refuse a number of draws at which not even unanimous votes would certify anything."""
+    """Raise `InputError` for a number of samples at which not even unanimous votes certify anything."""
     if not unanimous(n, k, alpha, method, classes)[2]:
         raise InputError(
-            f"n = {n} draws cannot certify anything at alpha = {alpha:g} and k = {k}: even unanimous votes leave the "
-            f"label unconfirmed; take at least {least_draws(k, alpha, method, classes)} draws"
+            f"n = {n} samples cannot certify anything at alpha = {alpha:g} and k = {k}: even unanimous votes leave "
+            f"the label unconfirmed; take at least {least_samples(k, alpha, method, classes)} samples"
         )
 
 
-def least_draws(k: int, alpha: float, method: str, classes: int) -> int:
-    """The smallest number of draws at which unanimous votes confirm a label."""
+def least_samples(k: int, alpha: float, method: str, classes: int) -> int:
+    """Return the smallest number of samples at which unanimous votes confirm a label."""
 
     def too_few(n: np.ndarray) -> np.ndarray:
         return np.array(not unanimous(int(n), k, alpha, method, classes)[2])
 
-    few, enough = 0, 1
-    while too_few(np.array(enough)):
-        few, enough = enough, 2 * enough
-    return int(bisect_whole(too_few, few, enough)[1])
+    low, high = 0, 1
+    while too_few(np.array(high)):
+        low, high = high, 2 * high
+    return int(bisect_whole(too_few, low, high)[1])
 
 
 def unanimous(n: int, k: int, alpha: float, method: str, classes: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Bounds when all `n` draws show the label, `(1,)` and `(1, k)`, and whether they confirm it."""
+    """Return the bounds from `n` unanimous samples, `(1,)` and `(1, k)`, and whether they confirm the label."""
     counts = np.zeros((1, classes), dtype=np.int64)
     counts[0, 0] = n
     lower, rivals = bounds(counts, np.array([0]), k=k, alpha=alpha, method=method)

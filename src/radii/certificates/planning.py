@@ -1,4 +1,4 @@
-"""Plans for radii: what a sampling plan must show of a probability so that a radius follows, and what it will cost."""
+"""Plans for radii: the probabilities that radii require, and the sampling plans that test them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from radii.certificates.certify import check_reach, reachable_radius
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.errors import InputError, check_name
 from radii.noises import Noise
 from radii.noises.norms import Ball, unit_of
@@ -15,15 +15,15 @@ from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_k
 from radii.votes.plans import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
 from radii.votes.plans.boundaries import check_radii
-from radii.votes.plans.failure_counts import MOST_DRAWS, least_draws, most_failures
+from radii.votes.plans.failure_counts import MOST_SAMPLES, least_samples, most_failures
 from radii.votes.plans.fixed import check_whole
 
 DIGITS = 20
-"""Binary digits of what the level of a plan leaves to other labels: so many that rounding costs no draws, so few that
-processors, which differ in the last digits of a search, come to the same level."""
+"""Binary digits of `1 - level` in a plan. So many that rounding costs no samples; so few that processors, which differ
+in the last digits of a search, find the same level."""
 
 USUAL_PRICE = 1.6e-6
-"""In radii of the usual size (sigma, for Gaussian noise and l2) for each draw."""
+"""Default price per sample, in radii of the usual size (sigma, for Gaussian noise and l2)."""
 
 
 @dataclass(frozen=True)
@@ -93,71 +93,84 @@ class RadiusTarget:
         Guarantee: a lower bound at or above the level gives the radius by `certified_radius`, which was
         evaluated there (docs/math/certificates.md).
         """
-        at = np.array(self.radii)
-        low, high = np.full(len(at), 1 / (self.k + 1)), np.full(len(at), np.nextafter(1, 0))
-        if not (certain := self.reach(high) >= at).all():
+        radii = np.array(self.radii)
+        low, high = np.full(len(radii), 1 / (self.k + 1)), np.full(len(radii), np.nextafter(1, 0))
+        if not (possible := self.reach(high) >= radii).all():
             raise InputError(
                 f"{self.noise.name} noise of {self.noise.level_words} certifies no {self.norm} radius of "
-                f"{at[~certain][0]:g}, however sure the label: ask for a smaller one"
+                f"{radii[~possible][0]:g}, however probable the label: choose a smaller one"
             )
-        _, high = bisect(lambda level: ~self.holds(level, None, at), low, high, 60)
-        # the search for the radius ends a little before the one at which the test fails
-        more = 2.0**-50
-        while (short := self.reach(high) < at).any():
-            high = np.where(short, np.minimum(high + more, np.nextafter(1, 0)), high)
-            more *= 2
+        _, high = bisect(lambda level: ~self.holds(level, None, radii), low, high, 60)
+        # the search for a radius ends a little below the one at which the test fails: raise levels until it returns
+        # the radius itself, or an image that reaches the level would count as uncertified at the radius
+        step = 2.0**-50
+        while (short := self.reach(high) < radii).any():
+            high = np.where(short, np.minimum(high + step, np.nextafter(1, 0)), high)
+            step *= 2
         return tuple(high.tolist())
 
     def reach(self, lower: np.ndarray) -> np.ndarray:
         """Compute the radius that a lower bound on the label alone gives, `(n,)` to `(n,)`."""
-        return self._rules.radius(self.norm, self.unit, self.k, self._rules.paid(lower, None)[0])
+        return self._rules.radius(self.norm, self.unit, self.k, self._rules.to_ideal(lower, None)[0])
 
     def holds(self, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray) -> np.ndarray:
-        """Tell where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
+        """Return where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify `radius`, `(n,)`."""
         return self._rules.holds(self.norm, self.unit, self.k, lower, rivals, radius)
 
     @property
-    def _rules(self) -> RulesOf:
-        return RulesOf(self.noise, self.shape, self.exact_arithmetic)
+    def _rules(self) -> NoiseRules:
+        return NoiseRules(self.noise, self.shape, self.exact_arithmetic)
 
     def farthest(self, n: int, alpha: float) -> float:
         """Compute the largest radius that the label alone can get from `n` unanimous noise samples."""
-        how = {"k": self.k, "alpha": alpha, "method": "binary", "classes": self.k + 1}
-        return reachable_radius(self.noise, self.norm, n, shape=self.shape, unit=self.unit, **how)  # type: ignore[arg-type]
+        return reachable_radius(
+            self.noise,
+            self.norm,
+            n,
+            k=self.k,
+            alpha=alpha,
+            method="binary",
+            classes=self.k + 1,
+            shape=self.shape,
+            unit=self.unit,
+        )
 
     def reachable_levels(self, n: int, alpha: float) -> tuple[float, ...]:
         """Return the levels, rounded up to `DIGITS`, if `n` unanimous samples reach them all at `alpha`."""
-        check_whole("n_max", n, 1, MOST_DRAWS)
-        found = rounded_up(self.levels())
-        if most_failures(found[-1], n, alpha) < 0:
+        check_whole("n_max", n, 1, MOST_SAMPLES)
+        levels = rounded_up(self.levels())
+        if most_failures(levels[-1], n, alpha) < 0:
             raise InputError(
-                f"n_max = {n} draws certify {self.norm} radii up to {self.farthest(n, alpha):.6g}, not "
-                f"{self.radii[-1]:g}: take at least {least_draws(found[-1], alpha)} draws, or ask for less"
+                f"n_max = {n} samples certify {self.norm} radii up to {self.farthest(n, alpha):.6g}, not "
+                f"{self.radii[-1]:g}: take at least {least_samples(levels[-1], alpha)} samples, or a smaller radius"
             )
-        return found
+        return levels
 
 
 def rounded_up(levels: Sequence[float]) -> tuple[float, ...]:
-    """Levels below 1, each the next one whose distance from 1 has `DIGITS` binary digits: no radius gets easier."""
+    """Return levels below 1, each raised to the next whose distance from 1 has `DIGITS` binary digits.
+
+    A higher level is harder to reach, so radii stay certified.
+    """
     digits, exponent = np.frexp(1 - np.asarray(levels))
     return tuple((1 - np.ldexp(np.floor(np.ldexp(digits, DIGITS)), exponent - DIGITS)).tolist())
 
 
 def check_units(radii: tuple[float, ...], norm: str) -> tuple[float, ...]:
-    """Return the radii; refuse parts of units where they are counted, in l0."""
+    """Return the radii; raise `InputError` for parts of units in l0, where units are counted."""
     if norm == "l0" and any(radius != round(radius) for radius in radii):
         raise InputError(f"l0 radii count changed units and must be whole numbers; got {radii!r}")
     return radii
 
 
 def sequential(
-    *questions: RadiusTarget, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1, selection: int = 0
+    *targets: RadiusTarget, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1, selection: int = 0
 ) -> Sequential:
-    """Return the plan that decides all `questions` per image from few votes of its label alone.
+    """Return the plan that decides all `targets` per image from few votes of its label alone.
 
     Parameters
     ----------
-    *questions : RadiusTarget
+    *targets : RadiusTarget
         Radii to decide, of one noise; several of them cost no error probability.
     alpha : probability
         Error probability per image.
@@ -176,12 +189,12 @@ def sequential(
     Raises
     ------
     InputError
-        If there is no question, or `n_max` samples cannot certify one of its radii.
+        If there is no target, or `n_max` samples cannot certify one of its radii.
 
     Notes
     -----
     Guarantee: for each image, with probability at least `1 - alpha` over the noise samples, no radius is
-    certified that the label's probability does not give, for all radii, norms and k of the questions at
+    certified that the label's probability does not give, for all radii, norms and k of the targets at
     once.
 
     Examples
@@ -189,42 +202,42 @@ def sequential(
     >>> import radii
     >>> target = radii.RadiusTarget(radii.Gaussian(sigma=0.25), "l2", (0.25, 0.5), shape=(3, 32, 32))
     >>> plan = radii.sequential(target, n_max=10_000)
-    >>> round(plan.operating(0.99).mean_samples)  # mean samples for a label of probability 0.99
+    >>> round(plan.operating_characteristics(0.99).mean_samples)  # mean samples for a label of probability 0.99
     1994
     """
-    if not questions:
-        raise InputError("a sequential plan needs a question: which radii?")
-    needed = [one.reachable_levels(n_max, alpha) for one in questions]
-    found = np.unique(np.concatenate(needed))
-    # the larger of two neighbours decides the radii of both
-    levels = found[np.append(np.diff(found) > 2 ** (2 - DIGITS) * (1 - found[:-1]), True)]
+    if not targets:
+        raise InputError("a sequential plan needs a target: give radii")
+    needed = [target.reachable_levels(n_max, alpha) for target in targets]
+    levels = np.unique(np.concatenate(needed))
+    # of levels that differ by rounding alone, the larger one decides the radii of both
+    levels = levels[np.append(np.diff(levels) > 2 ** (2 - DIGITS) * (1 - levels[:-1]), True)]
     decisions = tuple(
         Decision(
-            one.norm,
-            one.radii,
+            target.norm,
+            target.radii,
             tuple(np.searchsorted(levels, own) + 1),
-            one.k,
-            one.unit,
-            one.exact_arithmetic,
+            target.k,
+            target.unit,
+            target.exact_arithmetic,
         )
-        for one, own in zip(questions, needed, strict=True)
+        for target, own in zip(targets, needed, strict=True)
     )
     return Sequential(tuple(levels), alpha, n_max, batch, selection, decisions)
 
 
 def sequential_top_k(
-    question: RadiusTarget,
+    target: RadiusTarget,
     *,
     alpha: float = 1e-3,
     n_max: int = 100_000,
     batch: int = 1,
     selection: int = 0,
 ) -> TopK:
-    """Return the plan that decides `question` from bounds on the label and on its rivals.
+    """Return the plan that decides `target` from bounds on the label and on its rivals.
 
     Parameters
     ----------
-    question
+    target
         Radii to decide, in one norm.
     alpha : probability
         Error probability per image.
@@ -238,7 +251,7 @@ def sequential_top_k(
     Returns
     -------
     TopK
-        The plan; `TopK.judge` states what its looks prove.
+        The plan; `TopK.look` states what its looks prove.
 
     Raises
     ------
@@ -252,9 +265,9 @@ def sequential_top_k(
     >>> radii.sequential_top_k(target).looks[:3]
     array([16, 24, 29])
     """
-    found = question.reachable_levels(n_max, alpha / 2)
-    asked = {"norm": question.norm, "radii": question.radii, "k": question.k, "unit": question.unit}
-    return TopK(found[0], **asked, alpha=alpha, n_max=n_max, batch=batch, selection=selection)  # type: ignore[arg-type]
+    # two-event bounds give half of the error to the label
+    level = target.reachable_levels(n_max, alpha / 2)[0]
+    return TopK(level, target.norm, target.radii, target.k, alpha, n_max, batch, selection, target.unit)
 
 
 def choose(
@@ -270,9 +283,10 @@ def choose(
     n_max: int,
     selection: int,
 ) -> Plan:
-    """Return the plan `name`, one of `radii.votes.plans.PLANS`; a fixed one takes `n_max` samples of every image.
+    """Return the plan `name`, one of `radii.votes.plans.PLANS`.
 
-    `targets` are what a sequential or a top-k plan decides. `norm`, `shape`, `k` and `unit` are for a two-stage plan.
+    A fixed plan takes `n_max` samples per image. A sequential or top-k plan decides `targets`. `norm`, `shape`, `k`
+    and `unit` are for a two-stage plan.
     """
     check_name("sampling plan", name, PLANS)
     if name == "exhaustive":
@@ -284,12 +298,14 @@ def choose(
     if name == "anytime":
         return anytime(alpha=alpha, n_max=n_max, selection=selection)
     if not targets:
-        raise InputError(f"the plan {name} needs to know what to certify: give radii")
+        raise InputError(f"the plan {name} decides given radii: give radii")
     if name == "sequential":
         return sequential(*targets, alpha=alpha, n_max=n_max, selection=selection)
     if len(targets) > 1:
         norms = ", ".join(target.norm for target in targets)
-        raise InputError(f"the plan top-k certifies radii in one norm; got {norms}")
+        raise InputError(
+            f"the plan top-k decides radii in one norm; got {norms}: take one, or the plan sequential"
+        )
     return sequential_top_k(targets[0], alpha=alpha, n_max=n_max, selection=selection)
 
 
@@ -298,17 +314,17 @@ def farthest(
 ) -> dict[str, float]:
     """Return the largest radius that a plan can certify, by norm, where all noise samples agree.
 
-    Empty for a plan without sampling error. Raises `InputError` where a plan cannot certify anything.
+    Empty for a plan without sampling error. Raises `InputError` for a plan that cannot certify anything.
     """
     if (test := plan.last_test(alpha, "two-event" if plan.per_image else "binary")) is None:
         return {}
     method, last = test
-    check_reach(plan.most, k, last, method, classes)
+    check_reach(plan.n_max, k, last, method, classes)
     return {
         norm: reachable_radius(
             noise,
             norm,
-            plan.most,
+            plan.n_max,
             k=k,
             alpha=last,
             method=method,
@@ -345,7 +361,7 @@ def exhaustive(noise: Noise) -> Exhaustive:
     442
     """
     if noise.outcomes is None:
-        raise InputError(f"the outcomes of {noise.name} noise cannot be listed: sample it, by another plan")
+        raise InputError(f"the outcomes of {noise.name} noise cannot be listed: sample it by another plan")
     return Exhaustive(noise.outcomes)
 
 
@@ -416,22 +432,24 @@ def two_stage(
     --------
     >>> import radii
     >>> plan = radii.two_stage(radii.Gaussian(sigma=0.25), "l2", shape=(3, 32, 32))
-    >>> plan.pilot, plan.most
+    >>> plan.pilot, plan.n_max
     (1000, 100000)
     """
     if price is None:
-        # a few digits: the same on every processor
+        # rounded to a few digits, so that every processor makes the same plan
         price = float(f"{USUAL_PRICE * noise.trade_offs(Ball(norm, shape, unit)).start:.6g}")
     return TwoStage(price, norm, k, n_max=n_max, alpha=alpha, unit=unit)
 
 
-def fresh_draws(plan: TwoStage, noise: Noise, failures: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
-    """How many fresh draws each image is worth, `(images,)`, from how often its label failed in the pilot."""
-
+def fresh_samples(
+    plan: TwoStage, noise: Noise, failures: np.ndarray, *, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Return the fresh samples of each image, `(images,)`, from the failures of its label in the pilot."""
     failures = np.asarray(failures)
-    known = failures.dtype.kind in "iu" and bool(((failures >= 0) & (failures <= plan.pilot)).all())
-    if not known:
+    if failures.dtype.kind not in "iu" or not ((failures >= 0) & (failures <= plan.pilot)).all():
         raise InputError(
-            f"failures must be whole numbers from 0 to {plan.pilot}, the draws of the pilot; got {failures!r}"
+            f"failures must be whole numbers from 0 to {plan.pilot}, the samples of the pilot; got {failures!r}"
         )
-    return plan.fresh_draws(partial(RulesOf(noise, shape).radius, plan.norm, plan.unit, plan.k))[failures]
+    return plan.fresh_samples(partial(NoiseRules(noise, shape).radius, plan.norm, plan.unit, plan.k))[
+        failures
+    ]

@@ -1,4 +1,4 @@
-"""The certified radius: the largest move under which the label stays in the top k (docs/math/certificates.md)."""
+"""The certified radius: within it, no perturbation removes the label from the top k (docs/math/certificates.md)."""
 
 import math
 from collections.abc import Callable
@@ -11,102 +11,16 @@ from radii.noises.norms import Ball, check_shape
 from radii.noises.theory.tradeoffs import TradeOffs
 from radii.votes.bounds import check_k
 
-# A margin of radii and images: above zero where the test holds. Arguments: radii `(m,)`, rows `(m,)`.
-Margin = Callable[[np.ndarray, np.ndarray], np.ndarray]
-FARTHEST = 2.0**40
-
-
-def largest(margin: Margin, rows: np.ndarray, start: float, rtol: float = 1e-13) -> np.ndarray:
-    """Largest radius with a margin above zero, for each of `rows`, `(m,)`.
-
-    `start` is a radius of the usual size, from which the search doubles and halves; radii under `start * 2**-60`
-    come back as 0.
-
-    Guarantee: `margin` was evaluated at every returned radius above 0, and was above zero there. Where the margin
-    falls with the radius, the largest such radius is at most `rtol` larger, relatively.
-    """
-    low, high, at_low, at_high = bracket(margin, rows, start)
-    found = low > 0
-    narrowed = narrow(margin, rows[found], [a[found] for a in (low, high, at_low, at_high)], rtol)
-    low[found] = narrowed
-    return low
-
-
-def bracket(margin: Margin, rows: np.ndarray, start: float) -> tuple[np.ndarray, ...]:
-    """Radii `low` where the test holds and `high` where it does not, at most a factor 2 apart, and their margins."""
-    at = np.full(len(rows), float(start))
-    value = margin(at, rows)
-    up = value > 0
-    low, high = np.where(up, at, 0.0), np.where(up, np.inf, at)
-    at_low, at_high = value.copy(), value.copy()
-    for step in (2.0, 0.5):
-        moving = np.flatnonzero(up if step > 1 else ~up)
-        radius = float(start)
-        while len(moving) and start * 2.0**-60 < radius < start * FARTHEST:
-            radius *= step
-            value = margin(np.full(len(moving), radius), rows[moving])
-            holds = value > 0
-            low[moving[holds]], at_low[moving[holds]] = radius, value[holds]
-            high[moving[~holds]], at_high[moving[~holds]] = radius, value[~holds]
-            moving = moving[holds if step > 1 else ~holds]
-    assert np.all(np.isfinite(high)), "the margin stays positive at every radius"
-    return low, high, at_low, at_high
-
-
-def narrow(margin: Margin, rows: np.ndarray, ends: list[np.ndarray], rtol: float) -> np.ndarray:
-    """Shrink brackets to a relative width `rtol` by the ITP method (Oliveira & Takahashi 2021); their low ends."""
-    low, high, at_low, at_high = ends
-    width = low * rtol
-    most = np.ceil(np.log2(np.maximum((high - low) / width, 1))) + 1
-    scale = 0.2 / (high - low)
-    active = np.arange(len(rows))
-    for step in range(80):
-        active = active[high[active] - low[active] > width[active]]
-        if not len(active):
-            break
-        a, b, fa, fb = low[active], high[active], at_low[active], at_high[active]
-        middle, span = (a + b) / 2, b - a
-        # false position, pushed towards the middle and kept within the reach of plain bisection
-        secant = (fb * a - fa * b) / (fb - fa)
-        toward = np.sign(middle - secant)
-        push = np.minimum(scale[active] * span**2, np.abs(middle - secant))
-        reach = np.maximum(width[active] * 2.0 ** (most[active] - step - 1) - span / 2, 0)
-        point = middle - toward * np.minimum(np.abs(middle - (secant + toward * push)), reach)
-        value = margin(point, rows[active])
-        holds = value > 0
-        low[active[holds]], at_low[active[holds]] = point[holds], value[holds]
-        high[active[~holds]], at_high[active[~holds]] = point[~holds], value[~holds]
-    return low
-
-
-def largest_whole(
-    holds: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: np.ndarray, limit: int
-) -> np.ndarray:
-    """Largest whole number up to `limit` at which a monotone test holds, for each of `rows`; 0 where 1 fails.
-
-    Guarantee: the test was evaluated at every returned number above 0, and held.
-    """
-    low = np.zeros(len(rows), dtype=np.int64)
-    high = np.full(len(rows), limit + 1, dtype=np.int64)
-    stride = 1
-    active = np.arange(len(rows))
-    while len(active):
-        # first doubling, then halving: most radii are small, and large ones cost more to test
-        at = np.where(
-            high[active] > limit, np.minimum(low[active] + stride, limit), (low[active] + high[active]) // 2
-        )
-        passed = holds(at, rows[active])
-        low[active[passed]], high[active[~passed]] = at[passed], at[~passed]
-        active = active[high[active] - low[active] > 1]
-        stride *= 2
-    return low
-
-
-# More than the relative rounding of any trade-off function or probability bound: see `TradeOffs`. Half of what the
-# levels in votes of formats 1 to 3 were found with, whose radii so come back on every processor.
 ROUNDING = 5e-12
+"""More than the relative rounding of any trade-off function or probability bound, see `TradeOffs`. Half of the margin
+with which the levels in votes of formats 1 to 3 were found, whose radii every processor therefore finds again."""
+FARTHEST = 2.0**40
+"""Largest radius searched for, in starts of the search: a margin that is positive there is a mistake in a rule."""
 BOXES = 2**24
-"""Features of all images whose boxes are looked at together, about half a gigabyte of numbers on the way."""
+"""Features of all images whose boxes are handled at once, with about half a gigabyte of intermediate numbers."""
+
+Margin = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Margins `(m,)` at radii `(m,)` for the images in rows `(m,)`: above zero where the label stays in the top k."""
 
 
 def certified_radius(
@@ -182,18 +96,6 @@ def certified_radius(
     )
 
 
-def _radii(noise: Noise, ball: Ball, lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
-    family = noise.trade_offs(ball)
-    radius = np.zeros(len(lower))
-    rows = np.flatnonzero(confirmed(lower, rivals))
-    test = margins(family, lower, rivals, ball)
-    if ball.norm == "l0":
-        radius[rows] = largest_whole(lambda s, at: test(s, at) > 0, rows, ball.units)
-    else:
-        radius[rows] = largest(test, rows, family.start)
-    return radius
-
-
 def tradeoff(
     noise: Noise, norm: str, radius: float, shape: tuple[int, ...], *, unit: str = "feature"
 ) -> Callable[[np.ndarray], np.ndarray]:
@@ -262,25 +164,61 @@ def tradeoff(
     return t
 
 
-def margins(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, ball: Ball) -> Margin:
-    """`margin` for some of the images; a ball that their boxes cut is always asked about all, in their order."""
+def _radii(noise: Noise, ball: Ball, lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
+    """Return `certified_radius` for checked bounds, `(n,)`; a ball with images has as many as there are bounds."""
+    family = noise.trade_offs(ball)
+    radius = np.zeros(len(lower))
+    rows = np.flatnonzero(confirmed(lower, rivals))
+    test = margins(family, lower, rivals, ball)
+    if ball.norm == "l0":
+        radius[rows] = largest_whole(lambda radius, at: test(radius, at) > 0, rows, ball.units)
+    else:
+        radius[rows] = largest(test, rows, family.start)
+    return radius
 
-    def test(radius: np.ndarray, at: np.ndarray) -> np.ndarray:
+
+def margins(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, ball: Ball) -> Margin:
+    """Return `margin` as a function of radii and rows, for the search."""
+
+    def test(radius: np.ndarray, rows: np.ndarray) -> np.ndarray:
         if ball.images is None:
-            return margin(family, lower[at], rivals[at], radius)
+            return margin(family, lower[rows], rivals[rows], radius)
+        # trade-off functions in a box take one radius for each of its images, in their order
         everywhere = np.zeros(len(lower), dtype=radius.dtype)
-        everywhere[at] = radius
-        return margin(family, lower, rivals, everywhere)[at]
+        everywhere[rows] = radius
+        return margin(family, lower, rivals, everywhere)[rows]
 
     return test
 
 
+def margin(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Return the margin of Jia et al. 2020, `(n,)`: above zero where the label stays in the top k within `radius`.
+
+    The label leaves the top k only if k others all reach it. Of any t of these, the least probable has at most a t-th
+    of the probability of their union, which is one region.
+    """
+    # quantiles of 0 and 1 are infinite
+    with np.errstate(divide="ignore"):
+        least = family.lower(lower, radius)
+        most = (family.upper(rivals, radius[:, None]) / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
+    # rounding counts against the label
+    return least * (1 - ROUNDING) - most * (1 + ROUNDING)
+
+
+def confirmed(lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
+    """Return where bounds prove the label to be in the top k without any perturbation, `(n,)`."""
+    return lower > (rivals / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
+
+
 def check_bounds(lower: object, rivals: object, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds as float64 arrays `(n,)` and `(n, k)`, rivals capped by what the label leaves to them."""
+    """Return bounds as float64 arrays `(n,)` and `(n, k)`, with rivals of at most `1 - lower`.
+
+    Raises `InputError` for bounds that are no probabilities, or that do not fit each other.
+    """
     check_k(k)
     lower = np.asarray(lower, dtype=np.float64)
     if lower.ndim != 1:
-        raise InputError(f"lower must hold one probability an image, shape (n,); got {lower.shape}")
+        raise InputError(f"lower must hold one probability per image, shape (n,); got {lower.shape}")
     if not np.all((lower >= 0) & (lower < 1)):
         raise InputError(
             "lower must lie in [0, 1): no finite sample proves a probability of 1; use radii.bounds on the counts"
@@ -293,23 +231,100 @@ def check_bounds(lower: object, rivals: object, k: int) -> tuple[np.ndarray, np.
         raise InputError(f"rivals must have the shape (n, k) = {(len(lower), k)}; got {rivals.shape}")
     if not np.all((rivals >= 0) & (rivals <= 1)):
         raise InputError("rivals must be probabilities in [0, 1]")
-    # an impossible rival would be certified for ever, farther than floating point can follow
+    # against a rival of probability 0 the margin stays positive at every radius, and the search would not end
     return lower, np.maximum(np.minimum(rivals, left), 1e-300)
 
 
-def confirmed(lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
-    """Where the label is provably in the top k of the input itself, without any perturbation, `(n,)`."""
-    return lower > (rivals / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
+def largest(margin: Margin, rows: np.ndarray, start: float, rtol: float = 1e-13) -> np.ndarray:
+    """Return the largest radius with a margin above zero, for each of `rows`, `(m,)`.
 
+    `start` is a radius of the usual size, from which the search doubles and halves. Radii below `start * 2**-60`
+    are returned as 0.
 
-def margin(family: TradeOffs, lower: np.ndarray, rivals: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """The test of Jia et al. 2020, `(n,)`: above zero where the label stays in the top k within `radius`, `(n,)`.
-
-    It leaves the top k only if k others all reach it, and of any t of these the least probable has at most a t-th
-    of the probability of their union, which is one region.
+    Guarantee: `margin` was evaluated at every returned radius above 0, and was above zero there. Where the margin
+    falls with the radius, the largest radius of all is at most `rtol` larger, relatively.
     """
-    # quantiles of 0 and 1 are infinite
-    with np.errstate(divide="ignore"):
-        least = family.lower(lower, radius)
-        most = (family.upper(rivals, radius[:, None]) / np.arange(1, rivals.shape[1] + 1)).min(axis=1)
-    return least * (1 - ROUNDING) - most * (1 + ROUNDING)
+    low, high, at_low, at_high = bracket(margin, rows, start)
+    positive = low > 0
+    ends = [end[positive] for end in (low, high, at_low, at_high)]
+    low[positive] = narrow(margin, rows[positive], ends, rtol)
+    return low
+
+
+def bracket(margin: Margin, rows: np.ndarray, start: float) -> tuple[np.ndarray, ...]:
+    """Return radii `low` where the margin is above zero and `high` where it is not, and the margins at both.
+
+    They are at most a factor 2 apart; `low` is 0 where no radius was found.
+    """
+    first = np.full(len(rows), float(start))
+    value = margin(first, rows)
+    up = value > 0
+    low, high = np.where(up, first, 0.0), np.where(up, np.inf, first)
+    at_low, at_high = value.copy(), value.copy()
+    for step in (2.0, 0.5):
+        active = np.flatnonzero(up if step > 1 else ~up)
+        radius = float(start)
+        while len(active) and start * 2.0**-60 < radius < start * FARTHEST:
+            radius *= step
+            value = margin(np.full(len(active), radius), rows[active])
+            holds = value > 0
+            low[active[holds]], at_low[active[holds]] = radius, value[holds]
+            high[active[~holds]], at_high[active[~holds]] = radius, value[~holds]
+            active = active[holds if step > 1 else ~holds]
+    assert np.all(np.isfinite(high)), "the margin stays positive at every radius"
+    return low, high, at_low, at_high
+
+
+def narrow(margin: Margin, rows: np.ndarray, ends: list[np.ndarray], rtol: float) -> np.ndarray:
+    """Return the low ends of brackets shrunk to a relative width `rtol` by the ITP method (Oliveira & Takahashi 2021).
+
+    ITP needs at most one step more than bisection, and far fewer where the margin is smooth.
+    """
+    low, high, at_low, at_high = ends
+    width = low * rtol
+    # steps of plain bisection, and the one that ITP may waste (its n_0 = 1); its k_1 = 0.2 / width and k_2 = 2
+    most = np.ceil(np.log2(np.maximum((high - low) / width, 1))) + 1
+    scale = 0.2 / (high - low)
+    active = np.arange(len(rows))
+    for step in range(80):  # a relative width of 1e-13 takes some 45
+        active = active[high[active] - low[active] > width[active]]
+        if not len(active):
+            break
+        a, b, fa, fb = low[active], high[active], at_low[active], at_high[active]
+        middle, span = (a + b) / 2, b - a
+        # false position, pushed towards the middle and projected to where the bisection bound on steps is kept
+        secant = (fb * a - fa * b) / (fb - fa)
+        side = np.sign(middle - secant)
+        push = np.minimum(scale[active] * span**2, np.abs(middle - secant))
+        reach = np.maximum(width[active] * 2.0 ** (most[active] - step - 1) - span / 2, 0)
+        point = middle - side * np.minimum(np.abs(middle - (secant + side * push)), reach)
+        value = margin(point, rows[active])
+        holds = value > 0
+        low[active[holds]], at_low[active[holds]] = point[holds], value[holds]
+        high[active[~holds]], at_high[active[~holds]] = point[~holds], value[~holds]
+    return low
+
+
+def largest_whole(
+    holds: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: np.ndarray, limit: int
+) -> np.ndarray:
+    """Return the largest whole number up to `limit` at which a monotone test holds, for each of `rows`.
+
+    0 where it fails at 1.
+
+    Guarantee: the test was evaluated at every returned number above 0, and held.
+    """
+    low = np.zeros(len(rows), dtype=np.int64)
+    high = np.full(len(rows), limit + 1, dtype=np.int64)
+    stride = 1
+    active = np.arange(len(rows))
+    while len(active):
+        # first doubling, then halving: most radii are small, and large ones cost more to test
+        at = np.where(
+            high[active] > limit, np.minimum(low[active] + stride, limit), (low[active] + high[active]) // 2
+        )
+        passed = holds(at, rows[active])
+        low[active[passed]], high[active[~passed]] = at[passed], at[~passed]
+        active = active[high[active] - low[active] > 1]
+        stride *= 2
+    return low

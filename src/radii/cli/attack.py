@@ -112,7 +112,7 @@ def attack(
             say(words(found))
             refuted |= found.refuted
             if out is not None:
-                text = attacked_text(certificates, found.rows, found.found)
+                text = attacked_text(certificates, found.rows, found.lengths)
                 write_whole(out / file_name(votes, which, rank), text)
     if refuted:
         raise SystemExit(1)
@@ -149,7 +149,7 @@ def bounds_table(found: "Attacks") -> "Table":
     one = found.certificates
     what = "accuracy" if one.k == 1 else f"top-{one.k} accuracy"
     reached = np.array(one.radius)
-    reached[found.rows] = np.where(np.isfinite(found.found), found.found, found.certified)
+    reached[found.rows] = np.where(np.isfinite(found.lengths), found.lengths, found.certified)
     radii = round_radii([replace(one, radius=reached)])
     table = titled(f"{NORM_NAMES[one.norm]}: {what} under any move of at most the radius", one.norm, one.unit)
     table.add_column("", no_wrap=True)
@@ -164,14 +164,14 @@ def words(found: "Attacks") -> str:
     """How many labels were pushed out, and how far beyond their radius."""
     import numpy as np
 
-    one, pushed = found.certificates, np.isfinite(found.found)
+    one, pushed = found.certificates, np.isfinite(found.lengths)
     if not len(found.rows):
         return f"No {NORM_NAMES[one.norm]} radius for the top {one.k} is above 0: nothing was attacked."
     said = f"{len(found.rows)} images attacked, {pushed.sum()} labels pushed out of the top {one.k}"
     if pushed.any():
-        ratio = np.median(found.found[pushed] / found.certified[pushed])
+        ratio = np.median(found.lengths[pushed] / found.certified[pushed])
         said += f", the median of them at {ratio:.2f} certified radii"
-    broken = ", ".join(str(index) for index in one.index[found.rows[found.inside]])
+    broken = ", ".join(str(index) for index in one.index[found.rows[found.within_radius]])
     if not broken:
         return f"{said}; none within its radius."
     allowed = "more than" if found.refuted else "no more than"

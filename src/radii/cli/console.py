@@ -24,7 +24,7 @@ from radii.cli.terminal import Screen, warn
 from radii.errors import InputError, RadiiWarning, without_keys
 from radii.report.accuracy import round_radii, same_question, summarize, tabulate
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
-from radii.storage.memory import is_of_memory
+from radii.storage.memory import is_out_of_memory
 
 # a file or a pipe has no width of its own
 console = Screen(
@@ -291,7 +291,7 @@ def one_sentence() -> Iterator[None]:
     except OSError as error:
         fail(_os_words(error), 2)
     except (MemoryError, RuntimeError) as error:
-        if not is_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         fail("out of memory: free some, or take a smaller part of the work", 2)
     except KeyboardInterrupt:

@@ -218,11 +218,11 @@ def _text(path: str) -> str:
 
 
 def _caches() -> list[Cache]:
-    from radii.data.cifar import downloads
-    from radii.sampling.autotune import memory_file
+    from radii.data.cifar import download_folder
+    from radii.sampling.autotune import cache_file
 
     found = []
-    for what, place in (("trials of models", lambda: memory_file().parent), ("data sets", downloads)):
+    for what, place in (("trials of models", lambda: cache_file().parent), ("data sets", download_folder)):
         try:
             folder = place()
         except (ImportError, RuntimeError):  # no package that downloads, no home

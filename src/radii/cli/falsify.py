@@ -70,11 +70,11 @@ def falsify(
                     f"{law.name} noise certifies no {norm} radius at p = {one:g}: nothing to attack"
                 )
             far = radius * overclaim if norm != "l0" else float(np.ceil(radius * overclaim))
-            found = try_all(law, norm, radius, sizes, move_by=far, draws=draws, seed=seed)
-            count, beaten = count + len(found), beaten + sum(trial.beaten for trial in found)
+            found = try_all(law, norm, radius, sizes, length=far, draws=draws, seed=seed)
+            count, beaten = count + len(found), beaten + sum(trial.refutes for trial in found)
             for trial in found[:SHOWN]:
                 numbers = (f"{value:.4f}" for value in (trial.before, trial.after, trial.allowed))
-                table.add_row(radius_text(radius, norm), trial.move, trial.region, *numbers)
+                table.add_row(radius_text(radius, norm), trial.perturbation, trial.region, *numbers)
             move(number + 1, len(p))
     console.print(table)
     claimed = f", radii overclaimed by {overclaim:g}" if overclaim > 1 else ""

@@ -15,7 +15,7 @@ from radii.noises import NOISES, Noise
 from radii.noises.norms import NORMS, UNITS, unit_of
 from radii.storage.documents import names_in, parse_number
 from radii.storage.folders import bare
-from radii.votes import PRECISIONS, Votes, check_seen, load_votes
+from radii.votes import PRECISIONS, Votes, check_fingerprints, load_votes
 from radii.votes.bounds import METHODS
 from radii.votes.plans import PLANS, Plan
 
@@ -160,7 +160,7 @@ def data_behind(votes: Votes, data_dir: Path | None) -> "DataSet":
     from radii.data.loading import load_identified
 
     data = load_identified(votes.data, data_dir).at(votes.index)
-    check_seen(votes, data.images())
+    check_fingerprints(votes, data.images())
     return data
 
 
@@ -217,6 +217,6 @@ def reach_text(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, sha
 
     reach = farthest(plan, noise, k=k, alpha=alpha, classes=classes, shape=shape, unit="pixel")
     if not reach:
-        return f"All {plan.most} outcomes of the noise on each image: no sampling error"
+        return f"All {plan.n_max} outcomes of the noise on each image: no sampling error"
     radii = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
-    return f"The largest radii that {plan.most} samples can certify at alpha {alpha:g}: {radii}"
+    return f"The largest radii that {plan.n_max} samples can certify at alpha {alpha:g}: {radii}"

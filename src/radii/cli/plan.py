@@ -11,7 +11,7 @@ from rich import filesize
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from radii.certificates.costs import Devices, Work, mean_draws, pilot_shares, standard_error
+from radii.certificates.costs import Devices, Work, mean_samples, pilot_shares, standard_error
 from radii.certificates.planning import RadiusTarget, sequential
 from radii.cli.console import console, duration_text, say
 from radii.cli.groups import Options, grouped
@@ -112,13 +112,13 @@ def expected_draws(
 ) -> tuple[np.ndarray, str]:
     """Mean draws of images that stand for all, `(kinds,)`, and what that assumes."""
     if pilot is None:
-        draws, listed = mean_draws(plan, p), ", ".join(f"{one:.10g}" for one in p)
+        draws, listed = mean_samples(plan, p), ", ".join(f"{one:.10g}" for one in p)
         assumed = (
             f"as if these had the probabilities {listed} equally often, and no others.\n"
             "That is a guess: votes on some of the images, given as --pilot, say what a model needs."
         )
     else:
-        draws = mean_draws(plan, pilot_shares(pilot, question.noise, question.shape))
+        draws = mean_samples(plan, pilot_shares(pilot, question.noise, question.shape))
         assumed = (
             f"as if all images were like the {len(pilot)} of the pilot, and each label\nas probable as its share of "
             f"{pilot.n:,} votes; so few images leave a standard error of {standard_error(draws):.0%}."
@@ -131,7 +131,7 @@ def say_costs(asked: WholeDataSet, work: Mapping[str, Work], assumed: str) -> No
     fleet = asked.fleet()
     console.print(cost_table(work, fleet))
     usual = work["fixed"]
-    say(f"fixed: {usual.draws[0]:,} copies of every image, and {usual.selection:,} that predict its label.")
+    say(f"fixed: {usual.samples[0]:,} copies of every image, and {usual.selection:,} that predict its label.")
     if assumed:
         say(assumed)
     if not fleet:
@@ -243,7 +243,7 @@ def chances(questions: Sequence[RadiusTarget], plan: Sequential, p: Sequence[flo
     for header in (*law_of_draws, "radius", "needs p above", "certified", f"by {plan.n_max} fixed"):
         table.add_column(header, justify="right", no_wrap=True)
     for one in p:
-        found, fixed = plan.operating(one), usual.operating(one)
+        found, fixed = plan.operating_characteristics(one), usual.operating_characteristics(one)
         draws = [f"{found.mean_samples:.1f}", str(found.quantile(0.5)), str(found.quantile(0.95))]
         for row, (radius, level) in enumerate(asked):
             first = [f"{one:.10g}", *draws] if row == 0 else [""] * 4

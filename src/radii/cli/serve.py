@@ -109,7 +109,7 @@ def serve(
     forward passes. GET / describes the interface; /health and /metrics are for machines. After Ctrl-C or SIGTERM,
     accepted requests are answered and no more are taken.
     """
-    from radii.sampling.smoothed import within
+    from radii.sampling.smoothed import budget_plan
     from radii.serving import Limits, Service, listen
     from radii.serving import run as run_service
     from radii.serving.app import address_of
@@ -119,7 +119,7 @@ def serve(
     loaded = load(polled, execution, noise.exact_arithmetic)
     smoothed, shape, classes = polled.takes(loaded, samples.split, samples.data_dir)
     alpha, seconds, norm = answers.alpha, answers.seconds, answers.norm
-    plan = within(smoothed.noise, answers.n, alpha, seconds)
+    plan = budget_plan(smoothed.noise, answers.n, alpha, seconds)
     secret = secrets.randbits(64) if seed is None else check_seed(seed)
     sampler, unit = smoothed.ready(shape), unit_of(norm, answers.l0_unit)
     service = Service(sampler, plan, secret, norm, answers.k, unit, alpha, seconds, classes)

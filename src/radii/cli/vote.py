@@ -165,8 +165,8 @@ def vote(
 def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:
     """The command that certifies what was sampled for."""
     said = f"radii certify {path}"
-    said += "" if plan.alpha == 1e-3 or votes.watched is None else f" --alpha {plan.alpha:g}"
-    said += " --labels predicted" if votes.watched == "predicted" else ""
+    said += "" if plan.alpha == 1e-3 or votes.tested_labels is None else f" --alpha {plan.alpha:g}"
+    said += " --labels predicted" if votes.tested_labels == "predicted" else ""
     said += f" --k {plan.k}" if plan.k > 1 else ""
     return said + "".join(f" --radii {one if ':' in one else f'{plan.norm}:{one}'}" for one in plan.radius)
 

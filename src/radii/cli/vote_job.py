@@ -130,14 +130,14 @@ class Team(Options):
 
     def start(self, source: JobSource, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
         """Workers, one for each GPU if there are several, or this process."""
-        from radii.engine import Here, Job, Workers, at_hand
+        from radii.engine import Job, LocalExecutor, Workers
         from radii.models.devices import gpus, threads_of
 
         if check_name("executor", self.executor, EXECUTORS) == "ray":
             return self._cluster(loaded, plan, seed, k)
         count = self.workers if self.workers is not None else gpus()
         if self.workers is None and count <= 1:
-            return Here(Job(partial(at_hand, *loaded), plan, seed, k))
+            return LocalExecutor(Job.in_memory(*loaded, plan, seed, k))
         threads = threads_of(count)
         return Workers(
             lambda number: Job(partial(source.load, number), plan, seed, k, threads),
@@ -147,12 +147,12 @@ class Team(Options):
 
     def _cluster(self, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
         """All devices of the Ray cluster that RAY_ADDRESS names, or of this machine."""
-        from radii.engine import Job, at_hand
+        from radii.engine import Job
         from radii.engine.ray import Cluster
 
         if self.workers is not None:
             raise InputError("Ray gives each of its devices one process: leave out --workers")
-        job = Job(partial(at_hand, *loaded), plan, seed, k)
+        job = Job.in_memory(*loaded, plan, seed, k)
         return Cluster(*loaded, job, os.environ.get("RAY_ADDRESS", "local"))
 
 

@@ -1,4 +1,4 @@
-"""Data sets as pixels and labels; images come out as float32 in [0, 1]."""
+"""Data sets: images in [0, 1], their labels, and which images they are."""
 
 from radii.data.array_files import read_positions
 from radii.data.dataset import ALL, SPLITS, DataSet, from_arrays

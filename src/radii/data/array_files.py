@@ -1,4 +1,4 @@
-"""Arrays in files: `.npz`; `.npy` with its labels in a file beside it; folders of idx files, the form of MNIST."""
+"""Arrays in files: `.npz`, `.npy` with the labels in a second file, and folders of idx files, the format of MNIST."""
 
 import gzip
 import math
@@ -11,204 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from radii.data.dataset import ALL, SPLITS
-from radii.data.local_format import WORDS, Decoded, Form, are_words, name_classes, number_labels
+from radii.data.local_format import TEXT, Decoded, Format, are_words, name_classes, number_labels
 from radii.errors import InputError
 from radii.storage import atomic
 from radii.storage.parquet_pages import most_unpacked
 
-PREFIX = {"train": "train", "test": "t10k"}
-BYTES = 8
-"""The code of unsigned bytes in an idx file."""
-
-
-def _file(path: Path, split: str, what: str, dimensions: int) -> Path | None:
-    """The file of the `images` or `labels` of a split, by its usual names."""
-    stem = f"{PREFIX[split]}-{what}"
-    names = [f"{stem}{dot}idx{dimensions}-ubyte{end}" for dot in "-." for end in ("", ".gz")]
-    return next((path / name for name in names if (path / name).is_file()), None)
-
-
-def idx_splits(path: Path) -> tuple[str, ...]:
-    """Those of which the images are there."""
-    return tuple(split for split in SPLITS if _file(path, split, "images", 3))
-
-
-def read_idx_split(path: Path, split: str) -> Decoded:
-    """Images and labels of one split; classes are numbered by the labels of all idx_splits."""
-    where = f"{path} {split}"
-    labels = {one: _labels(path, one) for one in idx_splits(path)}
-    images = _file(path, split, "images", 3)
-    assert images is not None
-    classes = name_classes(labels.values(), where)
-    return Decoded(read_idx(images, 3), number_labels(labels[split], classes, where), classes, named=False)
-
-
-def _labels(path: Path, split: str) -> np.ndarray:
-    file = _file(path, split, "labels", 1)
-    if file is None:
-        raise InputError(f"{path} has {split} images but no {PREFIX[split]}-labels-idx1-ubyte: add it")
-    return read_idx(file, 1)
-
-
-def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """An array of bytes: two zeros, the code of its type, its number of dimensions, its sizes, its values."""
-    size, start = path.stat().st_size, 4 + 4 * dimensions
-    header = _beginning(path, start)
-    if len(header) < start or header[:4] != bytes([0, 0, BYTES, dimensions]):
-        raise InputError(f"{path} is no idx file of bytes in {dimensions} dimensions: fetch another copy")
-    shape = tuple(np.frombuffer(header[4:], dtype=">u4").tolist())
-    count = math.prod(shape)
-    if count > most_unpacked(size):
-        raise InputError(
-            f"{path} claims {count} values, far more than its {size} bytes can be: fetch another copy"
-        )
-    content = _beginning(path, start + count + 1)[start:]
-    if len(content) != count:
-        kind = "fewer" if len(content) < count else "more"
-        raise InputError(f"{path} must hold {count} values and holds {kind}: fetch another copy")
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
-
-
-def _beginning(path: Path, count: int) -> bytes:
-    """The first `count` bytes of a file, or all if there are fewer; unpacked if its name says that it is packed."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            return file.read(count)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be unpacked ({error}): fetch another copy") from error
-
-
-IDX = Form(
-    "a folder of idx files", lambda path: path.is_dir() and bool(idx_splits(path)), idx_splits, read_idx_split
-)
-
-PAIRS = {"images": "labels", "x": "y"}
-"""What images are called, and labels beside them; capital letters or not."""
-CLASSES = "classes"
-PACKED_BY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What numpy packs with; others unpack to more."""
-EXPECTED = "images and labels, or x and y, or x_train, y_train, x_test and y_test"
-
-
-def find_pairs(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """The names of images and labels, by split, or of "all" where there are no splits."""
-    there = {name.lower(): name for name in names}
-    found = {}
-    for images, labels in PAIRS.items():
-        if images in there and labels in there:
-            found[ALL] = there[images], there[labels]
-        for split in SPLITS:
-            for form in (f"{{}}_{split}", f"{split}_{{}}"):
-                if (pair := (form.format(images), form.format(labels)))[0] in there and pair[1] in there:
-                    found[split] = there[pair[0]], there[pair[1]]
-    return found
-
-
-def npz_splits(path: Path) -> tuple[str, ...]:
-    """The splits that its names tell apart."""
-    with _opened(path) as archive:
-        names = _names(archive)
-    found = find_pairs(names)
-    if not found or (ALL in found and len(found) > 1):
-        raise InputError(f"{path} must hold the arrays {EXPECTED}; it holds {', '.join(names) or 'none'}")
-    return tuple(split for split in SPLITS if split in found)
-
-
-def read_npz(path: Path, split: str) -> Decoded:
-    """Images and labels of a split; an array `classes` of words names classes, else labels number them."""
-    with _opened(path) as archive:
-        names = _names(archive)
-        pairs = find_pairs(names)
-        labels = {one: _read(archive, pair[1]) for one, pair in pairs.items()}
-        named = _read(archive, CLASSES) if CLASSES in names else None
-        return _found(path, split, _read(archive, pairs[split][0]), labels, named)
-
-
-def _found(
-    path: Path,
-    split: str,
-    images: np.ndarray,
-    labels: Mapping[str, np.ndarray],
-    named: np.ndarray | None = None,
-) -> Decoded:
-    if named is None:
-        classes = name_classes(labels.values(), str(path))
-    elif named.dtype.kind == WORDS and named.ndim == 1:
-        classes = tuple(named.tolist())
-    else:
-        raise InputError(f"{CLASSES} in {path} must be words, one a class; got {named.dtype}")
-    has_names = named is not None or are_words(labels.values())
-    return Decoded(images, number_labels(labels[split], classes, str(path)), classes, has_names)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive that a `.npz` is; whatever is wrong with it, or with arrays read from it, is said."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except InputError:
-        raise
-    # of zip files, of zlib, and of Python's own parser, by which numpy reads headers
-    except Exception as error:
-        raise _damaged(path, error) from error
-
-
-def _names(archive: zipfile.ZipFile) -> list[str]:
-    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-
-
-def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One array, if it is no bomb; nothing is unpickled."""
-    path, info = Path(str(archive.filename)), archive.getinfo(f"{name}.npy")
-    if info.compress_type not in PACKED_BY or info.file_size > most_unpacked(path.stat().st_size):
-        raise InputError(
-            f"{name} in {path} would unpack to {info.file_size} bytes, far more than images do: remove it"
-        )
-    with archive.open(info) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def read_npy(path: Path, split: str) -> Decoded:
-    """Images in the file, labels in the one beside it that `labels_beside` finds."""
-    return _found(path, split, open_npy(path), {split: open_npy(labels_beside(path))})
-
-
-def labels_beside(path: Path) -> Path:
-    """`photos_labels.npy` beside `photos.npy`; `labels.npy` beside `images.npy`, `y.npy` beside `x.npy`."""
-    stems = [f"{path.stem}_labels"]
-    for images, labels in PAIRS.items():
-        parts = [labels if part.lower() == images else part for part in path.stem.split("_")]
-        stems += ["_".join(parts)] if "_".join(parts) != path.stem else []
-    found = [path.with_stem(stem) for stem in stems if path.with_stem(stem).is_file()]
-    if len(found) != 1:
-        names = " or ".join(f"{stem}.npy" for stem in stems)
-        raise InputError(
-            f"{path} holds images; their labels must lie beside it in {names}, one file: found {len(found)}"
-        )
-    return found[0]
-
-
-def open_npy(path: Path) -> np.ndarray:
-    """The array in a `.npy` file, read where it is used."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"{path} holds no arrays that can be read ({error}): store them again, with numbers alone"
-    )
-
-
-def _is(suffix: str, path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() == suffix
-
-
-NPZ = Form("a .npz file", lambda path: _is(".npz", path), npz_splits, read_npz)
-NPY = Form("a .npy file", lambda path: _is(".npy", path), lambda path: (), read_npy)
+# positions of images ------------------------------------------------------------------------------
 
 
 def read_positions(path: Path) -> np.ndarray:
@@ -242,21 +50,225 @@ def read_positions(path: Path) -> np.ndarray:
     """
     if not path.is_file():
         raise InputError(f"there is no file {path} of positions")
-    found = open_npy(path) if path.suffix == ".npy" else _lines(path)
-    if found.ndim != 1 or found.dtype.kind not in "iu" or not len(found) or found.min() < 0:
+    positions = open_npy(path) if path.suffix == ".npy" else _read_lines(path)
+    if positions.ndim != 1 or positions.dtype.kind not in "iu" or not len(positions) or positions.min() < 0:
         raise InputError(f"{path} must hold positions of images, whole numbers from 0, at least one")
-    values, times = np.unique(found, return_counts=True)
-    if len(values) < len(found):
-        raise InputError(f"{path} names the position {values[times > 1][0]} more than once")
-    return np.array(found)
+    unique, times = np.unique(positions, return_counts=True)
+    if len(unique) < len(positions):
+        raise InputError(f"{path} names the position {unique[times > 1][0]} more than once: keep one of them")
+    return np.array(positions)
 
 
-def _lines(path: Path) -> np.ndarray:
+def _read_lines(path: Path) -> np.ndarray:
     lines = atomic.read(path).decode("utf-8", errors="replace").split("\n")
-    given = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
-    for number, line in given:
-        if not (line.isascii() and line.isdigit() and len(line) <= 18):  # what int64 holds
+    numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    for number, line in numbered:
+        # isdigit alone accepts "²"; 18 digits fit into int64
+        if not (line.isascii() and line.isdigit() and len(line) <= 18):
             raise InputError(
                 f"line {number} of {path} must be a position, a whole number from 0; got {line[:40]!r}"
             )
-    return np.array([int(line) for _, line in given], dtype=np.int64)
+    return np.array([int(line) for _, line in numbered], dtype=np.int64)
+
+
+# .npz and .npy ------------------------------------------------------------------------------------
+
+PAIRS = {"images": "labels", "x": "y"}
+"""Names of arrays of images, and of their labels; in upper or lower case."""
+CLASSES = "classes"
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The two that numpy writes; others reach higher ratios."""
+EXPECTED = "images and labels, or x and y, or x_train, y_train, x_test and y_test"
+
+
+def npz_splits(path: Path) -> tuple[str, ...]:
+    """Return the splits that the names of the arrays define."""
+    with _opened(path) as archive:
+        names = _names(archive)
+    pairs = find_pairs(names)
+    if not pairs or (ALL in pairs and len(pairs) > 1):
+        raise InputError(f"{path} must hold the arrays {EXPECTED}; it holds {', '.join(names) or 'none'}")
+    return tuple(split for split in SPLITS if split in pairs)
+
+
+def read_npz(path: Path, split: str) -> Decoded:
+    """Return images and labels of a split; class names come from an array `classes`, or from the labels."""
+    with _opened(path) as archive:
+        names = _names(archive)
+        pairs = find_pairs(names)
+        labels = {name: _read(archive, pair[1]) for name, pair in pairs.items()}
+        classes = _read(archive, CLASSES) if CLASSES in names else None
+        return _decoded(path, split, _read(archive, pairs[split][0]), labels, classes)
+
+
+def find_pairs(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the names of images and labels for each split, or for "all" if the names define no splits."""
+    known = {name.lower(): name for name in names}
+    pairs = {}
+    for images, labels in PAIRS.items():
+        if images in known and labels in known:
+            pairs[ALL] = known[images], known[labels]
+        for split in SPLITS:
+            for form in (f"{{}}_{split}", f"{split}_{{}}"):
+                if (pair := (form.format(images), form.format(labels)))[0] in known and pair[1] in known:
+                    pairs[split] = known[pair[0]], known[pair[1]]
+    return pairs
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the archive of a `.npz`; errors of opening it and of reading its arrays become `InputError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except InputError:
+        raise
+    # of zipfile, of zlib, and of Python's parser, by which numpy reads the headers of arrays
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Return one array, without unpickling; reject it if it would unpack to too much."""
+    path, info = Path(str(archive.filename)), archive.getinfo(f"{name}.npy")
+    if info.compress_type not in COMPRESSIONS or info.file_size > most_unpacked(path.stat().st_size):
+        raise InputError(
+            f"{name} in {path} would unpack to {info.file_size} bytes, far more than images need: remove it"
+        )
+    with archive.open(info) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def read_npy(path: Path, split: str) -> Decoded:
+    """Return the images in the file, with the labels from the file beside it."""
+    return _decoded(path, split, open_npy(path), {split: open_npy(labels_beside(path))})
+
+
+def labels_beside(path: Path) -> Path:
+    """Return `photos_labels.npy` for `photos.npy`, `labels.npy` for `images.npy`, `y.npy` for `x.npy`."""
+    stems = [f"{path.stem}_labels"]
+    for images, labels in PAIRS.items():
+        stem = "_".join(labels if part.lower() == images else part for part in path.stem.split("_"))
+        stems += [stem] if stem != path.stem else []
+    files = [path.with_stem(stem) for stem in stems if path.with_stem(stem).is_file()]
+    if len(files) != 1:
+        names = " or ".join(f"{stem}.npy" for stem in stems)
+        raise InputError(
+            f"{path} holds images; their labels must lie beside it in {names}, one file: found {len(files)}"
+        )
+    return files[0]
+
+
+def open_npy(path: Path) -> np.ndarray:
+    """Return the array in a `.npy` file, mapped into memory."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # as for archives
+        raise _damaged(path, error) from error
+
+
+def _decoded(
+    path: Path,
+    split: str,
+    images: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    names: np.ndarray | None = None,
+) -> Decoded:
+    if names is None:
+        classes = name_classes(labels.values(), str(path))
+    elif names.dtype.kind == TEXT and names.ndim == 1:
+        classes = tuple(names.tolist())
+    else:
+        raise InputError(f"{CLASSES} in {path} must be words, one per class; got {names.dtype}")
+    named = names is not None or are_words(labels.values())
+    return Decoded(images, number_labels(labels[split], classes, str(path)), classes, named)
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} holds no arrays that can be read ({error}): store them again, with numbers alone"
+    )
+
+
+def _is_file(path: Path, suffix: str) -> bool:
+    return path.is_file() and path.suffix.lower() == suffix
+
+
+NPZ = Format("a .npz file", lambda path: _is_file(path, ".npz"), npz_splits, read_npz)
+NPY = Format("a .npy file", lambda path: _is_file(path, ".npy"), lambda path: (), read_npy)
+
+
+# folders of idx files -----------------------------------------------------------------------------
+
+PREFIX = {"train": "train", "test": "t10k"}
+UNSIGNED_BYTES = 8
+"""The code of this type in an idx file."""
+
+
+def idx_splits(path: Path) -> tuple[str, ...]:
+    """Return the splits whose images exist."""
+    return tuple(split for split in SPLITS if _idx_file(path, split, "images", 3))
+
+
+def read_idx_split(path: Path, split: str) -> Decoded:
+    """Return images and labels of a split; the labels of all splits together give the classes."""
+    where = f"{path} {split}"
+    labels = {name: _idx_labels(path, name) for name in idx_splits(path)}
+    images = _idx_file(path, split, "images", 3)
+    assert images is not None
+    classes = name_classes(labels.values(), where)
+    return Decoded(read_idx(images, 3), number_labels(labels[split], classes, where), classes, named=False)
+
+
+def _idx_labels(path: Path, split: str) -> np.ndarray:
+    file = _idx_file(path, split, "labels", 1)
+    if file is None:
+        raise InputError(f"{path} has {split} images but no {PREFIX[split]}-labels-idx1-ubyte: add it")
+    return read_idx(file, 1)
+
+
+def _idx_file(path: Path, split: str, content: str, dimensions: int) -> Path | None:
+    """Return the file of the `images` or `labels` of a split under any of its usual names; None if there is none."""
+    stem = f"{PREFIX[split]}-{content}"
+    # copies with a dot in place of the second dash are common
+    names = [f"{stem}{dot}idx{dimensions}-ubyte{end}" for dot in "-." for end in ("", ".gz")]
+    return next((path / name for name in names if (path / name).is_file()), None)
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """Return an array of bytes from a file of two zeros, codes of type and dimensions, the sizes, and the values."""
+    size, start = path.stat().st_size, 4 + 4 * dimensions
+    header = _first_bytes(path, start)
+    if len(header) < start or header[:4] != bytes([0, 0, UNSIGNED_BYTES, dimensions]):
+        raise InputError(f"{path} is not an idx file of bytes in {dimensions} dimensions: fetch another copy")
+    shape = tuple(np.frombuffer(header[4:], dtype=">u4").tolist())
+    count = math.prod(shape)
+    # before anything is unpacked
+    if count > most_unpacked(size):
+        raise InputError(
+            f"{path} claims {count} values, far more than its {size} bytes can be: fetch another copy"
+        )
+    # one byte more tells whether the file goes on
+    content = _first_bytes(path, start + count + 1)[start:]
+    if len(content) != count:
+        kind = "fewer" if len(content) < count else "more"
+        raise InputError(f"{path} must hold {count} values and holds {kind}: fetch another copy")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
+    """Return the first `count` bytes of a file, or all if there are fewer; of `.gz`, those of the content."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            return file.read(count)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be unpacked ({error}): fetch another copy") from error
+
+
+IDX = Format(
+    "a folder of idx files", lambda path: path.is_dir() and bool(idx_splits(path)), idx_splits, read_idx_split
+)

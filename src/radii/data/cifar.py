@@ -1,4 +1,4 @@
-"""The official binary layout of CIFAR-10 and CIFAR-100 (Krizhevsky 2009): a local folder, or downloaded once."""
+"""CIFAR-10 and CIFAR-100 in their official binary layout (Krizhevsky 2009), from a local folder or downloaded once."""
 
 import tarfile
 import tempfile
@@ -19,9 +19,9 @@ PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one of them keeps what. Files are records of `label_bytes` bytes, the last of them the label, and pixels.
+    """Files of one of the data sets: records of `label_bytes` bytes, of which the last is the label, and pixels.
 
-    `files`: for each split its files, and how many records each of them has; `names`: the file of class names.
+    `files`: the files of each split, with the number of records of each. `names`: the file of class names.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Layout:
     label_bytes: int = 1
 
     def load(self, split: str, data_dir: Path | None = None) -> DataSet:
-        """50000 training or 10000 test images, 32x32 in colour.
+        """Return 50000 training or 10000 test images, 32x32 in colour.
 
-        `data_dir`: the folder that the official archive unpacks to, or the one that holds it. A local copy is checked
-        for its form, not for official hashes; without `data_dir` the archive is downloaded and its hash checked.
+        `data_dir`: the folder that the official archive unpacks to, or its parent. Of local files, sizes and labels
+        are checked, not hashes. Without `data_dir` the archive is downloaded, and its hash is checked.
         """
-        folder = self._download() if data_dir is None else self._inside(data_dir)
+        folder = self._download() if data_dir is None else self._find(data_dir)
         classes = self._read_classes(folder / self.names)
         records = np.concatenate(
             [self._read_records(folder / name, count) for name, count in self.files[split].items()]
@@ -48,7 +48,7 @@ class Layout:
         labels, pixels = records[:, self.label_bytes - 1], records[:, self.label_bytes :]
         return make_data(self.name, split, pixels.reshape(-1, *SHAPE), labels, classes)
 
-    def _inside(self, data_dir: Path) -> Path:
+    def _find(self, data_dir: Path) -> Path:
         nested = data_dir / self.folder
         folder = nested if nested.is_dir() else data_dir
         names = [name for files in self.files.values() for name in files]
@@ -63,15 +63,17 @@ class Layout:
         self._check(path)
         names = tuple(atomic.read(path).decode("utf-8", errors="replace").split())
         if len(names) != self.classes:
-            raise InputError(f"{path} must name {self.classes} classes; found {len(names)}")
+            raise InputError(f"{path} must name {self.classes} classes; found {len(names)}: copy it again")
         return names
 
     def _read_records(self, path: Path, count: int) -> np.ndarray:
-        """Records `(count, label_bytes + 3072)`: labels, then the red, green and blue planes."""
+        """Return records `(count, label_bytes + 3072)`: labels, then the red, green and blue planes."""
         self._check(path)
         record = self.label_bytes + PIXELS
         if (size := path.stat().st_size) != count * record:
-            raise InputError(f"{path} must have {count} x {record} = {count * record} bytes; it has {size}")
+            raise InputError(
+                f"{path} must have {count} x {record} = {count * record} bytes; it has {size}: copy it again"
+            )
         records = np.fromfile(path, dtype=np.uint8).reshape(count, record)
         labels = records[:, self.label_bytes - 1]
         wrong = np.flatnonzero(labels >= self.classes)
@@ -84,14 +86,14 @@ class Layout:
 
     def _check(self, path: Path) -> None:
         if not path.is_file():
-            raise InputError(f"{self.title} is not complete: {path} is missing")
+            raise InputError(f"{self.title} is incomplete: {path} is missing; copy it again")
 
     def _download(self) -> Path:
         try:
             import pooch
         except ImportError as error:
             raise missing_extra(f"downloading {self.title} (or give --data-dir)", "data", error) from error
-        cache = downloads()
+        cache = download_folder()
         if not (cache / self.folder).is_dir():
             try:
                 archive = pooch.retrieve(
@@ -105,15 +107,19 @@ class Layout:
         return cache / self.folder
 
 
-def downloads() -> Path:
-    """The folder of this user that downloaded data sets are kept in; it takes the extra `data`."""
+def download_folder() -> Path:
+    """Return the folder of this user for downloaded data sets; needs the extra `data`."""
     import pooch
 
     return Path(pooch.os_cache("radii"))
 
 
 def extract(archive: Path, folder: Path, inner: str) -> None:
-    """Unpack `inner` from the archive within `folder`, all or nothing; what would land elsewhere is refused."""
+    """Unpack the folder `inner` of the archive into `folder`, whole or not at all.
+
+    Raises `InputError` for a damaged archive, or one with members that would be written elsewhere.
+    """
+    # on the same file system, so that renaming is atomic
     with tempfile.TemporaryDirectory(dir=folder) as part:
         try:
             with tarfile.open(archive) as tar:

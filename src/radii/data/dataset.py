@@ -1,32 +1,26 @@
-"""Images, and what is known about them: labels, class names, positions, and which images these are."""
+"""Data sets: images with their labels, class names, positions and identity."""
 
-import gzip
-import hashlib
-import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from radii.errors import InputError, check_name, missing_extra
+from radii.errors import InputError, check_name
 from radii.votes.image_identity import ImageIdentity, fingerprints
 
 SPLITS = ("train", "test")
 ALL = "all"
-"""The split of your own images that holds all of them."""
+"""Split of your own images that contains all of them."""
 
 WHOLE = "all"
-"""The part of a split that is all of it."""
+"""Part of an identity that is the whole split."""
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Images of one split of a data set or of a part of it, and what is known about them.
+    """Images of a split of a data set, or of a part of it, with labels, class names and identity.
 
     Parameters
     ----------
@@ -35,12 +29,12 @@ class DataSet:
     labels : `(n,)` int64 or None
         True labels, if known.
     index : `(n,)` int64
-        Position of each image in the whole split, which chooses its noise. Parts keep it, so that votes on a
-        part are votes on those very images.
+        Position of each image in the whole split. Parts keep it; with the seed it determines the noise, so that
+        votes on a part are those of the same images in the whole.
     identity : ImageIdentity or None
         Data set, split and part of it, if known.
     classes
-        Names of the labels; empty where not even their number is known.
+        Names of the labels; empty if not even their number is known.
     named
         Whether `classes` are names; if not, they only count labels, "0", "1", ...
 
@@ -63,29 +57,30 @@ class DataSet:
         return len(self.pixels)
 
     def __getitem__(self, rows: slice) -> "DataSet":
-        """Return some of the images under the same identity: a share of the work on all of them."""
+        """Return some of the images with the identity of all: a share of the work."""
         labels = None if self.labels is None else self.labels[rows]
         return replace(self, pixels=self.pixels[rows], labels=labels, index=self.index[rows])
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one image, `(channels, height, width)` if it is a picture."""
+        """Shape of one image, `(channels, height, width)` for pictures."""
         return self.pixels.shape[1:]
 
     @property
     def name(self) -> str:
-        """The name of the data set, or the path of your own images."""
+        """Name of the data set, or path of your own images."""
         return self.identity.name if self.identity else "the images"
 
     @property
     def description(self) -> str:
-        """The identity in words, for example `mnist5k test, every 2nd of 1000`; "the images" without one."""
+        """The identity as text, for example `mnist5k test, every 2nd of 1000`; "the images" without one."""
         return str(self.identity or "the images")
 
     @cached_property
     def fingerprints(self) -> np.ndarray:
-        """Numbers that tell these images from others, int64 `(n,)`."""
-        rows = (slice(row, row + 1) for row in range(len(self)))  # one at a time, for memory
+        """A number for each image that distinguishes it from others, int64 `(n,)`."""
+        # one at a time, because float32 takes four times the memory of bytes
+        rows = (slice(row, row + 1) for row in range(len(self)))
         return np.concatenate([fingerprints(self.images(row)) for row in rows])
 
     def images(self, rows: slice | np.ndarray | list[int] = slice(None)) -> np.ndarray:
@@ -94,16 +89,16 @@ class DataSet:
         return pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
 
     def pictures(self) -> np.ndarray:
-        """Return the images to look at, uint8 `(n, *shape)`: rounded where they are no bytes."""
+        """Return the images for display, uint8 `(n, *shape)`; floats are rounded."""
         return self.pixels if self.pixels.dtype == np.uint8 else np.rint(255 * self.pixels).astype(np.uint8)
 
     def check_classes(self, classes: int) -> None:
         """Raise `InputError` unless a model of `classes` logits fits the labels and class names."""
         if self.classes and len(self.classes) != classes:
             raise InputError(
-                f"the model gives {classes} logits, but {self.description} has {len(self.classes)} classes: take "
-                "images of the classes that it knows, or say which of its outputs each class is, class_map= or "
-                "--class-map FILE"
+                f"the model gives {classes} logits, but {self.identity or 'the data set'} has "
+                f"{len(self.classes)} classes: take images of the classes of the model, or say which of its outputs "
+                "each class is, class_map= or --class-map FILE"
             )
         if self.labels is not None and not 0 <= self.labels.min() <= self.labels.max() < classes:
             raise InputError(
@@ -139,7 +134,7 @@ class DataSet:
         return self._select(chosen, f"{len(positions)} chosen of {self._part}")
 
     def without(self, positions: Sequence[int]) -> "DataSet":
-        """Return all images but those at these `positions` of the split, each of which must be among them."""
+        """Return all images except those at these `positions` of the split, each of which must be among them."""
         excluded, known = sorted(set(positions)), set(self.index.tolist())
         absent = [position for position in excluded if position not in known]
         if absent:
@@ -153,7 +148,7 @@ class DataSet:
 
     @property
     def _part(self) -> str:
-        """The part of the split in words; the number of images where it is all of it."""
+        """Part of the split as text; the number of images for the whole split."""
         return self.identity.part if self.identity and self.identity.part != WHOLE else str(len(self))
 
     def _select(self, rows: slice | list[int], part: str) -> "DataSet":
@@ -224,7 +219,7 @@ def as_data_set(
     labels: Tensor | np.ndarray | None = None,
     index: Tensor | np.ndarray | None = None,
 ) -> DataSet:
-    """Return arrays or tensors as a data set; a data set as it is."""
+    """Return arrays or tensors, checked, as a data set; return a data set unchanged."""
     if not isinstance(images, DataSet):
         return from_arrays(images, labels, index)
     if labels is not None or index is not None:
@@ -246,7 +241,7 @@ def make_data(
     named: bool = True,
     turned: bool = False,
 ) -> DataSet:
-    """Return a whole split: pixels `(n, channels, height, width)`, uint8 or float32 in [0, 1], labels `(n,)`."""
+    """Return a whole split of pixels `(n, channels, height, width)`, uint8 or float32 in [0, 1], and labels `(n,)`."""
     assert pixels.dtype in (np.uint8, np.float32) and pixels.ndim == 4 and len(pixels) == len(labels)
     identity = ImageIdentity(name, check_name("split", split, (*SPLITS, ALL)), digest, WHOLE, turned)
     labels = labels.astype(np.int64)
@@ -254,7 +249,7 @@ def make_data(
 
 
 def split_evenly(labels: np.ndarray, split: str) -> np.ndarray:
-    """Rows of a split of data that come without one: in each class, every fifth image is a test image."""
+    """Return the rows of a split of data that define none: every fifth image of each class is a test image."""
     is_test = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         is_test[np.flatnonzero(labels == label)[4::5]] = True
@@ -263,33 +258,14 @@ def split_evenly(labels: np.ndarray, split: str) -> np.ndarray:
 
 
 def take_turns(labels: np.ndarray) -> np.ndarray:
-    """Rows in an order in which classes take turns, each round starting one class later.
+    """Return the rows in an order in which classes take turns, each round starting one class later.
 
-    So the first images, or every k-th, are balanced.
+    So the first images, and every k-th, are balanced over the classes.
     """
     classes, label = np.unique(labels, return_inverse=True)
     turn = np.zeros(len(labels), dtype=np.int64)
     for rows in (np.flatnonzero(label == number) for number in range(len(classes))):
         turn[rows] = np.arange(len(rows))
-    # one more shift after each full circle, or every 20th image of 10 classes would see only five of them
-    place = (label + turn + turn // len(classes)) % len(classes)
-    return np.lexsort((place, turn))
-
-
-def read_packaged(package: str, file: str, sha256: str, name: str) -> np.ndarray:
-    """A table of small numbers, `.csv.gz`, that another package carries; the package is not imported."""
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise missing_extra(f"the data set {name}", "data", ImportError(package, name=package))
-    path = Path(spec.origin).parent / file
-    if not path.is_file():
-        raise InputError(
-            f"the data set {name} needs the file {path}, which is not there: reinstall {package}"
-        )
-    try:
-        text = gzip.decompress(path.read_bytes())
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        text = b""
-    if hashlib.sha256(text).hexdigest() != sha256:
-        raise InputError(f"{path} is not the known file: pip install --force-reinstall {package}")
-    return np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
+    # one more shift after each full circle: otherwise every 20th image of 10 classes would be of only five classes
+    position = (label + turn + turn // len(classes)) % len(classes)
+    return np.lexsort((position, turn))

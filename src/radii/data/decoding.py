@@ -1,4 +1,4 @@
-"""Image files, decoded: bytes of PNG, JPEG and the like in, pixels out, within bounds."""
+"""Decoding of image files within memory limits, and the layout and range of pixels."""
 
 import io
 import warnings
@@ -11,12 +11,12 @@ from radii.errors import InputError, missing_extra
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm")
-PLAIN = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}
-"""Modes of Pillow that are read, and what they become: 8-bit grey or colour, without transparency."""
-
+MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}
+"""Accepted modes of Pillow, and the 8-bit grey or colour mode that each is converted to."""
+CHANNELS = (1, 3)
 
 ORIENTATION = 0x0112
-"""The number of the EXIF tag that says how a camera was held."""
+"""The EXIF tag that records how the camera was held."""
 TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -26,16 +26,16 @@ TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""What Pillow calls the way from the stored picture to the upright one, by its orientation; 1 is upright."""
+"""Pillow's name of the transformation that turns a stored picture upright, for each orientation; 1 is upright."""
 
 
 def stack(
     pictures: Iterable[tuple[str, bytes]], count: int, most: int, upright: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` pictures, each with its name, as uint8 `(count, height, width, channels)`, and which of them were turned.
+    """Return `count` pictures as uint8 `(count, height, width, channels)`, and which of them were turned, `(count,)`.
 
-    Grey if all are, else all in colour. `most`: the bytes that all of them together may take; a picture that takes more
-    than its share by its first bytes is refused before it is decoded. `upright`: as `decode`.
+    Each comes with its name for messages. All are grey, or all are converted to colour. `most`: bytes that all of them
+    may unpack to; a picture that exceeds its share is rejected before it is decoded. `upright`: as in `decode`.
     """
     pixels, first, grey = np.empty((0, 0, 0, 3), np.uint8), "", True
     turned = np.zeros(count, dtype=bool)
@@ -53,18 +53,13 @@ def stack(
     return (pixels[..., :1] if grey else pixels), turned
 
 
-def size_text(shape: Sequence[int]) -> str:
-    """Height and width in words, the first two numbers of `shape`."""
-    return f"{shape[0]} x {shape[1]}"
-
-
 def decode(
     content: bytes, where: str, most: int, size: tuple[int, int] | None = None, upright: bool = True
 ) -> tuple[np.ndarray, bool]:
-    """One picture as uint8 `(height, width, channels)`, 1 or 3 of them, and whether it was turned.
+    """Return a picture as uint8 `(height, width, channels)`, with 1 or 3 channels, and whether it was turned.
 
-    One that takes more than `most` bytes, or has another `size`, if that is given, is refused by its first bytes.
-    `upright`: turn it as its EXIF orientation says, as viewers do; False keeps it as it is stored.
+    Raises `InputError` if it unpacks to more than `most` bytes or is not of the `size`, height and width, before it is
+    decoded where its header shows that. `upright`: turn it by its EXIF orientation, as viewers do.
     """
     pillow = _pillow()
     try:
@@ -72,7 +67,7 @@ def decode(
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
                 stored = picture.height, picture.width
-                # which side is up is known when all is decoded
+                # the orientation is read after decoding, so either order of height and width may still be right
                 if size not in (None, stored, stored[::-1]):
                     raise _another_size(where, size, stored)
                 if 3 * picture.width * picture.height > most:
@@ -82,40 +77,40 @@ def decode(
                 shown = picture.transpose(pillow.Transpose[turn]) if turn else picture
                 if size not in (None, (shown.height, shown.width)):
                     raise _another_size(where, size, (shown.height, shown.width))
-                return plain(shown, where), turn is not None
+                return pixels_of(shown, where), turn is not None
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError):
         raise _bomb(where, "an image larger than Pillow opens") from None
     except InputError:
         raise
-    except Exception as error:  # whatever a decoder stumbles over, the file is broken
-        # where a buffer lies in memory is nobody's business
+    except Exception as error:  # decoders raise errors of many types on damaged files
+        # UnidentifiedImageError quotes only the address of a buffer in memory
         why = "" if isinstance(error, pillow.UnidentifiedImageError) else f" ({error})"
         raise InputError(
-            f"{where} is no whole image of the kinds {', '.join(FORMATS)}{why}: replace or remove it"
+            f"{where} is not a whole image in {', '.join(FORMATS)}{why}: replace or remove it"
         ) from error
 
 
-def plain(picture: Any, where: str) -> np.ndarray:
-    """An image of Pillow as uint8 `(height, width, channels)`: grey or colour, nothing transparent."""
-    if picture.mode not in PLAIN:
+def pixels_of(picture: Any, where: str) -> np.ndarray:
+    """Return a Pillow image as uint8 `(height, width, channels)`; reject transparent pixels."""
+    if picture.mode not in MODES:
         raise InputError(
             f"{where} must be an 8-bit image, grey or in colour; got mode {picture.mode}: convert it"
         )
     if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255:
         raise InputError(f"{where} has transparent pixels: put it on a background first")
-    array = np.asarray(picture.convert(PLAIN[picture.mode]))
+    array = np.asarray(picture.convert(MODES[picture.mode]))
     return array[..., None] if array.ndim == 2 else array
 
 
 def _orientation(pillow: Any, picture: Any) -> int:
-    """The orientation by EXIF, 1 to 8; 1 where it says nothing, or nothing that can be read."""
+    """Return the EXIF orientation, normally 1 to 8; 1 if there is none that can be read."""
     exif = pillow.Exif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exif.load(picture.info.get("exif", b""))
             return int(exif.get(ORIENTATION, 1))
-    except Exception:  # whatever a parser stumbles over: the picture itself is whole
+    except Exception:  # damaged EXIF raises errors of many types; the picture itself is whole
         return 1
 
 
@@ -140,14 +135,16 @@ def _pillow() -> Any:
     return Image
 
 
-CHANNELS = (1, 3)
+def size_text(shape: Sequence[int]) -> str:
+    """Return `HEIGHT x WIDTH`, the first two numbers of `shape`."""
+    return f"{shape[0]} x {shape[1]}"
 
 
 def as_pixels(images: np.ndarray, where: str) -> np.ndarray:
-    """Images `(n, height, width)` with or without 1 or 3 channels, first or last, as `(n, channels, height, width)`.
+    """Return images as pixels `(n, channels, height, width)`, uint8 or float32 in [0, 1].
 
-    Bytes stay what they are, and floats in [0, 1] that are all whole multiples of 1/255 become bytes; other floats in
-    [0, 1] become float32. Any other range is refused: noise is measured in it.
+    `images`: `(n, height, width)`, or with 1 or 3 channels first or last. Floats that are all multiples of 1/255 become
+    bytes, others float32. Raises `InputError` for any other range, because it is the unit of sigma and the radii.
     """
     if images.ndim not in (3, 4) or not images.size:
         raise InputError(
@@ -177,7 +174,7 @@ def _in_range(images: np.ndarray, where: str) -> np.ndarray:
             f"the images in {where} must be bytes (uint8), or floats in [0, 1]; got {images.dtype}: convert them"
         )
     low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):  # said this way round, NaN fails too
+    if not (low >= 0 and high <= 1):  # written so that NaN fails too
         raise InputError(
             f"the images in {where} must lie in [0, 1]; found {low:g} to {high:g}: {_advice(low, high)}"
         )
@@ -190,14 +187,15 @@ def _advice(low: float, high: float) -> str:
     if low >= 0 and 1 < high <= 255:
         return "if 255 is white, divide them by 255"
     return (
-        "undo their normalisation, which belongs into the model"
+        "undo their normalisation, which belongs in the model"
         if np.isfinite(low + high)
         else "remove what is no number"
     )
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
-    """Floats as the bytes from which they were made, if all of them were; else as float32."""
+    """Return floats as bytes if all are multiples of 1/255, else as float32."""
+    # in the precision of the images, in which they were divided; float16 is too coarse to recognise multiples
     exact = images.astype(images.dtype if images.dtype.itemsize >= 4 else np.float32, copy=False)
     levels = np.rint(exact * 255).astype(np.uint8)
     if np.array_equal(levels / exact.dtype.type(255), exact):

@@ -1,4 +1,4 @@
-"""A folder of image files, one subfolder a class, perhaps below train and test."""
+"""Folders of image files with one subfolder per class, optionally below train and test."""
 
 from functools import partial
 from pathlib import Path
@@ -7,48 +7,24 @@ import numpy as np
 
 from radii.data.dataset import ALL, SPLITS, take_turns
 from radii.data.decoding import SUFFIXES, stack
-from radii.data.local_format import Decoded, Form
+from radii.data.local_format import Decoded, Format
 from radii.errors import InputError
 from radii.storage.atomic import read as read_file
 from radii.storage.class_names import in_order
 from radii.storage.parquet_pages import most_unpacked
 
 
-def visible(path: Path) -> list[Path]:
-    """What is in a folder, sorted, without hidden files and folders."""
-    return sorted(one for one in path.iterdir() if not one.name.startswith("."))
-
-
-def subfolders(path: Path) -> list[str]:
-    """The names of the folders in a folder, in the order of class names, without hidden ones."""
-    return list(in_order(one.name for one in visible(path) if one.is_dir()))
-
-
 def splits(path: Path) -> tuple[str, ...]:
-    """Those of "train" and "test" that are folders of folders."""
+    """Return those of "train" and "test" that are folders of folders."""
     return tuple(split for split in SPLITS if (path / split).is_dir() and subfolders(path / split))
 
 
-def classes_of(path: Path) -> tuple[str, ...]:
-    """The names of the class folders: those of train, if there are splits; test may have no others."""
-    several = {split: subfolders(path / split) for split in splits(path)}
-    if not several:
-        return tuple(subfolders(path))
-    classes = next(iter(several.values()))
-    for split, names in several.items():
-        if more := sorted(set(names) - set(classes)):
-            raise InputError(
-                f"{path / split} has the class {more[0]}, which {path / splits(path)[0]} has not"
-            )
-    return tuple(classes)
-
-
 def read(path: Path, split: str, upright: bool = True) -> Decoded:
-    """All images of a split, in an order in which classes take turns, and by name within a class."""
+    """Return the images of a split: classes take turns, and each class is ordered by file name."""
     root, classes = path if split == ALL else path / split, classes_of(path)
-    for one in visible(root):
-        if one.is_file() and one.suffix.lower() in SUFFIXES:
-            raise InputError(f"{one} is an image of no class: move it into a class folder, or take it away")
+    for file in visible(root):
+        if file.is_file() and file.suffix.lower() in SUFFIXES:
+            raise InputError(f"{file} is an image outside the class folders: move it into one, or remove it")
     files = [(label, file) for label, name in enumerate(classes) for file in images_in(root / name)]
     if not files:
         raise InputError(f"the class folders of {root} hold no images: expected files {', '.join(SUFFIXES)}")
@@ -60,16 +36,38 @@ def read(path: Path, split: str, upright: bool = True) -> Decoded:
     return Decoded(images, labels[order], classes, turned=turned)
 
 
+def classes_of(path: Path) -> tuple[str, ...]:
+    """Return the names of the class folders, those of train if there are splits; test may have no others."""
+    by_split = {split: subfolders(path / split) for split in splits(path)}
+    if not by_split:
+        return tuple(subfolders(path))
+    first, classes = next(iter(by_split.items()))
+    for split, names in by_split.items():
+        if more := sorted(set(names) - set(classes)):
+            raise InputError(f"{path / split} has the class {more[0]}, but {path / first} does not have it")
+    return tuple(classes)
+
+
+def subfolders(path: Path) -> list[str]:
+    """Return the names of visible folders in a folder, in the order of class names."""
+    return list(in_order(folder.name for folder in visible(path) if folder.is_dir()))
+
+
 def images_in(folder: Path) -> list[Path]:
-    """The image files in a class folder, if it is there, by name; anything else in it is refused."""
+    """Return the image files in a class folder by name, none if it does not exist; reject all other entries."""
     files = visible(folder) if folder.is_dir() else []
     for file in files:
         if not file.is_file() or file.suffix.lower() not in SUFFIXES:
-            raise InputError(f"{file} is no image file ({', '.join(SUFFIXES)}): convert it, or take it away")
+            raise InputError(f"{file} is not an image file ({', '.join(SUFFIXES)}): convert it, or remove it")
     return files
 
 
-FORM = Form(
+def visible(path: Path) -> list[Path]:
+    """Return the entries of a folder, sorted, without hidden ones, which file managers and tools create."""
+    return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+
+
+FORMAT = Format(
     "a folder of class folders",
     lambda path: path.is_dir() and bool(subfolders(path)),
     splits,

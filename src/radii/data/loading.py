@@ -1,4 +1,4 @@
-"""Images of one's own, in whichever form they are there."""
+"""Loading of images: data sets by name, your own by path, and data sets of torch."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from radii.data import array_files, bundled, cifar, image_folder, parquet
 from radii.data.dataset import ALL, SPLITS, DataSet, make_data, split_evenly
-from radii.data.decoding import as_pixels, plain
-from radii.data.local_format import Decoded, Form, are_words, name_classes, number_labels
+from radii.data.decoding import as_pixels, pixels_of
+from radii.data.local_format import Decoded, Format, are_words, name_classes, number_labels
 from radii.errors import InputError, UnknownName, check_name
 from radii.votes.image_identity import ImageIdentity
 
@@ -30,6 +30,10 @@ LOADERS = {
     "cifar10": cifar.load_cifar10,
     "cifar100": cifar.load_cifar100,
 }
+
+FORMATS = (image_folder.FORMAT, array_files.NPZ, array_files.NPY, parquet.FORMAT, array_files.IDX)
+DIGITS = 16
+"""Hexadecimal digits of a digest: enough against accidents, too few against an adversary who searches for two alike."""
 
 
 def load_data(
@@ -133,8 +137,8 @@ def load_identified(identity: ImageIdentity | None, data_dir: str | Path | None 
 
     Notes
     -----
-    Guarantee: your own images have the digest that the identity names, so that they are those very images.
-    Where it does not state that pictures were turned, as in older votes, they are taken as stored.
+    Guarantee: your own images have the digest that the identity names, so that they are the same images. Where it does
+    not state that pictures were turned, as in older votes, they are loaded as stored.
 
     Examples
     --------
@@ -143,7 +147,7 @@ def load_identified(identity: ImageIdentity | None, data_dir: str | Path | None 
     'digits test, all'
     """
     if identity is None or not identity.split:
-        raise InputError(f"the votes name no data set that could be loaded; they are about {identity}")
+        raise InputError(f"the votes name no data set that can be loaded; they are about {identity}")
     data = load_data(identity.name, identity.split, data_dir, upright=identity.turned)
     assert data.identity is not None
     if data.identity.digest != identity.digest:
@@ -160,15 +164,16 @@ def _check_folder(data_dir: str | Path | None) -> None:
 
 
 def _own_path(name: str, data_dir: str | Path | None) -> Path | None:
-    """Where images of one's own are; None for names of data sets, and for what is neither but looks like a name."""
+    """Return the path of your own images; None for the name of a data set, and for an unknown one."""
     if not name or name in LOADERS:
         return None
     path = Path(data_dir or "") / name
+    # a missing path must be told from a misspelled name: it has a folder or a suffix
     return path if path.exists() or "/" in name or len(Path(name).parts) > 1 or path.suffix else None
 
 
 def _known(name: str, data_dir: str | Path | None) -> str:
-    """The name of a data set; the error says where images of one's own were looked for."""
+    """Return the name of a known data set; the error also says where your own images were expected."""
     try:
         return check_name("data set", name, LOADERS)
     except UnknownName as error:
@@ -176,66 +181,65 @@ def _known(name: str, data_dir: str | Path | None) -> str:
         raise UnknownName(f"{error} Nor is there a file or folder of that name {where}.") from None
 
 
-FORMS = (image_folder.FORM, array_files.NPZ, array_files.NPY, parquet.FORM, array_files.IDX)
-DIGITS = 16
-"""Of a digest in words: as many as tell apart what was not made to deceive."""
+def splits_in(path: Path) -> tuple[str, ...]:
+    """Return the splits of your own images; with "all" where the files define none."""
+    return format_of(path).splits(path) or (*SPLITS, ALL)
 
 
-def form_of(path: Path) -> Form:
-    """The one form that fits what is there."""
+def format_of(path: Path) -> Format:
+    """Return the only format that fits a path; raise `InputError` if none or several fit."""
     if not path.exists():
         raise InputError(f"there is no file or folder {path} of images")
-    fitting = [form for form in FORMS if form.fits(path)]
+    fitting = [candidate for candidate in FORMATS if candidate.fits(path)]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise InputError(f"{path} is {_either(fitting, 'and')} at once: keep one of them there")
-    raise InputError(f"{path} holds no images in a form that is read here: expected {_either(FORMS, 'or')}")
+        raise InputError(f"{path} is {_listed(fitting, 'and')} at once: keep one of them")
+    raise InputError(f"{path} holds no images in a supported format: expected {_listed(FORMATS, 'or')}")
 
 
-def _either(forms: Iterable[Form], word: str) -> str:
-    *some, last = [form.words for form in forms]
-    return f"{', '.join(some)} {word} {last}"
-
-
-def splits_in(path: Path) -> tuple[str, ...]:
-    """The splits to choose from; "all" where the files do not tell any apart and every fifth image is a test image."""
-    return form_of(path).splits(path) or (*SPLITS, ALL)
+def _listed(formats: Iterable[Format], conjunction: str) -> str:
+    *others, last = [listed.name for listed in formats]
+    return f"{', '.join(others)} {conjunction} {last}"
 
 
 def load_local(name: str, path: Path, split: str, upright: bool = True) -> DataSet:
-    """The images of a split at `path`, which are called `name`; `upright`: pictures turned as EXIF says."""
-    form = form_of(path)
-    kept = form.splits(path)
-    check_name(f"split of {path}", split, kept or (*SPLITS, ALL))
-    read = form.read if upright or form.read_stored is None else form.read_stored
-    found = read(path, split if kept else ALL)
-    count = len(found.images) if found.images.ndim else 0
-    if count != len(found.labels):
-        raise InputError(f"{path} has {count} images and {len(found.labels)} labels: each image needs one")
-    return make_own(name, split, found if kept or split == ALL else _part(found, split, path), str(path))
+    """Return the images of a split at `path` under their `name`; `upright`: turned by their EXIF orientation."""
+    own_format = format_of(path)
+    stored_splits = own_format.splits(path)
+    check_name(f"split of {path}", split, stored_splits or (*SPLITS, ALL))
+    read = own_format.read if upright or own_format.read_stored is None else own_format.read_stored
+    decoded = read(path, split if stored_splits else ALL)
+    count = len(decoded.images) if decoded.images.ndim else 0
+    if count != len(decoded.labels):
+        raise InputError(f"{path} has {count} images and {len(decoded.labels)} labels: each image needs one")
+    if not stored_splits and split != ALL:
+        decoded = _split(decoded, split, path)
+    return make_own(name, split, decoded, str(path))
 
 
-def _part(whole: Decoded, split: str, path: Path) -> Decoded:
+def _split(whole: Decoded, split: str, path: Path) -> Decoded:
     rows = split_evenly(whole.labels, split)
     if not len(rows):
         raise InputError(
-            f"{path} has no five images of any class, so no test images: take all of them, --split all"
+            f"{path} has fewer than five images of each class, so no test images: take all of them, --split all"
         )
     turned = None if whole.turned is None else whole.turned[rows]
     return replace(whole, images=whole.images[rows], labels=whole.labels[rows], turned=turned)
 
 
-def make_own(name: str, split: str, found: Decoded, where: str) -> DataSet:
-    """What was found, checked, as a data set that knows its own digest."""
-    pixels = as_pixels(found.images, where)
-    known = digest(pixels, found.labels)
-    turned = found.turned is not None and bool(found.turned.any())
-    return make_data(name, split, pixels, found.labels, found.classes, known, found.named, turned)
+def make_own(name: str, split: str, decoded: Decoded, where: str) -> DataSet:
+    """Return decoded images, checked, as a data set with their digest in its identity."""
+    pixels = as_pixels(decoded.images, where)
+    labels = decoded.labels
+    turned = decoded.turned is not None and bool(decoded.turned.any())
+    return make_data(
+        name, split, pixels, labels, decoded.classes, digest(pixels, labels), decoded.named, turned
+    )
 
 
 def digest(pixels: np.ndarray, labels: np.ndarray) -> str:
-    """What identifies images in words: the beginning of a SHA-256 over kind, shape and bytes of pixels, and labels."""
+    """Return the first digits of a SHA-256 of type, shape and values of the pixels, and of the labels."""
     total = hashlib.sha256(f"{pixels.dtype}\0{pixels.shape}\0".encode())
     total.update(pixels.data)
     total.update(labels.astype("<i8").tobytes())
@@ -286,20 +290,21 @@ def from_dataset(
         raise InputError(f"a data set must give images by position, dataset[i]; got {type(dataset).__name__}")
     if not len(dataset):
         raise InputError(f"the data set {name} is empty: at least one image expected")
-    pairs = [_pair(dataset[place], f"image {place} of {name}") for place in range(len(dataset))]
+    # by positions: iteration would not end where a data set raises no IndexError
+    pairs = [_pair(dataset[position], f"image {position} of {name}") for position in range(len(dataset))]
     labels = np.array([label for _, label in pairs])
-    own: Sequence[Any] = getattr(dataset, "classes", ())
-    given = tuple(map(str, classes or own))
-    names = given or name_classes([labels], name)
-    images = _one_array([image for image, _ in pairs], name)
-    has_names = bool(given) or are_words([labels])
-    return make_own(name, split, Decoded(images, number_labels(labels, names, name), names, has_names), name)
+    own_classes: Sequence[Any] = getattr(dataset, "classes", ())
+    names = tuple(map(str, classes or own_classes))
+    named = bool(names) or are_words([labels])
+    names = names or name_classes([labels], name)
+    images = _stack([image for image, _ in pairs], name)
+    return make_own(name, split, Decoded(images, number_labels(labels, names, name), names, named), name)
 
 
-def _pair(given: Any, where: str) -> tuple[np.ndarray, Any]:
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise InputError(f"{where} must be a pair of image and label; got {type(given).__name__}")
-    image, label = given
+def _pair(item: Any, where: str) -> tuple[np.ndarray, Any]:
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise InputError(f"{where} must be a pair of image and label; got {type(item).__name__}")
+    image, label = item
     return _array(image, where), label.item() if isinstance(label, Tensor | np.generic) else label
 
 
@@ -308,19 +313,19 @@ def _array(image: Any, where: str) -> np.ndarray:
         return image.detach().cpu().numpy()
     if isinstance(image, np.ndarray):
         return image
+    # Pillow may be absent, so its images are recognised by a method
     if not hasattr(image, "getextrema"):
         raise InputError(
             f"{where} must be an image of Pillow, a tensor or an array; got {type(image).__name__}"
         )
-    return plain(image, where)
+    return pixels_of(image, where)
 
 
-def _one_array(images: list[np.ndarray], name: str) -> np.ndarray:
-    kinds = {(image.shape, image.dtype): place for place, image in reversed(list(enumerate(images)))}
-    if len(kinds) > 1:
-        ((one, first), (other, second), *_) = sorted(kinds.items(), key=lambda kind: kind[1])
-        raise InputError(
-            f"all images must have one shape and type; in {name}, image {first} is {one[1]} {one[0]}, "
-            f"image {second} {other[1]} {other[0]}: make them alike first"
-        )
+def _stack(images: list[np.ndarray], name: str) -> np.ndarray:
+    for position, image in enumerate(images):
+        if (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
+            raise InputError(
+                f"all images must have one shape and type; in {name}, image 0 is {images[0].dtype} {images[0].shape}, "
+                f"image {position} {image.dtype} {image.shape}: convert them first"
+            )
     return np.stack(images)

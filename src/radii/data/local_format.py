@@ -1,4 +1,4 @@
-"""What every form of images of one's own is asked: is it this one, which splits has it, and what is in them?"""
+"""Interface of the formats of your own images, and the numbering of their labels."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,19 @@ import numpy as np
 from radii.errors import InputError
 from radii.storage.class_names import in_order
 
+MOST_CLASSES = 100_000
+"""A label in the billions would make as many class names."""
+TEXT = "U"
+"""Numpy's kind of text arrays."""
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What a file or a folder holds, as it is there: `images` and `labels` `(n,)`, whole numbers; names of classes.
+    """Images and labels of a file or folder, as stored.
 
-    `named`: whether the classes have names; if not, `classes` are the labels themselves, "0", "1", ...
-    `turned`: `(n,)`, which of the images are turned as their EXIF orientation says; None if none has any.
+    `images`: in any layout that `as_pixels` accepts. `labels`: `(n,)`, positions in `classes`. `named`: whether the
+    classes have names; if not, `classes` are "0", "1", ... `turned`: `(n,)`, which images were turned upright by their
+    EXIF orientation; None if the format has none.
     """
 
     images: np.ndarray
@@ -26,75 +32,68 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Form:
-    """A way to keep images.
+class Format:
+    """A format of images.
 
-    `words`: what it is; `fits(path)`: whether this is it. `splits(path)`: those of "train" and "test" that it tells
-    apart, none if it does not. `read(path, split)`: what is in one of them, or, if there are none, in all.
-    `read_stored`: the same with pictures as they are stored, not turned upright, where that may differ.
+    `name`: for messages. `fits(path)`: whether `path` is in this format. `splits(path)`: those of "train" and "test"
+    that it contains, none if it defines no splits. `read(path, split)`: the images of a split, "all" if there are none.
+    `read_stored`: the same without turning images upright, in formats where that makes a difference.
     """
 
-    words: str
+    name: str
     fits: Callable[[Path], bool]
     splits: Callable[[Path], tuple[str, ...]]
     read: Callable[[Path, str], Decoded]
     read_stored: Callable[[Path, str], Decoded] | None = None
 
 
-MOST_CLASSES = 100_000
-WORDS = "U"
-"""The kind of numpy's text."""
+def name_classes(labels_of_splits: Iterable[np.ndarray], where: str) -> tuple[str, ...]:
+    """Return class names for labels: the words, in order, or the numbers from 0 to the largest.
 
-
-def name_classes(several: Iterable[np.ndarray], where: str) -> tuple[str, ...]:
-    """The classes of labels without names: the words themselves, in order, or numbers from 0 to the largest."""
-    labels = [_flat(one, where) for one in several]
-    if all(one.dtype.kind == WORDS for one in labels):
-        return in_order(word for one in labels for word in one.tolist())
-    largest = max(int(_whole(one, where).max(initial=0)) for one in labels)
+    The labels of all splits together, so that each split numbers them alike.
+    """
+    several = [_flat(labels, where) for labels in labels_of_splits]
+    if are_words(several):
+        return in_order(word for labels in several for word in labels.tolist())
+    largest = max(int(_whole(labels, where).max(initial=0)) for labels in several)
     return tuple(map(str, range(largest + 1)))
 
 
 def are_words(several: Iterable[np.ndarray]) -> bool:
-    """Whether labels are words, which name their classes; numbers only count them."""
-    return all(one.dtype.kind == WORDS for one in several)
+    """Return whether all labels are words, which name their classes, and not numbers."""
+    return all(labels.dtype.kind == TEXT for labels in several)
 
 
-def number_labels(given: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:
-    """Labels `(n,)` as int64 positions in `classes`."""
-    labels = _flat(given, where)
-    if labels.dtype.kind == WORDS:
-        return _places(labels, classes, where)
-    whole = _whole(labels, where)
-    if whole.max(initial=0) >= len(classes):
+def number_labels(labels: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:
+    """Return labels as positions in `classes`, int64 `(n,)`."""
+    labels = _flat(labels, where)
+    if labels.dtype.kind == TEXT:
+        positions = {name: position for position, name in enumerate(classes)}
+        if unknown := set(labels.tolist()) - positions.keys():
+            raise InputError(
+                f"{where} has the label {min(unknown)!r}, which is none of the classes {', '.join(classes)}"
+            )
+        return np.array([positions[word] for word in labels.tolist()], dtype=np.int64)
+    numbers = _whole(labels, where)
+    if numbers.max(initial=0) >= len(classes):
         raise InputError(
-            f"{where} has the label {whole.max()}, and names for {len(classes)} classes from 0 on"
+            f"{where} has the label {numbers.max()}, but names for {len(classes)} classes, which count from 0"
         )
-    return whole
-
-
-def _places(words: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:
-    place = {name: number for number, name in enumerate(classes)}
-    unknown = set(words.tolist()) - place.keys()
-    if unknown:
-        raise InputError(
-            f"{where} has the label {min(unknown)!r}, which is none of the classes {', '.join(classes)}"
-        )
-    return np.array([place[word] for word in words.tolist()], dtype=np.int64)
+    return numbers
 
 
 def _flat(labels: np.ndarray, where: str) -> np.ndarray:
-    """Labels `(n,)`, also those that are stored as `(n, 1)`."""
-    if labels.dtype.kind not in f"iu{WORDS}" or labels.ndim < 1 or labels.shape[1:] not in ((), (1,)):
+    """Return labels `(n,)`, also those that are stored as `(n, 1)`."""
+    if labels.dtype.kind not in f"iu{TEXT}" or labels.ndim < 1 or labels.shape[1:] not in ((), (1,)):
         raise InputError(
-            f"the labels in {where} must be whole numbers or words, one an image; "
+            f"the labels in {where} must be whole numbers or words, one per image; "
             f"got {labels.dtype} of the shape {labels.shape}"
         )
     return labels.reshape(-1)
 
 
 def _whole(labels: np.ndarray, where: str) -> np.ndarray:
-    if labels.dtype.kind == WORDS:
+    if labels.dtype.kind == TEXT:
         raise InputError(f"the labels in {where} must be numbers in all splits, or words in all")
     if len(labels) and not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
         raise InputError(

@@ -1,19 +1,18 @@
-"""Votes as a job that survives anything: cut into units, drawn by whoever is there, kept in parts."""
+"""Votes as a job that survives interruptions: split into units, sampled by any process, stored in parts."""
 
 from radii.engine.api import gather, vote
-from radii.engine.job import Job, at_hand
+from radii.engine.job import Job
 from radii.engine.parts import Parts
-from radii.engine.run import Executor, Here, Shard, run
+from radii.engine.run import Executor, LocalExecutor, Shard, run
 from radii.engine.workers import Workers, check_workers
 
 __all__ = [
     "Executor",
-    "Here",
     "Job",
+    "LocalExecutor",
     "Parts",
     "Shard",
     "Workers",
-    "at_hand",
     "check_workers",
     "gather",
     "run",

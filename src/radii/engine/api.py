@@ -1,32 +1,22 @@
-"""The engine as one function, for models and images that this process has."""
+"""The engine as two functions: sample votes in parts, and gather the parts."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from radii.data.dataset import DataSet, as_data_set
-from radii.engine.job import Job, at_hand
+from radii.engine.job import Job
 from radii.engine.parts import Parts, manifest_of
-from radii.engine.run import Here, Shard, run
+from radii.engine.run import LocalExecutor, Shard, run
 from radii.errors import InputError
 from radii.sampling import Smoothed
 from radii.sampling.sampler import Progress
 from radii.sampling.scale_check import check_scale
-from radii.storage.folders import Where, open_folder
+from radii.storage.folders import Location, open_folder
 from radii.votes import Votes, load_votes, merge
 from radii.votes.plans import Plan
-
-
-def check_same_job(
-    votes: Votes, loaded: tuple[Smoothed, DataSet], plan: Plan, seed: int, k: int, path: str
-) -> None:
-    """Refuse votes that are there already, unless they are those that would be drawn."""
-    manifest = Here(Job(partial(at_hand, *loaded), plan, seed, k)).manifest()
-    if difference := manifest_of(votes, votes, manifest.block).difference(manifest):
-        raise InputError(f"{path} exists, with {difference}: choose another file with --out, or remove it")
 
 
 def vote(
@@ -35,60 +25,97 @@ def vote(
     labels: Tensor | np.ndarray | None = None,
     *,
     plan: Plan,
-    folder: Where,
+    folder: Location,
     seed: int = 0,
     shard: tuple[int, int] | None = None,
     block: int | None = None,
     progress: Progress | None = None,
 ) -> Votes | None:
-    """What `smoothed.vote` gives, drawn in parts that are kept in `folder`: after any end the same call goes on.
+    """Count votes as `Smoothed.vote` does, in parts that are stored in a folder; the same call resumes the work.
 
-    `folder`: a path, or an address as `s3://bucket/folder`; several processes may share it. It stays: remove it once
-    the votes are saved. `shard`: `(i, n)` draws the i-th of n shares, from 1, and gives None; without it, what is
-    missing is drawn, and all put together, as by `radii.engine.gather([folder])`. `block`: noisy copies in a part.
+    Several processes and machines may share the folder. It is not removed: do so once the votes are saved.
 
-    Guarantee: the same votes, bit for bit, however often it was interrupted and whoever drew which part, on one kind
-    of device; parts that are damaged are never used, and nothing is counted twice.
+    Parameters
+    ----------
+    smoothed, images, labels, plan, seed, progress : those of `Smoothed.vote`; any plan but `radii.anytime`
+    folder : a path, or an address such as `s3://bucket/folder`
+    shard : `(i, n)` samples the i-th of n shares of the work, counted from 1
+    block : noise samples per part, if the run is new; by default 16384, or more if there were too many parts
+
+    Returns
+    -------
+    Votes, or None
+        None for a shard; see `radii.engine.gather`. Otherwise all votes, after missing parts were sampled.
+
+    Raises
+    ------
+    InputError
+        If the folder holds parts of another run, among others.
+
+    Notes
+    -----
+    Guarantee: the same votes, bit for bit, however often the work was interrupted and whichever process sampled which
+    part, on one kind of device. Damaged parts are never used, and no noise sample is counted twice.
     """
     if plan.open_ended:
-        raise InputError("the plan anytime draws in one piece: use Smoothed.vote")
+        raise InputError("the plan anytime samples in one piece: use Smoothed.vote")
     data = as_data_set(images, labels)
     smoothed = smoothed.matched(data)
     check_scale(smoothed.model, smoothed.noise, data)
-    job = Job(partial(at_hand, smoothed, data), plan, seed)
+    executor = LocalExecutor(Job.in_memory(smoothed, data, plan, seed))
     share = None if shard is None else Shard(*shard)
-    return run(Here(job), Parts(open_folder(folder)), shard=share, block=block, progress=progress)
+    return run(executor, Parts(open_folder(folder)), shard=share, block=block, progress=progress)
 
 
-def gather(places: Sequence[Where]) -> Votes:
-    """All votes in some folders of parts, which together must hold every part of one run, and in some votes files.
+def gather(places: Sequence[Location]) -> Votes:
+    """Return all votes in some folders of parts and some votes files.
 
-    Guarantee: that of `merge`.
+    Parameters
+    ----------
+    places : paths or addresses; the folders among them must together hold every part of one run
+
+    Raises
+    ------
+    InputError
+        If parts are missing, or belong to different runs.
+
+    Notes
+    -----
+    Guarantee: no noise sample is counted twice, and votes of different runs are not mixed.
     """
-    found = {str(place): Parts(open_folder(place)) for place in places}
-    manifests = {place: manifest for place, parts in found.items() if (manifest := parts.stored())}
-    files = [_votes_in(place) for place in found if place not in manifests]
+    folders = {str(place): Parts(open_folder(place)) for place in places}
+    manifests = {place: manifest for place, parts in folders.items() if (manifest := parts.stored())}
+    files = [_load_file(place) for place in folders if place not in manifests]
     if not manifests:
         return merge(files)
     first, manifest = next(iter(manifests.items()))
-    held: dict[int, Votes] = {}
+    units = manifest.units()
+    votes: dict[int, Votes] = {}
     for place, other in manifests.items():
         if difference := other.difference(manifest):
             raise InputError(
                 f"{place} is of another run than {first}, with {difference}: merge one run at a time"
             )
-        found[place].manifest = manifest
-        held |= found[place].held(manifest.units())
-    units = manifest.units()
-    if missing := [unit for unit in units if unit.number not in held]:
+        folders[place].manifest = manifest
+        votes |= folders[place].load(units)
+    if missing := [unit for unit in units if unit.number not in votes]:
         raise InputError(
-            f"{len(missing)} of {len(units)} parts are missing, the first is {missing[0].name}: draw them with the "
-            "command that drew the others, or name the folder they are in"
+            f"{len(missing)} of {len(units)} parts are missing, the first is {missing[0].name}: sample them with the "
+            "command that sampled the others, or name the folder they are in"
         )
-    return merge([*held.values(), *files])
+    return merge([*votes.values(), *files])
 
 
-def _votes_in(place: str) -> Votes:
+def check_same_job(
+    votes: Votes, loaded: tuple[Smoothed, DataSet], plan: Plan, seed: int, k: int, path: str
+) -> None:
+    """Raise `InputError` unless the existing votes in `path` are those that this job gives."""
+    manifest = Job.in_memory(*loaded, plan, seed, k).start().manifest()
+    if difference := manifest_of(votes, votes, manifest.block).difference(manifest):
+        raise InputError(f"{path} exists, with {difference}: choose another file with --out, or remove it")
+
+
+def _load_file(place: str) -> Votes:
     if Path(place).is_dir():
         raise InputError(
             f"{place} holds no parts: name a folder in which radii vote keeps them, or a votes file"

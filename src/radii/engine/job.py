@@ -1,4 +1,4 @@
-"""What is to be drawn, for any process that takes part: it loads the model and the images for itself."""
+"""A job: which votes to sample. Each process that takes part loads the model and the images for itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,17 +16,23 @@ from radii.sampling.sampler import Sampler
 from radii.votes.plans import Plan
 
 Load = Callable[[], tuple[Smoothed, DataSet]]
-"""Loads the model, on its device, and the images; a plain function, so that other processes can be given it."""
+"""Loads the model, on its device, and the images; it must be picklable to be sent to other processes."""
 
-Moved = Callable[[Unit, int], object]
-"""Called as `moved(unit, done)`: so much of the size of a unit is done."""
+ReportUnit = Callable[[Unit, int], object]
+"""Called as `report(unit, done)`: how much of `unit.size` is done."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Votes to draw. `threads`: processor threads of each process that takes part, None for all.
+    """Votes to sample.
 
-    `settings`: precision and rows of a micro-batch, once they have been tried out.
+    Parameters
+    ----------
+    load : function that loads the model and the images
+    plan, seed : those of `Smoothed.vote`
+    k : the largest k to be certified later, which must be below the number of classes
+    threads : processor threads of each process, None for all
+    settings : precision and rows of a batch, where they are tuned already
     """
 
     load: Load
@@ -39,8 +45,13 @@ class Job:
     def __post_init__(self) -> None:
         check_seed(self.seed)
 
-    def start(self) -> "Drawing":
-        """Load all of it in this process."""
+    @classmethod
+    def in_memory(cls, smoothed: Smoothed, data: DataSet, plan: Plan, seed: int = 0, k: int = 1) -> "Job":
+        """Return a job with a model and images that this process has loaded already."""
+        return cls(lambda: (smoothed, data), plan, seed, k)
+
+    def start(self) -> "LoadedJob":
+        """Load the model and the images in this process."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         smoothed, data = self.load()
@@ -48,38 +59,34 @@ class Job:
             precision, rows = self.settings
             smoothed = replace(smoothed, precision=precision, batch=rows)
         if smoothed.exact_arithmetic:
+            # once for all units, and an error for other images comes before any sampling
             data = replace(data, pixels=levels_of(data.pixels))
-        return Drawing(self, smoothed.ready(data.shape, data), data)
+        return LoadedJob(self, smoothed.ready(data.shape, data), data)
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A job in a process that has loaded it."""
+class LoadedJob:
+    """A job in a process that has loaded its model and images."""
 
     job: Job
     sampler: Sampler
     data: DataSet
 
     @property
-    def settled(self) -> Job:
-        """The same job with what was tried out here, for other processes."""
-        return replace(self.job, settings=(self.sampler.precision, self.sampler.rows))
+    def settings(self) -> tuple[str, int]:
+        """Precision and rows of a batch, as tuned here; other processes need the same for the same votes."""
+        return self.sampler.precision, self.sampler.rows
 
     def manifest(self) -> RunManifest:
-        """The manifest of the run, with a block that is not chosen yet."""
+        """Return the manifest of the run, with its block still to be chosen."""
         self.sampler.check(self.data, self.job.plan, self.job.k)
         identity = SimpleNamespace(**self.sampler.identity(self.data, self.job.plan, self.job.seed))
         return manifest_of(identity, self.data)
 
-    def draw(self, unit: Unit, moved: Moved | None = None) -> bytes:
-        """The votes of a unit, as the content of their file."""
-        report = None if moved is None else (lambda done, _: moved(unit, done))
+    def sample(self, unit: Unit, report: ReportUnit | None = None) -> bytes:
+        """Sample the votes of a unit; return the content of their file."""
+        progress = None if report is None else (lambda done, _: report(unit, done))
         votes = self.sampler.vote(
-            self.data[unit.rows], self.job.plan, self.job.seed, unit.draws, report, k=self.job.k
+            self.data[unit.rows], self.job.plan, self.job.seed, unit.draws, progress, k=self.job.k
         )
         return votes.encode()
-
-
-def at_hand(smoothed: Smoothed, data: DataSet) -> tuple[Smoothed, DataSet]:
-    """To load what is there already, by `functools.partial`."""
-    return smoothed, data

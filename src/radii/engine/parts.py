@@ -1,6 +1,7 @@
-"""The folder of an unfinished run: its manifest, and the votes of each unit that is done.
+"""The folder of an unfinished run: its manifest, and the votes of each finished unit.
 
-Parts are votes files, written whole or not at all, each with its own digest. What is missing is what has no file.
+Parts are votes files, each with its own digest; a file exists completely or not at all. A unit without a file is
+still to be sampled.
 """
 
 import json
@@ -12,30 +13,39 @@ from typing import Any
 
 import numpy as np
 
-from radii.engine.units import Unit, cut
+from radii.engine.units import Unit, split_work
 from radii.errors import InputError, RadiiWarning
 from radii.storage.documents import check_fields, read_document
 from radii.storage.folders import Folder, Missing
 from radii.storage.parquet import Damaged
-from radii.votes import LAW as VOTES
-from radii.votes import Votes, decode_votes, identity_of, law_of, plan_of
+from radii.votes import MANIFEST as VOTES
+from radii.votes import Votes, decode_votes, identity_of, manifest_of_votes, plan_of
 
-LAW = "law.json"
+MANIFEST = "law.json"
 FORMAT = 3
 REMEDY = (
-    f"put in its place the {LAW} that the same command writes with another --out, and the parts are kept, or remove "
-    "its folder, and they are drawn again; a finished votes file stays in any case"
+    f"put in its place the {MANIFEST} that the same command writes with another --out, and the parts are kept, or "
+    "remove its folder, and they are sampled again; a finished votes file stays in any case"
 )
-"""What helps where the manifest of a run is damaged: nothing else says which parts belong to it, and how it was cut."""
+"""What helps where the manifest is damaged: nothing else records to which run parts belong, and how it was split."""
 
 
-class Gone(Exception):
-    """The folder was cleared by another process, which has finished the run."""
+class RunFinished(Exception):
+    """Another process has finished the run and cleared the folder."""
 
 
 @dataclass(frozen=True)
 class RunManifest:
-    """What a run is: the manifest of its votes, as in their files, on which images, cut into blocks of what size."""
+    """What identifies a run: the manifest of its votes, as in their files, the images, and the size of its units.
+
+    Parameters
+    ----------
+    votes : what all parts share, such as noise, plan, seed and model
+    index : positions of the images in their split
+    labels : their true classes, if known
+    block : noise samples per unit; 0 if it is still to be chosen
+    fingerprints : numbers that tell the pixels from others; None in manifests of older versions
+    """
 
     votes: dict[str, Any]
     index: list[int]
@@ -44,11 +54,11 @@ class RunManifest:
     fingerprints: list[int] | None = None
 
     def units(self) -> list[Unit]:
-        """The work."""
-        return cut(plan_of(self.votes["plan"]), len(self.index), self.block)
+        """Return all units of the run."""
+        return split_work(plan_of(self.votes["plan"]), len(self.index), self.block)
 
     def check(self) -> None:
-        """Refuse what is no work."""
+        """Raise `InputError` for a manifest of no possible run."""
         if len(set(self.index)) < len(self.index) or min(self.index, default=-1) < 0:
             raise InputError("index must be positions of images, each once and none below 0")
         if self.labels is not None and len(self.labels) != len(self.index):
@@ -58,22 +68,23 @@ class RunManifest:
         self.units()
 
     def of(self, rows: slice) -> "RunManifest":
-        """The same manifest of some of the images."""
+        """Return the same manifest for some of the images."""
         labels = None if self.labels is None else self.labels[rows]
-        known = None if self.fingerprints is None else self.fingerprints[rows]
-        return replace(self, index=self.index[rows], labels=labels, fingerprints=known)
+        prints = None if self.fingerprints is None else self.fingerprints[rows]
+        return replace(self, index=self.index[rows], labels=labels, fingerprints=prints)
 
     def encode(self) -> bytes:
-        """The content of law.json."""
+        """Return the content of law.json."""
         return (json.dumps({"format": FORMAT, **vars(self)}, sort_keys=True) + "\n").encode()
 
     def difference(self, other: "RunManifest") -> str | None:
-        """In words, the first thing in which another manifest differs from this one."""
-        # what one names says more than what follows from it
+        """Return in words the first difference between this manifest and another, or None."""
+        # the model first, devices and software last: users choose the one, the others follow from the machine
         names = self.votes.keys() | other.votes.keys()
         for name in sorted(names, key=lambda name: (name in ("devices", "software"), name != "model", name)):
-            if (mine := self.votes.get(name)) != (theirs := other.votes.get(name)):
-                return unlike(name, mine, theirs)
+            value, expected = self.votes.get(name), other.votes.get(name)
+            if value != expected:
+                return _difference(name, value, expected)
         if self.index != other.index:
             return f"other images ({len(self.index)}, not {len(other.index)} or not the same)"
         if self.labels != other.labels:
@@ -83,29 +94,31 @@ class RunManifest:
         return None if self.block == other.block else f"blocks of {self.block}, not {other.block}"
 
 
-def unlike(name: str, mine: object, theirs: object) -> str:
-    """In words, how two values of a manifest differ; of values with fields the first, their name before others."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        for key in sorted(mine.keys() | theirs.keys(), key=lambda key: (key != "name", key)):
-            if mine.get(key) != theirs.get(key):
-                return f"{name} {unlike(key, mine.get(key), theirs.get(key))}"
-    return f"{name} {mine}, not {theirs}"
+def _difference(name: str, value: object, expected: object) -> str:
+    """Return in words how two values differ; of records the first field that differs, their `name` before others."""
+    if isinstance(value, dict) and isinstance(expected, dict):
+        for key in sorted(value.keys() | expected.keys(), key=lambda key: (key != "name", key)):
+            if value.get(key) != expected.get(key):
+                return f"{name} {_difference(key, value.get(key), expected.get(key))}"
+    return f"{name} {value}, not {expected}"
 
 
 def manifest_of(votes: Any, images: Any, block: int = 0) -> RunManifest:
-    """The manifest of a run: what all parts share of `votes`, with the attributes of `Votes`, and which `images`."""
-    plain = json.loads(json.dumps(law_of(votes), default=np.generic.item))
-    labels, known = (None if one is None else one.tolist() for one in (images.labels, images.fingerprints))
-    return RunManifest(plain, images.index.tolist(), labels, block, known)
+    """Return the manifest of a run on `images` whose parts share the attributes of `votes`, those of `Votes`."""
+    plain = json.loads(json.dumps(manifest_of_votes(votes), default=np.generic.item))
+    labels, prints = (
+        None if array is None else array.tolist() for array in (images.labels, images.fingerprints)
+    )
+    return RunManifest(plain, images.index.tolist(), labels, block, prints)
 
 
 def decode_manifest(content: bytes, path: str) -> RunManifest:
-    """The manifest that `RunManifest.encode` wrote."""
-    kinds = {one.name: one.type for one in fields(RunManifest)}
+    """Return the manifest that `RunManifest.encode` wrote; errors name `path`."""
+    kinds = {field.name: field.type for field in fields(RunManifest)}
     manifest = RunManifest(**read_document(content, path, FORMAT, kinds, ("fingerprints",), remedy=REMEDY))
     try:
         check_fields(manifest.votes, VOTES, optional=("devices",))
-        # one sentence up to format 2
+        # up to format 2, the identity of the images was one sentence
         identity = identity_of(manifest.votes["data"])
         manifest = replace(manifest, votes=manifest.votes | {"data": identity and asdict(identity)})
         manifest.check()
@@ -115,96 +128,106 @@ def decode_manifest(content: bytes, path: str) -> RunManifest:
 
 
 class Parts:
-    """The parts of one run, in a folder or under a prefix of an object store."""
+    """The parts of one run, in a folder or under a prefix of an object store.
+
+    Processes that share the folder use no locks: each file is written completely or not at all, and a finished run
+    loses its manifest. So `begin` and `save` raise `RunFinished` where the manifest is gone.
+    """
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self.manifest: RunManifest | None = None
 
     def stored(self) -> RunManifest | None:
-        """The manifest of the run in this folder, if there is one."""
+        """Return the manifest in this folder, or None in a folder without parts."""
         with suppress(Missing):
-            return decode_manifest(self.folder.read(LAW), self.folder.address(LAW))
+            return decode_manifest(self.folder.read(MANIFEST), self.folder.address(MANIFEST))
         if self._any():
-            raise InputError(f"{self.folder.address('')} has parts of votes but no {LAW}: {REMEDY}")
+            raise InputError(f"{self.folder.address('')} has parts of votes but no {MANIFEST}: {REMEDY}")
         return None
 
     def _any(self) -> bool:
         return any(name.startswith("part-") for name in self.folder.names())
 
     def begin(self, manifest: RunManifest) -> None:
-        """Start the run, or go on with it; a folder with parts of another run is refused, and nothing is touched.
+        """Start or resume the run; raise `InputError`, and change nothing, if the folder has parts of another run.
 
-        `Gone` if another process finishes this very run at this moment.
+        Raises `RunFinished` if another process finishes this run at this moment.
         """
-        found, self.manifest = self.stored(), manifest
-        if found is None or (found != manifest and not self._any()):
-            self.folder.write(LAW, manifest.encode())
-            found = self.stored()
-        if found is None:
-            raise Gone
-        if difference := found.difference(manifest):
+        stored, self.manifest = self.stored(), manifest
+        if stored is None or (stored != manifest and not self._any()):
+            self.folder.write(MANIFEST, manifest.encode())
+            # another process may have written its own at the same moment: the last one counts
+            stored = self.stored()
+        if stored is None:
+            raise RunFinished
+        if difference := stored.difference(manifest):
             raise InputError(
                 f"{self.folder.address('')} is of another run, with {difference}: "
                 "give the options it was started with, choose another --out, or remove the folder"
             )
         try:
-            same = self.folder.read(LAW) == manifest.encode()
+            same = self.folder.read(MANIFEST) == manifest.encode()
         except Missing:
-            raise Gone from None
+            raise RunFinished from None
         if not same:
+            # the same run under a manifest of an earlier format; `save` compares bytes, as other processes do
             raise InputError(
                 f"{self.folder.address('')} was begun by an older radii: "
                 "end it there, choose another --out, or remove the folder"
             )
 
     def has(self, unit: Unit) -> bool:
-        """Whether there is a file for this unit."""
+        """Return whether there is a file for this unit."""
         return unit.name in self.folder.names()
 
     def save(self, unit: Unit, content: bytes) -> None:
-        """Keep the votes of a unit; `Gone` if the run is over, an error if another run has taken the folder.
+        """Store the votes of a unit.
 
-        Guarantee: nothing is left of a run that is over, whenever its end comes.
+        Raises `RunFinished` if the run is finished, `InputError` if another run has taken over the folder.
+
+        Guarantee: no file of a finished run is left, whenever it is cleared.
         """
-        self._check_goes_on()
+        self._check_unfinished()
         try:
             self.folder.write(unit.name, content)
         except Missing:
-            raise Gone from None
+            raise RunFinished from None
+        # the folder may have been cleared between the first check and the write: then this part would stay for ever
         try:
-            self._check_goes_on()
-        except Gone:
-            self._tidy_up()
+            self._check_unfinished()
+        except RunFinished:
+            self._remove_rest()
             raise
 
-    def _check_goes_on(self) -> None:
+    def _check_unfinished(self) -> None:
         assert self.manifest is not None
         try:
-            stored = self.folder.read(LAW)
+            stored = self.folder.read(MANIFEST)
         except Missing:
-            raise Gone from None
+            raise RunFinished from None
         if stored != self.manifest.encode():
             raise InputError(
-                f"another run was started in {self.folder.address(LAW)}: choose another --out for it"
+                f"another run was started in {self.folder.address(MANIFEST)}: choose another --out for it"
             )
 
-    def held(self, units: Sequence[Unit]) -> dict[int, Votes]:
-        """The votes of those of the units that are done, by their numbers.
+    def load(self, units: Sequence[Unit]) -> dict[int, Votes]:
+        """Return the votes of the finished ones of these units, by their numbers.
 
-        A damaged file is named in a notice and removed; intact votes that do not belong here are an error.
+        A damaged file is removed with a `RadiiWarning`. Raises `InputError` for intact votes of another run.
         """
         names = set(self.folder.names())
         return {unit.number: votes for unit in units if unit.name in names for votes in self._read(unit)}
 
     def _read(self, unit: Unit) -> Iterator[Votes]:
+        """Yield the votes of a unit, unless their file is damaged or was removed meanwhile."""
         path = self.folder.address(unit.name)
         try:
             votes = decode_votes(self.folder.read(unit.name), path)
         except Missing:
             return
         except Damaged as error:
-            warnings.warn(RadiiWarning(f"{error}; it is removed, to be drawn again"), stacklevel=3)
+            warnings.warn(RadiiWarning(f"{error}; it is removed, to be sampled again"), stacklevel=3)
             self.folder.remove(unit.name)
             return
         self._check(unit, votes, path)
@@ -219,7 +242,7 @@ class Parts:
             raise InputError(f"{path} does not belong to this run, it has {difference}: take it away")
 
     def check_result(self, votes: Votes, path: object) -> None:
-        """Refuse votes that another process wrote, unless they are what this run would have given."""
+        """Raise `InputError` unless votes that another process wrote are those of this run."""
         assert self.manifest is not None
         result = manifest_of(votes, votes, self.manifest.block)
         if difference := result.difference(self.manifest):
@@ -228,18 +251,18 @@ class Parts:
             )
 
     def clear(self) -> None:
-        """Take away all parts and the manifest; several processes may do so at once."""
-        # parts without a manifest would belong to nobody if this were interrupted
-        self._remove_all()
-        self.folder.remove(LAW)
-        self._tidy_up()
+        """Remove all parts and the manifest; several processes may do so at once."""
+        # parts first: without a manifest, an interruption would leave parts that belong to no run
+        self._remove_parts()
+        self.folder.remove(MANIFEST)
+        self._remove_rest()
 
-    def _tidy_up(self) -> None:
-        """Take away what was written while the manifest was: whoever writes a part looks at it afterwards, too."""
-        self._remove_all()
-        self.folder.close()
+    def _remove_rest(self) -> None:
+        """Remove parts that were written while the manifest was removed, and the folder."""
+        self._remove_parts()
+        self.folder.remove_if_empty()
 
-    def _remove_all(self) -> None:
+    def _remove_parts(self) -> None:
         assert self.manifest is not None
         names = set(self.folder.names())
         for unit in self.manifest.units():

@@ -1,6 +1,6 @@
-"""A Ray cluster that draws units: stateless tasks, which Ray starts again where a node or a process is lost.
+"""A Ray cluster that samples units: stateless tasks, which Ray starts again where a node or a process is lost.
 
-Ray's own object store brings the model and the images to each node, so nodes need the package and nothing else.
+Ray's object store brings the model and the images to each node, so nodes need the package and nothing else.
 """
 
 import atexit
@@ -20,7 +20,7 @@ from uuid import uuid4
 from torch import nn
 
 from radii.data.dataset import DataSet
-from radii.engine.job import Drawing, Job, Moved
+from radii.engine.job import Job, LoadedJob, ReportUnit
 from radii.engine.parts import RunManifest
 from radii.engine.run import Executor
 from radii.engine.units import Unit
@@ -30,24 +30,26 @@ from radii.sampling import Smoothed
 from radii.storage.memory import keep_freed_memory
 
 RETRIES = 8
-"""Times that a unit is drawn again because its node or its process was lost."""
+"""Times that a unit is sampled again because its node or its process was lost."""
 
-WAITING = 2
-"""Tasks for each device: one that it draws, one that is ready."""
-ALONE = {
+TASKS_PER_DEVICE = 2
+"""One that runs and one that is ready, so that a device does not wait for its next unit."""
+
+LOCAL_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_task_oom_retries": "3",
-    # nobody else shall reach a cluster of this machine alone: it listens on the loopback interface
+    # only this machine can reach such a cluster: it listens on the loopback interface
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
-"""Settings of a cluster that is started here and for this run; what is set already stays."""
+"""Environment of a cluster that is started here, for this run alone; variables that are set already stay."""
 
-_loaded: dict[str, Drawing] = {}
+_loaded: dict[str, LoadedJob] = {}
+"""In a process of the cluster: the job of the run that it samples, so that it loads the model once."""
 
 
 class Cluster(Executor):
-    """All devices of a Ray cluster: that of `address`, or "local" to start one on this machine.
+    """All devices of a Ray cluster: that at `address`, or one started on this machine for "local".
 
     Each task has a GPU if there are any, otherwise all processors of the smallest node.
     """
@@ -56,36 +58,36 @@ class Cluster(Executor):
         self._ray = _connect(address)
         each = self._resources()
         threads = None if each.get("num_gpus") else int(each["num_cpus"])
-        there = partial(arrive, _on_processor(smoothed), data)
-        self._job = self._ray.put(replace(job, load=there, threads=threads))
+        load = partial(on_device, _on_cpu(smoothed), data)
+        self._job = self._ray.put(replace(job, load=load, threads=threads))
         self._run = uuid4().hex
-        settings: dict[str, Any] = {**each, "max_retries": RETRIES}
-        self._describe = self._ray.remote(describe).options(**settings)
-        self._draw = self._ray.remote(draw).options(**settings)
-        self._law, self._settings = self._answer(self._describe.remote(self._run, self._job))
+        options: dict[str, Any] = {**each, "max_retries": RETRIES}
+        self._describe = self._ray.remote(describe).options(**options)
+        self._sample = self._ray.remote(sample).options(**options)
+        self._manifest, self._settings = self._result(self._describe.remote(self._run, self._job))
 
     def manifest(self) -> RunManifest:
-        return self._law
+        return self._manifest
 
-    def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
-        flying: dict[Any, Unit] = {}
+    def sample(self, units: Iterator[Unit], report: ReportUnit) -> Iterator[tuple[Unit, bytes]]:
+        running: dict[Any, Unit] = {}
         try:
             while True:
-                while len(flying) < WAITING * self._slots and (unit := next(units, None)):
-                    flying[self._draw.remote(self._run, self._job, self._settings, unit)] = unit
-                if not flying:
+                while len(running) < TASKS_PER_DEVICE * self._slots and (unit := next(units, None)):
+                    running[self._sample.remote(self._run, self._job, self._settings, unit)] = unit
+                if not running:
                     return
-                ready, _ = self._ray.wait(list(flying))
+                ready, _ = self._ray.wait(list(running))
                 for task in ready:
-                    content = self._answer(task)
-                    yield flying.pop(task), content
+                    content = self._result(task)
+                    yield running.pop(task), content
         finally:
-            for task in flying:
+            for task in running:
                 with suppress(Exception):
                     self._ray.cancel(task, force=True)
 
     def _resources(self) -> dict[str, float]:
-        """What one task needs; sets how many run at once."""
+        """Return the resources of one task; set how many tasks run at once."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if gpus := int(sum(node.get("GPU", 0) for node in nodes)):
             self._slots = gpus
@@ -93,11 +95,11 @@ class Cluster(Executor):
         cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         if not cores:
             raise InputError("this Ray cluster has neither processors nor GPUs to offer: add a node")
-        self._slots = sum(one // min(cores) for one in cores)
+        self._slots = sum(count // min(cores) for count in cores)
         return {"num_cpus": min(cores)}
 
-    def _answer(self, task: Any) -> Any:
-        """The result of a task, or the error of one that cannot be done."""
+    def _result(self, task: Any) -> Any:
+        """Return the result of a task, or raise its error."""
         try:
             return self._ray.get(task)
         except self._ray.exceptions.RayTaskError as error:
@@ -110,57 +112,60 @@ class Cluster(Executor):
 
 
 def _connect(address: str) -> Any:
+    """Return the module `ray`, connected to a cluster."""
     if address == "local":
-        for name, value in {**ALONE, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+        for name, value in {**LOCAL_SETTINGS, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
             os.environ.setdefault(name, value)
         if "RAY_TMPDIR" not in os.environ:
             os.environ["RAY_TMPDIR"] = folder = mkdtemp(prefix="ray")
-            # before Ray is imported, so that Ray, whose end comes first, has left it
+            # registered before Ray is imported: functions run in reverse order, so Ray has left the folder by then
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
         import ray
     except ImportError as error:
         raise missing_extra("a Ray cluster", "cluster", error) from error
     if not ray.is_initialized():
-        own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+        options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
             ray.init(
-                address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **own
+                address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(f"there is no Ray cluster at {address}: {error}") from error
     return ray
 
 
-def _on_processor(smoothed: Smoothed) -> Smoothed:
-    """The same with weights that travel to machines of any kind."""
-    own = copy.deepcopy(smoothed.model)
-    return replace(smoothed, model=own.to("cpu")) if isinstance(own, nn.Module) else smoothed
+def _on_cpu(smoothed: Smoothed) -> Smoothed:
+    """Return a copy with weights on the processor, which machines of any kind can read."""
+    model = copy.deepcopy(smoothed.model)
+    return replace(smoothed, model=model.to("cpu")) if isinstance(model, nn.Module) else smoothed
 
 
-def arrive(smoothed: Smoothed, data: DataSet) -> tuple[Smoothed, DataSet]:
-    """What came from the driver, the model on the device that Ray gives this process."""
+# in processes of the cluster ----------------------------------------------------------------------
+
+
+def on_device(smoothed: Smoothed, data: DataSet) -> tuple[Smoothed, DataSet]:
+    """Move the model to the device that Ray assigned to this process."""
     if isinstance(smoothed.model, nn.Module):
         smoothed = replace(smoothed, model=smoothed.model.to(device_of(0)))
     return smoothed, data
 
 
 def describe(run: str, job: Job) -> tuple[RunManifest, tuple[str, int]]:
-    """The manifest of the run, and the settings that its first process finds best."""
-    drawing = _drawing(run, job)
-    settings = drawing.settled.settings
-    assert settings is not None
-    return drawing.manifest(), settings
+    """Return the manifest of the run, and the settings that are tuned on the first device for all others."""
+    loaded = _load_once(run, job)
+    return loaded.manifest(), loaded.settings
 
 
-def draw(run: str, job: Job, settings: tuple[str, int], unit: Unit) -> bytes:
-    """The votes of a unit, by a process that loads the model for its first one."""
-    return _drawing(run, replace(job, settings=settings)).draw(unit)
+def sample(run: str, job: Job, settings: tuple[str, int], unit: Unit) -> bytes:
+    """Sample the votes of a unit."""
+    return _load_once(run, replace(job, settings=settings)).sample(unit)
 
 
-def _drawing(run: str, job: Job) -> Drawing:
+def _load_once(run: str, job: Job) -> LoadedJob:
     if run not in _loaded:
         keep_freed_memory()
+        # the job of an earlier run would keep its model in memory
         _loaded.clear()
         _loaded[run] = job.start()
     return _loaded[run]

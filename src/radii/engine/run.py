@@ -1,4 +1,4 @@
-"""A run: draw what is missing of the parts of some votes, then put them together."""
+"""A run: sample the missing parts of some votes, then merge all parts."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -6,46 +6,49 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import randrange
 
-from radii.engine.job import Job, Moved
-from radii.engine.parts import Gone, Parts, RunManifest
-from radii.engine.units import Unit, usual_block
+from radii.engine.job import Job, ReportUnit
+from radii.engine.parts import Parts, RunFinished, RunManifest
+from radii.engine.units import Unit, default_block
 from radii.errors import InputError, RadiiWarning
 from radii.sampling.sampler import Progress
 from radii.votes import Votes, merge, plan_of
 
 ROUNDS = 5
-"""Times that parts which are missing after all are drawn again."""
+"""Times that missing parts are sampled: a part can be damaged or lost after it was written."""
 
 
 class Executor(ABC):
-    """Who draws the units of a job."""
+    """Where the units of a job are sampled: in this process, in worker processes or on a cluster."""
 
     @abstractmethod
     def manifest(self) -> RunManifest:
-        """The manifest of the run, with a block that is not chosen yet."""
+        """Return the manifest of the run, with its block still to be chosen."""
 
     @abstractmethod
-    def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
-        """Units as they are done, in any order, with the content of their files. Takes a unit when it starts it."""
+    def sample(self, units: Iterator[Unit], report: ReportUnit) -> Iterator[tuple[Unit, bytes]]:
+        """Yield finished units, in any order, with the content of their files.
+
+        A unit is taken from `units` only when it starts: by then another process may have stored it.
+        """
 
 
-class Here(Executor):
+class LocalExecutor(Executor):
     """This process, one unit after the other."""
 
     def __init__(self, job: Job) -> None:
-        self.drawing = job.start()
+        self.loaded = job.start()
 
     def manifest(self) -> RunManifest:
-        return self.drawing.manifest()
+        return self.loaded.manifest()
 
-    def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
+    def sample(self, units: Iterator[Unit], report: ReportUnit) -> Iterator[tuple[Unit, bytes]]:
         for unit in units:
-            yield unit, self.drawing.draw(unit, moved)
+            yield unit, self.loaded.sample(unit, report)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `number` of `count` of the work, from 1."""
+    """Share `number` of `count` of the work, counted from 1."""
 
     number: int = 1
     count: int = 1
@@ -55,7 +58,7 @@ class Shard:
             raise InputError(f"a shard is one of 1/N to N/N; got {self.number}/{self.count}")
 
     def of(self, units: Sequence[Unit]) -> list[Unit]:
-        """Its units: neighbours go to different shards, so that all end at about the same time."""
+        """Return the units of this shard: every `count`-th, so that all shards end at about the same time."""
         return list(units[self.number - 1 :: self.count])
 
 
@@ -68,67 +71,86 @@ def run(
     finished: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
 ) -> Votes | None:
-    """Draw all units of a run, or those of a shard, that have no part yet; the votes, or None for a shard.
+    """Sample all units of a run, or those of a shard, that have no part yet.
 
-    `block`: noisy copies of a unit, if the run is new. `finished`: whether another process has finished the same run
-    meanwhile, and cleared the folder; then None.
+    Parameters
+    ----------
+    executor : where units are sampled
+    parts : where their votes are stored
+    shard : the share of the work, None for all
+    block : noise samples per unit, if the run is new
+    finished : whether another process has finished the same run meanwhile, and cleared the folder
+    progress : called as `progress(done, total)`
 
-    Guarantee: the same votes whoever drew which unit and however often it was interrupted; a part that is damaged is
-    drawn again and never used.
+    Returns
+    -------
+    Votes, or None
+        None for a shard, and if another process finished the run.
+
+    Raises
+    ------
+    InputError
+        If the folder holds parts of another run, or parts are damaged again and again.
+
+    Notes
+    -----
+    Guarantee: the same votes whichever process sampled which unit and however often the run was interrupted. A damaged
+    part is sampled again and never used.
     """
     manifest, stored = executor.manifest(), parts.stored()
     if block is None and stored is not None:
         block = stored.block
     if block is None:
-        block = usual_block(plan_of(manifest.votes["plan"]), len(manifest.index), shard.count if shard else 1)
+        shards = shard.count if shard else 1
+        block = default_block(plan_of(manifest.votes["plan"]), len(manifest.index), shards)
     manifest = replace(manifest, block=block)
-    units = manifest.units()
-    mine = units if shard is None else shard.of(units)
+    units = manifest.units() if shard is None else shard.of(manifest.units())
     try:
         parts.begin(manifest)
-        for again in range(ROUNDS):
-            held = parts.held(mine)
-            if held and not again:
+        for attempt in range(ROUNDS):
+            votes = parts.load(units)
+            if votes and not attempt:
                 warnings.warn(
-                    RadiiWarning(f"{len(held)} of {len(mine)} parts were drawn before"), stacklevel=2
+                    RadiiWarning(f"{len(votes)} of {len(units)} parts were sampled before"), stacklevel=2
                 )
-            missing = [unit for unit in mine if unit.number not in held]
+            missing = [unit for unit in units if unit.number not in votes]
             if not missing:
-                return merge(list(held.values())) if shard is None else None
-            track = Track(missing, progress)
-            for unit, content in executor.draw(_to_draw(missing, parts, finished), track.moved):
+                return merge(list(votes.values())) if shard is None else None
+            tracker = ProgressTracker(missing, progress)
+            for unit, content in executor.sample(_not_stored(missing, parts, finished), tracker.update):
                 parts.save(unit, content)
-                track.moved(unit, unit.size)
-    except Gone:
+                tracker.update(unit, unit.size)
+    except RunFinished:
         return None
     raise InputError(
         f"parts in {parts.folder.address('')} are lost or damaged again and again: check the disk"
     )
 
 
-def _to_draw(missing: list[Unit], parts: Parts, finished: Callable[[], bool]) -> Iterator[Unit]:
-    """Units that nobody else has drawn meanwhile. Several processes in one folder start at different ones."""
+def _not_stored(missing: list[Unit], parts: Parts, finished: Callable[[], bool]) -> Iterator[Unit]:
+    """Yield the units that no other process has stored meanwhile."""
+    # processes that share a folder start at different units, and so seldom sample the same one
     start = randrange(len(missing))
     for unit in missing[start:] + missing[:start]:
         if finished():
-            raise Gone
+            raise RunFinished
         if not parts.has(unit):
             yield unit
 
 
-class Track:
-    """How much of some units is done."""
+class ProgressTracker:
+    """Sums the progress of units, which come in any order, and reports it."""
 
     def __init__(self, units: Sequence[Unit], progress: Progress | None) -> None:
         self._total = sum(unit.size for unit in units)
-        self._each: dict[int, int] = {}
+        self._done_of: dict[int, int] = {}
         self._done = 0
         self._progress = progress
 
-    def moved(self, unit: Unit, done: int) -> None:
-        """So much of the size of a unit is done."""
-        more = done - self._each.get(unit.number, 0)
-        self._each[unit.number] = done
+    def update(self, unit: Unit, done: int) -> None:
+        """Record how much of the size of a unit is done."""
+        more = done - self._done_of.get(unit.number, 0)
+        self._done_of[unit.number] = done
         self._done += more
         if more and self._progress is not None:
             self._progress(self._done, self._total)

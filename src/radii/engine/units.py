@@ -1,4 +1,4 @@
-"""Work cut into units: some draws of some images each, the same list for everyone who knows the run."""
+"""Work split into units: some draws of some images each. Every process that has the manifest gets the same list."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,22 +7,29 @@ from radii.errors import InputError
 from radii.votes.plans import Plan
 
 BLOCK = 2**14
-"""Noisy copies of a unit, unless that makes more than `MOST` units."""
-MOST = 4096
-FAR_TOO_MANY = 10**6
+"""Noise samples per unit by default, unless that makes more than `MOST_UNITS`."""
 
-USUAL = 256
-"""Copies that an image is taken to need, by plans that stop when they know enough."""
+MOST_UNITS = 4096
+"""Units by default, at most: each is a file, and folders are listed often."""
+
+UNIT_LIMIT = 10**6
+"""Units of any run, at most: a block, or a manifest, that makes more is rejected before they fill the memory."""
+
+TYPICAL_SAMPLES = 256
+"""Noise samples per image that plans which stop early are assumed to take."""
 
 REPEATED = 9
-"""A unit has at least so many times as many draws as selection draws, which each unit of an image repeats."""
+"""Draws of a unit per selection sample, at least.
+
+Each unit of an image repeats the selection samples, which are then at most a tenth of its work.
+"""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Images in rows `first` to `stop - 1`; `draws` of them, a range, or None for all that a plan takes.
+    """A unit of work: images in rows `first` to `stop - 1`, and their `draws`, a range, or None for all of a plan.
 
-    `size`: how much of the work it is, in noisy copies under a fixed plan, else in images.
+    `size`: its amount of work, in noise samples under a fixed plan, else in images.
     """
 
     number: int
@@ -33,45 +40,46 @@ class Unit:
 
     @property
     def rows(self) -> slice:
-        """The images."""
+        """The rows of its images."""
         return slice(self.first, self.stop)
 
     @property
     def name(self) -> str:
-        """Of the file that holds its votes."""
+        """The name of the file for its votes."""
         return f"part-{self.number:05d}.parquet"
 
 
-def usual_block(plan: Plan, images: int, shards: int = 1) -> int:
-    """Noisy copies of a unit: small units, but not too many, and several for each shard."""
-    total = images * (plan.per_image or USUAL)
-    block = max(BLOCK, -(-total // MOST))
+def default_block(plan: Plan, images: int, shards: int = 1) -> int:
+    """Return the noise samples per unit: small units, but not too many, and several for each shard."""
+    total = images * (plan.per_image or TYPICAL_SAMPLES)
+    block = max(BLOCK, -(-total // MOST_UNITS))
+    # four units per shard, so that shards differ little in size
     return block if shards == 1 else max(1, min(block, total // (4 * shards)))
 
 
-def cut(plan: Plan, images: int, block: int) -> list[Unit]:
-    """All units of a run, of about `block` noisy copies each; every draw of every image is in one of them."""
+def split_work(plan: Plan, images: int, block: int) -> list[Unit]:
+    """Return all units of a run, of about `block` noise samples each; every draw of every image is in one of them."""
     if block < 1:
-        raise InputError(f"a block of work must be at least one noisy copy; got {block}")
-    each = plan.per_image or USUAL
+        raise InputError(f"a block of work must be at least one noise sample; got {block}")
+    each = plan.per_image or TYPICAL_SAMPLES
     step = max(1, block // each)
-    if images * each / block > FAR_TOO_MANY:
+    if images * each / block > UNIT_LIMIT:
         raise InputError(
-            f"blocks of {block} noisy copies cut this work into too many units: take larger ones"
+            f"blocks of {block} noise samples cut this work into too many units: take larger ones"
         )
     units: list[Unit] = []
     for first in range(0, images, step):
         stop = min(first + step, images)
-        for draws in ranges(plan, block):
-            copies = 1 if draws is None else draws[1] - draws[0] + plan.selection
-            units.append(Unit(len(units), first, stop, draws, (stop - first) * copies))
+        for draws in split_draws(plan, block):
+            size = 1 if draws is None else draws[1] - draws[0] + plan.selection
+            units.append(Unit(len(units), first, stop, draws, (stop - first) * size))
     return units
 
 
-def ranges(plan: Plan, block: int) -> list[tuple[int, int] | None]:
-    """The draws of an image, as ranges of about the same length that a unit has room for."""
+def split_draws(plan: Plan, block: int) -> list[tuple[int, int] | None]:
+    """Return the draws of an image as ranges of about the same length that fit into units of `block` noise samples."""
     if plan.per_image is None:
         return [None]
     most = max(block - plan.selection, REPEATED * plan.selection, 1)
-    count = -(-plan.most // most)
-    return list(pairwise(plan.most * piece // count for piece in range(count + 1)))
+    count = -(-plan.n_max // most)
+    return list(pairwise(plan.n_max * piece // count for piece in range(count + 1)))

@@ -1,4 +1,4 @@
-"""Several processes of this machine that draw units: watched, and replaced when they die or hang."""
+"""Several processes of this machine that sample units: watched, and replaced when they die or hang."""
 
 import multiprocessing
 import os
@@ -15,171 +15,189 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from radii.engine.job import Drawing, Job, Moved
+from radii.engine.job import Job, LoadedJob, ReportUnit
 from radii.engine.parts import RunManifest
 from radii.engine.run import Executor
 from radii.engine.units import Unit
 from radii.errors import InputError, RadiiWarning
 from radii.storage.memory import keep_freed_memory
 
-LEASE = 600.0
-"""Seconds without a sign of life after which a worker is taken to hang."""
+TIMEOUT = 600.0
+"""Seconds without a message after which a worker is assumed to hang; it reports after every batch."""
 
-START = 600.0
-"""Seconds that a worker may take to load and compile the model, if the lease is shorter."""
+START_TIMEOUT = 600.0
+"""Seconds that a worker may take to load and compile the model, if the timeout is shorter."""
 
-TRIES = 3
-"""Workers that a unit may cost."""
+ATTEMPTS = 3
+"""Workers that may be lost over one unit; then the unit itself is taken to be the cause."""
 
 GRACE = 5.0
-"""Seconds in which a process that has said its last word ends."""
+"""Seconds in which a process whose connection is closed should end by itself and so have an exit status."""
 
-ENDS = (signal.SIGINT, signal.SIGTERM)
-"""Signals by which a run is asked to end."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+LOST = float("-inf")
+"""Time of the last message of a worker that has failed or ended."""
 
 JobOf = Callable[[int], Job]
-"""The job for worker number 0, 1, ...: each may have a device of its own."""
+"""Returns the job of worker number 0, 1, ...: each may have its own device."""
+
+
+def check_workers(count: int, worker_timeout: float) -> None:
+    """Raise `InputError` unless there is at least one worker, and a timeout above 0 seconds."""
+    if count < 1:
+        raise InputError(f"there must be at least one worker; got {count}")
+    if not worker_timeout > 0:
+        raise InputError(f"the timeout of a worker must be above 0 seconds; got {worker_timeout:g}")
 
 
 @dataclass
 class Worker:
-    """A process, how to talk to it, the unit it draws, and when it was last heard of."""
+    """A worker process, its connection, its present unit, and the time of its last message."""
 
     number: int
     process: BaseProcess
     connection: Connection
     unit: Unit | None
-    heard: float
+    last_message: float
     ready: bool = False
-    why: str = ""
-
-
-def check_workers(count: int, lease: float) -> None:
-    """Refuse a team of nobody, and workers that would be replaced before they can speak."""
-    if count < 1:
-        raise InputError(f"there must be at least one worker; got {count}")
-    if not lease > 0:
-        raise InputError(f"the lease of a worker must be above 0 seconds; got {lease:g}")
+    failure: str = ""
 
 
 class Workers(Executor):
-    """So many processes; each loads the job, and draws one unit at a time."""
+    """Worker processes; each loads the job, and samples one unit at a time.
 
-    def __init__(self, job_of: JobOf, count: int, lease: float = LEASE) -> None:
-        check_workers(count, lease)
-        self.count, self.lease = count, lease
-        self._drawing: Drawing = job_of(0).start()
-        settings = self._drawing.settled.settings
-        self._job_of: JobOf = lambda number: replace(job_of(number), settings=settings)
-        self._lost: Counter[int] = Counter()
+    Parameters
+    ----------
+    job_of : returns the job of worker number 0, 1, ..., which must be picklable
+    count : number of processes
+    worker_timeout : seconds without a message after which a worker is replaced
+
+    Raises
+    ------
+    InputError
+        When `ATTEMPTS` workers are lost over the same unit.
+    """
+
+    def __init__(self, job_of: JobOf, count: int, worker_timeout: float = TIMEOUT) -> None:
+        check_workers(count, worker_timeout)
+        self.count, self.timeout = count, worker_timeout
+        # loaded in this process too, for the manifest; settings are tuned here once, while no worker runs
+        self._loaded: LoadedJob = job_of(0).start()
+        self._job_of: JobOf = lambda number: replace(job_of(number), settings=self._loaded.settings)
+        self._losses: Counter[int] = Counter()
 
     def manifest(self) -> RunManifest:
-        return self._drawing.manifest()
+        return self._loaded.manifest()
 
-    def draw(self, units: Iterator[Unit], moved: Moved) -> Iterator[tuple[Unit, bytes]]:
+    def sample(self, units: Iterator[Unit], report: ReportUnit) -> Iterator[tuple[Unit, bytes]]:
         again: deque[Unit] = deque()
-        team: list[Worker] = []
+        workers: list[Worker] = []
 
         def next_unit() -> Unit | None:
             return again.popleft() if again else next(units, None)
 
         try:
             while True:
-                while len(team) < self.count and (unit := next_unit()):
-                    self._hire(unit, team)
-                if not team:
+                while len(workers) < self.count and (unit := next_unit()):
+                    self._start(unit, workers)
+                if not workers:
                     return
-                for worker in self._ready(team):
-                    done = self._listen(worker, moved)
-                    if done is not None:
+                for worker in self._with_message(workers):
+                    content = self._receive(worker, report)
+                    if content is not None:
                         assert worker.unit is not None
-                        yield worker.unit, done
+                        yield worker.unit, content
                         worker.unit = next_unit()
                         if not self._send(worker, worker.unit):
-                            team.remove(worker)
-                for worker in [one for one in team if self._is_lost(one)]:
-                    team.remove(worker)
-                    again.append(self._bury(worker))
+                            workers.remove(worker)
+                for worker in [worker for worker in workers if self._is_lost(worker)]:
+                    workers.remove(worker)
+                    again.append(self._give_up(worker))
         finally:
-            for worker in team:
+            for worker in workers:
                 _end(worker)
 
-    def _hire(self, unit: Unit, team: list[Worker]) -> None:
-        """Add a worker that draws a unit."""
+    def _start(self, unit: Unit, workers: list[Worker]) -> None:
+        """Add a worker that samples a unit."""
+        # spawn: a forked process could use neither CUDA nor the thread pools that this one has started
         context = multiprocessing.get_context("spawn")
-        mine, theirs = context.Pipe()
-        taken = {one.number for one in team}
-        number = next(one for one in range(self.count) if one not in taken)
-        process = context.Process(target=work, args=(theirs, self._job_of(number)), daemon=True)
-        worker = Worker(number, process, mine, unit, time.monotonic())
-        with _postponed(), _sheltered():
+        connection, child_connection = context.Pipe()
+        taken = {worker.number for worker in workers}
+        number = next(number for number in range(self.count) if number not in taken)
+        process = context.Process(target=work, args=(child_connection, self._job_of(number)), daemon=True)
+        worker = Worker(number, process, connection, unit, time.monotonic())
+        with _signals_postponed(), _sigint_blocked():
             process.start()
-            team.append(worker)
-        theirs.close()
+            workers.append(worker)
+        # with this copy open, the end of the process would not close the connection
+        child_connection.close()
         self._send(worker, unit)
 
-    def _ready(self, team: list[Worker]) -> list[Worker]:
-        """Those who have said something, after waiting for it as long as the first lease lasts."""
-        left = min(one.heard + self._patience(one) for one in team) - time.monotonic()
-        said = wait([one.connection for one in team], max(left, 0.0))
-        return [one for one in team if one.connection in said]
+    def _with_message(self, workers: list[Worker]) -> list[Worker]:
+        """Return the workers that have sent a message; wait for one until the first timeout."""
+        left = min(worker.last_message + self._timeout_of(worker) for worker in workers) - time.monotonic()
+        ready = wait([worker.connection for worker in workers], max(left, 0.0))
+        return [worker for worker in workers if worker.connection in ready]
 
-    def _listen(self, worker: Worker, moved: Moved) -> bytes | None:
-        """Take one message; the votes, if it brings them."""
+    def _receive(self, worker: Worker, report: ReportUnit) -> bytes | None:
+        """Receive one message; return the votes if it holds them."""
         assert worker.unit is not None
         try:
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
-            worker.heard = float("-inf")
+            worker.last_message = LOST
             return None
-        worker.heard = time.monotonic()
+        worker.last_message = time.monotonic()
         worker.ready = True
-        if kind == "moved":
-            moved(worker.unit, content)
-        elif kind == "notice":
+        if kind == "progress":
+            report(worker.unit, content)
+        elif kind == "warning":
             warnings.warn(RadiiWarning(content), stacklevel=2)
-        elif kind == "refused":
+        elif kind == "input error":
             raise InputError(content)
-        elif kind == "failed":
-            worker.heard, worker.why = float("-inf"), f"failed with {content}"
-        return content if kind == "done" else None
+        elif kind == "failure":
+            worker.last_message, worker.failure = LOST, f"failed with {content}"
+        return content if kind == "votes" else None
 
     def _send(self, worker: Worker, unit: Unit | None) -> bool:
-        """Give a worker its next unit; without one it is sent home."""
+        """Send a worker its next unit and return True; end it where there is none."""
         if unit is None:
             _end(worker)
             return False
+        # a worker that has ended meanwhile is found by its closed connection
         with suppress(OSError):
             worker.connection.send(unit)
         return True
 
     def _is_lost(self, worker: Worker) -> bool:
-        return time.monotonic() - worker.heard >= self._patience(worker)
+        return time.monotonic() - worker.last_message >= self._timeout_of(worker)
 
-    def _patience(self, worker: Worker) -> float:
-        return self.lease if worker.ready else max(self.lease, START)
+    def _timeout_of(self, worker: Worker) -> float:
+        return self.timeout if worker.ready else max(self.timeout, START_TIMEOUT)
 
-    def _bury(self, worker: Worker) -> Unit:
-        """The unit of a worker that is lost, for another one."""
-        unit, silent = worker.unit, worker.heard > float("-inf")
+    def _give_up(self, worker: Worker) -> Unit:
+        """End a lost worker, with a `RadiiWarning`, and return its unit for another one."""
+        unit, silent = worker.unit, worker.last_message > LOST
         assert unit is not None
         if not silent:
             worker.process.join(GRACE)
         status = worker.process.exitcode
         _end(worker)
-        self._lost[unit.number] += 1
-        why = f"was silent for {self.lease:g} s" if silent else worker.why or f"ended with status {status}"
-        if self._lost[unit.number] >= TRIES:
+        self._losses[unit.number] += 1
+        ended = worker.failure or f"ended with status {status}"
+        reason = f"was silent for {self.timeout:g} s" if silent else ended
+        if self._losses[unit.number] >= ATTEMPTS:
             raise InputError(
-                f"{TRIES} workers were lost over the same part of the work, the last one {why}: is there enough "
+                f"{ATTEMPTS} workers were lost over the same part of the work, the last one {reason}: is there enough "
                 "memory? What is stored stays, and the same command goes on from there"
             )
-        warnings.warn(RadiiWarning(f"a worker {why}; another one draws its part again"), stacklevel=2)
+        warnings.warn(RadiiWarning(f"a worker {reason}; another one samples its part again"), stacklevel=2)
         return unit
 
 
 @contextmanager
-def _postponed() -> Iterator[None]:
+def _signals_postponed() -> Iterator[None]:
     """Act on SIGINT and SIGTERM at the end of the block.
 
     In the middle of the start of a process they would leave it without the data that it reads first, and it would end
@@ -188,24 +206,24 @@ def _postponed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # no other thread runs handlers
         yield
         return
-    came: list[int] = []
-    before = {sign: signal.signal(sign, lambda number, _: came.append(number)) for sign in ENDS}
+    received: list[int] = []
+    handlers = {name: signal.signal(name, lambda number, _: received.append(number)) for name in STOP_SIGNALS}
     try:
         yield
     finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
-        for number in came[:1]:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+        for number in received[:1]:
             signal.raise_signal(number)
 
 
 @contextmanager
-def _sheltered() -> Iterator[None]:
-    """Processes that are started here do not hear of Ctrl-C, not even before their first line of Python."""
+def _sigint_blocked() -> Iterator[None]:
+    """Start processes that never receive Ctrl-C, not even before their first line of Python."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    # multiprocessing starts this one along with the first process, and ends the shelter
+    # multiprocessing starts this one along with the first process, and unblocks SIGINT then
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -221,31 +239,32 @@ def _end(worker: Worker) -> None:
 
 
 def work(connection: Connection, job: Job) -> None:
-    """The life of a worker process: units in, votes out, until nobody is there any more."""
-    # who interrupts a terminal means the process that started this one
+    """Run a worker process: receive units, send their votes, until the connection is closed."""
+    # Ctrl-C in a terminal reaches all its processes; the one that started this worker ends it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def tell(kind: str, content: Any) -> None:
+    def send(kind: str, content: Any) -> None:
         try:
             connection.send((kind, content))
         except OSError:
+            # the parent has ended; there is nobody left to whom an error could be reported
             os._exit(1)
 
-    def note(message: Warning | str, *_: Any, **__: Any) -> None:
+    def send_warning(message: Warning | str, *_: Any, **__: Any) -> None:
         if isinstance(message, RadiiWarning):
-            tell("notice", str(message))
+            send("warning", str(message))
 
-    warnings.showwarning = note
+    warnings.showwarning = send_warning
     keep_freed_memory()
     try:
-        drawing = job.start()
-        tell("ready", None)
+        loaded = job.start()
+        send("ready", None)
         while True:
-            tell("done", drawing.draw(connection.recv(), lambda _, done: tell("moved", done)))
+            send("votes", loaded.sample(connection.recv(), lambda _, done: send("progress", done)))
     except EOFError:
         return
     except InputError as error:
-        tell("refused", str(error))
+        send("input error", str(error))
     except Exception as error:
-        tell("failed", f"{type(error).__name__}: {error}")
+        send("failure", f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""The noises, one a file: parameters, how to make noisy copies, and its rules (noise, norm) -> trade-off functions."""
+"""Noise distributions, one per file: how they perturb images, and a rule (trade-off functions) for each norm."""
 
 from radii.noises.ablation import Ablation
 from radii.noises.base import GREY_LEVELS, Additive, EnumerableNoise, Noise, ProductNoise, Rule, Source

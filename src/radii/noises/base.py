@@ -1,4 +1,4 @@
-"""What every noise is: a way to make noisy copies of images, and its rules against each norm."""
+"""The interface of a noise distribution, and the three kinds of noise that share code."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -11,19 +11,19 @@ from radii.errors import InputError, check_name
 from radii.noises.norms import Ball
 from radii.noises.theory.tradeoffs import TradeOffs
 
-LEAST, MOST = 1e-9, 1e9
-"""Of sigma, where images lie in [0, 1]: beyond, arithmetic overflows."""
-
+# Images lie in [0, 1]. For sigma outside these limits the arithmetic of some rules overflows.
+SMALLEST_SIGMA, LARGEST_SIGMA = 1e-9, 1e9
 
 GREY_LEVELS = 255
-"""Steps of the grid of 8-bit images."""
+"""Steps between the grey levels 0 to 255 of an 8-bit image."""
 
+# Random float32 numbers are multiples of 2^-24. As a float64 scalar it promotes float32 arrays of numpy to float64;
+# tensors keep their type.
 FINE = np.float64(2.0**-24)
-"""Random float32 numbers are multiples of it. By its type, arrays of numpy become float64; tensors stay as they are."""
 
 
 class Source(Protocol):
-    """Independent standard random numbers, as arrays of numpy or torch: the noise only scales them."""
+    """A source of independent standard random numbers, as arrays of numpy or torch; a noise rescales them."""
 
     def normal(self, shape: tuple[int, ...]) -> Any: ...
 
@@ -32,28 +32,13 @@ class Source(Protocol):
     def uniform(self, shape: tuple[int, ...]) -> Any: ...
 
 
-def fine_uniform(source: Source, shape: tuple[int, ...]) -> Any:
-    """Uniform on the multiples of `2**-48` in [0, 1) as arrays of numpy; tensors are as fine as float32."""
-    return source.uniform(shape) * np.float64(1) + source.uniform(shape) * FINE
-
-
-def like(images: Any, values: np.ndarray) -> Any:
-    """`values` as float32 array of numpy or as tensor, as `images` are."""
-    return (
-        images.new_tensor(values) if hasattr(images, "new_tensor") else np.asarray(values, dtype=np.float32)
-    )
-
-
-def check_number(name: str, value: object, least: float, most: float) -> float:
-    """A parameter of a noise as a float, if it is a number in its range."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise InputError(f"{name} must be a number from {least:g} to {most:g}; got {value!r}")
-    return float(value)
-
-
 @dataclass(frozen=True)
 class Rule:
-    """How a noise meets a norm: the trade-off functions of their ball, how tight they are, and who proved it."""
+    """The certificate of a noise against one norm.
+
+    `trade_offs` maps the noise and a ball to trade-off functions, `tightness` says how close they are to the true
+    worst case, and `source` names the paper or the idea of the proof.
+    """
 
     trade_offs: Callable[[Any, Ball], TradeOffs]
     tightness: str
@@ -62,30 +47,53 @@ class Rule:
 
 @dataclass(frozen=True)
 class Noise(ABC):
-    """A way to make noisy copies of images, and its rules; the fields are its parameters, the first its level."""
+    """Base class of all noise distributions.
+
+    A noise perturbs images, and its `rules` certify it: a rule for each norm bounds how much the probability of any
+    set of outputs can change under a perturbation of the image. The fields of the dataclass are the parameters of the
+    distribution; the first is its level, `sigma` for most noises.
+    """
 
     name: ClassVar[str]
+    """Name in `make_noise`, in commands and in votes files."""
     rules: ClassVar[Mapping[str, Rule]]
+    """Rules by norm."""
     typical: ClassVar[Mapping[str, float]] = {}
     """Parameters of an example, besides sigma."""
     of_bytes: ClassVar[bool] = False
-    """Whether it is defined on 8-bit images alone."""
+    """Whether the noise is defined for 8-bit images only."""
 
     @abstractmethod
     def perturb(self, images: Any, source: Source) -> Any:
-        """One noisy copy of each image, `(images, *shape)` in [0, 1] to `(images, *seen(shape))`, of numpy or torch."""
+        """Return each image with one noise sample.
+
+        Parameters
+        ----------
+        images : array of numpy or torch, shape `(n, *shape)`
+            Images in [0, 1].
+        source : Source
+            Random numbers of the same array library.
+
+        Returns
+        -------
+        array, shape `(n, *output_shape(shape))`
+            The input of the base classifier.
+        """
 
     @abstractmethod
-    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """How likely copies `(n, *seen)` are to come of an image, `(n,)`, up to one constant; -inf: impossible."""
+    def log_likelihood(self, noisy: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """Return the log-likelihood of noisy images `(n, *output_shape)` given one image, `(n,)`.
+
+        It is known up to one constant for all images; minus infinity marks an impossible outcome.
+        """
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a noisy copy of one image, which is what the model sees."""
+        """Return the shape of a noisy image, the input of the base classifier, for images of `shape`."""
         return shape
 
-    def pictures(self, copies: np.ndarray) -> np.ndarray:
-        """Copies `(n, *seen)` for people to look at, `(n, *shape)` in [0, 1]."""
-        return np.clip(copies, 0, 1)
+    def pictures(self, noisy: np.ndarray) -> np.ndarray:
+        """Return noisy images `(n, *output_shape)` as pictures to display, `(n, *shape)` in [0, 1]."""
+        return np.clip(noisy, 0, 1)
 
     @property
     def title(self) -> str:
@@ -94,49 +102,77 @@ class Noise(ABC):
 
     @property
     def outcomes(self) -> int | None:
-        """The number of its equally likely outcomes, if it is `EnumerableNoise`."""
+        """Number of equally likely outcomes of an `EnumerableNoise`, None for other noises."""
         return None
 
     @property
     def level(self) -> float:
-        """How strong it is, by its first parameter."""
-        return float(getattr(self, fields(self)[0].name))
+        """The first parameter, which measures the strength of the noise."""
+        return float(getattr(self, self._level_field))
 
     def at_level(self, level: float) -> "Noise":
-        """The same noise at another level."""
-        return replace(self, **{fields(self)[0].name: level})
+        """Return the same noise at another level."""
+        # levels are float; a parameter that counts something stays int
+        kind = type(getattr(self, self._level_field))
+        return replace(self, **{self._level_field: kind(level)})
 
     @property
     def scale(self) -> float:
-        """The parameter by which the density is usually written, where that is not the first one: b or a."""
+        """The scale parameter of the density as usually written, such as b of Laplace noise, in image units."""
         return self.level
 
     @property
+    def _level_field(self) -> str:
+        return fields(self)[0].name
+
+    @property
     def level_name(self) -> str:
-        """What the level is called: σ, or the name of the parameter."""
-        name = fields(self)[0].name
-        return "σ" if name == "sigma" else name
+        """Symbol of the level: σ, or the name of the parameter."""
+        return "σ" if self._level_field == "sigma" else self._level_field
 
     @property
     def level_words(self) -> str:
-        """The level for a terminal: `sigma 0.5`."""
-        return f"{fields(self)[0].name} {self.level:g}"
+        """The level in ASCII: `sigma 0.5`."""
+        return f"{self._level_field} {self.level:g}"
 
     @property
     def level_text(self) -> str:
-        """The level with its name: `σ = 0.5`."""
+        """The level as an equation: `σ = 0.5`."""
         return f"{self.level_name} = {self.level:g}"
 
     def trade_offs(self, ball: Ball) -> TradeOffs:
-        """The trade-off functions between this noise and itself moved within `ball`, one for each radius."""
-        return self.rules[check_name(f"norm for {self.name} noise", ball.norm, self.rules)].trade_offs(
-            self, ball
-        )
+        """Return the trade-off functions between the noise and its translates within a ball.
+
+        Parameters
+        ----------
+        ball : Ball
+            Norm, input shape, and optionally the images whose box limits the perturbation.
+
+        Returns
+        -------
+        TradeOffs
+            `upper(p, r)` and `lower(p, r)` for every radius r.
+
+        Raises
+        ------
+        UnknownName
+            If the noise has no rule for the norm.
+
+        Examples
+        --------
+        >>> import radii
+        >>> from radii.noises.norms import Ball
+        >>> family = radii.Gaussian(0.5).trade_offs(Ball("l2", (3, 32, 32)))
+        >>> round(float(family.lower(0.99, 1.0)), 4)
+        0.6279
+        """
+        norm = check_name(f"norm for {self.name} noise", ball.norm, self.rules)
+        return self.rules[norm].trade_offs(self, ball)
 
 
 @dataclass(frozen=True)
 class EnumerableNoise(Noise):
-    """A noise with so few equally likely outcomes that all of them can be listed."""
+    """Noise with few equally likely outcomes: all are enumerated, and probabilities have no sampling error."""
 
     @property
     @abstractmethod
@@ -144,21 +180,21 @@ class EnumerableNoise(Noise):
 
     @abstractmethod
     def outcome(self, images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """The noisy copy of each image, `(images, *shape)`, under outcome `numbers`, `(images,)`, of all `outcomes`."""
+        """Return image i under outcome `numbers[i]`, `(n, *shape)`; numbers, `(n,)`, are below `outcomes`."""
 
 
 @dataclass(frozen=True)
 class Additive(Noise):
-    """Noise that is added to images; `sigma` is the standard deviation of one feature, in image units."""
+    """Noise added to images; `sigma` is the standard deviation of one feature, in image units."""
 
     sigma: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sigma", check_number("sigma", self.sigma, LEAST, MOST))
+        object.__setattr__(self, "sigma", check_number("sigma", self.sigma, SMALLEST_SIGMA, LARGEST_SIGMA))
 
     @abstractmethod
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
-        """Noise of `shape`, `(images, *shape of one)`, from standard random numbers."""
+        """Return one noise sample for each image of a batch of `shape`, `(n, ...)`."""
 
     def perturb(self, images: Any, source: Source) -> Any:
         return images + self.draw(source, tuple(images.shape))
@@ -166,18 +202,38 @@ class Additive(Noise):
 
 @dataclass(frozen=True)
 class ProductNoise(Additive):
-    """Independent noise of one law on every feature; its density has a single peak, at 0."""
+    """Additive noise, independent and identically distributed over features, unimodal with mode 0."""
 
     mean_magnitude: ClassVar[float]
     """Mean absolute value of one feature at scale 1."""
 
     @abstractmethod
     def log_density(self, z: np.ndarray) -> np.ndarray:
-        """Logarithm of the density of one feature at scale 1, up to a constant."""
+        """Return the log-density of one feature at scale 1, up to a constant."""
 
-    def log_likelihood(self, copies: np.ndarray, image: np.ndarray) -> np.ndarray:
-        return self.log_density((copies - image) / self.scale).reshape(len(copies), -1).sum(axis=1)
+    def log_likelihood(self, noisy: np.ndarray, image: np.ndarray) -> np.ndarray:
+        return self.log_density((noisy - image) / self.scale).reshape(len(noisy), -1).sum(axis=1)
 
     @abstractmethod
     def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
-        """The absolute value of one feature at scale 1 that is exceeded with probability `tail`, in (0, 1)."""
+        """Return the absolute value that one feature at scale 1 exceeds with probability `tail`, in (0, 1)."""
+
+
+def check_number(name: str, value: object, least: float, most: float) -> float:
+    """Return the parameter `name` of a noise as a float, or raise InputError if it is outside [least, most]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise InputError(f"{name} must be a number from {least:g} to {most:g}; got {value!r}")
+    return float(value)
+
+
+def fine_uniform(source: Source, shape: tuple[int, ...]) -> Any:
+    """Return uniform numbers in [0, 1): multiples of `2**-48` as arrays of numpy, as fine as float32 as tensors."""
+    # the factor 1 promotes arrays of numpy to float64, which holds both 24-bit numbers
+    return source.uniform(shape) * np.float64(1) + source.uniform(shape) * FINE
+
+
+def like(images: Any, values: np.ndarray) -> Any:
+    """Return `values` in the array library of `images`: float32 of numpy, or a tensor of the same device and type."""
+    if hasattr(images, "new_tensor"):
+        return images.new_tensor(values)
+    return np.asarray(values, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Exponential and power laws of the l2 length: a move is decided by its own l2 length (docs/math/ball-noises.md)."""
+"""Exponential and power laws of the l2 length: the l2 length of a perturbation decides (docs/math/ball-noises.md)."""
 
 import math
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from scipy.special import betainc, betaincc, betainccinv, betaincinv, poch
 
 from radii.noises import laplace
 from radii.noises.base import Rule, Source
-from radii.noises.norms import Ball
-from radii.noises.radial import Radial, check_tail, gamma, moved_length, on_sphere, quantiles
+from radii.noises.norms import NORMS, Ball
+from radii.noises.radial import Radial, check_tail, gamma, on_sphere, quantiles, scaled_length
 from radii.noises.theory.differential import Rate, lowest_lines
 from radii.noises.theory.tradeoffs import Translation
 
+# More than the relative error of the sums and differences of incomplete beta functions below.
 ROUNDING = 1e-9
-"""More than the relative error of sums and differences of incomplete beta functions here."""
 
+# Number of lines above a rate, for either half of the levels; with so many they lose a relative 1e-4 at most.
 LINES = 600
-"""Above a rate, twice: so many that they cost a relative 1e-4 at most."""
 
 
-def moved_exponential(noise: "ExponentialL2", ball: Ball) -> Translation:
-    """The integral of one over the rate is `(d - 1) artanh` of a quantile of one coordinate on the sphere."""
-    length, start = moved_length(noise, ball)
+def exponential_shift(noise: "ExponentialL2", ball: Ball) -> Translation:
+    """Return the translation `(d - 1) artanh(w)`, w a quantile of one coordinate of a point on the sphere."""
+    length, start = scaled_length(noise, ball)
     d = ball.features
     if d == 1:
         return Translation(laplace.quantile, laplace.cdf, length, start)
@@ -32,97 +32,118 @@ def moved_exponential(noise: "ExponentialL2", ball: Ball) -> Translation:
 
 
 def depth(p: np.ndarray, d: int) -> np.ndarray:
-    """`(d - 1) artanh(w)`, where a coordinate on the sphere in d dimensions is at most `w` with probability p."""
+    """Return `(d - 1) artanh(w)`, where a coordinate on the sphere of R^d is at most `w` with probability p."""
     tail, half = np.minimum(p, 1 - p), (d - 1) / 2
     square = betainccinv(0.5, half, 2 * tail)
-    # 1 - w^2, without losing digits where w is nearly 1
+    # 1 - w^2, without cancellation where w is nearly 1
     rest = np.where(square < 0.5, 1 - square, betaincinv(half, 0.5, 2 * tail))
-    far = (d - 1) * (np.log1p(np.sqrt(square)) - np.log(rest) / 2)
-    return np.where(p < 0.5, -far, far)
+    distance = (d - 1) * (np.log1p(np.sqrt(square)) - np.log(rest) / 2)
+    return np.where(p < 0.5, -distance, distance)
 
 
 def height(z: np.ndarray, d: int) -> np.ndarray:
-    """The inverse of `depth`."""
+    """Return the inverse of `depth`."""
     square, half = np.tanh(z / (d - 1)) ** 2, (d - 1) / 2
-    # 1 - w^2, without losing digits where w is nearly 1
+    # 1 - w^2, without cancellation where w is nearly 1
     small = np.exp(-2 * np.abs(z) / (d - 1))
     rest = 4 * small / (1 + small) ** 2
     tail = np.where(square < 0.5, betaincc(0.5, half, square), betainc(half, 0.5, rest)) / 2
     return np.where(z < 0, tail, 1 - tail)
 
 
-def moved_power_law(noise: "PowerL2", ball: Ball) -> Translation:
-    """The integral of one over the rate, whose lines are means over lengths."""
-    length, start = moved_length(noise, ball)
-    found = rate(ball.features, noise.tail)
-    return Translation(found.quantile, found.cdf, length, start)
+def power_shift(noise: "PowerL2", ball: Ball) -> Translation:
+    """Return the translation that follows from the rate of a power law."""
+    length, start = scaled_length(noise, ball)
+    bound = rate(ball.features, noise.tail)
+    return Translation(bound.quantile, bound.cdf, length, start)
 
 
 @lru_cache(maxsize=16)
 def rate(d: int, tail: int) -> Rate:
-    """How fast a region can change under the power law of exponent `d + tail`: lines `E (S - tau)_+ + tau u`.
+    """Return an upper bound on the rate of change under the power law: lines `E (S - tau)_+ + tau u`, at scale 1.
 
-    The score is `S = (d + tail) B W`, where `B = 1 / (1 + length)` has the law Beta(tail, d) and W is a coordinate on
-    the sphere. Given B, the mean is a convex function of B, and so below its chord on every cell of B's law.
+    The score is `S = (d + tail) B W`, where `B = 1 / (1 + length)` has the distribution Beta(tail, d) and W is a
+    coordinate on the sphere. Given B, the mean is a convex function of B, so it lies below its chord on every cell of
+    a partition of [0, 1].
     """
     edges = np.concatenate([[0.0], quantiles(d, tail), [1.0]])
     mass = masses(edges, tail, d)
+    # B times its density is a multiple of the density of Beta(tail + 1, d)
     first = masses(edges, tail + 1, d) * tail / (d + tail)
     width = np.diff(edges)
-    # the weights of the two ends of each chord
+    # the weight of every edge in the means of the chords; it cannot be negative but for rounding
     ends = np.zeros(len(edges))
     ends[:-1] += np.maximum(edges[1:] * mass - first, 0) / width
     ends[1:] += np.maximum(first - edges[:-1] * mass, 0) / width
     slopes = (d + tail) * score_levels(d, tail)
     scale = (d + tail) * edges[1:]
     heights = excess(slopes[:, None] / scale, d) * scale @ ends[1:]
+    # a line whose height vanishes in rounding is left out, which is sound
     return lowest_lines(
         (slope, high * (1 + ROUNDING)) for slope, high in zip(slopes, heights, strict=True) if high > 0
     )
 
 
 def masses(edges: np.ndarray, a: float, b: float) -> np.ndarray:
-    """Probabilities of the cells between `edges` under the law Beta(a, b)."""
+    """Return the probabilities of the cells between `edges` under Beta(a, b)."""
+    # differences of the smaller tail, which keep their digits
     below, above = betainc(a, b, edges), betaincc(a, b, edges)
     return np.where(below[1:] < 0.5, np.diff(below), -np.diff(above))
 
 
 def score_levels(d: int, tail: int) -> np.ndarray:
-    """Levels of `B W`, from 0 far into its tail, where lines are drawn: any will do."""
+    """Return levels of `B W` for the lines, dense around its typical size and near 1; any levels are sound."""
     typical = float(betaincinv(tail, d, 0.5)) / math.sqrt(d)
     low, high = typical * np.geomspace(1e-3, 100, LINES), 1 - np.geomspace(1e-9, 1, LINES)
     return np.unique(np.concatenate([low[low < 1], high]))
 
 
 def excess(s: np.ndarray, d: int) -> np.ndarray:
-    """`E (W - s)_+` of a coordinate W on the sphere in d dimensions, for s of at least 0, rounded up."""
+    """Return `E (W - s)_+` of a coordinate W on the sphere in d dimensions, for `s >= 0`, rounded up."""
     s = np.minimum(s, 1)
     if d == 1:
         return (1 - s) / 2
-    rest = 1 - s**2
     with np.errstate(divide="ignore"):
         mean = (
             np.exp((d - 1) / 2 * np.log1p(-(s**2))) * poch((d - 1) / 2, 0.5) / (math.sqrt(math.pi) * (d - 1))
         )
-    return np.maximum(mean * (1 + ROUNDING) - s * betainc((d - 1) / 2, 0.5, rest) / 2, 0)
+    return np.maximum(mean * (1 + ROUNDING) - s * betainc((d - 1) / 2, 0.5, 1 - s**2) / 2, 0)
 
 
-SAME_LENGTH = "as l2: all that matters is the l2 length of the longest move"
-NEAR = "sound, 0 to 5 % below exact"
-POWER = "sound, 1 to 29 % below exact for p up to 0.99"
+SAME_LENGTH = "as l2: all that matters is the l2 length of the longest perturbation"
+NEAR = "sound, 0 to 5 % below the tight radius"
+POWER = "sound, 1 to 29 % below the tight radius for p up to 0.99"
 
 
 @dataclass(frozen=True)
 class ExponentialL2(Radial):
-    """Noise with density proportional to `exp(-||x||_2 / lambda)`, `lambda = sigma / sqrt(d + 1)`, d features."""
+    """Noise with density proportional to `exp(-||x||_2 / lambda)`, `lambda = sigma / sqrt(d + 1)`, for d features.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of one feature, in image units.
+
+    Notes
+    -----
+    Guarantee: sound. A ball counts by its longest perturbation in l2 (docs/math/ball-noises.md).
+
+    References
+    ----------
+    Yang, Duan, Hu, Salman, Razenshteyn & Li 2020.
+
+    Examples
+    --------
+    >>> import numpy as np, radii
+    >>> radii.certified_radius(radii.ExponentialL2(0.5), "l2", np.array([0.9, 0.99]), shape=(3, 32, 32)).round(3)
+    array([0.641, 1.163])
+    """
 
     name: ClassVar[str] = "exponential-l2"
     order: ClassVar[float] = 2
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(moved_exponential, NEAR, SAME_LENGTH),
-        "l1": Rule(moved_exponential, NEAR, SAME_LENGTH),
-        "l2": Rule(moved_exponential, NEAR, "Yang et al. 2020, differential method"),
-        "linf": Rule(moved_exponential, NEAR, SAME_LENGTH),
+        **dict.fromkeys(NORMS, Rule(exponential_shift, NEAR, SAME_LENGTH)),
+        "l2": Rule(exponential_shift, NEAR, "Yang et al. 2020, differential method"),
     }
 
     def scale_for(self, features: int) -> float:
@@ -132,25 +153,50 @@ class ExponentialL2(Radial):
         return -length
 
     def standard(self, source: Source, shape: tuple[int, int]) -> Any:
+        # the length has the distribution Gamma(d)
         return on_sphere(source, shape) * gamma(source, *shape)
 
 
 @dataclass(frozen=True)
 class PowerL2(Radial):
-    """Noise with density proportional to `(1 + ||x||_2 / lambda)^-(d + tail)`, d features.
+    """Noise with density proportional to `(1 + ||x||_2 / lambda)^-(d + tail)`, for d features.
 
-    `lambda = sigma sqrt((tail - 1) (tail - 2) / (d + 1))`. The l2 length exceeds t with a probability that falls as
-    `t^-tail`.
+    The scale is `lambda = sigma sqrt((tail - 1) (tail - 2) / (d + 1))`; the l2 length exceeds t with a probability
+    that falls as `t^-tail`.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of one feature, in image units.
+    tail : int
+        Exponent of the tail, from 3 to 1000.
+
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    Guarantee: sound. A ball counts by its longest perturbation in l2 (docs/math/ball-noises.md).
+
+    References
+    ----------
+    Yang, Duan, Hu, Salman, Razenshteyn & Li 2020.
+
+    Examples
+    --------
+    >>> import numpy as np, radii
+    >>> radii.certified_radius(radii.PowerL2(0.5), "l2", np.array([0.9, 0.99]), shape=(3, 32, 32)).round(3)
+    array([0.424, 0.713])
     """
 
     tail: int = 5
     name: ClassVar[str] = "power-l2"
     order: ClassVar[float] = 2
     rules: ClassVar[dict[str, Rule]] = {
-        "l0": Rule(moved_power_law, POWER, SAME_LENGTH),
-        "l1": Rule(moved_power_law, POWER, SAME_LENGTH),
-        "l2": Rule(moved_power_law, POWER, "differential method of Yang et al. 2020"),
-        "linf": Rule(moved_power_law, POWER, SAME_LENGTH),
+        **dict.fromkeys(NORMS, Rule(power_shift, POWER, SAME_LENGTH)),
+        "l2": Rule(power_shift, POWER, "differential method of Yang et al. 2020"),
     }
 
     def __post_init__(self) -> None:
@@ -164,5 +210,5 @@ class PowerL2(Radial):
         return -(features + self.tail) * np.log1p(length)
 
     def standard(self, source: Source, shape: tuple[int, int]) -> Any:
-        """A power law is an exponential law of a random scale, one over a gamma number."""
+        # a power law is an exponential law of random scale, the inverse of a Gamma variable
         return on_sphere(source, shape) * gamma(source, *shape) / gamma(source, shape[0], self.tail)

@@ -1,7 +1,4 @@
-"""Noise on a lattice, so that image plus noise is exact in float32 and the theorems hold for the program itself.
-
-Proofs: docs/math/exact.md.
-"""
+"""Noise on a lattice: image plus noise is exact in float32, so theorems hold for the program (docs/math/exact.md)."""
 
 import math
 
@@ -11,32 +8,35 @@ from radii.errors import InputError
 from radii.noises import GREY_LEVELS, Noise, ProductNoise
 from radii.noises.streams import Stream
 
+# Multiples of 1/16 below 2^20 levels fit the 24 bits of float32, enough for sigma up to 150 (docs/math/exact.md).
 PARTS = 16
-"""Steps of the lattice in one grey level."""
+"""Steps of the lattice per grey level."""
 
+# Random bits that select the absolute value of the noise of one feature. One more selects its sign: the 53 bits of a
+# float64 in [0, 1).
 BITS = 52
-"""Of the number that chooses how far the noise of one feature goes; one more chooses its sign."""
 
+# More than the relative error of every quantile computed here (tests/noises/test_lattice.py compares with 60 digits).
 RELATIVE = 2.0**-46
-"""More than the relative error of any quantile computed here (tests/noises/test_lattice.py compares with 60 digits)."""
 
 
 def draw_levels(noise: ProductNoise, stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
-    """Noise in grey levels, rounded to the lattice: float32 of `shape`, whole multiples of `1 / PARTS`."""
+    """Return noise samples in grey levels, rounded to the lattice: float32 of `shape`, multiples of `1 / PARTS`."""
     noisy = np.empty(shape, dtype=np.float32)
     # one row at a time stays in the processor's cache, which is twice as fast
-    for row, number in zip(noisy, stream.double(shape), strict=True):
-        row[...] = _levels(noise, number)
+    for row, uniform in zip(noisy, stream.double(shape), strict=True):
+        row[...] = _levels(noise, uniform)
     return noisy
 
 
-def _levels(noise: ProductNoise, number: np.ndarray) -> np.ndarray:
-    """Noise in grey levels from random multiples of `2**-53` in [0, 1), which are overwritten."""
-    number *= 2.0**BITS
-    whole = np.floor(number)
-    # the last of 53 bits is the sign; the others are the probability of going farther, never 0
-    number -= whole
-    sign = np.subtract(1, 4 * number, out=number)
+def _levels(noise: ProductNoise, uniform: np.ndarray) -> np.ndarray:
+    """Return noise in grey levels from random multiples of `2**-53` in [0, 1), which are overwritten."""
+    uniform *= 2.0**BITS
+    whole = np.floor(uniform)
+    # the last of the 53 bits, 0 or 1/2 after the subtraction, becomes the sign
+    uniform -= whole
+    sign = np.subtract(1, 4 * uniform, out=uniform)
+    # the other bits become a tail probability; the added half keeps it away from 0 and is exact in float64
     whole += 0.5
     whole *= 2.0**-BITS
     steps = np.rint(noise.tail_quantile(whole) * _steps(noise))
@@ -44,8 +44,7 @@ def _levels(noise: ProductNoise, number: np.ndarray) -> np.ndarray:
 
 
 def check_range(noise: Noise) -> None:
-    """Refuse noise that is no independent law of each feature, or so wide that an image plus noise does not fit the 24
-    bits of float32."""
+    """Raise InputError unless the noise is independent over features, and image plus noise fits 24 bits of float32."""
     if not isinstance(noise, ProductNoise):
         raise InputError(
             f"exact arithmetic is for noise that is added to each feature by itself, which {noise.name} is not"
@@ -57,9 +56,10 @@ def check_range(noise: Noise) -> None:
 
 
 def distance(noise: ProductNoise, features: int) -> float:
-    """How far the law of the noise drawn on so many features can be from the rounded law of `noise` at most.
+    """Return an upper bound on the total variation distance between the noise sampled and the rounded noise.
 
-    In total variation: no set of noises has probabilities under the two that differ by more. Rounded up.
+    The first is what `draw_levels` samples on `features` features, the second the distribution of the theorems,
+    rounded to the lattice.
     """
     discrete = (_farthest(noise) + 1) * 2.0 ** -(BITS + 1)
     computed = RELATIVE * (_steps(noise) * noise.mean_magnitude + 1)
@@ -67,7 +67,7 @@ def distance(noise: ProductNoise, features: int) -> float:
 
 
 def levels_of(images: np.ndarray) -> np.ndarray:
-    """8-bit images as bytes, which they are already, or numbers in [0, 1] that are bytes divided by 255."""
+    """Return images as bytes, from bytes or from bytes divided by 255 in float32; raise InputError for others."""
     if images.dtype == np.uint8:
         return images
     levels = np.rint(images * np.float32(GREY_LEVELS)).astype(np.uint8)
@@ -79,10 +79,10 @@ def levels_of(images: np.ndarray) -> np.ndarray:
 
 
 def _steps(noise: ProductNoise) -> float:
-    """Steps of the lattice in one scale of the noise."""
+    """Return the number of lattice steps in one scale of the noise."""
     return noise.scale * GREY_LEVELS * PARTS
 
 
 def _farthest(noise: ProductNoise) -> float:
-    """The largest number of steps that can be drawn."""
+    """Return an upper bound on the number of steps that can be drawn, at the smallest tail probability."""
     return math.ceil(float(noise.tail_quantile(np.array([2.0 ** -(BITS + 1)]))[0]) * _steps(noise)) + 1

@@ -1,4 +1,4 @@
-"""The norms, the balls they bound, and the units in which l0 counts."""
+"""The threat models: norms, balls of perturbations, the units that l0 counts, and the box that images lie in."""
 
 import math
 from collections.abc import Callable
@@ -10,23 +10,39 @@ from radii.errors import InputError, check_name
 
 NORMS = ("l0", "l1", "l2", "linf")
 UNITS = ("feature", "pixel")
+
+ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
+"""p of each norm that is an l_p norm."""
+
+# More features than any image has; beyond, a typing error would cost minutes of arithmetic.
 MOST_FEATURES = 2**31
-"""Of one input; more is no image, and arithmetic that takes minutes."""
-
-
-def unit_of(norm: str, unit: str) -> str:
-    """What radii of `norm` count when l0 is to count `unit`, which refines l0 alone."""
-    return unit if norm == "l0" else "feature"
 
 
 @dataclass(frozen=True, eq=False)
 class Ball:
-    """What the adversary may do: move an input of `shape` by at most a radius in `norm`.
+    """The perturbations that an adversary may apply: all within some radius of the input, in one norm.
 
-    l1, l2 and linf are measured in image units (images lie in [0, 1]). l0 counts changed units: single
-    features, or pixels (all channels of one position; the first axis of `shape` is the channel axis). With
-    `images`, `(n, *shape)` in [0, 1], each ball of l0 or l1 is cut by the box of its own image: feature `x` moves by
-    at most `max(x, 1 - x)`.
+    Parameters
+    ----------
+    norm : {"l0", "l1", "l2", "linf"}
+        l1, l2 and linf are measured in image units (images lie in [0, 1]); l0 counts changed units.
+    shape : tuple of int
+        Shape of one input.
+    unit : {"feature", "pixel"}
+        What l0 counts: single features, or pixels, that is all channels (the first axis of `shape`) of one position.
+    images : array, shape `(n, *shape)`, optional
+        Images in [0, 1], for l0 and l1. The ball of each image is then intersected with the box [0, 1]: a feature
+        `x` changes by at most `max(x, 1 - x)`.
+
+    Raises
+    ------
+    InputError
+        If the arguments do not fit together.
+
+    Examples
+    --------
+    >>> Ball("l0", (3, 32, 32), unit="pixel").units
+    1024
     """
 
     norm: str
@@ -41,7 +57,7 @@ class Ball:
         if self.norm != "l0" and self.unit != "feature":
             raise InputError(f"unit refines l0 only; for {self.norm} leave it out")
         if self.norm not in ("l0", "l1") and self.images is not None:
-            raise InputError(f"images cut the balls of l0 and l1 only; for {self.norm} leave them out")
+            raise InputError(f"images limit the balls of l0 and l1 only; for {self.norm} leave them out")
         if self.unit == "pixel" and len(self.shape) != 3:
             raise InputError(f"unit 'pixel' needs a shape (channels, height, width); got {self.shape}")
         if self.images is not None:
@@ -49,48 +65,49 @@ class Ball:
 
     @property
     def features(self) -> int:
-        """Number of single numbers in one input, `d`."""
+        """Number of features of one input, `d`."""
         return math.prod(self.shape)
 
     @property
     def unit_features(self) -> int:
-        """Features that change together with one unit: the channels of a pixel, or 1."""
+        """Number of features in one unit: the channels of a pixel, or 1."""
         return self.shape[0] if self.unit == "pixel" else 1
 
     @property
     def units(self) -> int:
-        """The number of units in one input: the largest l0 radius."""
+        """Number of units in one input: the largest l0 radius."""
         return self.features // self.unit_features
 
-    def unit_moves(self) -> np.ndarray:
-        """Farthest move of every feature within the box of its image, `(n, units, unit_features)`."""
+    def box_limits(self) -> np.ndarray:
+        """Return the largest change of every feature within the box of its image, `(n, units, unit_features)`."""
         assert self.images is not None
-        farthest = np.maximum(self.images, 1 - self.images).reshape(len(self.images), -1)
+        limits = np.maximum(self.images, 1 - self.images).reshape(len(self.images), -1)
         if self.unit == "feature":
-            return farthest[:, :, None]
-        return farthest.reshape(len(farthest), self.unit_features, self.units).transpose(0, 2, 1)
+            return limits[:, :, None]
+        return limits.reshape(len(limits), self.unit_features, self.units).transpose(0, 2, 1)
 
 
-ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
-"""p of each norm that is one of the l_p family."""
+def unit_of(norm: str, unit: str) -> str:
+    """Return the unit of radii in `norm`, given the unit that l0 is to count; other norms have no choice."""
+    return unit if norm == "l0" else "feature"
 
 
 def inner_radius(radius: np.ndarray, outer: str, inner: str, features: int) -> np.ndarray:
-    """Radius of the largest `inner` ball within an `outer` ball of `radius`, `(...)`, rounded down; l1, l2 or linf.
+    """Return the radius of the largest `inner` ball within an `outer` ball of `radius`, `(...)`, rounded down.
 
-    `||x||_q <= d^(1/q - 1/p) ||x||_p` where q is below p, met by x = (1, ..., 1); else the factor is 1, met by one
-    feature.
+    Both are l1, l2 or linf. `||x||_q <= d^(1/q - 1/p) ||x||_p` for q below p (Hoelder), with equality at
+    x = (1, ..., 1); otherwise the factor is 1, with equality for a single feature.
     """
     p, q = (ORDERS[check_name("norm", norm, ORDERS)] for norm in (outer, inner))
     exponent = 1 / p - 1 / q
     if exponent <= 0:
         return np.array(radius, dtype=float)
-    # more than the rounding of the power and of the division
+    # the power and the division are off by a few 1e-16: take off more than that, so that the inner ball fits
     return np.asarray(radius, dtype=float) / features**exponent * (1 - 1e-15)
 
 
 def check_shape(shape: object) -> tuple[int, ...]:
-    """The shape of one input as a tuple of positive integers."""
+    """Return the shape of one input as a tuple of positive integers, or raise InputError."""
     try:
         sizes = tuple(int(size) for size in shape)  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
@@ -101,39 +118,30 @@ def check_shape(shape: object) -> tuple[int, ...]:
 
 
 def check_images(images: object, shape: tuple[int, ...]) -> np.ndarray:
-    """Images as float64 `(n, *shape)`, all within [0, 1]."""
+    """Return images as float64 `(n, *shape)`, or raise InputError if shape or range [0, 1] are wrong."""
     array = np.asarray(images, dtype=np.float64)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
         raise InputError(f"images must have the shape (n, {', '.join(map(str, shape))}); got {array.shape}")
-    if not array.size:
-        return array
-    if not (array.min() >= 0 and array.max() <= 1):
+    # written so that NaN fails, too
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
         raise InputError(
-            f"images must lie in [0, 1]; found values from {array.min():g} to {array.max():g}: rescale them first"
+            f"images must lie in [0, 1]; got values from {array.min():g} to {array.max():g}: rescale them first"
         )
     return array
 
 
-def largest_sums(costs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The sum of the s largest `costs`, `(images, units)`, of each image, as a function of `s`, `(images, ...)`."""
-    falling = np.sort(costs, axis=1)[:, ::-1]
-    sums = np.concatenate([np.zeros((len(falling), 1)), np.cumsum(falling, axis=1)], axis=1)
-
-    def look_up(s: np.ndarray) -> np.ndarray:
-        s = np.asarray(s).astype(np.int64)
-        return np.take_along_axis(sums, s.reshape(len(sums), -1), axis=1).reshape(s.shape)
-
-    return look_up
-
-
 def longest_l2(ball: Ball) -> Callable[[np.ndarray], np.ndarray]:
-    """The l2 length of the longest move within radius `r`, `(images, ...)`: infinite beyond all moves of a box."""
+    """Return the largest l2 length of a perturbation within radius r, as a function of r, `(images, ...)`.
+
+    It is infinite at radii beyond every perturbation in the box.
+    """
     if ball.norm == "l0":
         if ball.images is None:
             return lambda s: np.sqrt(s * ball.unit_features)
-        squares = largest_sums((ball.unit_moves() ** 2).sum(axis=2))
+        squares = largest_sums((ball.box_limits() ** 2).sum(axis=2))
     elif ball.images is not None:
-        squares = farthest_sums(ball.unit_moves()[:, :, 0], np.square)
+        # the squared length is a sum of convex costs, as the greedy argument needs
+        squares = greedy_costs(ball.box_limits()[:, :, 0], np.square)
     else:
         root = math.sqrt(ball.features) if ball.norm == "linf" else 1.0
         return lambda r: r * root
@@ -141,30 +149,47 @@ def longest_l2(ball: Ball) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def usual_radius(ball: Ball, sigma: float) -> float:
-    """A radius of the usual size for noise of `sigma` that is decided by l2 lengths, to start a search from."""
+    """Return a radius of typical size where l2 length decides, from which a search starts."""
     return {"l0": 1.0, "linf": sigma / math.sqrt(ball.features)}.get(ball.norm, sigma)
 
 
-def farthest_sums(
-    moves: np.ndarray, cost: Callable[[np.ndarray], np.ndarray]
-) -> Callable[[np.ndarray], np.ndarray]:
-    """The cost of the l1 length `r`, spent on the farthest `moves`, `(images, features)`, of each image in turn.
+def largest_sums(costs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the sum of the s largest `costs`, `(images, units)`, as a function of s, `(images, ...)`."""
+    falling = np.sort(costs, axis=1)[:, ::-1]
+    sums = np.concatenate([np.zeros((len(falling), 1)), np.cumsum(falling, axis=1)], axis=1)
 
-    The largest sum of a convex `cost`, 0 at 0, over all moves of that length within the box (docs/math/rules.md), and
-    infinite beyond the longest. As a function of `r`, `(images, ...)`.
+    def sum_of_largest(s: np.ndarray) -> np.ndarray:
+        s = np.asarray(s).astype(np.int64)
+        return np.take_along_axis(sums, s.reshape(len(sums), -1), axis=1).reshape(s.shape)
+
+    return sum_of_largest
+
+
+def greedy_costs(
+    limits: np.ndarray, cost: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the largest total cost of a perturbation of l1 length r in the box, as a function of r, `(images, ...)`.
+
+    `limits`, `(images, features)`: the largest change of each feature; `cost`: a convex function of one change, 0 at
+    0. The greedy perturbation, which changes the features with the largest limits fully, one after the other, costs
+    most (docs/math/rules.md). The cost is infinite at lengths beyond every perturbation in the box.
     """
-    falling = np.sort(moves, axis=1)[:, ::-1]
-    start = np.zeros((len(moves), 1))
-    ends = np.concatenate([start, np.cumsum(falling, axis=1)], axis=1)
+    falling = np.sort(limits, axis=1)[:, ::-1]
+    start = np.zeros((len(limits), 1))
+    lengths = np.concatenate([start, np.cumsum(falling, axis=1)], axis=1)
     costs = np.concatenate([start, np.cumsum(cost(falling), axis=1)], axis=1)
 
-    def look_up(r: np.ndarray) -> np.ndarray:
-        flat = np.broadcast_to(r, (len(moves), *np.shape(r)[1:])).reshape(len(moves), -1)
+    def total_cost(r: np.ndarray) -> np.ndarray:
+        flat = np.broadcast_to(r, (len(limits), *np.shape(r)[1:])).reshape(len(limits), -1)
+        # number of features that change fully
         full = np.array(
-            [np.searchsorted(end, one, side="right") - 1 for end, one in zip(ends, flat, strict=True)]
+            [
+                np.searchsorted(of_image, at, side="right") - 1
+                for of_image, at in zip(lengths, flat, strict=True)
+            ]
         )
-        left = flat - np.take_along_axis(ends, full, axis=1)
-        spent = np.take_along_axis(costs, full, axis=1) + cost(left)
-        return np.where((full == moves.shape[1]) & (left > 0), np.inf, spent).reshape(np.shape(r))
+        rest = flat - np.take_along_axis(lengths, full, axis=1)
+        total = np.take_along_axis(costs, full, axis=1) + cost(rest)
+        return np.where((full == limits.shape[1]) & (rest > 0), np.inf, total).reshape(np.shape(r))
 
-    return look_up
+    return total_cost

@@ -1,4 +1,4 @@
-"""Noises by name: `laplace`, or with parameters of its own, `generalized-normal:exponent=4`."""
+"""Noises by name: `laplace`, or with parameters, `generalized-normal:exponent=4`."""
 
 from dataclasses import MISSING, asdict, fields
 
@@ -34,17 +34,41 @@ KINDS: tuple[type[Noise], ...] = (
     Pareto,
 )
 NOISES: dict[str, type[Noise]] = {noise.name: noise for noise in KINDS}
+"""Noise classes by name."""
 
 USUAL_SIGMA = 0.5
 
 
 def make_noise(name: str, sigma: float | None = None) -> Noise:
-    """The noise that `name` means, `NAME` or `NAME:PARAMETER=NUMBER,...`.
+    """Build a noise from its name.
 
-    `sigma`: its standard deviation, 0.5 if neither says it; refused by noises that have none.
+    Parameters
+    ----------
+    name : str
+        `NAME` or `NAME:PARAMETER=NUMBER,...`, where `NAME` is a key of `NOISES`.
+    sigma : float, optional
+        Standard deviation of one feature, in image units, for noises that have it; 0.5 by default.
+
+    Returns
+    -------
+    Noise
+        The noise with these parameters.
+
+    Raises
+    ------
+    InputError
+        If a parameter is unknown, missing, given twice or out of range, or if the noise has no sigma.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.make_noise("laplace", 0.25)
+    Laplace(sigma=0.25)
+    >>> radii.make_noise("power-l2:tail=7,sigma=1")
+    PowerL2(sigma=1.0, tail=7)
     """
     kind, given = _parse(name)
-    known = [one.name for one in fields(kind)]
+    known = _parameters(kind)
     if sigma is not None:
         if "sigma" not in known:
             raise InputError(f"{kind.name} noise has no sigma: leave it out; it has {', '.join(known)}")
@@ -53,41 +77,45 @@ def make_noise(name: str, sigma: float | None = None) -> Noise:
         given["sigma"] = sigma
     if "sigma" in known:
         given.setdefault("sigma", USUAL_SIGMA)
-    for one in fields(kind):
-        if one.name not in given and one.default is MISSING:
-            raise InputError(f"{kind.name} noise needs {one.name}, for example {example_name(kind)}")
+    for field in fields(kind):
+        if field.name not in given and field.default is MISSING:
+            raise InputError(f"{kind.name} noise needs {field.name}, for example {example_name(kind)}")
     return kind(**given)
 
 
 def example_name(kind: type[Noise]) -> str:
-    """A name of this kind of noise that `make_noise` takes."""
+    """Return a name from which `make_noise` makes an example of this class."""
     given = ",".join(f"{name}={value:g}" for name, value in kind.typical.items())
     return f"{kind.name}:{given}" if given else kind.name
 
 
 def full_name(noise: Noise) -> str:
-    """The name, with all parameters, from which `make_noise` makes it again."""
+    """Return the name with all parameters, from which `make_noise` makes an equal noise."""
     return f"{noise.name}:" + ",".join(f"{name}={value!r}" for name, value in asdict(noise).items())
 
 
 def example(kind: type[Noise], sigma: float = USUAL_SIGMA) -> Noise:
-    """One noise of this kind, of this sigma if it has any."""
-    known = [one.name for one in fields(kind)]
-    return kind(**({"sigma": sigma} if "sigma" in known else {}), **kind.typical)
+    """Return an example of this class, with this sigma if it has one."""
+    return kind(**({"sigma": sigma} if "sigma" in _parameters(kind) else {}), **kind.typical)
+
+
+def _parameters(kind: type[Noise]) -> list[str]:
+    return [field.name for field in fields(kind)]
 
 
 def _parse(name: str) -> tuple[type[Noise], dict[str, float]]:
+    """Return the class and the parameters that a name gives."""
     start, _, rest = str(name).partition(":")
     kind = NOISES[check_name("noise", start, NOISES)]
-    known = [one.name for one in fields(kind)]
     given: dict[str, float] = {}
-    for one in filter(None, rest.split(",")):
-        parameter, _, text = one.partition("=")
-        check_name(f"parameter of {kind.name} noise", parameter, known)
+    for assignment in filter(None, rest.split(",")):
+        parameter, _, text = assignment.partition("=")
+        check_name(f"parameter of {kind.name} noise", parameter, _parameters(kind))
         try:
+            # whole numbers stay int: some parameters, such as `tail`, take nothing else
             given[parameter] = int(text) if text.isdecimal() else parse_number(text)
         except ValueError:
             raise InputError(
-                f"a parameter of a noise is NAME=NUMBER, for example {example_name(kind)}; got {one!r}"
+                f"a parameter of a noise is NAME=NUMBER, for example {example_name(kind)}; got {assignment!r}"
             ) from None
     return kind, given

@@ -1,8 +1,9 @@
-"""Counted randomness: draw j of image i under a seed is the same number wherever and whenever it is drawn.
+"""Counter-based random numbers: noise sample j of image i under a seed is the same wherever and whenever it is drawn.
 
-Philox (Salmon et al. 2011) turns a key and a 256-bit counter into random bits with no history. The key is
-(seed, purpose) and the upper two words of the counter are (draw, image), so every draw owns 2^128 blocks of
-four words that no other draw can reach, and starting at any of them costs under a microsecond.
+Philox (Salmon et al. 2011) maps a key and a 256-bit counter to random bits and keeps no other state. The key is (seed,
+purpose). The upper two 64-bit words of the counter are (sample, image), the next counts the arrays drawn for that
+sample, and the lowest runs over blocks of four words. So no two samples share a block, and a jump to any sample costs
+under a microsecond.
 """
 
 import math
@@ -14,25 +15,33 @@ import numpy as np
 from radii.errors import InputError, check_name
 
 PURPOSES = {"bound": 0, "select": 1, "predict": 2}
-"""Draws that bound probabilities, that choose the label to certify, and that only predict: never the same."""
-
-
-def check_seed(seed: object) -> int:
-    """The seed as an int of 64 bits."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise InputError(f"seed must be a whole number from 0 to 2**64 - 1; got {seed!r}")
-    return int(seed)
+"""Separate streams: to bound probabilities, to select the label to certify, and to predict without a certificate."""
 
 
 class Stream:
-    """Standard random numbers, float32 numpy arrays unless said otherwise, for many draws of many images at a time.
+    """Standard random numbers for many noise samples of many images at once: the `Source` of arrays of numpy.
 
-    Implements the `Source` that noises draw from. Call `at` first; then the first axis of every shape runs
-    over the pairs given there. Not for use by two threads at once.
+    Call `at` first; the first axis of every array then runs over the pairs given there. A stream must not be shared
+    by threads.
 
-    Guarantee: row r of the k-th array after `at(images, draws)` depends on seed, purpose, `images[r]`,
-    `draws[r]` and k alone, given the version of numpy, and is independent of all others, as far as Philox is
-    a random function.
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2**64 - 1.
+    purpose : {"bound", "select", "predict"}
+        Streams of different purposes are independent.
+
+    Notes
+    -----
+    Guarantee: row r of the k-th array after `at(images, draws)` depends on seed, purpose, `images[r]`, `draws[r]`, k
+    and the version of numpy alone. It is independent of all other rows, if Philox is a random function.
+
+    Examples
+    --------
+    >>> both = Stream(0).at([2, 7], [0, 5]).normal((2, 3))
+    >>> alone = Stream(0).at([7], [5]).normal((1, 3))
+    >>> bool((both[1] == alone[0]).all())
+    True
     """
 
     def __init__(self, seed: int, purpose: str = "bound") -> None:
@@ -43,34 +52,42 @@ class Stream:
         self.at([], [])
 
     def at(self, images: Sequence[int], draws: Sequence[int]) -> "Stream":
-        """The same object, moved to the start of draw `draws[r]` of image `images[r]`, for each r."""
+        """Move to the start of noise sample `draws[r]` of image `images[r]`, for each row r; return the stream."""
         self._pairs = list(zip(images, draws, strict=True))
         self._arrays = 0
         return self
 
     def normal(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Normal with mean 0 and standard deviation 1."""
+        """Return float32 normal numbers with mean 0 and standard deviation 1."""
         return self._rows(self._random.standard_normal, shape)
 
     def exponential(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Exponential with mean 1."""
+        """Return float32 exponential numbers with mean 1."""
         return self._rows(self._random.standard_exponential, shape)
 
     def uniform(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Uniform on [0, 1)."""
+        """Return float32 uniform numbers in [0, 1)."""
         return self._rows(self._random.random, shape)
 
     def double(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Uniform on the multiples of `2**-53` in [0, 1), float64."""
+        """Return float64 uniform numbers in [0, 1), multiples of `2**-53`."""
         return self._rows(self._random.random, shape, np.float64)
 
-    def _rows(self, fill: Callable[..., Any], shape: tuple[int, ...], kind: Any = np.float32) -> np.ndarray:
+    def _rows(self, fill: Callable[..., Any], shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         assert shape[0] == len(self._pairs)
-        rows = np.empty((shape[0], math.prod(shape[1:])), dtype=kind)
+        rows = np.empty((shape[0], math.prod(shape[1:])), dtype=dtype)
         counter = self._state["state"]["counter"]
         for row, (image, draw) in zip(rows, self._pairs, strict=True):
             counter[:] = 0, self._arrays, draw, image
-            self._bits.state = self._state  # far cheaper than a new generator
-            fill(out=row, dtype=kind)
+            # setting the state is far cheaper than making a generator, and drops words left in its buffer
+            self._bits.state = self._state
+            fill(out=row, dtype=dtype)
         self._arrays += 1
         return rows.reshape(shape)
+
+
+def check_seed(seed: object) -> int:
+    """Return the seed as an int, or raise InputError if it is not a whole number of 64 bits."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise InputError(f"seed must be a whole number from 0 to 2**64 - 1; got {seed!r}")
+    return int(seed)

@@ -1,4 +1,4 @@
-"""The file of what attacks found, a row an image: written by `radii attack`, read beside the certificates again."""
+"""The CSV file of an attack, a row per image: `radii attack` writes it, reports read it beside the certificates."""
 
 import csv
 from collections.abc import Mapping
@@ -11,67 +11,83 @@ from radii.errors import InputError
 from radii.report.export import slug
 
 FOLDER = "attacks"
-"""Beside a votes file: what `radii attack --out` wrote about it."""
+"""The folder beside a votes file in which `radii report --attacks` looks for the files of `radii attack --out`."""
+
 HEADER = ["index", "label", "certified", "found"]
-DIGITS = 1e-7
-"""Another processor may differ by so much in a certified radius."""
+
+TOLERANCE = 1e-7
+"""Relative difference by which the arithmetic of another processor may change a certified radius."""
 
 
 def file_name(votes: Path, norm: str, k: int) -> str:
-    """Of what attacks in one norm and k found about a votes file."""
+    """Return the name of the file about attacks on a votes file in one norm and k."""
     return f"{slug(votes.stem)}-{norm}-top{k}.csv"
 
 
 def attacked_text(certificates: Certificates, rows: np.ndarray, found: np.ndarray) -> str:
-    """The images attacked, with certified radius and the shortest move found, with all their digits."""
-    one, lines = certificates, [",".join(HEADER)]
-    for row, certified, length in zip(rows, one.radius[rows].tolist(), found.tolist(), strict=True):
-        lines.append(f"{one.index[row]},{one.label[row]},{certified},{length}")
+    """Return the file about the attacked `rows` of some certificates, numbers with all their digits.
+
+    `found`: `(rows,)`, the lengths of the shortest perturbations that removed the label from the top k, or infinity.
+    """
+    lines = [",".join(HEADER)]
+    radii = certificates.radius[rows].tolist()
+    for row, radius, length in zip(rows, radii, found.tolist(), strict=True):
+        lines.append(f"{certificates.index[row]},{certificates.label[row]},{radius},{length}")
     return "\n".join(lines) + "\n"
 
 
 def found_beside(
     votes: Path, certificates: Mapping[tuple[str, int], Certificates]
 ) -> dict[tuple[str, int], np.ndarray]:
-    """For each norm and k that were attacked, the lengths of the moves that pushed labels out, `(images,)`.
+    """Return the results of attacks stored beside a votes file, for each norm and k that was attacked.
 
-    Infinite where none did; empty where nothing was attacked. Files of other certificates, as under another alpha, are
-    an error.
+    Parameters
+    ----------
+    votes : path of the votes file
+    certificates : from these votes, by norm and k
+
+    Returns
+    -------
+    dict
+        By norm and k: `(images,)`, the length of the shortest perturbation found that removes the label from the top
+        k, infinite where none was found. Empty where nothing was attacked.
+
+    Raises
+    ------
+    InputError
+        If a file is about other certificates, for example under another alpha.
     """
-    folder, found = votes.parent / FOLDER, {}
-    for (norm, k), one in certificates.items():
+    folder, results = votes.parent / FOLDER, {}
+    for (norm, k), certified in certificates.items():
         path = folder / file_name(votes, norm, k)
         if path.is_file():
-            found[norm, k] = read_found(path, one)
-    return found
+            results[norm, k] = read_found(path, certified)
+    return results
 
 
 def read_found(path: Path, certificates: Certificates) -> np.ndarray:
-    """The lengths in one file, `(images,)`, which must be about these very certificates."""
+    """Return the lengths in one file, `(images,)`; raise `InputError` if it is about other certificates."""
     try:
-        header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+        header, *lines = csv.reader(path.read_text(encoding="utf-8").splitlines())
         numbers = np.array(
-            [
-                (int(index), int(label), float(certified), float(length))
-                for index, label, certified, length in rows
-            ]
+            [(int(index), int(label), float(radius), float(length)) for index, label, radius, length in lines]
         ).reshape(-1, 4)
-        fits = header == HEADER and not np.isnan(numbers).any() and (numbers[:, 3] > 0).all()
+        valid = header == HEADER and not np.isnan(numbers).any() and (numbers[:, 3] > 0).all()
     except ValueError:
-        fits = False
-    if not fits:
+        valid = False
+    if not valid:
         raise InputError(f"{path} is not what radii attack writes: index, label, certified, found")
-    place = {int(index): row for row, index in enumerate(certificates.index)}
-    at = np.array([place.get(int(index), -1) for index in numbers[:, 0]], dtype=np.int64)
-    same = (at >= 0).all() and len(np.unique(at)) == len(at)
+    row_of = {int(index): row for row, index in enumerate(certificates.index)}
+    rows = np.array([row_of.get(int(index), -1) for index in numbers[:, 0]], dtype=np.int64)
     if not (
-        same
-        and np.array_equal(certificates.label[at], numbers[:, 1])
-        and np.allclose(certificates.radius[at], numbers[:, 2], rtol=DIGITS, atol=0)
+        (rows >= 0).all()
+        and len(np.unique(rows)) == len(rows)
+        and np.array_equal(certificates.label[rows], numbers[:, 1])
+        and np.allclose(certificates.radius[rows], numbers[:, 2], rtol=TOLERANCE, atol=0)
     ):
         raise InputError(
             f"{path} is about other certificates than these votes give at alpha = {certificates.alpha:g}: attack again"
         )
     lengths = np.full(len(certificates), np.inf)
-    lengths[at] = numbers[:, 3]
+    lengths[rows] = numbers[:, 3]
     return lengths

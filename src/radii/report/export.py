@@ -1,4 +1,4 @@
-"""Certificates -> files for other programs: one CSV row an image, one JSON summary a set of certificates."""
+"""Certificates -> files for other programs: a CSV row per image, a JSON summary per set of certificates."""
 
 import csv
 import io
@@ -13,99 +13,95 @@ import numpy as np
 
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
-from radii.report.accuracy import SETTLING, AccuracyTable, footnotes, marked_names, summarize
+from radii.report.accuracy import DECIDING, AccuracyTable, footnotes, marked_names, summarize
 from radii.report.formatting import floor_text, identity
 from radii.storage import atomic
 
 COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
 DECIMALS = 7
-"""Of the radii of a whole run: few enough that another machine's arithmetic gives the same text."""
+"""Decimals of radii in the CSV of a run: few enough that another processor's arithmetic gives the same text."""
 
 
 def csv_text(certificates: Certificates) -> str:
-    """One row an image, floats with all their digits.
+    """Return a CSV row per image, floats with all their digits.
 
-    Truth is written 1 or 0, what is unknown is empty, and a whole set of labels has spaces between them.
+    Truth values are 1 or 0, unknown ones are empty, and the labels of a set are separated by spaces.
     """
-    one = certificates
-    known = one.true_label is not None
+    true_label = certificates.true_label
+    unknown = [""] * len(certificates)
     columns = (
-        one.index.tolist(),
-        one.true_label.tolist() if one.true_label is not None else [""] * len(one),
-        [" ".join(map(str, labels)) for labels in one.label.reshape(len(one), -1).tolist()],
-        one.correct.astype(int).tolist() if known else [""] * len(one),
-        one.abstained.astype(int).tolist(),
-        one.lower.tolist(),
-        one.radius.tolist(),
+        certificates.index.tolist(),
+        unknown if true_label is None else true_label.tolist(),
+        [" ".join(map(str, labels)) for labels in certificates.label.reshape(len(unknown), -1).tolist()],
+        unknown if true_label is None else certificates.correct.astype(int).tolist(),
+        certificates.abstained.astype(int).tolist(),
+        certificates.lower.tolist(),
+        certificates.radius.tolist(),
     )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(zip(*columns, strict=True))
-    return text.getvalue()
+    return _csv(COLUMNS, zip(*columns, strict=True))
 
 
 def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
-    """One row an image and one column of radii for each norm and k, of certificates about the same images.
+    """Return a CSV row per image and a column of radii for each norm and k, of certificates of the same images.
 
-    Radii are rounded down to `DECIMALS`, but for plans that settle given radii, which are then reached; empty where the
-    true label is not certified at all.
+    Radii are rounded down to `DECIMALS`, except where the plan decides given radii: rounded, these would no longer be
+    reached. A cell is empty where the true label is not certified.
     """
     several = list(certificates.values())
-    if any(one.index.tolist() != several[0].index.tolist() for one in several):
+    index, labels = several[0].index.tolist(), several[0].true_label
+    if any(certified.index.tolist() != index for certified in several):
         raise InputError("certificates in one file must be about the same images, in the same order")
-    columns = [_held_texts(one) for one in several]
-    labels = several[0].true_label
-    assert labels is not None, "else it would be unknown what is held"
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "true_label", *(f"{norm}_top{k}" for norm, k in certificates)])
-    writer.writerows(zip(several[0].index.tolist(), labels.tolist(), *columns, strict=True))
-    return text.getvalue()
+    columns = [_radius_column(certified) for certified in several]
+    assert labels is not None, "the columns need true labels, too"
+    header = ["index", "true_label", *(f"{norm}_top{k}" for norm, k in certificates)]
+    return _csv(header, zip(index, labels.tolist(), *columns, strict=True))
 
 
-def _held_texts(certificates: Certificates) -> list[str]:
-    """The radius of each image whose true label is certified, rounded down; nothing for the others."""
+def _radius_column(certificates: Certificates) -> list[str]:
+    """Return the radius of each image whose true label is certified, rounded down; empty for the others."""
     held = certificates.correct & ~certificates.abstained
     known = zip(certificates.radius.tolist(), held, strict=True)
-    if certificates.norm != "l0" and certificates.plan in SETTLING:
+    if certificates.norm != "l0" and certificates.plan in DECIDING:
         return [repr(radius) if sure else "" for radius, sure in known]
     digits = 0 if certificates.norm == "l0" else DECIMALS
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 def summary(certificates: Certificates) -> dict[str, Any]:
-    """What the certificates are, what they promise and what they reach, ready for JSON."""
-    reached = asdict(summarize(certificates))
-    reached["quantiles"] = {f"{share:g}": radius for share, radius in reached["quantiles"].items()}
-    return {**identity(certificates), "results": reached}
+    """Return the identity, the guarantee and the results of a set of certificates, ready for JSON."""
+    results = asdict(summarize(certificates))
+    results["quantiles"] = {f"{share:g}": radius for share, radius in results["quantiles"].items()}
+    return {**identity(certificates), "results": results}
 
 
 def table_json(table: AccuracyTable) -> dict[str, Any]:
-    """A table of certified accuracies, ready for JSON; what was not published is null.
+    """Return a table of certified accuracy, ready for JSON; null at radii that were not published.
 
-    `kinds` and `notes` say what the rows are that are not of one run.
+    `kinds` and `notes` describe the rows that are not of a single run.
     """
-    known = np.where(np.isnan(table.shares), None, table.shares).tolist()  # type: ignore[call-overload]
-    rows = dict(zip(table.names, known, strict=True))
-    other = [
-        (name, kind, note)
-        for name, kind, note in zip(table.names, table.kinds, table.notes, strict=True)
-        if note
-    ]
+    shares = np.where(np.isnan(table.shares), None, table.shares).tolist()  # type: ignore[call-overload]
+    noted = [row for row in zip(table.names, table.kinds, table.notes, strict=True) if row[2]]
     return {
         "norm": table.norm,
         "unit": table.unit,
         "k": table.k,
         "radii": list(table.radii),
-        "accuracy": rows,
-        "kinds": {name: kind for name, kind, _ in other},
-        "notes": {name: note for name, _, note in other},
+        "accuracy": dict(zip(table.names, shares, strict=True)),
+        "kinds": {name: kind for name, kind, _ in noted},
+        "notes": {name: note for name, _, note in noted},
     }
 
 
 def table_markdown(table: AccuracyTable) -> str:
-    """A table of certified accuracies in Markdown, percent, the best of each radius in bold, notes below."""
+    """Return a table of certified accuracy in Markdown: percent, the best of each radius in bold, notes below."""
     rows = []
     for name, shares, best in zip(marked_names(table), table.shares, table.best, strict=True):
         cells = ["–" if np.isnan(share) else f"{share:.1%}" for share in shares]
@@ -115,22 +111,22 @@ def table_markdown(table: AccuracyTable) -> str:
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells as a table in Markdown, the first column to the left and numbers to the right."""
+    """Return cells as a table in Markdown, the first column aligned left, the others right."""
     lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def slug(name: str) -> str:
-    """A name as part of a file name: small letters, digits, points and dashes."""
+    """Return a name as part of a file name: lower-case letters, digits, dots and dashes."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "run"
 
 
 def json_text(values: Mapping[str, Any]) -> str:
-    """JSON that any reader takes: no NaN or infinity, one value a line."""
+    """Return JSON that every reader accepts: no NaN or infinity, one value per line."""
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
-    """Write a file so that at any moment it is either the old one or the whole new one."""
+    """Write a file atomically: readers find the old file or the whole new one. Return its path."""
     atomic.write(path, content.encode() if isinstance(content, str) else content)
     return path

@@ -1,6 +1,6 @@
-"""The texts that tell numbers: radii rounded down, what they are counted in, how many draws, what is promised.
+"""Numbers as text: radii and their units, numbers of noise samples, and the guarantee in one sentence.
 
-A text never says more than its number: radii that were measured are rounded down, exactly.
+A printed radius is never larger than the certified one: it is rounded down, in exact arithmetic.
 """
 
 import ast
@@ -17,26 +17,29 @@ from radii.certificates.certify import Certificates
 from radii.errors import InputError
 
 NORM_NAMES = {"l0": "ℓ₀", "l1": "ℓ₁", "l2": "ℓ₂", "linf": "ℓ∞"}
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def floor_text(value: float | Fraction, digits: int) -> str:
-    """`value` with `digits` decimals, rounded down; exact, so the text is never above the value.
+    """Return `value` with `digits` decimals, rounded down in exact arithmetic.
 
     >>> floor_text(0.9999, 3), floor_text(0.3, 3), floor_text(0.25, 3)
     ('0.999', '0.299', '0.250')
 
-    (the binary number 0.3 is a little less than three tenths).
+    The double 0.3 is slightly below three tenths.
     """
     if not math.isfinite(value):
         raise InputError(f"only finite numbers can be printed as a radius; got {value!r}")
+    # as a fraction: value * 10**digits in floating point may round up to the next digit
     scaled = math.floor(Fraction(value) * 10**digits)
     sign, text = "-" * (scaled < 0), str(abs(scaled)).rjust(digits + 1, "0")
     return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
 
 
 def radius_text(radius: float, norm: str) -> str:
-    """A certified radius for people, rounded down: `0.612`, `3` (l0) or `1.97/255` (linf)."""
+    """Return a certified radius, rounded down: `0.612`, `3` (l0) or `1.97/255` (linf)."""
     if norm == "l0":
+        # a mean or a median of l0 radii need not be a whole number
         return floor_text(radius, 0) if float(radius).is_integer() else floor_text(radius, 2)
     if norm == "linf":
         levels = Fraction(radius) * 255
@@ -45,87 +48,101 @@ def radius_text(radius: float, norm: str) -> str:
 
 
 def round_text(radius: float, norm: str) -> str:
-    """A round radius that was chosen, not measured: the shortest text that names it."""
+    """Return the shortest text of a radius that was chosen, not certified: `0.25`, `2/255`."""
     return f"{radius * 255:.6g}/255" if norm == "linf" and radius else f"{radius:.6g}"
 
 
 def unit_text(norm: str, unit: str) -> str:
-    """What a radius of `norm` is counted in."""
+    """Return the unit of a radius of `norm`, in words."""
     return f"changed {unit}s" if norm == "l0" else "image units, pixel values in [0, 1]"
 
 
+def probability_text(alpha: float) -> str:
+    """Return the probability 1 - alpha with which a certificate holds, in percent: `99.9 %`."""
+    return f"{100 * (1 - alpha):.10g}{NO_BREAK}%"
+
+
 def draws_text(certificates: Iterable[Certificates]) -> str:
-    """Draws an image: `1,000`, where a plan stops early `up to 100,000 (1,021 copies on average)`, or `all 442`."""
-    several = list(certificates)
-    listed = [one.n for one in several if one.plan == "exhaustive"]
-    drawn = [one for one in several if one.plan != "exhaustive"]
-    texts = [_drawn_text(drawn) if drawn else "", f"all {_ends(listed)}" if listed else ""]
+    """Return the number of noise samples per image.
+
+    `1,000`; `up to 100,000 (1,021 on average)` if the plan stops early; `all 442` if the noise has no more outcomes.
+    """
+    every = list(certificates)
+    enumerated = [certified.n for certified in every if certified.plan == "exhaustive"]
+    sampled = [certified for certified in every if certified.plan != "exhaustive"]
+    texts = [
+        _sampled_text(sampled) if sampled else "",
+        f"all {_range_text(enumerated)}" if enumerated else "",
+    ]
     return " or ".join(filter(None, texts))
 
 
-def _drawn_text(certificates: Sequence[Certificates]) -> str:
-    """Draws an image where they are a sample of the noise."""
-    most = _ends([one.n for one in certificates])
-    early = [math.ceil(one.mean_samples) for one in certificates if one.plan != "fixed"]
-    pilot = ", with a pilot" if any(one.plan == "two-stage" for one in certificates) else ""
-    return f"up to {most} ({_ends(early)} copies on average{pilot})" if early else most
+def _sampled_text(certificates: Sequence[Certificates]) -> str:
+    """Return the number of noise samples per image where they are a random sample of the noise."""
+    most = _range_text([certified.n for certified in certificates])
+    means = [math.ceil(certified.mean_samples) for certified in certificates if certified.plan != "fixed"]
+    pilot = ", with a pilot" if any(certified.plan == "two-stage" for certified in certificates) else ""
+    return f"up to {most} ({_range_text(means)} on average{pilot})" if means else most
 
 
-def _ends(values: Sequence[int]) -> str:
-    """One number, or the smallest and the largest."""
+def _range_text(values: Sequence[int]) -> str:
+    """Return one number, or the smallest and the largest."""
     least, most = min(values), max(values)
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
-INSIDE = {
+CONFINED = {
     "": "",
-    "box": " that keeps it in [0, 1] and",
-    "grid": " that leaves it an 8-bit image and",
+    "box": " that keeps the image in [0, 1] and",
+    "grid": " that yields an 8-bit image and",
 }
+"""The perturbations that certificates cover, by `Certificates.confined`."""
 
 
 def guarantee(certificates: Certificates) -> str:
-    """The promise of one set of certificates, in one sentence."""
-    top = "first place" if certificates.k == 1 else f"the {certificates.k} most probable labels"
+    """Return the guarantee of a set of certificates in one sentence."""
     label = "any of the certified labels" if certificates.labels == "top-k-set" else "the certified label"
+    effect = f"removes {label} from the top {certificates.k} of"
+    if certificates.k == 1 and certificates.labels != "top-k-set":
+        effect = "changes the certified prediction of"
     unit = unit_text(certificates.norm, certificates.unit)
-    inside = INSIDE[certificates.confined]
-    odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise draws"
+    # alpha is 0 where all outcomes of the noise were counted
+    odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise samples"
     return (
-        f"For each image{odds if certificates.alpha else ''}, no perturbation{inside} whose {certificates.norm} norm is"
-        f" at most the radius (in {unit}) pushes {label} out of {top} of the smoothed classifier."
+        f"For each image{odds if certificates.alpha else ''}, no perturbation{CONFINED[certificates.confined]} whose "
+        f"{certificates.norm} norm is at most the radius (in {unit}) {effect} the smoothed classifier."
     )
 
 
 def identity(certificates: Certificates) -> dict[str, Any]:
-    """Everything that identifies a set of certificates, ready for JSON."""
-    one = certificates
+    """Return everything that identifies a set of certificates, ready for JSON."""
+    noise = certificates.noise
     return {
-        "noise": one.noise.name,
-        **asdict(one.noise),
-        "scale": one.noise.scale,
-        "norm": one.norm,
-        "unit": one.unit,
-        "box": one.box,
-        "on_grid": one.on_grid,
-        "k": one.k,
-        "alpha": one.alpha,
-        "n": one.n,
-        "plan": one.plan,
-        "mean_samples": one.mean_samples,
-        "method": one.method,
-        "labels": one.labels,
-        "data": str(one.data or ""),
-        "shape": list(one.shape),
-        "images": len(one),
-        "guarantee": guarantee(one),
+        "noise": noise.name,
+        **asdict(noise),
+        "scale": noise.scale,
+        "norm": certificates.norm,
+        "unit": certificates.unit,
+        "box": certificates.box,
+        "on_grid": certificates.on_grid,
+        "k": certificates.k,
+        "alpha": certificates.alpha,
+        "n": certificates.n,
+        "plan": certificates.plan,
+        "mean_samples": certificates.mean_samples,
+        "method": certificates.method,
+        "labels": certificates.labels,
+        "data": str(certificates.data or ""),
+        "shape": list(certificates.shape),
+        "images": len(certificates),
+        "guarantee": guarantee(certificates),
     }
 
 
 def docstring(of: Callable[..., Any]) -> str:
     """Return the docstring of a function or a class; empty if there is none.
 
-    `python -OO` leaves docstrings out, and dataclasses then make up others: there it is read from the source.
+    `python -OO` strips docstrings, and dataclasses then get generated ones: there it is read from the source.
     """
     if sys.flags.optimize < 2:
         return inspect.getdoc(of) or ""

@@ -1,4 +1,4 @@
-"""A short trial of a model on this machine: which precision and how large a micro-batch are fastest; remembered."""
+"""Tuning of a model on this machine: which precision and which batch size are fastest. Results are cached."""
 
 import json
 import math
@@ -20,133 +20,135 @@ from radii.storage import atomic
 from radii.storage.documents import fits, parse_json
 
 ROWS = 128
-"""Of a micro-batch where no trial is worth it, or none can be made."""
+"""Rows of a batch where tuning would take longer than it saves, or where every size fails."""
 
 FEWEST = {"cpu": 16, "cuda": 128}
 MOST = {"cpu": 512, "cuda": 4096}
+"""Rows of the smallest and of the largest batch that are tried."""
+
 WORTH = 1.03
-"""Larger micro-batches, which take more memory, must be faster by this factor; so must another precision."""
+"""Speed-up that a larger batch, which takes more memory, must bring; so must another precision."""
 
 SECONDS = 0.3
-"""Spent on each size at least."""
+"""Spent on each batch size, at least."""
 
 LONGEST = 2.0
-"""Seconds of one call after which nothing larger is tried."""
-LARGEST = 2**28
-"""Bytes of a micro-batch of images."""
+"""Seconds of one query after which no larger batch is tried."""
 
-_trying = threading.Lock()
+LARGEST = 2**28
+"""Bytes of the images of a batch, at most."""
 
 Prepare = Callable[[str], Callable[[Tensor], Tensor]]
-"""From a precision to the model as it will be polled."""
+"""From a precision to the model as it will be queried."""
+
+_tuning = threading.Lock()
 
 
-def memory_file() -> Path:
-    """Where trials are remembered: a folder of caches of this user, or the one named by RADII_CACHE_DIR."""
-    if named := os.environ.get("RADII_CACHE_DIR"):
-        return Path(named) / "trials.json"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "radii" / "trials.json"
-
-
-def fastest(
+def fastest_settings(
     model: object, prepare: Prepare, shape: tuple[int, ...], precision: str, fuse: bool
 ) -> tuple[str, int]:
-    """The precision, one of float32 and bfloat16 if `precision` is "auto", and the rows of a micro-batch, to poll with.
+    """Return the fastest precision and rows of a batch; precision "auto" chooses float32 or bfloat16.
 
-    Tried once for a model, its device and precision, then remembered, so that votes are the same the next time. Small
-    modules, fused ones, and functions are not tried; ONNX files, endpoints and estimators are.
+    A model is tuned once for its device and precision, then read from the cache: the same settings give the same votes.
+    Small modules, fused ones and plain functions are not tuned; ONNX files, endpoints and estimators are.
     """
     weights = list(model.parameters()) if isinstance(model, nn.Module) else []
     device = weights[0].device if weights else torch.device("cpu")
     precisions = [precision]
     if precision == "auto":
-        # what emulates bfloat16 is slow, and no trial is needed to know it
+        # emulated bfloat16 is slower than float32, so it is not tried
         precisions = ["float32"] + ["bfloat16"] * (bool(weights) and has_bfloat16(device))
     unknown_size = not weights and isinstance(model, Identified)
-    if sum(one.numel() for one in weights) <= SMALL and not unknown_size:
+    if sum(weight.numel() for weight in weights) <= SMALL and not unknown_size:
         return precisions[0], ROWS
     if fuse:
+        # each batch size would be compiled, about half a minute
         return precisions[-1], ROWS
     key = _key(model, device, shape, precision)
-    # two threads would disturb one another, choose differently, and forget what the other remembered
-    with _trying:
-        known = _remembered()
-        if key not in known or known[key][0] not in precisions:
-            known[key] = try_all(prepare, shape, precisions, device)
+    # two threads would disturb each other's times, choose differently, and overwrite each other's results
+    with _tuning:
+        cache = _read_cache()
+        if key not in cache or cache[key][0] not in precisions:
+            cache[key] = tune(prepare, shape, precisions, device)
+            # without a cache, the next run tunes again
             with suppress(OSError, RuntimeError):
-                atomic.write(memory_file(), json.dumps(known, indent=1, sort_keys=True).encode())
-        chosen, rows = known[key]
-    return chosen, rows
+                atomic.write(cache_file(), json.dumps(cache, indent=1, sort_keys=True).encode())
+        return cache[key]
 
 
-def try_all(
+def tune(
     prepare: Prepare, shape: tuple[int, ...], precisions: list[str], device: torch.device
 ) -> tuple[str, int]:
-    """The fastest of all precisions and sizes, the first and the smallest where they are as fast."""
-    best = (precisions[0], ROWS, 0.0)
+    """Try all precisions and batch sizes; return the fastest, a later precision only if it is faster by `WORTH`."""
+    chosen, chosen_rows, fastest = precisions[0], ROWS, 0.0
     for precision in precisions:
-        rows, pace = try_rows(prepare(precision), shape, device)
-        if pace > best[2] * WORTH:
-            best = (precision, rows, pace)
-    return best[0], best[1]
+        rows, speed = tune_rows(prepare(precision), shape, device)
+        if speed > fastest * WORTH:
+            chosen, chosen_rows, fastest = precision, rows, speed
+    return chosen, chosen_rows
 
 
-def try_rows(
-    ask: Callable[[Tensor], Tensor], shape: tuple[int, ...], device: torch.device
+def tune_rows(
+    query: Callable[[Tensor], Tensor], shape: tuple[int, ...], device: torch.device
 ) -> tuple[int, float]:
-    """The size of a micro-batch, doubled as long as that is faster, and its images a second."""
-    rows, found, best = FEWEST.get(device.type, ROWS), 0, 0.0
+    """Double the rows of a batch as long as that is faster; return the rows and their images per second."""
+    rows, chosen, fastest = FEWEST.get(device.type, ROWS), 0, 0.0
     most = min(MOST.get(device.type, ROWS), LARGEST // (4 * math.prod(shape)))
     while rows <= most:
         try:
-            pace = measure(ask, torch.zeros(rows, *shape), device)
+            speed = measure(query, torch.zeros(rows, *shape), device)
         except (torch.OutOfMemoryError, MemoryError):
             break
-        if pace <= best * WORTH:
+        if speed <= fastest * WORTH:
             break
-        rows, found, best = 2 * rows, rows, pace
-        if found / pace > LONGEST:
+        rows, chosen, fastest = 2 * rows, rows, speed
+        if chosen / speed > LONGEST:
             break
-    return found or ROWS, best
+    return chosen or ROWS, fastest
 
 
-def measure(ask: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> float:
-    """Images a second: the fastest of several calls, after one that warms up."""
-    fastest, spent, calls = float("inf"), 0.0, 0
+def measure(query: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> float:
+    """Return images per second: those of the fastest of several queries, after one that warms up."""
+    fastest, spent, queries = float("inf"), 0.0, 0
     with torch.inference_mode():
-        ask(images)
-        while (spent < SECONDS or calls < 3) and spent < LONGEST:
+        query(images)
+        while (spent < SECONDS or queries < 3) and spent < LONGEST:
             start = time.perf_counter()
-            ask(images)
+            query(images)
             if device.type == "cuda":
+                # kernels run asynchronously: without this, only their launch would be timed
                 torch.cuda.synchronize(device)
             taken = time.perf_counter() - start
-            fastest, spent, calls = min(fastest, taken), spent + taken, calls + 1
+            # the fastest, since other processes only ever slow a query down
+            fastest, spent, queries = min(fastest, taken), spent + taken, queries + 1
     return len(images) / fastest
 
 
+def cache_file() -> Path:
+    """Return the path of the cache: in the folder RADII_CACHE_DIR, or in that of the user's caches."""
+    if folder := os.environ.get("RADII_CACHE_DIR"):
+        return Path(folder) / "trials.json"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "radii" / "trials.json"
+
+
 def _key(model: object, device: torch.device, shape: tuple[int, ...], precision: str) -> str:
+    """Return what speed depends on: weights, device, threads, precision, shape of images and version of torch."""
     processor = str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
-    place = torch.cuda.get_device_name(device) if device.type == "cuda" else processor
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor
     threads = torch.get_num_threads() if device.type == "cpu" else 0
     weights = digest(model)  # type: ignore[arg-type]
-    return f"{weights} {place} {threads} {precision} {'x'.join(map(str, shape))} torch {torch.__version__}"
+    return f"{weights} {name} {threads} {precision} {'x'.join(map(str, shape))} torch {torch.__version__}"
 
 
-def _remembered() -> dict[str, tuple[str, int]]:
-    """What earlier trials found; nothing where the file is not there or not as it should be."""
+def _read_cache() -> dict[str, tuple[str, int]]:
+    """Return the cached settings; none where the file is missing or damaged."""
     try:
-        document = parse_json(atomic.read(memory_file()))
+        document = parse_json(atomic.read(cache_file()))
         return {
             key: (precision, rows)
             for key, (precision, rows) in document.items()
             if precision in ("float32", "bfloat16") and fits(rows, int) and 0 < rows <= max(MOST.values())
         }
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ):  # no file, no home, no such content
+    # no file, no home, other content
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError):
         return {}

@@ -1,4 +1,4 @@
-"""Classes of a model and of the images, matched by name, so that a label means the same to both."""
+"""Match the classes of a model to those of the images by name, so that a label means the same to both."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,19 +12,22 @@ from radii.storage.class_names import SHOWN, are_counted, by_number, match
 
 
 def matched(model: BaseClassifier, data: DataSet) -> BaseClassifier:
-    """Return the model with its classes in the order of those of the images, by name; itself if they are so already.
+    """Return the model with its classes in the order of those of the images; the model itself if they match already.
 
-    Where the model or the images have no names, labels are positions among the model's outputs. A warning says what
-    they mean if the model has names. Sets of names that differ are an error.
+    Where the model or the images have no class names, labels are positions among the model's outputs; a `RadiiWarning`
+    lists them if the model has names. Raises `InputError` for sets of names that differ.
     """
     names = class_names(model)
     if data.labels is not None and not has_names(names, data.classes, data.named):
-        _note_positions(names)
+        _warn_of_positions(names)
     return renamed(model, data.classes, data.description, data.named)
 
 
 def renamed(model: BaseClassifier, classes: Sequence[str], where: str, named: bool = True) -> BaseClassifier:
-    """Return the model with `classes` in their order; `where` they are from; `named`: whether they are names."""
+    """Return the model with its classes in the order of `classes`.
+
+    `where` says in errors what they belong to; `named`: whether they are names, not mere numbers.
+    """
     order = _order(class_names(model), classes, where, named)
     if order == list(range(len(order))):
         return model
@@ -42,30 +45,28 @@ def check_matched(model: BaseClassifier, data: DataSet) -> None:
 
 
 def has_names(names: Sequence[str], classes: Sequence[str], named: bool) -> bool:
-    """Whether both the model, by `names`, and the images, by `classes`, say what their classes are.
+    """Return whether the model, with `names`, and the images, with `classes`, can be matched by name.
 
-    Labels that are mere numbers still say so to a model whose names are numbers.
+    Labels that are mere numbers can be matched to a model whose class names are numbers.
     """
     return bool(names and classes) and (named or by_number(names) is not None)
 
 
 def _order(names: Sequence[str], classes: Sequence[str], where: str, named: bool) -> list[int]:
-    """Return the output of the model for each class of the images; an empty list where labels are positions."""
-    if not has_names(names, classes, named):
-        return []
-    return match(classes, names, where)
+    """Return the model's output for each class of the images; an empty list where labels are positions."""
+    return match(classes, names, where) if has_names(names, classes, named) else []
 
 
-def _note_positions(names: Sequence[str]) -> None:
-    """Say which classes the positions 0, 1, 2, ... are, unless their names are these numbers."""
+def _warn_of_positions(names: Sequence[str]) -> None:
+    """Warn which classes the labels 0, 1, 2, ... are taken for, unless the class names are these numbers."""
     if are_counted(names):
         return
-    meant = ", ".join(f"{place} for {name!r}" for place, name in enumerate(names[:SHOWN]))
+    shown = ", ".join(f"{label} for {name!r}" for label, name in enumerate(names[:SHOWN]))
     more = f" and so on, {len(names)} in all" if len(names) > SHOWN else ""
     warnings.warn(
         RadiiWarning(
-            f"labels are numbers, and the model has names for its classes: labels stand {meant}{more}; if they mean "
-            "something else, give a data set with class names, or class_map="
+            f"labels are numbers, and the model has names for its classes: labels are taken as {shown}{more}; if they "
+            "mean something else, give a data set with class names, or class_map="
         ),
         stacklevel=3,
     )

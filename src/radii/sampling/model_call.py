@@ -1,4 +1,4 @@
-"""How a model is queried: checked logits, in pieces that fit into memory, in a precision."""
+"""Queries of a model: in a precision, in batches that fit into memory, with checked logits."""
 
 import copy
 import itertools
@@ -12,38 +12,39 @@ from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.preprocess import unwrap
 from radii.models.devices import check_compiler
 from radii.models.digest import Identified
-from radii.storage.memory import is_of_memory
+from radii.storage.memory import is_out_of_memory
 
 BaseClassifier = Callable[[Tensor], Tensor]
 """From images `(batch, *shape)` to logits `(batch, classes)`."""
 
 LEAST_ROWS = 8
-"""Fewer images in one call are not tried: single ones would take other kernels, with other rounding."""
+"""Fewest images in one query: single ones would take other kernels, with other rounding."""
 
 
 class WithinMemory:
-    """A model that is queried about part of a batch at a time once a whole batch does not fit into memory."""
+    """A model that is queried in parts of a batch once a whole batch has not fitted into memory."""
 
     def __init__(self, model: BaseClassifier) -> None:
         self._model = model
         self.pieces = 1
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the logits `(images, classes)`."""
+        """Return the logits `(images, classes)`; raise `InputError` if too few images fit into memory."""
         while True:
             pieces = min(self.pieces, len(images))
             try:
                 return torch.cat([logits_of(self._model, part) for part in images.tensor_split(pieces)])
             except (MemoryError, RuntimeError) as error:
-                if not is_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve(len(images), error)
 
     def _halve(self, images: int, error: BaseException) -> None:
+        # for good: trying the whole batch each time would cost a failed query
         self.pieces *= 2
         if (rows := images // self.pieces) < LEAST_ROWS:
             raise InputError(
-                f"not enough memory to query the model about {2 * rows} images at a time: free some memory"
+                f"not enough memory to query the model on {2 * rows} images at a time: free some memory"
             ) from error
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -54,7 +55,7 @@ class WithinMemory:
 
 
 def logits_of(model: BaseClassifier, images: Tensor) -> Tensor:
-    """Return the logits of a model, `(batch, classes)`; raise `InputError` for anything else."""
+    """Return the logits of a model, `(batch, classes)`; raise `InputError` if it returns anything else."""
     output = model(images)
     # classifiers of Hugging Face return logits among other things
     logits = getattr(output, "logits", output)
@@ -62,7 +63,7 @@ def logits_of(model: BaseClassifier, images: Tensor) -> Tensor:
     if isinstance(logits, Tensor) and shape in ((len(images),), (len(images), 1)):
         raise InputError(
             f"the model must return logits (batch, classes) of at least two classes; got {shape}: if it is a binary "
-            "model, say what its number is, binary= or --binary logit or probability"
+            "model, declare its output, binary= or --binary logit or probability"
         )
     if (
         not isinstance(logits, Tensor)
@@ -96,41 +97,43 @@ def prepare(
 ) -> BaseClassifier:
     """Return a copy of a module in the precision and the fastest memory layout, on its own device.
 
-    A model that is no module is returned as it is. `fuse`: with layers fused by torch.compile, around weights that are
-    fixed from then on. Raises `InputError` for a module in training mode.
+    A model that is no module is returned unchanged. `fuse`: layers are fused by torch.compile, with weights as
+    constants. Raises `InputError` for a module in training mode.
     """
     if not isinstance(model, nn.Module):
         return model
-    if learning := [(name, part) for name, part in model.named_modules() if part.training]:
-        name, part = next(filter(_depends, learning), learning[0])
+    if training := [(name, layer) for name, layer in model.named_modules() if layer.training]:
+        name, layer = next(filter(_depends_on_mode, training), training[0])
         raise InputError(
-            f"the model is in training mode ({f'{type(part).__name__} {name}'.strip()}), where logits depend on "
+            f"the model is in training mode ({f'{type(layer).__name__} {name}'.strip()}), where logits depend on "
             "the rest of the batch or on chance: call model.eval()"
         )
-    first = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(0))
+    device = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(0)).device
     dtype = getattr(torch, precision)
+    # channels last is the order in which convolutions are fastest
     layout = torch.channels_last if len(shape) == 3 else torch.preserve_format
-    own = copy.deepcopy(model).to(dtype).to(memory_format=layout)  # type: ignore[call-overload]
+    # a copy, so that later changes of the weights have no effect on the votes
+    prepared = copy.deepcopy(model).to(dtype).to(memory_format=layout)  # type: ignore[call-overload]
     if fuse:
-        check_compiler(first.device)
-        own = torch.compile(own, dynamic=False, options={"freezing": True})
-    return lambda noisy: own(noisy.to(first.device, dtype, memory_format=layout))
+        check_compiler(device)
+        prepared = torch.compile(prepared, dynamic=False, options={"freezing": True})
+    return lambda noisy: prepared(noisy.to(device, dtype, memory_format=layout))
 
 
 def unused(model: BaseClassifier) -> BaseClassifier:
-    """Return the model, or a copy of one that is no module, so that its state is not that of other queries.
+    """Return a copy of a model that is no module, so that it carries no state from other queries.
 
-    A module is copied by `prepare`. A plain function has no state of its own, and what `load_model` made of a file, an
-    address or an estimator is taken to have none; what cannot be copied is returned as it is.
+    `prepare` copies modules. Models that `load_model` made of a file, an address or an estimator are assumed to have no
+    state. These, and models that cannot be copied, are returned unchanged.
     """
     if isinstance(model, nn.Module) or isinstance(unwrap(model), Identified):
         return model
     try:
         return copy.deepcopy(model)
-    except Exception:  # of locks, connections and whatever else objects may hold
+    except Exception:  # objects may hold locks, connections and more
         return model
 
 
-def _depends(named: tuple[str, nn.Module]) -> bool:
-    """Whether a layer in training mode does more than its parts."""
-    return "Norm" in (kind := type(named[1]).__name__) or "Drop" in kind
+def _depends_on_mode(named_layer: tuple[str, nn.Module]) -> bool:
+    """Return whether a layer is itself a normalization or dropout, by its name, not just a container."""
+    return "Norm" in (kind := type(named_layer[1]).__name__) or "Drop" in kind

@@ -24,14 +24,14 @@ THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
 """Threads that draw noise while the model runs; numpy releases the interpreter lock meanwhile."""
 
 LEAST = 8
-"""Noise samples for each thread where all cores draw: for fewer, handing them over takes longer than drawing."""
+"""Noise samples per thread where all cores draw, at least: handing over fewer takes longer than drawing them."""
 
 
 @dataclass(frozen=True, eq=False)
 class NoisyImages:
-    """Images under noise: which noise, under which seed, for which purpose besides selection.
+    """Images under noise, from a seed, for a purpose besides selection.
 
-    `exact`: noise is rounded to a lattice on which it can be added without rounding to images that are bytes.
+    `exact`: noise lies on a lattice, on which its sum with 8-bit images needs no rounding.
     """
 
     data: DataSet
@@ -82,8 +82,8 @@ class NoisyImages:
     ) -> Iterator[tuple[NoiseSamples, np.ndarray]]:
         """Yield batches: which noise samples, and a buffer `(rows, *output_shape)` whose first rows hold them.
 
-        Buffers are reused. Votes of a batch must be recorded before the next one is requested. `cores`: how many of
-        this machine the model keeps busy.
+        Buffers are reused, so the votes of a batch must be recorded before the next one is requested. `cores`: how many
+        cores of this machine the model keeps busy.
         """
         buffer = (rows, *self.output_shape)
         return self._in_turn(scheduler, buffer, cores) if cores > 1 else self._beside(scheduler, buffer)
@@ -91,7 +91,7 @@ class NoisyImages:
     def _in_turn(
         self, scheduler: Scheduler, shape: tuple[int, ...], cores: int
     ) -> Iterator[tuple[NoiseSamples, np.ndarray]]:
-        """All cores draw, then all of them run the model.
+        """Draw on all cores, then let all of them run the model.
 
         A thread that draws while the model runs holds up one of the model's threads, and the others wait for that one
         after every layer.
@@ -110,12 +110,12 @@ class NoisyImages:
     def _beside(
         self, scheduler: Scheduler, shape: tuple[int, ...]
     ) -> Iterator[tuple[NoiseSamples, np.ndarray]]:
-        """A few threads draw the next batches while the model runs."""
+        """Draw the next batches in a few threads while the model runs."""
         free = deque(np.zeros(shape, dtype=np.float32) for _ in range(THREADS + 1))
         waiting: deque[tuple[NoiseSamples, np.ndarray, Future]] = deque()
         with ThreadPoolExecutor(THREADS) as pool:
             while True:
-                # a query of part of a batch takes as long as one of all, so it waits until nothing else is left to do
+                # part of a batch takes as long as a whole one, so it waits until nothing else is left to query
                 while free and (samples := scheduler.take(shape[0], whole=bool(waiting))):
                     buffer = free.popleft()
                     waiting.append((samples, buffer, pool.submit(self.fill, buffer, samples)))
@@ -141,13 +141,13 @@ def count_votes(
 ) -> None:
     """Query the model in batches of `rows` noise samples until the scheduler has no more, and record the votes.
 
-    `report` is called with the size of each batch. `cores`: how many of this machine the model keeps busy, 0 if it runs
-    elsewhere or that is not known. Raises `InputError` for logits that are no votes.
+    `report` is called with the size of each batch. `cores`: how many cores of this machine the model keeps busy, 0 if
+    it runs elsewhere or that is not known. Raises `InputError` for NaN or infinite logits.
     """
     with torch.inference_mode():
         for samples, buffer in noisy.batches(scheduler, rows, cores):
             logits = model(torch.from_numpy(buffer))[: len(samples)]
-            # one transfer; the largest logit shows NaN, +inf, and a row of -inf alone, which are no votes
+            # one transfer per batch; the largest logit shows NaN, +inf, and a row of -inf alone, which are no votes
             winners = logits.argmax(1).masked_fill_(~torch.isfinite(logits.amax(1)), -1).cpu().numpy()
             if (winners < 0).any():
                 image = noisy.data.index[samples.rows[winners < 0][0]]

@@ -1,4 +1,4 @@
-"""A model ready to be sampled: settings tried, logits checked; votes as often as needed."""
+"""The sampler: a model with its settings chosen and its logits checked, ready to sample any number of votes."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from radii.certificates.evidence import RulesOf
+from radii.certificates.probability_bounds import NoiseRules
 from radii.data.dataset import DataSet
 from radii.errors import InputError
 from radii.models import digest
@@ -17,9 +17,9 @@ from radii.models.adapters.outputs import check_count, class_names
 from radii.models.adapters.preprocess import unwrap
 from radii.models.devices import call_guard, cores_used, is_compiled, processor_kind
 from radii.noises import Noise
-from radii.sampling.autotune import fastest
+from radii.sampling.autotune import fastest_settings
 from radii.sampling.class_matching import check_matched
-from radii.sampling.independence import Rechecked, check_independent, make_probe
+from radii.sampling.independence import RecheckedModel, check_independent, make_probe
 from radii.sampling.model_call import LEAST_ROWS, BaseClassifier, WithinMemory, prepare, unused
 from radii.sampling.monte_carlo import NoisyImages, count_votes
 from radii.sampling.scheduler import Scheduler
@@ -27,8 +27,8 @@ from radii.votes import Votes, check_outcomes, software_versions
 from radii.votes.bounds import check_k
 from radii.votes.plans import Plan
 
-ENOUGH = 64
-"""Images of a run whose noise samples show whether logits depend on the rest of a batch."""
+CHECKED_IMAGES = 64
+"""Images, spread over the run, whose noise samples show whether logits depend on the rest of a batch."""
 
 Progress = Callable[[int, int], object]
 """Called as `progress(done, total)`: in noise samples if the plan fixes their number, else in images."""
@@ -36,10 +36,13 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True, eq=False)
 class Sampler:
-    """A model in its precision, queried in batches of `rows` noise samples of images of one shape."""
+    """A model in its precision, queried in batches of `rows` noise samples of images of one shape.
+
+    `model` is the one that the user gave, `checked` the one that is queried: of a module, a copy.
+    """
 
     model: BaseClassifier
-    checked: Rechecked
+    checked: RecheckedModel
     noise: Noise
     shape: tuple[int, ...]
     classes: int
@@ -60,13 +63,16 @@ class Sampler:
         seconds: float | None = None,
         k: int = 1,
     ) -> Votes:
-        """Follow the plan for each image, or take part of the draws of a fixed one; see `Smoothed.vote`."""
+        """Sample each image as the plan says, or draws `part` of a fixed plan; see `Smoothed.vote`.
+
+        `k`: the largest k to be certified later, which must be below the number of classes.
+        """
         if part is None and plan.per_image is not None:
-            part = 0, plan.most
+            part = 0, plan.n_max
         self.check(data, plan, k)
         if seconds is not None and not (plan.open_ended and seconds > 0):
             raise InputError(f"seconds, above 0, are for the plan radii.anytime alone; got {seconds!r}")
-        stopping = plan.at_work(RulesOf(self.noise, self.shape, self.exact), part)
+        stopping = plan.stopping_rule(NoiseRules(self.noise, self.shape, self.exact), part)
         scheduler = Scheduler(stopping, len(data), self.classes, plan.labels_from(data.labels))
         self.run(scheduler, data, seed, "bound", progress, seconds)
         return Votes(
@@ -76,7 +82,7 @@ class Sampler:
             index=data.index,
             fingerprints=data.fingerprints,
             draws=(part,) if part else (),
-            certified=scheduler.certified if plan.steps else None,
+            certified=scheduler.certified if plan.hypotheses else None,
             **self.identity(data, plan, seed),
         )
 
@@ -88,7 +94,7 @@ class Sampler:
         check_k(getattr(plan, "k", k), max(self.classes, 2))
 
     def identity(self, data: DataSet, plan: Plan, seed: int) -> dict[str, Any]:
-        """Return what identifies the votes, whichever images and draws they are about, by the names of their fields."""
+        """Return the fields of `Votes` that all parts of a run share: all but images, draws and counts."""
         return {
             "noise": self.noise,
             "shape": self.shape,
@@ -104,7 +110,7 @@ class Sampler:
         }
 
     def names_for(self, data: DataSet) -> tuple[str, ...]:
-        """Return the names of the classes: those of the images, else those of the model, else "0", "1", ..."""
+        """Return the class names: those of the images, else those of the model, else "0", "1", ..."""
         names = class_names(self.model)
         own = data.classes if data.named or not names else ()
         return own or names or tuple(str(label) for label in range(self.classes))
@@ -118,7 +124,7 @@ class Sampler:
         progress: Progress | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Sample for one purpose until the scheduler has no more, or `seconds` have passed."""
+        """Sample for one purpose until the scheduler needs no more noise samples, or `seconds` have passed."""
         done, end = 0, math.inf if seconds is None else time.monotonic() + seconds
 
         def report(samples: int) -> None:
@@ -126,10 +132,12 @@ class Sampler:
             done += samples
             if time.monotonic() >= end:
                 scheduler.stop()
-            if progress is not None:
-                progress(
-                    *((done, scheduler.total) if scheduler.total else (scheduler.finished, scheduler.images))
-                )
+            if progress is None:
+                return
+            if scheduler.total:
+                progress(done, scheduler.total)
+            else:
+                progress(scheduler.finished, scheduler.images)
 
         turn = call_guard(self.model)
 
@@ -137,7 +145,7 @@ class Sampler:
             with turn():
                 return self.checked(images)
 
-        # in its turn: a number of threads that torch is told while another model runs on one would stay
+        # in its turn: while another model runs with one thread, this thread could adopt that number for good
         with turn():
             cores = cores_used(self.model)
         noisy = NoisyImages(data, self.noise, seed, purpose, self.exact)
@@ -155,22 +163,22 @@ def prepare_sampler(
     fuse: bool,
     exact: bool,
 ) -> Sampler:
-    """Return the model made ready for images like those of `data`; precision "auto" and rows None are tried out.
+    """Return a sampler for images like those of `data`; precision "auto" and rows None are tuned.
 
-    Its logits must not depend on the rest of a batch, which noise samples of the images show. A module is copied, so
-    that later changes of its weights have no effect.
+    Raises `InputError` if noise samples of the images show that logits depend on the rest of a batch. A module is
+    copied, so later changes of its weights have no effect.
     """
-    seen = noise.output_shape(data.shape)
+    shape = noise.output_shape(data.shape)
 
-    def fresh(precision: str) -> BaseClassifier:
-        return prepare(unused(model), precision, seen, fuse)
+    def new_copy(precision: str) -> BaseClassifier:
+        return prepare(unused(model), precision, shape, fuse)
 
     with call_guard(model)():
         if rows is None or precision == "auto":
-            precision, tried = fastest(model, fresh, seen, precision, fuse)
-            rows = rows or tried
+            precision, fastest_rows = fastest_settings(model, new_copy, shape, precision, fuse)
+            rows = rows or fastest_rows
         rows = max(rows, LEAST_ROWS)
-        noisy = NoisyImages(data[:: max(1, len(data) // ENOUGH)], noise, 0, "predict", exact)
+        noisy = NoisyImages(data[:: max(1, len(data) // CHECKED_IMAGES)], noise, 0, "predict", exact)
         checked = _checked(model, noisy, precision, rows, fuse)
     check_count(len(class_names(model)), checked.classes)
     identity = digest(model), processor_kind(model)
@@ -179,16 +187,20 @@ def prepare_sampler(
     )
 
 
-def _checked(model: BaseClassifier, noisy: NoisyImages, precision: str, rows: int, fuse: bool) -> Rechecked:
-    """Return the model as it will be queried, after a check that its logits depend on one image alone."""
-    # what is compiled takes one batch size, and compiling it again takes half a minute
+def _checked(
+    model: BaseClassifier, noisy: NoisyImages, precision: str, rows: int, fuse: bool
+) -> RecheckedModel:
+    """Return the model as it will be queried, after a check that the logits of an image depend on it alone."""
+    # a compiled model has one batch size, and compiling takes half a minute: it is copied once, and not queried alone
     compiled = fuse or is_compiled(unwrap(model))
 
-    def fresh() -> WithinMemory:
+    def new_copy() -> WithinMemory:
         return WithinMemory(prepare(unused(model), precision, noisy.output_shape, fuse))
 
     probe = make_probe(noisy, rows)
-    copied, first = check_independent(cache(fresh) if compiled else fresh, probe, precision, not compiled)
-    # a module is sampled as a copy anyway
-    ready = copied if isinstance(model, nn.Module) else WithinMemory(model)
-    return Rechecked(ready, probe, first, precision)
+    copied, first = check_independent(
+        cache(new_copy) if compiled else new_copy, probe, precision, not compiled
+    )
+    # a copied module is as good as the module; the copy of a function has state from the check
+    queried = copied if isinstance(model, nn.Module) else WithinMemory(model)
+    return RecheckedModel(queried, probe, first, precision)

@@ -1,4 +1,4 @@
-"""Whether a model gets images in the scale that it was trained in: clean images with known labels show it."""
+"""Check that images have the scale on which a model was trained: clean images with known labels show it."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from radii.models.adapters.preprocess import Inputs, Preprocess, split_preproces
 from radii.models.devices import call_guard
 from radii.noises import Noise
 from radii.sampling.model_call import BaseClassifier, WithinMemory, prepare, unused
-from radii.storage.memory import is_of_memory
+from radii.storage.memory import is_out_of_memory
 
-LOOKED_AT = 64
-"""Clean images, spread over those to be sampled."""
+CLEAN_IMAGES = 64
+"""Clean images that are classified, spread over those to be sampled."""
 
-USUAL = {
+COMMON_SCALES = {
     "--input-range 0,1, no mean, no std": Inputs(),
     "--input-range -1,1": Inputs((-1, 1)),
     "--input-range 0,255": Inputs((0, 255)),
@@ -30,10 +30,16 @@ USUAL = {
     ),
     "--mean 0.1307 --std 0.3081": Inputs(mean=(0.1307,), std=(0.3081,)),
 }
-"""What models are usually trained with, as options of radii vote: the last three of ImageNet, CIFAR-10 and MNIST."""
+"""Scales in which models are usually trained, as options of radii vote.
 
-CHANCE, CLEAR = 0.01, 1e-6
-"""Probabilities below which so many right answers are no luck, and below which they are better beyond doubt."""
+The last three are the means and standard deviations of ImageNet, CIFAR-10 and MNIST.
+"""
+
+CHANCE = 0.01
+"""P-value above which correct answers count as chance."""
+
+CLEAR = 1e-6
+"""P-value up to which another scale is clearly better: models in the right scale must practically never fail."""
 
 
 @dataclass(frozen=True)
@@ -44,70 +50,76 @@ class CleanImages:
     images: torch.Tensor
     labels: np.ndarray
 
-    def right(self, inputs: Inputs) -> int:
-        """Return how many images are classified rightly if `inputs` is declared."""
+    def count_correct(self, inputs: Inputs) -> int:
+        """Return how many images are classified correctly in the scale and layout of `inputs`."""
         with torch.inference_mode():
-            return int(
-                (self.model(Preprocess(inputs)(self.images)).argmax(1).cpu().numpy() == self.labels).sum()
-            )
+            predicted = self.model(Preprocess(inputs)(self.images)).argmax(1).cpu().numpy()
+        return int((predicted == self.labels).sum())
 
 
 def check_scale(model: BaseClassifier, noise: Noise, data: DataSet) -> None:
-    """Raise `InputError` for a model that is no better than chance on clean images, but is in another usual scale.
+    """Raise `InputError` for a model that is no better than chance on clean images, but is in another common scale.
 
-    Where labels are known, the model classifies a few of the images in each scale. One that is better than chance, and
-    far better in another scale, gets a warning.
+    Warns of a model that is better than chance, and far better in another scale. Does nothing without labels, or where
+    noise changes the shape of images.
     """
     if data.labels is None or noise.output_shape(data.shape) != data.shape:
         return
-    own, declared = split_preprocessing(model)
-    rows = np.arange(0, len(data), max(1, len(data) // LOOKED_AT))[:LOOKED_AT]
+    inner, declared = split_preprocessing(model)
+    rows = np.arange(0, len(data), max(1, len(data) // CLEAN_IMAGES))[:CLEAN_IMAGES]
     images, labels = torch.from_numpy(data.images(rows)), data.labels[rows]
+    # the accuracy of always predicting the most frequent label
     chance = float(np.unique(labels, return_counts=True)[1].max()) / len(rows)
-    with call_guard(own)():
-        clean = CleanImages(WithinMemory(prepare(unused(own), "float32", ())), images, labels)
-        right = _first(clean, declared)
-        other, best = _better(clean, declared, max(chance, right / len(rows)))
-    if not other:
+    with call_guard(inner)():
+        clean = CleanImages(WithinMemory(prepare(unused(inner), "float32", ())), images, labels)
+        correct = _count_declared(clean, declared)
+        better = _better_scale(clean, declared, max(chance, correct / len(rows)))
+    if better is None:
         return
-    said = (
-        f"{right} of {len(rows)} clean images are classified rightly, but {best} with {other}: declare the scale that "
-        f"the model was trained in, to radii vote or radii.load_model"
+    options, most = better
+    message = (
+        f"{correct} of {len(rows)} clean images are classified correctly, but {most} with {options}: declare the scale "
+        "that the model was trained in, to radii vote or radii.load_model"
     )
-    if bdtrc(right - 1, len(rows), chance) > CHANCE:
-        raise InputError(said)
-    warnings.warn(RadiiWarning(said), stacklevel=2)
+    if bdtrc(correct - 1, len(rows), chance) > CHANCE:
+        raise InputError(message)
+    warnings.warn(RadiiWarning(message), stacklevel=2)
 
 
-def _better(clean: CleanImages, declared: Inputs, share: float) -> tuple[str, int]:
-    """The scale in which more images are right, by far, than a `share` of them, and how many; or no words."""
-    count = len(clean.labels)
-    if share**count > CLEAR:
-        return "", 0  # not even all of them would be more beyond doubt
-    found = {words: clean.right(other) for words, other in _others(declared, clean.images.shape[1])}
-    words, best = max(found.items(), key=lambda one: one[1])
-    return (words, best) if bdtrc(best - 1, count, share) <= CLEAR else ("", best)
-
-
-def _others(declared: Inputs, channels: int) -> list[tuple[str, Inputs]]:
-    """The usual scales that are not declared and fit so many channels, in the layout that is."""
-    usual = [(words, replace(one, layout=declared.layout)) for words, one in USUAL.items()]
-    return [
-        (words, one) for words, one in usual if one != declared and len(one.mean or (0,)) in (1, channels)
-    ]
-
-
-def _first(clean: CleanImages, declared: Inputs) -> int:
-    """Right answers in the declared scale; what a model cannot take shows here."""
+def _count_declared(clean: CleanImages, declared: Inputs) -> int:
+    """Return the number of correct answers in the declared scale; raise `InputError` if the model fails."""
     try:
-        return clean.right(declared)
+        return clean.count_correct(declared)
     except InputError:
         raise
-    except Exception as error:  # of a model that anyone may have written
-        if is_of_memory(error):
+    except Exception as error:  # a model may raise anything
+        if is_out_of_memory(error):
             raise
         shape = tuple(Preprocess(declared)(clean.images).shape)
         raise InputError(
             f"the model failed on images of shape {shape} ({type(error).__name__}: {error}): if it takes another "
             "layout, declare it, nchw, nhwc or flat"
         ) from error
+
+
+def _better_scale(clean: CleanImages, declared: Inputs, accuracy: float) -> tuple[str, int] | None:
+    """Return the best other scale and its correct answers, if they are too many for a true `accuracy`; else None."""
+    count = len(clean.labels)
+    if accuracy**count > CLEAR:
+        return None  # even all images correct would not be clear
+    correct = {
+        options: clean.count_correct(inputs)
+        for options, inputs in _other_scales(declared, clean.images.shape[1])
+    }
+    options, most = max(correct.items(), key=lambda item: item[1])
+    return (options, most) if bdtrc(most - 1, count, accuracy) <= CLEAR else None
+
+
+def _other_scales(declared: Inputs, channels: int) -> list[tuple[str, Inputs]]:
+    """Return the common scales that are not declared and fit the number of channels, in the declared layout."""
+    scales = [(options, replace(inputs, layout=declared.layout)) for options, inputs in COMMON_SCALES.items()]
+    return [
+        (options, inputs)
+        for options, inputs in scales
+        if inputs != declared and len(inputs.mean or (0,)) in (1, channels)
+    ]

@@ -1,11 +1,14 @@
-"""Which noise samples of which images come next: images are mixed, so that no batch waits for one of them."""
+"""The scheduler: which noise samples of which images come next.
+
+Batches mix images, so that none has to wait for the votes of a single image.
+"""
 
 from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
-from radii.votes.plans import Stopping
+from radii.votes.plans import StoppingRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +23,7 @@ class NoiseSamples:
         return len(self.rows)
 
     def __getitem__(self, part: slice) -> "NoiseSamples":
-        """Some of them."""
+        """Return some of them."""
         return NoiseSamples(self.rows[part], self.draws[part], self.selects[part])
 
 
@@ -31,17 +34,24 @@ Span = tuple[int, int, int, bool]
 class Scheduler:
     """The votes on all images so far, and the noise samples that the plan still needs.
 
-    The noise samples of an image depend on its own votes alone, never on the order in which votes come back. `label`:
-    `(images,)`, the labels that the plan watches, or None for those that selection samples predict.
+    Which noise samples an image gets depends on its own votes alone, never on the order in which votes come back.
+
+    Parameters
+    ----------
+    stopping : the rules by which the plan continues or stops
+    images : their number
+    classes : their number
+    labels : `(images,)`, the labels that the plan watches; None for those that selection samples predict
     """
 
-    def __init__(self, stopping: Stopping, images: int, classes: int, label: np.ndarray | None) -> None:
+    def __init__(self, stopping: StoppingRule, images: int, classes: int, labels: np.ndarray | None) -> None:
         self.stopping = stopping
         self.images = images
         self.finished = 0
         self.certified = np.zeros(images, dtype=np.int64)
         self.counts, self.selection = (np.zeros((images, classes), dtype=np.int64) for _ in range(2))
-        self._given = label
+        self._labels = labels
+        # images before this row have been scheduled; more are when a batch needs them
         self._opened = 0
         self._spans: deque[Span] = deque()
         self._queued = 0
@@ -50,7 +60,11 @@ class Scheduler:
         self._open = np.zeros(images, dtype=np.int64)
 
     def take(self, size: int, whole: bool) -> NoiseSamples | None:
-        """Return the next `size` noise samples; fewer, or with `whole` None, while no more are scheduled."""
+        """Return the next `size` noise samples, or fewer; with `whole`, None rather than fewer.
+
+        None also where no more are scheduled, which may change when votes come back.
+        """
+        # images are opened when they are needed, for memory; plans in rounds sample all images at the same time
         while self._opened < self.images and (self._queued < size or self.stopping.in_rounds):
             self._open_image(self._opened)
             self._opened += 1
@@ -73,14 +87,15 @@ class Scheduler:
         )
 
     def stop(self) -> None:
-        """Schedule nothing more; votes on what was taken are still to be recorded."""
+        """Schedule no more noise samples; votes on those that were taken can still be recorded."""
         self._opened, self._stopped = self.images, True
         self._spans.clear()
         self._queued = 0
 
     def record(self, samples: NoiseSamples, winners: np.ndarray) -> None:
-        """Count the votes on noise samples, `(samples,)` class numbers."""
+        """Count the votes on noise samples, class numbers `(samples,)`, and schedule what their images need next."""
         for table, mask in ((self.counts, ~samples.selects), (self.selection, samples.selects)):
+            # not +=, which would count an image and class once however often they occur
             np.add.at(table, (samples.rows[mask], winners[mask]), 1)
         np.subtract.at(self._open, samples.rows, 1)
         complete = samples.rows[self._open[samples.rows] == 0]
@@ -90,29 +105,30 @@ class Scheduler:
     @property
     def total(self) -> int | None:
         """The number of all noise samples, if the plan fixes it."""
-        each = self.stopping.each
-        return None if each is None else self.images * each
+        per_image = self.stopping.per_image
+        return None if per_image is None else self.images * per_image
 
     def _open_image(self, row: int) -> None:
+        """Schedule the first noise samples of an image."""
         rows = np.array([row])
-        wanted = self.stopping.choose(np.zeros((1, 1), dtype=np.int64))
+        wanted = self.stopping.next_selection(np.zeros((1, 1), dtype=np.int64))
         if wanted[0]:
             self._schedule(rows, np.zeros(1, dtype=np.int64), wanted, selects=True)
         else:
             self._begin(rows)
 
     def _continue(self, rows: np.ndarray) -> None:
-        """Schedule what the plan wants next of images whose scheduled noise samples all have votes."""
+        """Schedule the next noise samples of images whose scheduled ones all have votes."""
         judged = self.counts[rows].any(axis=1)
         if (choosing := rows[~judged]).size:
             taken = self.selection[choosing].sum(axis=1)
-            wanted = self.stopping.choose(self.selection[choosing])
+            wanted = self.stopping.next_selection(self.selection[choosing])
             more = wanted > taken
             self._schedule(choosing[more], taken[more], wanted[more], selects=True)
             self._begin(choosing[~more])
         if (rows := rows[judged]).size:
             taken = self.counts[rows].sum(axis=1)
-            self.certified[rows], wanted = self.stopping.judge(
+            self.certified[rows], wanted = self.stopping.look(
                 self.counts[rows], self.label(rows), self.certified[rows]
             )
             more = wanted > taken
@@ -120,19 +136,22 @@ class Scheduler:
             self.finished += int((~more).sum())
 
     def _begin(self, rows: np.ndarray) -> None:
-        wanted = self.stopping.begin(self.selection[rows], self.label(rows))
+        """Schedule the first noise samples after selection."""
+        wanted = self.stopping.first_look(self.selection[rows], self.label(rows))
         some = wanted > 0
         self._schedule(rows[some], np.zeros(int(some.sum()), dtype=np.int64), wanted[some], selects=False)
         self.finished += int((~some).sum())
 
     def label(self, rows: np.ndarray) -> np.ndarray:
-        """Return the labels that the plan watches."""
-        if self._given is not None:
-            return self._given[rows]
+        """Return the labels that the plan watches, `(rows,)`."""
+        if self._labels is not None:
+            return self._labels[rows]
         return self.selection[rows].argmax(axis=1)
 
     def _schedule(self, rows: np.ndarray, taken: np.ndarray, wanted: np.ndarray, selects: bool) -> None:
-        first = 0 if selects else self.stopping.first
+        """Schedule the noise samples of images, `(rows,)`, from number `taken` to number `wanted` - 1."""
+        # part of a fixed plan starts at a later draw, but with all selection samples
+        first = 0 if selects else self.stopping.first_sample
         for row, start, stop in zip(rows.tolist(), taken.tolist(), wanted.tolist(), strict=True):
             self._open[row] = stop - start
             self._queued += stop - start

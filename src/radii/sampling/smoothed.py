@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from radii.certificates.certify import Certificates, certify, check_reach
-from radii.certificates.evidence import clear_winner, decide
 from radii.certificates.planning import RadiusTarget, anytime, exhaustive, sequential, two_stage
+from radii.certificates.probability_bounds import clear_winner, decide
 from radii.data.dataset import DataSet, as_data_set
 from radii.errors import InputError, check_name
 from radii.models.digest import check_loaded
@@ -17,7 +17,7 @@ from radii.noises import Noise
 from radii.noises.lattice import check_range
 from radii.noises.norms import Ball
 from radii.sampling.class_matching import matched
-from radii.sampling.independence import made_up
+from radii.sampling.independence import random_images
 from radii.sampling.model_call import BaseClassifier
 from radii.sampling.sampler import Progress, Sampler, prepare_sampler
 from radii.sampling.scale_check import check_scale
@@ -32,10 +32,10 @@ N0 = 100
 """Selection samples that predict the label of an image."""
 
 MOST_ROWS = 10**7
-"""Images of a batch; no memory holds more."""
+"""Largest `batch`; no memory holds more images."""
 
-SOON = 1e-9
-"""Seconds left once a time limit has passed before the sampling: the first batches are counted all the same."""
+LEAST_SECONDS = 1e-9
+"""Time for the sampling where none is left: the batches under way are counted all the same."""
 
 Images = Tensor | np.ndarray | DataSet
 """`(images, *shape)` in [0, 1], or a data set."""
@@ -160,7 +160,7 @@ class Smoothed:
         Guarantee: on one machine and with one `batch`, the same counts to the last vote however images and draws are
         split, since every query has the same number of rows. Another `batch` may select other kernels, which can change
         a vote only where two logits agree to rounding error. To split work over machines, give `batch` and a precision:
-        otherwise each machine tries out its own.
+        otherwise each machine tunes its own.
         """
         check_plan(plan)
         return self._sample(as_data_set(images, labels), plan, seed, _part(plan, draws), progress, seconds)
@@ -179,11 +179,11 @@ class Smoothed:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Certificates:
-        """Sample and certify at once, with as few noise samples as the question takes.
+        """Sample and certify at once, with as few noise samples as the question needs.
 
         With `radii`, the plan is sequential: it samples each image until it is decided whether these radii are
-        certified. Without, it is two-stage: as many samples as the radius is worth. Noise whose outcomes can be listed
-        takes each of them once. For any other plan, call `vote` and `radii.certify`.
+        certified. Without, it is two-stage: as many samples as the radius is worth. Noise with finitely
+        many outcomes takes each of them once. For any other plan, call `vote` and `radii.certify`.
 
         Parameters
         ----------
@@ -241,7 +241,7 @@ class Smoothed:
     ) -> np.ndarray:
         """Predict the labels `(images,)` of the smoothed classifier; `radii.ABSTAIN` where `n` samples do not suffice.
 
-        Noise whose outcomes can be listed takes each of them once, whatever `n`, and abstains where labels tie.
+        Noise with finitely many outcomes takes each of them once, whatever `n`, and abstains where labels tie.
 
         Parameters
         ----------
@@ -298,8 +298,8 @@ class Smoothed:
         """Predict labels and certify them within a budget of noise samples and of time.
 
         100 selection samples choose the label of each image. Then at most `n` others bound how far it stays in the top
-        `k`, all images alike, until `seconds` after the call have passed; batches under way are finished. Noise whose
-        outcomes can be listed takes each of them once, whatever `n`, and has no use for `seconds`.
+        `k`, all images alike, until `seconds` after the call have passed; batches under way are finished. Noise with
+        finitely many outcomes takes each of them once, whatever `n`, and accepts no `seconds`.
 
         Several threads may call at once: each gets what it would get alone, with `seconds` perhaps from fewer samples.
         Each call prepares the model anew; for many calls keep `ready(shape)`, as `radii serve` does.
@@ -336,23 +336,23 @@ class Smoothed:
         check_alpha(alpha)
         data = as_data_set(images)
         self.noise.trade_offs(Ball(norm, data.shape, unit))
-        plan = within(self.noise, n, alpha, seconds)
+        plan = budget_plan(self.noise, n, alpha, seconds)
         smoothed = self.matched(data)
         check_scale(smoothed.model, smoothed.noise, data)
         sampler = smoothed.ready(data.shape, data)
         sampler.check(data, plan, k)
         if (test := plan.last_test(alpha, "binary")) is not None:
             check_reach(n, k, test[1], test[0], sampler.classes)
-        left = None if seconds is None else max(started + seconds - time.monotonic(), SOON)
+        left = None if seconds is None else max(started + seconds - time.monotonic(), LEAST_SECONDS)
         votes = sampler.vote(data, plan, seed, None, progress, left, k)
         return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit)
 
     def ready(self, shape: tuple[int, ...], data: DataSet | None = None) -> Sampler:
-        """Return the model ready to be sampled on images of `shape`: settings tried, logits checked.
+        """Return a sampler for images of `shape`, with its settings tuned and its logits checked.
 
-        Logits are checked on noise samples of `data`, or of made-up images.
+        Logits are checked on noise samples of `data`, or of random images.
         """
-        images = made_up(shape) if data is None else data
+        images = random_images(shape) if data is None else data
         return prepare_sampler(
             self.model,
             self.noise,
@@ -364,7 +364,7 @@ class Smoothed:
         )
 
     def matched(self, data: DataSet) -> "Smoothed":
-        """Return the same with the classes of the model in the order of those of the images, by their names."""
+        """Return this classifier with the classes of the model in the order of those of the images, by name."""
         model = matched(self.model, data)
         return self if model is self.model else replace(self, model=model)
 
@@ -385,19 +385,19 @@ class Smoothed:
 
 
 def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return the draws to take of a fixed plan, None for all; no other has parts."""
+    """Return the draws to take of a fixed plan, None for all; raise `InputError` for any other plan."""
     if draws is None:
         return None
     if plan.per_image is None:
         raise InputError(f"only a fixed plan has parts of its draws: leave out draws; got {draws}")
     first, stop = draws
-    if not 0 <= first < stop <= plan.most:
-        raise InputError(f"draws must be a range [first, stop) within the plan's {plan.most}; got {draws}")
+    if not 0 <= first < stop <= plan.n_max:
+        raise InputError(f"draws must be a range [first, stop) within the plan's {plan.n_max}; got {draws}")
     return first, stop
 
 
-def within(noise: Noise, n: int, alpha: float, seconds: float | None) -> Plan:
-    """Return the plan for a budget: at most `n` draws after those that choose the label, or all outcomes."""
+def budget_plan(noise: Noise, n: int, alpha: float, seconds: float | None) -> Plan:
+    """Return the plan for a budget: at most `n` noise samples after those of selection, or all outcomes."""
     if seconds is not None and not seconds > 0:
         raise InputError(f"seconds must be above 0; got {seconds!r}")
     if noise.outcomes is None:

@@ -190,7 +190,7 @@ def how_to_ask(service: Service, address: str) -> str:
     """The service in words."""
     channels, height, width = service.shape
     kind = {1: "grey", 3: "in colour"}.get(channels, f"of {channels} channels")
-    copies = service.plan.most
+    copies = service.plan.n_max
     noise = service.sampler.noise
     return f"""radii: labels with certified radii
 

@@ -1,1 +1,1 @@
-"""Whole files, folders here and in object stores, checked JSON and Parquet; internal."""
+"""Files written whole, folders on this machine and in object stores, checked JSON and Parquet; internal."""

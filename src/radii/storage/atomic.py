@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, on file systems that now and then refuse for a moment."""
+"""Files that are written whole or not at all, on file systems that may fail for a moment."""
 
 import errno
 import os
@@ -12,64 +12,42 @@ from typing import BinaryIO, TypeVar
 from radii.errors import InputError
 
 UNFINISHED = ".*.part"
-"""What the names of temporary files are like."""
+"""Pattern of the names of temporary files."""
 
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Seconds to wait before a file system is asked again: virus scanners and servers of NFS are done in less."""
+"""Seconds between tries, below two in all: virus scanners and NFS servers are done sooner."""
 
 T = TypeVar("T")
 
 
 class Unwritable(InputError, OSError):
-    """A file that cannot be replaced."""
-
-
-def is_stale(error: OSError) -> bool:
-    """Whether a server of NFS has another file under the same name by now: the next try opens that one."""
-    return error.errno == errno.ESTALE
-
-
-def is_held(error: OSError) -> bool:
-    """Whether a file cannot be replaced because something looks at it, as virus scanners do on Windows."""
-    return isinstance(error, PermissionError) or error.errno == errno.EBUSY
-
-
-def patiently(do: Callable[[], T], passes: Callable[[OSError], bool] = is_stale) -> T:
-    """Return what `do()` gives; try again a few times, within two seconds, after errors that may pass."""
-    for pause in PAUSES:
-        try:
-            return do()
-        except OSError as error:
-            if not passes(error):
-                raise
-        time.sleep(pause)
-    return do()
+    """Error for a file that cannot be replaced."""
 
 
 def read(path: str | Path) -> bytes:
     """Return the content of a file."""
-    return patiently(Path(path).read_bytes)
+    return retry(Path(path).read_bytes)
 
 
 def write(path: str | Path, content: bytes) -> None:
-    """Make or replace a file.
+    """Write or replace a file.
 
     Guarantee: that of `replacing`.
     """
 
-    def once() -> None:
+    def attempt() -> None:
         with replacing(path) as file:
             file.write(content)
 
-    patiently(once)
+    retry(attempt)
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write under a temporary name, renamed to `path` at the end unless an error came between.
+    """Yield a file with a temporary name, which is renamed to `path` at the end unless an error was raised.
 
-    Guarantee: at any moment `path` holds what it held before or the whole new content, also if the machine
-    stops. `Unwritable` if the file system does not let `path` be replaced, also after a moment.
+    Guarantee: at any moment `path` holds its previous content or the whole new one, even if the machine stops. Raises
+    `Unwritable` if the file system still does not let `path` be replaced after some tries.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,12 +56,13 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         with open(part, "wb") as file:
             yield file
             file.flush()
+            # the content must be on the disk before the name is, or a crash could leave an empty file
             os.fsync(file.fileno())
         _rename(part, path)
     except Unwritable:
         raise
     except OSError as error:
-        # a full disk names no file, and the temporary name says nothing to the reader
+        # a full disk names no file, and the temporary name means nothing to the user
         error.filename = str(path)
         raise
     finally:
@@ -92,61 +71,83 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
-def check_writable(path: str | Path) -> None:
-    """Fail at once where a file written hours from now would fail: make its folder, open and remove a file there."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = _temporary(path)
-    try:
-        patiently(part.touch)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    part.unlink()
-
-
-def check_folder(path: Path) -> None:
-    """Refuse to make a folder where it, or one above it, is a file."""
-    for one in (path, *path.parents):
-        if one.exists() and not one.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(one))
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, which need not be there yet; nothing is left behind."""
-    try:
-        there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-        check_writable(there / "new")
-    except OSError:
-        return False
-    return True
+def _temporary(path: Path) -> Path:
+    """Return a random hidden name beside `path`; process numbers are not unique where containers share a folder."""
+    return path.with_name(f".{path.name}.{token_hex(8)}.part")
 
 
 def _rename(part: Path, path: Path) -> None:
     try:
-        patiently(lambda: os.replace(part, path), is_held)
+        retry(lambda: os.replace(part, path), _is_in_use)
     except OSError as error:
-        if not is_held(error):
+        if not _is_in_use(error):
             raise
         raise Unwritable(
             f"{path} cannot be replaced ({error.strerror}): close the program that has it open, or choose another place"
         ) from error
 
 
-def _temporary(path: Path) -> Path:
-    """A name of its own: in containers that share a folder, all processes may have the same number."""
-    return path.with_name(f".{path.name}.{token_hex(8)}.part")
-
-
 def _sync_folder(folder: Path) -> None:
-    """Make the new name itself lasting."""
+    """Flush the new name to the disk."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # no such thing as an open folder on Windows
+    except OSError:  # Windows cannot open folders
         return
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_in_use(error: OSError) -> bool:
+    """Return whether another program may hold the file open, as virus scanners do on Windows."""
+    return isinstance(error, PermissionError) or error.errno == errno.EBUSY
+
+
+def _is_stale(error: OSError) -> bool:
+    """Return whether an NFS server has replaced the file under this name; the next try opens the new one."""
+    return error.errno == errno.ESTALE
+
+
+def retry(action: Callable[[], T], is_temporary: Callable[[OSError], bool] = _is_stale) -> T:
+    """Return `action()`; after temporary errors try again, for less than two seconds in all."""
+    for pause in PAUSES:
+        try:
+            return action()
+        except OSError as error:
+            if not is_temporary(error):
+                raise
+        time.sleep(pause)
+    return action()
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise `OSError` now if a file could not be written at `path` later; makes its folder."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = _temporary(path)
+    try:
+        retry(part.touch)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    part.unlink()
+
+
+def is_writable(folder: Path) -> bool:
+    """Return whether files can be written in a folder, which need not exist; leaves nothing behind."""
+    try:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        check_writable(existing / "new")
+    except OSError:
+        return False
+    return True
+
+
+def check_folder(path: Path) -> None:
+    """Raise `NotADirectoryError` if `path`, or a folder above it, is a file."""
+    for folder in (path, *path.parents):
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))

@@ -1,4 +1,4 @@
-"""Plain values from outside: JSON without surprises, and fields that are of the kinds they must be."""
+"""Checked documents: JSON that all readers understand alike, and fields of the expected types."""
 
 import json
 import math
@@ -20,31 +20,43 @@ WORDS: dict[Any, str] = {
     dict: "names with values",
     NoneType: "nothing",
 }
+"""What messages call the types."""
 
 
 def parse_json(content: str | bytes) -> Any:
-    """The values that some JSON stands for.
+    """Return the values of a JSON document.
 
-    Guarantee: `ValueError` for anything else, and for what readers understand differently: names that come twice,
-    numbers that are none, characters that are none.
+    Raises `ValueError` for anything else, and for what readers interpret differently: repeated names, NaN and
+    infinities, and unpaired surrogates.
     """
     try:
-        document = json.loads(content, object_pairs_hook=_unique, parse_constant=_no_number)
-        # a lone half of a pair is no character: whoever writes it down later would fail
+        document = json.loads(content, object_pairs_hook=_unique, parse_constant=_reject_constant)
+        # an unpaired surrogate would fail later, when the document is written
         json.dumps(document, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("values are nested too deeply") from None
     return document
 
 
-def parse_number(text: str) -> float:
-    """The finite number that `0.5` or `2/255` means; `ValueError` for anything else.
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("a name comes twice")
+    return document
 
-    Without powers of ten that only a fraction could hold: they take for ever.
+
+def _reject_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def parse_number(text: str) -> float:
+    """Return the finite number that `0.5` or `2/255` denotes; raise `ValueError` for anything else.
+
+    Both parts are floats: exact fractions would compute powers of ten like 1e999999999 for hours.
     """
-    above, slash, below = text.partition("/")
+    numerator, slash, denominator = text.partition("/")
     try:
-        number = float(above) / float(below if slash else 1)
+        number = float(numerator) / float(denominator if slash else 1)
     except (ZeroDivisionError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
@@ -58,18 +70,20 @@ def read_document(
     newest: int,
     kinds: Mapping[str, Any],
     optional: tuple[str, ...] = (),
-    remedy: str = "it was damaged or edited, or is of something else",
+    remedy: str = "it was damaged or edited, or belongs to something else",
 ) -> dict[str, Any]:
-    """The fields of a JSON file about a run, all but its `format`, which is at most `newest`.
+    """Return the fields of a JSON file about a run, without its `format`, which is at most `newest`.
 
-    Errors name `path`, and say what to do if it is damaged: the `remedy`.
+    Raises `InputError`, which names `path`, for other fields or types than `kinds` and for newer formats. `remedy`:
+    the end of the message about a damaged file.
     """
     try:
         if not content.strip():
             raise ValueError("it is empty")
         document = parse_json(content)
         if not isinstance(document, dict) or not fits(document.get("format"), int) or document["format"] < 1:
-            raise ValueError("it has no number of its format")
+            raise ValueError("it has no format number")
+        # the fields of a newer format are unknown, so the format is compared before they are checked
         if document.pop("format") <= newest:
             check_fields(document, kinds, optional)
             return document
@@ -78,62 +92,55 @@ def read_document(
     raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
 
 
+def check_fields(document: object, kinds: Mapping[str, Any], optional: tuple[str, ...] = ()) -> None:
+    """Raise `InputError` unless a document has exactly the fields of `kinds`, each items type.
+
+    Those in `optional` may be absent.
+    """
+    if not isinstance(document, dict):
+        raise InputError(f"expected fields with values; got {short(document)}")
+    for name in document.keys() - kinds.keys():
+        raise InputError(f"there is no field {short(name)}; known: {', '.join(kinds)}")
+    for name, kind in kinds.items():
+        if name not in document and name not in optional:
+            raise InputError(f"the field {name} is missing")
+        if name in document and not fits(document[name], kind):
+            raise InputError(f"{name} must be {_describe(kind)}; got {short(document[name])}")
+
+
 def fits(value: object, kind: Any) -> bool:
-    """Whether a plain value is of a kind: `bool`, `int`, `float`, `str`, `Any`, None, lists, dicts and unions."""
+    """Return whether a plain value is of a type: `bool`, `int`, `float`, `str`, `Any`, None, lists, dicts, unions."""
     outer, inner = get_origin(kind) or kind, get_args(kind)
     if outer is Any:
         return True
     if outer is UnionType:
-        return any(fits(value, one) for one in inner)
+        return any(fits(value, option) for option in inner)
     if outer in (list, tuple):
-        return isinstance(value, list | tuple) and all(fits(one, inner[0]) for one in value)
+        return isinstance(value, list | tuple) and all(fits(item, inner[0]) for item in value)
     if outer is dict and inner:
-        return isinstance(value, dict) and all(fits(one, inner[1]) for one in value.values())
+        return isinstance(value, dict) and all(fits(item, inner[1]) for item in value.values())
     if outer is float:
-        # a whole number may be beyond all floats, and NaN is in no range
-        return _is(value, int | float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
-    return _is(value, outer)
+        # whole numbers can exceed all floats; NaN compares as False
+        return _is_instance(value, int | float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+    return _is_instance(value, outer)
 
 
-def check_fields(given: object, kinds: Mapping[str, Any], optional: tuple[str, ...] = ()) -> None:
-    """Refuse a document that has not exactly these fields, each of its kind; `optional` ones may be absent."""
-    if not isinstance(given, dict):
-        raise InputError(f"expected fields with values; got {short(given)}")
-    for name in given.keys() - kinds.keys():
-        raise InputError(f"there is no field {short(name)}; known: {', '.join(kinds)}")
-    for name, kind in kinds.items():
-        if name not in given and name not in optional:
-            raise InputError(f"the field {name} is missing")
-        if name in given and not fits(given[name], kind):
-            raise InputError(f"{name} must be {_words(kind)}; got {short(given[name])}")
-
-
-def _words(kind: Any) -> str:
-    outer, inner = get_origin(kind) or kind, get_args(kind)
-    if outer is UnionType:
-        return " or ".join(map(_words, inner))
-    if outer in (list, tuple):
-        return f"a list, each of it {_words(inner[0])}"
-    return WORDS[outer] + (f", each of it {_words(inner[1])}" if inner and inner[1] is not Any else "")
-
-
-def _is(value: object, kind: Any) -> bool:
+def _is_instance(value: object, kind: Any) -> bool:
+    # True and False are instances of int
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        raise ValueError("a name comes twice")
-    return document
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number")
+def _describe(kind: Any) -> str:
+    outer, inner = get_origin(kind) or kind, get_args(kind)
+    if outer is UnionType:
+        return " or ".join(map(_describe, inner))
+    if outer in (list, tuple):
+        return f"a list, each item {_describe(inner[0])}"
+    return WORDS[outer] + (f", each value {_describe(inner[1])}" if inner and inner[1] is not Any else "")
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of the packages that decide what is drawn and what the model answers."""
+    """Return the versions of the packages that determine noise samples and logits."""
     versions = {}
     for package in ("radii", "numpy", "torch"):
         try:
@@ -144,12 +151,15 @@ def software_versions() -> dict[str, str]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names of the TOML files of a folder."""
+    """Return the names of the TOML files in a folder, without the suffix."""
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
 def toml_path(name: str | Path, folder: Path, what: str) -> Path:
-    """NAME.toml in `folder`, or `name` itself where it ends so, whether or not it is there; `what` it should be."""
+    """Return `folder/NAME.toml`, or `name` itself if it ends in `.toml`, whether or not that file exists.
+
+    Raises `UnknownName` if the folder has no file of this name; the message calls it a `what`.
+    """
     path = Path(name)
     if path.suffix == ".toml":
         return path

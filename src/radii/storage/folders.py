@@ -1,7 +1,7 @@
-"""Folders of small files, on this machine or in an object store; a file there is whole or absent.
+"""Folders of small files, on this machine or in an object store; each file is whole or absent.
 
-Addresses are paths, `file://` or what pyarrow's file systems know, for example
-`s3://bucket/folder?region=eu-west-1` with `endpoint_override=HOST:PORT` for other stores than Amazon's.
+A location is a path, `file://...`, or an address that pyarrow's file systems accept, for example
+`s3://bucket/folder?region=eu-west-1`, with `endpoint_override=HOST:PORT` for stores other than Amazon's.
 """
 
 import os
@@ -16,23 +16,22 @@ from typing import TypeVar
 
 from radii.errors import InputError, shown, without_keys
 from radii.storage import atomic
-from radii.storage.atomic import UNFINISHED
 
-Where = str | Path
+Location = str | Path
 
-# pathlib takes the second slash of an address away, which is harmless here
+# one slash is enough: pathlib removes the other
 ADDRESS = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+]+):/+(?P<rest>[^?]*)(?P<query>\?.*)?", re.IGNORECASE | re.DOTALL
 )
 
 PAUSES = (1, 2, 4, 8, 16)
-"""Seconds to wait before an object store is asked again."""
+"""Seconds between tries to reach an object store."""
 
 T = TypeVar("T")
 
 
 class Missing(InputError):
-    """There is no such file."""
+    """Error for a file that does not exist."""
 
 
 class Folder(ABC):
@@ -40,34 +39,98 @@ class Folder(ABC):
 
     @abstractmethod
     def address(self, name: str) -> str:
-        """Where a file is, in words for the user."""
+        """Return the path or address of a file, without keys, for messages."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Of the files that are there, sorted; none if the folder is not."""
+        """Return the names of the files, sorted; none if the folder does not exist."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """The content of a file."""
+        """Return the content of a file; raise `Missing` if it does not exist."""
 
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:
-        """Make or replace a file; `Missing` if the folder is taken away meanwhile.
+        """Write or replace a file; raise `Missing` if the folder is removed meanwhile.
 
-        Guarantee: at any moment it holds what it held before, or all of this.
+        Guarantee: at any moment the file has its previous content or the whole new one.
         """
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Take a file away, if it is there."""
+        """Remove a file if it exists."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Take the folder itself away, if nothing is left in it but what writers that were killed left unfinished."""
+    def remove_if_empty(self) -> None:
+        """Remove the folder itself if it holds no files but unfinished ones of writers that were killed."""
+
+
+def open_folder(location: Location) -> Folder:
+    """Return the folder at a path or an address, which need not exist; nothing is created.
+
+    Raises `InputError` for an address without an object store. A store may be queried for its region.
+    """
+    address = ADDRESS.fullmatch(str(location))
+    if address is None:
+        return LocalFolder(Path(location))
+    if address["scheme"].lower() == "file":
+        return LocalFolder(Path(f"/{address['rest']}"))
+    return StoreFolder(f"{address['scheme'].lower()}://{address['rest'].rstrip('/')}{address['query'] or ''}")
+
+
+def read_file(location: Location) -> bytes:
+    """Return the content of one file."""
+    folder, name = split(location)
+    return open_folder(folder).read(name)
+
+
+def write_file(location: Location, content: bytes) -> None:
+    """Write or replace one file, whole or not at all."""
+    folder, name = split(location)
+    open_folder(folder).write(name, content)
+
+
+def exists(location: Location) -> bool:
+    """Return whether a file exists."""
+    folder, name = split(location)
+    return name in open_folder(folder).names()
+
+
+def check_writable(location: Location) -> None:
+    """Raise now if a local file could not be written later; object stores are not tried."""
+    folder, name = split(location)
+    if isinstance(opened := open_folder(folder), LocalFolder):
+        atomic.check_writable(opened.path / name)
+
+
+def split(location: Location) -> tuple[str, str]:
+    """Return the folder of a file and its name."""
+    path, query = _path_and_query(location)
+    return f"{path.parent}{query}", path.name
+
+
+def bare(location: Location) -> Path:
+    """Return a path, or that in an address, without keys and options, to derive names from."""
+    return _path_and_query(shown(location))[0]
+
+
+def with_suffix(location: Location, suffix: str) -> str:
+    """Return the location with another suffix."""
+    path, query = _path_and_query(location)
+    return f"{path.with_suffix(suffix)}{query}"
+
+
+def _path_and_query(location: Location) -> tuple[Path, str]:
+    text = str(location)
+    # a local file may have "?" in its name
+    base, mark, query = text.partition("?") if ADDRESS.fullmatch(text) else (text, "", "")
+    if not (path := Path(base)).name:
+        raise InputError(f"{shown(location)!r} does not name a file: add the name of one")
+    return path, mark + query
 
 
 class LocalFolder(Folder):
-    """A folder of a file system that is mounted here, over a network or not."""
+    """A folder of a mounted file system, local or over a network."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,10 +140,11 @@ class LocalFolder(Folder):
 
     def names(self) -> list[str]:
         try:
-            there = atomic.patiently(lambda: os.listdir(self.path))
-            return sorted(name for name in there if not name.startswith("."))
+            names = atomic.retry(lambda: os.listdir(self.path))
         except (FileNotFoundError, NotADirectoryError):
             return []
+        # unfinished files start with a dot
+        return sorted(name for name in names if not name.startswith("."))
 
     def read(self, name: str) -> bytes:
         path = self.path / name
@@ -94,171 +158,107 @@ class LocalFolder(Folder):
                     f"{path} is a folder: give a file, for example {path / 'votes.parquet'}"
                 ) from None
             raise InputError(
-                f"{path} cannot be read: {error.strerror or error}; check its rights and its disk, and try again"
+                f"{path} cannot be read: {error.strerror or error}; check its permissions and its disk, and try again"
             ) from error
 
     def write(self, name: str, content: bytes) -> None:
         try:
             atomic.write(self.path / name, content)
         except FileNotFoundError as error:
-            raise Missing(f"{self.path} was taken away while {name} was written") from error
+            raise Missing(f"{self.path} was removed while {name} was written") from error
 
     def remove(self, name: str) -> None:
-        atomic.patiently(lambda: (self.path / name).unlink(missing_ok=True))
+        atomic.retry(lambda: (self.path / name).unlink(missing_ok=True))
 
-    def close(self) -> None:
+    def remove_if_empty(self) -> None:
         if not self.names():
-            for unfinished in self.path.glob(UNFINISHED):
+            for unfinished in self.path.glob(atomic.UNFINISHED):
                 unfinished.unlink(missing_ok=True)
-        # another process may take it away, or begin to write, at the same moment
+        # another process may remove the folder, or write into it, at the same moment
         with suppress(OSError):
             self.path.rmdir()
 
 
 class StoreFolder(Folder):
-    """A prefix in an object store, which shows an object once all of it has arrived."""
+    """A prefix in an object store; objects appear there once they are complete."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, address: str) -> None:
         from pyarrow.fs import FileSystem
 
-        self._where = where
-        self._system, self._prefix = self._patiently(None, lambda: FileSystem.from_uri(where))
+        self._address = address
+        self._system, self._prefix = self._retry(None, lambda: FileSystem.from_uri(address))
 
     def address(self, name: str) -> str:
-        return f"{shown(self._where).partition('?')[0]}/{name}"
+        return f"{shown(self._address).partition('?')[0]}/{name}"
 
     def names(self) -> list[str]:
         from pyarrow.fs import FileSelector, FileType
 
-        found = self._patiently(
-            "", lambda: self._system.get_file_info(FileSelector(self._prefix, allow_not_found=True))
-        )
-        return sorted(one.base_name for one in found if one.type == FileType.File)
+        selector = FileSelector(self._prefix, allow_not_found=True)
+        infos = self._retry("", lambda: self._system.get_file_info(selector))
+        return sorted(info.base_name for info in infos if info.type == FileType.File)
 
     def read(self, name: str) -> bytes:
         def fetch() -> bytes:
             with self._system.open_input_stream(f"{self._prefix}/{name}") as stream:
                 return stream.read()
 
-        return self._patiently(name, fetch)
+        return self._retry(name, fetch)
 
     def write(self, name: str, content: bytes) -> None:
         from pyarrow.fs import LocalFileSystem, copy_files
 
-        # an output stream that an interruption cuts short would keep what it was given so far
-        with TemporaryDirectory() as here:
-            whole = Path(here) / name
-            whole.write_bytes(content)
-            source, target = LocalFileSystem(), self._system
-            self._patiently(
+        # an output stream that is interrupted would store what it has received so far
+        with TemporaryDirectory() as folder:
+            complete = Path(folder) / name
+            complete.write_bytes(content)
+            self._retry(
                 name,
                 lambda: copy_files(
-                    str(whole),
+                    str(complete),
                     f"{self._prefix}/{name}",
-                    source_filesystem=source,
-                    destination_filesystem=target,
+                    source_filesystem=LocalFileSystem(),
+                    destination_filesystem=self._system,
                 ),
             )
 
     def remove(self, name: str) -> None:
         with suppress(Missing):
-            self._patiently(name, lambda: self._system.delete_file(f"{self._prefix}/{name}"))
+            self._retry(name, lambda: self._system.delete_file(f"{self._prefix}/{name}"))
 
-    def close(self) -> None:
-        """Nothing: a prefix without objects is not there."""
+    def remove_if_empty(self) -> None:
+        """Do nothing: a prefix without objects does not exist."""
 
-    def _patiently(self, name: str | None, ask: Callable[[], T]) -> T:
-        """Ask again a few times where the store does not answer; `name`: of the file, None for the store itself."""
+    def _retry(self, name: str | None, request: Callable[[], T]) -> T:
+        """Return `request()`, trying again while the store is unreachable; about the file `name`, or None for all."""
         import pyarrow as pa
 
-        for pause in (*PAUSES, None):
+        pauses = iter(PAUSES)
+        while True:
             try:
-                return ask()
+                return request()
             except (OSError, ValueError, ImportError, pa.ArrowException) as error:
-                found, temporary = self._meaning(error, name), _is_temporary(error)
-            # not within `except`: what a library raised may quote keys, and would go along as the context
-            if pause is None or not temporary:
-                raise found
+                reported = self._without_keys(error, name)
+                # for all that is known, other errors may pass: names that were not resolved, lost connections
+                temporary = isinstance(error, OSError) and not isinstance(
+                    error, PermissionError | FileNotFoundError
+                )
+            # raised outside `except`: the library's error may quote keys, and would be kept as the context
+            pause = next(pauses, None) if temporary else None
+            if pause is None:
+                raise reported
             time.sleep(pause)
-        raise AssertionError("the last pause is none")
 
-    def _meaning(self, error: Exception, name: str | None) -> InputError:
-        """What an error of a library means, in words without keys."""
+    def _without_keys(self, error: Exception, name: str | None) -> InputError:
+        """Return a library's error as one for users, without keys."""
         if isinstance(error, FileNotFoundError) and name is not None:
             return Missing(f"there is no file {self.address(name)}")
-        why = without_keys(_first_line(error), self._where)
+        text = str(error).strip()
+        reason = without_keys(text.splitlines()[0] if text else type(error).__name__, self._address)
         if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
-            return InputError(f"{shown(self._where)} is no address of an object store: {why}")
-        place = shown(self._where) if name is None else self.address(name)
+            return InputError(f"{shown(self._address)} is no address of an object store: {reason}")
+        address = shown(self._address) if name is None else self.address(name)
         return InputError(
-            f"{place} cannot be reached ({why}): check the address, the credentials and the connection; what is "
-            "stored stays, and the same command goes on from there"
+            f"{address} cannot be reached ({reason}): check the address, the credentials and the connection; what is "
+            "stored is kept, and the same command continues from there"
         )
-
-
-def _is_temporary(error: Exception) -> bool:
-    """Whether a store may answer later, for all that is known: a name may be resolved again, a line be mended."""
-    return isinstance(error, OSError) and not isinstance(error, PermissionError | FileNotFoundError)
-
-
-def open_folder(where: Where) -> Folder:
-    """The folder at a path or an address; nothing is made yet, and a store is asked for its region at most."""
-    address = ADDRESS.fullmatch(str(where))
-    if address is None:
-        return LocalFolder(Path(where))
-    if address["scheme"].lower() == "file":
-        return LocalFolder(Path(f"/{address['rest']}"))
-    return StoreFolder(f"{address['scheme'].lower()}://{address['rest'].rstrip('/')}{address['query'] or ''}")
-
-
-def split(where: Where) -> tuple[str, str]:
-    """The folder of a file, and its name."""
-    path, query = _path_and_query(where)
-    return f"{path.parent}{query}", path.name
-
-
-def bare(where: Where) -> Path:
-    """The path of a file or in an address, without keys and options: for names that are made of it."""
-    return _path_and_query(shown(where))[0]
-
-
-def with_suffix(where: Where, suffix: str) -> str:
-    """The same place with another ending."""
-    path, query = _path_and_query(where)
-    return f"{path.with_suffix(suffix)}{query}"
-
-
-def _path_and_query(where: Where) -> tuple[Path, str]:
-    base, mark, query = str(where).partition("?") if ADDRESS.fullmatch(str(where)) else (str(where), "", "")
-    if not (path := Path(base)).name:
-        raise InputError(f"{shown(where)!r} is the name of no file")
-    return path, mark + query
-
-
-def read_file(where: Where) -> bytes:
-    """The content of one file."""
-    folder, name = split(where)
-    return open_folder(folder).read(name)
-
-
-def write_file(where: Where, content: bytes) -> None:
-    """Make or replace one file, whole or not at all."""
-    folder, name = split(where)
-    open_folder(folder).write(name, content)
-
-
-def check_writable(where: Where) -> None:
-    """Fail at once where a local file written hours from now would fail; object stores are asked when it matters."""
-    folder, name = split(where)
-    if isinstance(place := open_folder(folder), LocalFolder):
-        atomic.check_writable(place.path / name)
-
-
-def exists(where: Where) -> bool:
-    """Whether there is such a file."""
-    folder, name = split(where)
-    return name in open_folder(folder).names()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,4 +1,4 @@
-"""What a file is, by how it begins: whoever gives a wrong one is told what it is."""
+"""Kinds of files, recognised by their first bytes, so that messages about a wrong file say what it is."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from radii.errors import InputError
 from radii.storage import atomic
 
 PARQUET = b"PAR1"
-BEGINNINGS = {
+MAGIC = {
     b"\x93NUMPY": "npy",
     b"PK\x03\x04": "zip",
     b"\x80\x02": "pickle",
@@ -52,10 +52,10 @@ WORDS = {
     "csv": "a CSV table",
     "text": "text",
 }
-"""What each kind is, in words."""
+"""What messages call each kind."""
 
 IN_ZIP = {b"models/model.json": "program", b"data.pkl": "torch", b".npy": "npz"}
-"""Names of files in archives."""
+"""Names that occur in archives of a kind; zip stores them uncompressed."""
 TABLES = {
     r"idx\tlabel\t.*radius.*": "log",
     r"idx\tlabel\t.*": "predictions",
@@ -65,42 +65,57 @@ TABLES = {
     r"[^\t]+(\t[^\t]+)+": "tsv",
     r"[^,]+(,[^,]+)+": "csv",
 }
-"""First lines of tables."""
+"""First lines of tables, in lower case."""
 HEAD = 4096
-"""Bytes that are looked at of a text."""
+"""Bytes of a text that are examined."""
 
 
 def kind_of(content: bytes) -> str:
-    """Return which of the kinds in `WORDS` some content is; "" if none of them is recognised."""
+    """Return the kind of a file's content, one of `WORDS`; "" if it is not recognised."""
     if not content:
         return "empty"
-    if PARQUET.startswith(content[:4]):  # one that was cut may be shorter
+    if PARQUET.startswith(content[:4]):  # also of files that are cut within the magic number
         return "parquet"
-    kind = next((kind for start, kind in BEGINNINGS.items() if content.startswith(start)), "")
+    kind = next((kind for magic, kind in MAGIC.items() if content.startswith(magic)), "")
     if kind == "zip":
         return next((kind for name, kind in IN_ZIP.items() if name in content), kind)
     if kind:
         return kind
+    # the size of a JSON header, then the header
     if content[8:9] == b"{" and int.from_bytes(content[:8], "little") < len(content):
         return "safetensors"
+    # the tag of the first field, then the name of the producer
     if content[:1] == b"\x08" and re.search(rb"pytorch|onnx", content[:HEAD], re.IGNORECASE):
         return "onnx"
     return _kind_of_text(content[:HEAD])
 
 
 def foreign(content: bytes, *fitting: str) -> str:
-    """Return what some content is, in words, if it is none of the `fitting` kinds; "" otherwise or if nobody knows."""
+    """Return what the content is, in words; "" if it is of a `fitting` kind or not recognised."""
     kind = kind_of(content)
     return "" if kind in fitting else WORDS.get(kind, "")
 
 
+def read_model(path: str, what: str, *fitting: str) -> bytes:
+    """Return the content of a model file, `what` in messages.
+
+    Raises `InputError` if the file does not exist, or is recognised as another kind than the `fitting` ones.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {path}")
+    content = atomic.read(path)
+    if other := foreign(content, *fitting):
+        raise InputError(f"{path} is {other}, not {what}: export the model again, or fetch another copy")
+    return content
+
+
 def _kind_of_text(head: bytes) -> str:
     try:
-        # the last letter may be cut
+        # the last character may be cut
         text = head.decode("utf-8-sig", errors="strict" if len(head) < HEAD else "ignore").strip()
     except UnicodeDecodeError:
         return ""
-    if not text or not all(letter.isprintable() or letter.isspace() for letter in text):
+    if not text or not all(character.isprintable() or character.isspace() for character in text):
         return ""
     if re.match(r"<!doctype html|<html", text, re.IGNORECASE):
         return "html"
@@ -109,14 +124,4 @@ def _kind_of_text(head: bytes) -> str:
     if text[0] in "{[":
         return "law" if '"block"' in text else "config" if '"recipe"' in text else "json"
     first = text.splitlines()[0].lower()
-    return next((kind for form, kind in TABLES.items() if re.fullmatch(form, first)), "text")
-
-
-def read_model(path: str, what: str, *fitting: str) -> bytes:
-    """The content of a file; one that is seen to be of another kind than the `fitting` ones is refused."""
-    if not Path(path).is_file():
-        raise InputError(f"there is no file {path}")
-    content = atomic.read(path)
-    if other := foreign(content, *fitting):
-        raise InputError(f"{path} is {other}, not {what}: export the model again, or fetch another copy")
-    return content
+    return next((kind for pattern, kind in TABLES.items() if re.fullmatch(pattern, first)), "text")

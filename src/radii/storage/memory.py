@@ -1,23 +1,25 @@
-"""Memory of processes that run networks: what is freed is kept, and what failed for want of it is told."""
+"""Memory of processes that run networks: keep what is freed, and recognise errors of exhausted memory."""
 
 import ctypes
 from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 FULL = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+"""What CUDA, torch's allocator and cuBLAS write, in lower case."""
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed: each layer would get its memory anew, zeroed page by page.
+    """Make the C library keep freed memory, where the library is glibc; others ignore this.
 
-    A fifth of the time of a network on a processor; glibc alone knows these settings.
+    Otherwise each layer gets new memory that the kernel zeroes page by page: a fifth of the time of a network on a
+    processor.
     """
     with suppress(AttributeError, OSError):
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_THRESHOLD, 2**30)
-        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # the largest int
 
 
-def is_of_memory(error: BaseException) -> bool:
-    """Whether there was not enough memory; torch has no kind of error for that on a processor."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in FULL)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory was exhausted; on a processor torch raises a plain `RuntimeError` for that."""
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in FULL)

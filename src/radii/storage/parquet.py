@@ -1,4 +1,4 @@
-"""Integer columns and a header as the bytes of one Parquet file, refused unless they come back intact."""
+"""Integer columns and a header in one Parquet file, with a digest that detects any change."""
 
 import hashlib
 import io
@@ -13,15 +13,15 @@ from radii.storage.kinds import foreign
 from radii.storage.parquet_pages import numbers_in
 
 MOST_PER_BYTE = 256
-"""Numbers that a byte of a file may stand for: votes alike for a million images take 100; a bomb takes far more."""
+"""Numbers that one byte of a file may unpack to: a million images with equal votes need 100, bombs far more."""
 
 
 class Damaged(InputError):
-    """A file that does not hold what radii wrote, or something else."""
+    """Error for a file that is damaged, or that radii did not write."""
 
 
 class Lists(NamedTuple):
-    """A list of whole numbers in each row: how many, `(rows,)`, and all of them, one row after the other."""
+    """A list of whole numbers in each row: its length, `(rows,)`, and the numbers of all rows, one after the other."""
 
     lengths: np.ndarray
     values: np.ndarray
@@ -30,23 +30,10 @@ class Lists(NamedTuple):
 Columns = dict[str, np.ndarray | Lists | None]
 
 
-def digest(columns: Columns, header: dict[str, Any]) -> str:
-    """SHA-256 over the columns and the header, whatever wrote them."""
-    total = hashlib.sha256(_canonical(header))
-    for name in sorted(columns):
-        column = columns[name]
-        parts = column if isinstance(column, Lists) else (column,)
-        for part in parts:
-            total.update(f"\0{name}\0{None if part is None else part.shape}\0".encode())
-            if part is not None:
-                total.update(np.ascontiguousarray(part, dtype="<i8").data)
-    return total.hexdigest()
-
-
 def encode(columns: Columns, header: dict[str, Any], version: int) -> bytes:
-    """A file of int64 columns `(rows,)` or `(rows, width)`, lists, or None, and a header of plain values.
+    """Return the file of int64 columns, `(rows,)`, `(rows, width)`, lists or None, and a header of plain values.
 
-    Equal content gives equal bytes with the same pyarrow.
+    Guarantee: equal content gives equal bytes with the same pyarrow.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -60,9 +47,9 @@ def encode(columns: Columns, header: dict[str, Any], version: int) -> bytes:
 
 
 def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[str, Any]]:
-    """The columns and the header that `encode` wrote under `version` or an older one; errors name `path`.
+    """Return the columns and the header that `encode` wrote in format `version` or an older one.
 
-    Guarantee: what comes back is what was written, bit for bit; anything else is an error.
+    Guarantee: they are what was written, bit for bit. Raises `InputError`, which names `path`, for any other content.
     """
     if other := foreign(content, "parquet"):
         raise Damaged(f"{path} is {other}, not votes: give a file that radii vote wrote")
@@ -81,11 +68,25 @@ def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[st
     return columns, document
 
 
+def digest(columns: Columns, header: dict[str, Any]) -> str:
+    """Return the SHA-256 of the columns and the header, which does not depend on the version of pyarrow."""
+    total = hashlib.sha256(_canonical(header))
+    for name in sorted(columns):
+        column = columns[name]
+        arrays = column if isinstance(column, Lists) else (column,)
+        for array in arrays:
+            total.update(f"\0{name}\0{None if array is None else array.shape}\0".encode())
+            if array is not None:
+                total.update(np.ascontiguousarray(array, dtype="<i8").data)
+    return total.hexdigest()
+
+
 def _open(content: bytes, path: object) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
+        # before pyarrow unpacks anything
         small = numbers_in(content) <= MOST_PER_BYTE * len(content)
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False) if small else None
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -127,7 +128,7 @@ def _to_arrow(column: np.ndarray | Lists | None, columns: Columns) -> Any:
         rows = next(_rows(other) for other in columns.values() if other is not None)
         return pa.nulls(rows, pa.int64())
     if isinstance(column, Lists):
-        # the type tells lists from a table when they are read
+        # when read, the type LargeList tells these from the rows of a table
         offsets = np.concatenate([[0], np.cumsum(column.lengths)])
         return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(column.values, pa.int64()))
     if column.ndim == 1:
@@ -161,6 +162,7 @@ def _flat(lists: Any) -> np.ndarray:
 
 
 def _whole(array: np.ndarray) -> np.ndarray:
+    # pyarrow turns a column with nulls into floats
     if array.dtype != np.int64:
         raise TypeError("whole numbers expected")
     return array

@@ -17,7 +17,7 @@ from radii.errors import InputError
 from radii.models import Denoised, is_denoiser, make_model
 from radii.noises.norms import check_shape
 from radii.storage import atomic
-from radii.storage.class_names import few, find_places, without
+from radii.storage.class_names import find_positions, first_few, without
 from radii.storage.documents import parse_json, read_document
 from radii.storage.kinds import foreign
 from radii.training.recipe import Recipe
@@ -68,14 +68,14 @@ class Config:
         Their classes may be fewer than the model's, and in another order. Raises `InputError` for unknown classes and
         for another shape.
         """
-        places = find_places(self.match_shape(images).classes, self.classes)
-        if places is None:
+        positions = find_positions(self.match_shape(images).classes, self.classes)
+        if positions is None:
             raise InputError(
-                f"the classes of {images.name} must be among those of the model, {few(self.classes)}; "
-                f"{few(without(images.classes, self.classes)) or 'some'} are not: give images of its classes, or say "
-                "which of its outputs each class is, class_map= or --class-map FILE"
+                f"the classes of {images.name} must be among those of the model, {first_few(self.classes)}; "
+                f"{first_few(without(images.classes, self.classes)) or 'some'} are not: give images of its classes, or "
+                "say which of its outputs each class is, class_map= or --class-map FILE"
             )
-        return replace(images, labels=np.array(places)[images.labels], classes=self.classes, named=True)
+        return replace(images, labels=np.array(positions)[images.labels], classes=self.classes, named=True)
 
     def match_shape(self, images: DataSet) -> DataSet:
         """Return the images; raise `InputError` unless they have the shape of the training images."""

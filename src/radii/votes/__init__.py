@@ -1,30 +1,38 @@
-"""Votes: what a model answered about noisy copies of images, as integers, with all that identifies them.
+"""Votes: the class counts of a model over noise samples of images, with all that identifies them.
 
-Votes are stored once; every certificate (any norm, k, alpha) is a function of the file.
+Votes are stored once; every certificate, in any norm, for any k and alpha, is a function of the file.
 """
 
 from radii.storage.documents import software_versions
-from radii.votes.file_format import FORMAT, LAW, decode_votes, identity_of, law_of, load_votes, plan_of
+from radii.votes.file_format import (
+    FORMAT,
+    MANIFEST,
+    decode_votes,
+    identity_of,
+    load_votes,
+    manifest_of_votes,
+    plan_of,
+)
 from radii.votes.image_identity import ImageIdentity
-from radii.votes.merging import IDENTITY, check_same_law, merge
-from radii.votes.record import ABSTAIN, PRECISIONS, Votes, check_outcomes, check_seen, join_ranges
+from radii.votes.merging import SHARED_FIELDS, check_same_manifest, merge
+from radii.votes.record import ABSTAIN, PRECISIONS, Votes, check_fingerprints, check_outcomes, join_ranges
 
 __all__ = [
     "ABSTAIN",
     "FORMAT",
-    "IDENTITY",
-    "LAW",
+    "MANIFEST",
     "PRECISIONS",
+    "SHARED_FIELDS",
     "ImageIdentity",
     "Votes",
+    "check_fingerprints",
     "check_outcomes",
-    "check_same_law",
-    "check_seen",
+    "check_same_manifest",
     "decode_votes",
     "identity_of",
     "join_ranges",
-    "law_of",
     "load_votes",
+    "manifest_of_votes",
     "merge",
     "plan_of",
     "software_versions",

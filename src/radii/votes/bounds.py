@@ -1,4 +1,4 @@
-"""Confidence bounds on probabilities from counts: exact, one-sided, simultaneous where several are needed."""
+"""Confidence bounds on class probabilities from counts: one-sided, finite-sample, and valid together."""
 
 from math import comb
 
@@ -10,40 +10,13 @@ from radii.noises.theory.bisection import bisect
 
 METHODS = ("two-event", "simultaneous", "binary")
 LEAST_ALPHA = 1e-200
+"""Below this, the parts of alpha that bounds divide it into could underflow to 0."""
 MOST_K = 10**6
-# Bounds are moved outwards by more than the rounding of the beta function.
+"""Larger k would ask for arrays of images times k numbers beyond any memory."""
 ROUNDING = 1e-12
-# Up to here the largest counts are found one after another, many times faster than by partition.
+"""More than the relative rounding of the beta function, by which bounds are moved outwards."""
 FEW = 16
-
-
-def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
-    """One-sided Clopper-Pearson lower bound on a probability; `successes` and `n` broadcast.
-
-    Guarantee: for a label fixed before the `n` draws, the bound exceeds its probability with probability at most
-    `alpha` (Clopper & Pearson 1934). 0 where there was no success.
-    """
-    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
-    some = s > 0
-    a = np.where(some, s, 1)
-    b = n - a + 1
-    bound = np.array(betaincinv(a, b, alpha) * (1 - ROUNDING))
-    # the inverse can be far off (shape parameters near 1000, n of 1e8); the forward function can be trusted
-    if (wrong := ~(betainc(a, b, bound) <= alpha)).any():
-        bound[wrong] = bisect_beta(a[wrong], b[wrong], alpha) * (1 - ROUNDING)
-    return np.where(some, bound, 0.0)
-
-
-def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
-    """The largest x seen with `betainc(a, b, x) <= alpha`, to the last bits; arrays `(m,)`."""
-    return bisect(lambda x: betainc(a, b, x) <= alpha, np.zeros(len(a)), a / (a + b), 64)[0]
-
-
-def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
-    """One-sided Clopper-Pearson upper bound on a probability; 1 where every draw was a success."""
-    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
-    # through the failures, so that bounds near 0 and near 1 are equally accurate
-    return 1 - lower_bound(n - s, n, alpha)
+"""Up to here the largest counts are found one after another, many times faster than by partition."""
 
 
 def bounds(
@@ -120,54 +93,83 @@ def bounds(
     return lower, np.minimum(sums, share * (1 - lower)[:, None])
 
 
-def _share(alpha: float, parts: int) -> float:
-    """One of so many equal parts of an error; 0, with which a bound says nothing, where no float is as small."""
-    return alpha / parts if parts < 2**1000 else 0.0
+def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
+    """Return the one-sided Clopper-Pearson lower bound on a probability, 0 without successes; arguments broadcast.
+
+    Guarantee: for a label fixed before the `n` samples were drawn, the bound exceeds its probability with probability
+    at most `alpha` (Clopper & Pearson 1934).
+    """
+    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
+    some = s > 0
+    a = np.where(some, s, 1)
+    b = n - a + 1
+    bound = np.array(betaincinv(a, b, alpha) * (1 - ROUNDING))
+    # SciPy's inverse can be far off, too high even (a near 1000, n of 1e8), so that the forward function decides
+    if (wrong := ~(betainc(a, b, bound) <= alpha)).any():
+        bound[wrong] = bisect_beta(a[wrong], b[wrong], alpha) * (1 - ROUNDING)
+    return np.where(some, bound, 0.0)
+
+
+def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
+    """Return the one-sided Clopper-Pearson upper bound on a probability, 1 if all samples were successes."""
+    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
+    # through the failures, so that bounds near 0 and near 1 are equally accurate
+    return 1 - lower_bound(n - s, n, alpha)
+
+
+def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
+    """Return the largest x found with `betainc(a, b, x) <= alpha`, below the mean `a / (a + b)`; all `(m,)`."""
+    return bisect(lambda x: betainc(a, b, x) <= alpha, np.zeros(len(a)), a / (a + b), 64)[0]
 
 
 def strongest_rivals(counts: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
-    """The `k` largest counts of other classes than `label`, smallest first, `(images, k)`."""
+    """Return the `k` largest counts of classes other than `label`, smallest first, `(images, k)`."""
     others, rows = counts.copy(), np.arange(len(counts))
     others[rows, label] = -1
     if k > FEW:
         return np.sort(np.partition(others, counts.shape[1] - k, axis=1)[:, -k:], axis=1)
     strongest = np.empty((len(counts), k), dtype=counts.dtype)
-    for place in reversed(range(k)):
+    for column in reversed(range(k)):
         best = others.argmax(axis=1)
-        strongest[:, place] = others[rows, best]
+        strongest[:, column] = others[rows, best]
         others[rows, best] = -1
     return strongest
 
 
-def sign_test(more: np.ndarray, less: np.ndarray) -> np.ndarray:
-    """`P(Binomial(more + less, 1/2) >= more)`: the one-sided test that the first of two classes is no more probable.
+def _share(alpha: float, parts: int) -> float:
+    """Return one of `parts` equal parts of alpha; 0, whose bound is trivial, if no float is as small."""
+    return alpha / parts if parts < 2**1000 else 0.0
 
-    Whole numbers of votes for each, of one shape; 1 where the first has none.
+
+def sign_test(more: np.ndarray, less: np.ndarray) -> np.ndarray:
+    """Return the p-value of the one-sided sign test that the first of two classes is no more probable.
+
+    That is `P(Binomial(more + less, 1/2) >= more)`, from the votes for each class, in one shape; 1 for no votes.
     """
     return np.where(more > 0, betainc(np.maximum(more, 1), less + 1.0, 0.5), 1.0)
 
 
 def check_counts(counts: object, label: object) -> tuple[np.ndarray, np.ndarray]:
-    """Counts and labels as int64 arrays that fit each other."""
+    """Return counts and labels as int64 arrays; raise `InputError` unless they are possible together."""
     counts, label = np.asarray(counts), np.asarray(label)
     if counts.ndim != 2 or counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
         raise InputError(f"counts must be whole numbers (images, classes); got {counts.dtype} {counts.shape}")
     if len(counts) and counts.sum(axis=1).min() < 1:
-        raise InputError("counts must hold at least one draw for every image; found an image without any")
+        raise InputError("counts must hold at least one sample of every image; found an image without any")
     label = np.broadcast_to(label, counts.shape[:1])
     if label.dtype.kind not in "iu" or (label.size and not 0 <= label.min() <= label.max() < counts.shape[1]):
-        raise InputError(f"label must be class numbers from 0 to {counts.shape[1] - 1}, one for each image")
+        raise InputError(f"label must be class numbers from 0 to {counts.shape[1] - 1}, one per image")
     return counts.astype(np.int64, copy=False), label.astype(np.int64)
 
 
 def check_alpha(alpha: float) -> None:
-    """Refuse an error probability outside (0, 1), or so small that its parts would be none."""
+    """Raise `InputError` for an error probability outside (0, 1), or too small to be divided."""
     if not LEAST_ALPHA <= alpha < 1:
         raise InputError(f"alpha is the probability of a wrong certificate, between 0 and 1; got {alpha!r}")
 
 
 def check_k(k: int, classes: int | None = None) -> None:
-    """Refuse a k under 1, or one that leaves no class outside the top k."""
+    """Raise `InputError` for a k below 1, or one that leaves no class outside the top k."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InputError(f"k must be a whole number of at least 1; got {k!r}")
     if k > MOST_K:

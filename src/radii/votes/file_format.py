@@ -1,14 +1,14 @@
-"""What votes look like in a file: columns of whole numbers, and a header of plain values.
+"""The votes file: columns of whole numbers, and a header of plain values (docs/votes-file.md).
 
-Few classes: lists `counts` and `selection` of one number a class. Many: only classes with votes, in lists
-`counts_class` and `counts`, and so for `selection`.
+With few classes, `counts` and `selection` are lists of one number per class. With many, only classes with votes are
+stored, in the lists `counts_class` and `counts`; likewise for `selection`.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from reprlib import repr as short
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,42 @@ from radii.storage.folders import read_file
 from radii.storage.parquet import Columns, Lists
 from radii.votes.image_identity import ImageIdentity, parse_identity
 from radii.votes.plans import PLANS, Decision, Plan
-from radii.votes.record import (
-    Votes,
-)
+from radii.votes.record import Votes
+
+FORMAT = 5
+PLAIN = ("shape", "seed", "model", "precision", "classes", "software")
+"""Fields that are stored as they are, under their own names."""
+MANY_CLASSES = 64
+"""More classes are stored as lists of those with votes, since few of them have any."""
+MOST_PER_BYTE = 4096
+"""Most numbers of a table of votes per byte of its file; real ones have 2500 at most, a decompression bomb more."""
+
+MANIFEST = {
+    "noise": dict[str, Any],
+    "plan": dict[str, Any],
+    "shape": list[int],
+    "seed": int,
+    "model": str,
+    "precision": str,
+    "exact": bool,
+    "data": dict[str, Any] | str | None,  # one sentence up to format 4
+    "classes": list[str],
+    "software": dict[str, str],
+    "devices": list[str],
+}
+"""What identifies votes, whichever images and samples they are about: fields and their types."""
+HEADER = MANIFEST | {"draws": list[list[int]]}
+"""Fields of a header and their types."""
+COLUMNS = {
+    "index",
+    "label",
+    "counts",
+    "counts_class",
+    "selection",
+    "selection_class",
+    "certified",
+    "fingerprint",
+}
 
 
 def load_votes(path: str | Path) -> Votes:
@@ -64,7 +97,7 @@ def load_votes(path: str | Path) -> Votes:
 
 
 def decode_votes(content: bytes, path: object) -> Votes:
-    """The votes that `Votes.encode` wrote; errors name `path`."""
+    """Return the votes that `Votes.encode` wrote; raise `InputError`, which names `path`, for other content."""
     columns, header = parquet.decode(content, path, FORMAT)
     try:
         return Votes(**fields_of(columns, header, len(content)))
@@ -74,93 +107,56 @@ def decode_votes(content: bytes, path: object) -> Votes:
         raise InputError(f"{path} holds no valid votes: {error}") from error
 
 
-if TYPE_CHECKING:
-    from radii.votes.record import Votes
-
-
-FORMAT = 5
-PLAIN = ("shape", "seed", "model", "precision", "classes", "software")
-MANY_CLASSES = 64
-"""More are stored as lists of those with votes."""
-MOST_PER_BYTE = 4096
-"""Numbers in tables of votes for each byte of their file; real ones have 2500 at most, a bomb has far more."""
-
-LAW = {
-    "noise": dict[str, Any],
-    "plan": dict[str, Any],
-    "shape": list[int],
-    "seed": int,
-    "model": str,
-    "precision": str,
-    "exact": bool,
-    "data": dict[str, Any] | str | None,  # one sentence up to format 4
-    "classes": list[str],
-    "software": dict[str, str],
-    "devices": list[str],
-}
-HEADER = LAW | {"draws": list[list[int]]}
-"""The fields of a header and the kinds of their values."""
-COLUMNS = {
-    "index",
-    "label",
-    "counts",
-    "counts_class",
-    "selection",
-    "selection_class",
-    "certified",
-    "fingerprint",
-}
-
-
-def columns_of(votes: "Votes") -> Columns:
-    """The numbers."""
+def columns_of(votes: Votes) -> Columns:
+    """Return the columns that `votes` have, by name."""
     columns: Columns = {"index": votes.index, "label": votes.labels}
     for name in ("counts", "selection"):
         columns |= _table(name, getattr(votes, name))
-    others = {"certified": votes.certified, "fingerprint": votes.fingerprints}
-    return columns | {name: column for name, column in others.items() if column is not None}
+    optional = {"certified": votes.certified, "fingerprint": votes.fingerprints}
+    return columns | {name: column for name, column in optional.items() if column is not None}
 
 
-def header_of(votes: "Votes") -> dict[str, Any]:
-    """All that identifies them."""
-    return law_of(votes) | {"draws": votes.draws}
+def header_of(votes: Votes) -> dict[str, Any]:
+    """Return all that identifies `votes`, as plain values."""
+    return manifest_of_votes(votes) | {"draws": votes.draws}
 
 
-def law_of(votes: Any) -> dict[str, Any]:
-    """The law of votes, or of what has the same attributes, as plain values: all but which images and draws."""
-    law = {
+def manifest_of_votes(votes: Any) -> dict[str, Any]:
+    """Return the manifest of votes, or of an object with the same attributes, as plain values."""
+    manifest = {
         "noise": {"name": votes.noise.name, **asdict(votes.noise)},
         "plan": votes.plan.document(),
         "data": votes.data and asdict(votes.data),
         "exact": votes.exact_arithmetic,
         **{name: getattr(votes, name) for name in PLAIN},
     }
-    return law | ({"devices": votes.devices} if votes.devices else {})
+    # left out where unknown, as in older files, so that equal votes have equal bytes
+    return manifest | ({"devices": votes.devices} if votes.devices else {})
 
 
 def plan_of(document: dict[str, Any]) -> Plan:
-    """The plan that `law_of` wrote."""
-    if not (given := document.get("decisions")):
-        return _made("sampling plan", document, PLANS)
-    if not fits(given, list[dict[str, Any]]):
-        raise InputError(f"decisions must be a list of fields with values; got {short(given)}")
-    return _made("sampling plan", document | {"decisions": [_fields(one, Decision) for one in given]}, PLANS)
+    """Return the plan that `manifest_of_votes` wrote."""
+    if stored := document.get("decisions"):
+        if not fits(stored, list[dict[str, Any]]):
+            raise InputError(f"decisions must be a list of fields with values; got {short(stored)}")
+        document = document | {"decisions": [_make(values, Decision) for values in stored]}
+    return _make_named("sampling plan", document, PLANS)
 
 
 def noise_of(document: dict[str, Any]) -> Noise:
-    """The noise that `law_of` wrote."""
-    return _made("noise", document, NOISES)
+    """Return the noise that `manifest_of_votes` wrote."""
+    return _make_named("noise", document, NOISES)
 
 
 def identity_of(document: dict[str, Any] | str | None) -> ImageIdentity | None:
-    """The identity of images that `law_of` wrote, or an older radii as one sentence."""
+    """Return the identity of images that `manifest_of_votes` wrote, or formats up to 4 as one sentence."""
     if isinstance(document, str):
         return parse_identity(document)
-    return document if document is None else _fields(document, ImageIdentity)
+    return document if document is None else _make(document, ImageIdentity)
 
 
 def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
-    """What a file of `size` bytes says of votes, by the names of their fields."""
+    """Return the fields of the votes in a file of `size` bytes, by name; raise `InputError` for a wrong header."""
     check_fields(header, HEADER, optional=("devices",))
     if unknown := columns.keys() - COLUMNS:
         raise InputError(f"there are columns that votes do not have: {', '.join(sorted(unknown))}")
@@ -171,7 +167,7 @@ def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, 
         columns[name] = _dense(name, columns, len(header["classes"]), MOST_PER_BYTE * size)
     for name, column in columns.items():
         if isinstance(column, Lists):
-            raise InputError(f"{name} must be one number an image")
+            raise InputError(f"{name} must be one number per image")
     return {
         "labels": columns.pop("label"),
         "fingerprints": columns.pop("fingerprint", None),
@@ -184,20 +180,22 @@ def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, 
     }
 
 
-def _made(what: str, document: dict[str, Any], kinds: Mapping[str, Any]) -> Any:
-    """One of `kinds` by its name, with the other fields of the document as its own."""
-    given = dict(document)
-    return _fields(given, kinds[check_name(what, given.pop("name", None), kinds)])
+def _make_named(what: str, document: dict[str, Any], kinds: Mapping[str, Any]) -> Any:
+    """Return an object of the class in `kinds` that the document names, with the other fields of the document."""
+    values = dict(document)
+    return _make(values, kinds[check_name(what, values.pop("name", None), kinds)])
 
 
-def _fields(given: dict[str, Any], kind: Any) -> Any:
-    """One of a kind by its fields; what older files leave out is as usual."""
-    known = {one.name: Any if one.name == "decisions" else one.type for one in fields(kind)}
-    check_fields(given, known, optional=("decisions",))
-    return kind(**given)
+def _make(values: dict[str, Any], kind: Any) -> Any:
+    """Return an object of class `kind` with these fields, all of which are checked; older files lack `decisions`."""
+    # decisions are objects already, each checked when it was made
+    types = {field.name: Any if field.name == "decisions" else field.type for field in fields(kind)}
+    check_fields(values, types, optional=("decisions",))
+    return kind(**values)
 
 
 def _table(name: str, counts: np.ndarray) -> Columns:
+    """Return the columns of counts `(images, classes)`: one, or for many classes two, of lists."""
     if counts.shape[1] <= MANY_CLASSES:
         return {name: counts}
     rows, classes = np.nonzero(counts)
@@ -206,21 +204,21 @@ def _table(name: str, counts: np.ndarray) -> Columns:
 
 
 def _dense(name: str, columns: Columns, classes: int, most: int) -> Any:
-    """Counts `(images, classes)`, whichever way they are stored."""
+    """Return counts `(images, classes)`, however they are stored, of at most `most` numbers."""
     where, values = columns.pop(f"{name}_class", None), columns[name]
     if where is None and not isinstance(values, Lists):
         return values
     if not isinstance(where, Lists) or not isinstance(values, Lists):
-        raise InputError(f"{name} and its classes must be lists, as long for each image")
+        raise InputError(f"{name} and its classes must be lists of equal length for each image")
     if len(where.lengths) * classes > most:
         raise InputError(
             f"{name} would be {len(where.lengths)} x {classes} numbers, far more than votes have"
         )
     rows = np.repeat(np.arange(len(where.lengths)), where.lengths)
-    place = rows * classes + where.values
-    fits = np.array_equal(where.lengths, values.lengths) and (np.diff(place) > 0).all()
-    if not fits or (where.values.size and not 0 <= where.values.min() <= where.values.max() < classes):
+    position = rows * classes + where.values  # in the flattened table
+    rising = np.array_equal(where.lengths, values.lengths) and (np.diff(position) > 0).all()
+    if not rising or (where.values.size and not 0 <= where.values.min() <= where.values.max() < classes):
         raise InputError(f"classes of {name} must rise within 0..{classes - 1} for each image")
     dense = np.zeros((len(where.lengths), classes), dtype=np.int64)
-    dense.ravel()[place] = values.values
+    dense.ravel()[position] = values.values
     return dense

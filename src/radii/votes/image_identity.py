@@ -1,4 +1,4 @@
-"""Which images votes are about: the data set and split, the part of it, and a fingerprint of each image."""
+"""The identity of the images of votes: data set, split and part of it, and a fingerprint of each image."""
 
 import re
 from dataclasses import dataclass, replace
@@ -15,11 +15,22 @@ class ImageIdentity:
 
     Parameters
     ----------
-    name : of the data set, or the path of your own images
+    name
+        Name of the data set, or path of your own images.
     split : "train", "test" or "all"
-    digest : of pixels and labels of the whole split, for your own images, which may change under their name
-    part : in words, which images of the split these are
-    turned : whether any picture of the split was turned upright as its EXIF orientation says
+        Split that the images are from; empty where it is not known.
+    digest
+        Digest of pixels and labels of the whole split, for your own images, which may change under their name.
+    part
+        Which images of the split these are, in words.
+    turned
+        Whether any picture of the split was turned upright as its EXIF orientation demands.
+
+    Examples
+    --------
+    >>> import radii
+    >>> print(radii.ImageIdentity("digits", "test", part="every 2nd of 355"))
+    digits test, every 2nd of 355
     """
 
     name: str
@@ -43,7 +54,7 @@ class ImageIdentity:
         return replace(self, part="")
 
 
-# a path comes first and may hold anything, a comma or the name of a split too: so the last match is the right one
+# a path comes first and may itself hold a comma or the name of a split, so it is matched greedily
 SENTENCE = re.compile(
     r"(?P<name>.+) (?P<split>train|test|all)"
     r"(?: sha256:(?P<digest>[0-9a-f]{16})(?P<turned> \(turned by EXIF\))?)?, (?P<part>.+)",
@@ -62,15 +73,12 @@ def parse_identity(sentence: str) -> ImageIdentity | None:
     return ImageIdentity(name, split, digest, EXCLUDED.sub(r"\g<of> without \g<images>", part), bool(turned))
 
 
-BYTES = 8
-
-
 def fingerprints(images: np.ndarray) -> np.ndarray:
     """Return a number for each image of `(n, *shape)` in [0, 1], int64 `(n,)`: BLAKE2b of its pixels as float32.
 
-    Guarantee: equal images have equal numbers, whether bytes over 255 were divided in float32 or in float64. Two
-    different images have different numbers except with probability 2^-64; an adversary can search for two alike.
+    Guarantee: equal images have equal numbers, whether bytes were divided by 255 in float32 or in float64. Two
+    different images have equal numbers with probability 2^-64, unless an adversary searched for them.
     """
     pixels = np.ascontiguousarray(images, dtype="<f4") + np.float32(0)  # -0.0 becomes 0.0
-    digests = b"".join(blake2b(image.tobytes(), digest_size=BYTES).digest() for image in pixels)
+    digests = b"".join(blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
     return np.frombuffer(digests, dtype="<i8").astype(np.int64)

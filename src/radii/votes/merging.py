@@ -1,4 +1,4 @@
-"""Votes that belong together, added up: more draws of the same images, the same draws of other images."""
+"""Addition of votes: more noise samples of the same images, or the same samples of other images."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import numpy as np
 from radii.errors import InputError
 from radii.votes.record import Votes
 
-IDENTITY = (
+SHARED_FIELDS = (
     "noise",
     "shape",
     "plan",
@@ -21,107 +21,116 @@ IDENTITY = (
     "classes",
     "software",
 )
+"""Fields that votes must share to be added: all that identifies them but images and ranges of samples."""
 
 
-def merge(votes: "Sequence[Votes]") -> "Votes":
-    """All votes as one; images come in order of index.
+def merge(votes: Sequence[Votes]) -> Votes:
+    """Return all votes as one record, with images in order of index.
 
-    Guarantee: no draw is counted twice, and no two laws or classifiers are mixed: anything else is an error.
+    Guarantee: no sample is counted twice, and no two configurations or classifiers mix: anything else raises
+    `InputError`.
     """
     first = votes[0]
     for other in votes[1:]:
-        check_same_law(first, other)
+        check_same_manifest(first, other)
+    # by their images: samples of the same images add up, then different images stand one below another
     groups: dict[bytes, list[Votes]] = {}
-    for one in votes:
-        ordered = one if (one.index[1:] > one.index[:-1]).all() else one[np.argsort(one.index)]
+    for part in votes:
+        ordered = part if (part.index[1:] > part.index[:-1]).all() else part[np.argsort(part.index)]
         groups.setdefault(ordered.index.tobytes(), []).append(ordered)
-    _check_apart([same[0] for same in groups.values()])
-    return _more_images([_more_draws(same) for same in groups.values()])
+    _check_disjoint([same[0] for same in groups.values()])
+    return _join_images([_add_samples(same) for same in groups.values()])
 
 
-def check_same_law(one: "Votes", two: "Votes") -> None:
-    """Refuse two votes that differ in more than images and draws."""
-    for name in IDENTITY:
-        if (mine := getattr(one, name)) != (other := getattr(two, name)):
-            raise InputError(f"votes with different {name} cannot be added: {mine} and {other}")
+def check_same_manifest(one: Votes, two: Votes) -> None:
+    """Raise `InputError` for votes that differ in more than images and ranges of samples."""
+    for name in SHARED_FIELDS:
+        if (first := getattr(one, name)) != (second := getattr(two, name)):
+            raise InputError(f"votes with different {name} cannot be added: {first} and {second}")
     if (one.labels is None) != (two.labels is None):
         raise InputError(
             "votes with true labels and votes without cannot be added: give labels to both or neither"
         )
 
 
-def _check_apart(groups: "list[Votes]") -> None:
-    """Refuse groups of images that overlap."""
-    seen, times = np.unique(np.concatenate([one.index for one in groups]), return_counts=True)
-    if not (shared := seen[times > 1]).size:
+def _check_disjoint(groups: list[Votes]) -> None:
+    """Raise `InputError` for groups of images that overlap."""
+    positions, times = np.unique(np.concatenate([group.index for group in groups]), return_counts=True)
+    if not (shared := positions[times > 1]).size:
         return
     one, two = [group for group in groups if shared[0] in group.index][:2]
-    _check_parts(one, int(shared[0]))
+    _check_has_parts(one, int(shared[0]))
     raise InputError(
         f"votes on {len(one)} and {len(two)} images share {len(np.intersect1d(one.index, two.index))} of them; "
         "add votes on the same images, or on wholly different ones"
     )
 
 
-def _more_images(groups: "list[Votes]") -> "Votes":
+def _join_images(groups: list[Votes]) -> Votes:
+    """Return votes on disjoint sets of images as one record, in order of index."""
     first = groups[0]
     for other in groups[1:]:
         if other.draws != first.draws:
             raise InputError(
-                f"votes on other images must have the same draws: {first.draws} and {other.draws}"
+                f"votes on other images must have the same ranges of draws; got {first.draws} and {other.draws}"
             )
-    order = np.argsort(np.concatenate([one.index for one in groups]))
+    order = np.argsort(np.concatenate([group.index for group in groups]))
     joined: dict[str, Any] = {
-        name: np.concatenate([getattr(one, name) for one in groups])[order]
+        name: np.concatenate([getattr(group, name) for group in groups])[order]
         for name in ("counts", "selection", "index", "labels", "certified")
         if getattr(first, name) is not None
     }
-    known = [one.fingerprints for one in groups if one.fingerprints is not None]
+    known = [group.fingerprints for group in groups if group.fingerprints is not None]
     joined["fingerprints"] = np.concatenate(known)[order] if len(known) == len(groups) else None
-    return replace(first, **joined, devices=tuple({device: 0 for one in groups for device in one.devices}))
+    devices = tuple({device for group in groups for device in group.devices})
+    return replace(first, **joined, devices=devices)
 
 
-def _more_draws(same: "list[Votes]") -> "Votes":
-    """Votes on the same images in the same order."""
+def _add_samples(same: list[Votes]) -> Votes:
+    """Return the sum of votes on the same images in the same order."""
     first = same[0]
     for other in same[1:]:
-        _check_draws(first, other)
+        _check_addable(first, other)
     if len(same) == 1:
         return first
-    known = [one for one in same if one.fingerprints is not None]
+    known = [part for part in same if part.fingerprints is not None]
     for other in known[1:]:
-        _check_alike("the pixels", known[0].fingerprints, other.fingerprints, first.index)
+        _check_equal("the pixels", known[0].fingerprints, other.fingerprints, first.index)
     return replace(
         first,
-        counts=np.add.reduce([one.counts for one in same]),
-        draws=tuple(span for one in same for span in one.draws),
+        counts=np.add.reduce([part.counts for part in same]),
+        draws=tuple(span for part in same for span in part.draws),
         fingerprints=known[0].fingerprints if known else None,
     )
 
 
-def _check_parts(votes: "Votes", image: int) -> None:
+def _check_has_parts(votes: Votes, image: int) -> None:
+    """Raise `InputError` unless the plan of the votes has parts that add up."""
     if votes.plan.per_image is None:
-        raise InputError(f"image {image} is in both votes, but its plan is followed to the end in each")
+        raise InputError(
+            f"image {image} is in both votes, but its plan is followed to the end in each: leave one out"
+        )
 
 
-def _check_draws(one: "Votes", two: "Votes") -> None:
-    _check_parts(one, int(one.index[0]))
+def _check_addable(one: Votes, two: Votes) -> None:
+    """Raise `InputError` unless samples of the same images come from one classifier and one selection."""
+    _check_has_parts(one, int(one.index[0]))
     if one.devices != two.devices or len(one.devices) > 1:
         raise InputError(
-            f"draws of the same images on different kinds of devices cannot be added: {', '.join(one.devices)} and "
+            f"samples of the same images on different kinds of devices cannot be added: {', '.join(one.devices)} and "
             f"{', '.join(two.devices)} round differently, and are two classifiers"
         )
     if one.labels is not None:
-        _check_alike("the true label", one.labels, two.labels, one.index)
+        _check_equal("the true label", one.labels, two.labels, one.index)
     if not np.array_equal(one.selection, two.selection):
         image = one.index[np.flatnonzero((one.selection != two.selection).any(1))[0]]
         raise InputError(
-            f"votes disagree about the selection draws of image {image}, which both must have seen alike: "
+            f"votes disagree about the selection samples of image {image}, which both must have counted alike: "
             "the model or the hardware differed"
         )
 
 
-def _check_alike(words: str, one: Any, two: Any, index: np.ndarray) -> None:
+def _check_equal(what: str, one: Any, two: Any, index: np.ndarray) -> None:
     if not np.array_equal(one, two):
         image = index[np.flatnonzero(one != two)[0]]
-        raise InputError(f"votes disagree about {words} of image {image}: is it the same data set?")
+        raise InputError(f"votes disagree about {what} of image {image}: is it the same data set?")

@@ -1,4 +1,4 @@
-"""The votes themselves."""
+"""The record of votes: class counts over noise samples of images, with all that identifies them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -17,152 +17,13 @@ from radii.storage.folders import write_file
 from radii.votes.image_identity import ImageIdentity, fingerprints
 from radii.votes.plans import Plan, check_plan
 
-Ranges = tuple[tuple[int, int], ...]
-
-
-def join_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Ranges `[first, stop)` in order, touching ones joined; overlapping or empty ones are an error."""
-    joined: list[tuple[int, int]] = []
-    try:
-        spans = sorted((index(first), index(stop)) for first, stop in ranges)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"draws must be ranges [first, stop) of whole numbers; got {ranges!r}") from error
-    for first, stop in spans:
-        if not 0 <= first < stop:
-            raise InputError(
-                f"draws must be ranges [first, stop) with 0 <= first < stop; got [{first}, {stop})"
-            )
-        if joined and first < joined[-1][1]:
-            raise InputError(f"draws [{first}, {min(stop, joined[-1][1])}) are counted twice")
-        if joined and first == joined[-1][1]:
-            joined[-1] = (joined[-1][0], stop)
-        else:
-            joined.append((first, stop))
-    return tuple(joined)
-
-
 PRECISIONS = ("float32", "bfloat16")
 
-
-def check_identity(votes: "Votes") -> None:
-    """Refuse what is no law of votes."""
-    if not isinstance(votes.noise, Noise):
-        raise InputError(
-            f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {votes.noise!r}"
-        )
-    check_plan(votes.plan)
-    check_outcomes(votes.plan, votes.noise)
-    check_name("precision", votes.precision, PRECISIONS)
-    if votes.exact_arithmetic and not isinstance(votes.noise, ProductNoise):
-        raise InputError(f"there is no exact arithmetic of {votes.noise.name} noise")
-    if votes.plan.per_image is None:
-        if votes.draws:
-            raise InputError(
-                f"a plan that is followed to its end has no part of its draws; got {votes.draws}"
-            )
-    elif not votes.draws or votes.draws[-1][1] > votes.plan.most:
-        raise InputError(
-            f"draws must lie in the plan's {votes.plan.most} and not be empty; got {votes.draws}"
-        )
-
-
-def check_outcomes(plan: Plan, noise: Noise) -> None:
-    """Refuse to sample noise whose outcomes are listed, and to list those of other noise."""
-    if plan.outcomes != noise.outcomes:
-        way = (
-            "sampled" if noise.outcomes is None else f"listed, all {noise.outcomes}: radii.exhaustive(noise)"
-        )
-        raise InputError(f"outcomes of {noise.name} noise are {way}; got the plan {plan}")
-
-
-def check_images(votes: "Votes") -> None:
-    """Refuse images that come twice, or labels that are no classes."""
-    index, labels = votes.index, votes.labels
-    if index.ndim != 1 or not len(index) or index.min() < 0:
-        raise InputError(
-            f"index must be positions (images,), none below 0, at least one; got shape {index.shape}"
-        )
-    positions, times = np.unique(index, return_counts=True)
-    if len(positions) < len(index):
-        raise InputError(f"image {positions[times > 1][0]} comes more than once in index")
-    if votes.fingerprints is not None and votes.fingerprints.shape != index.shape:
-        raise InputError(
-            f"fingerprints must have the shape {index.shape} of index; got {votes.fingerprints.shape}"
-        )
-    if labels is None:
-        return
-    if labels.shape != index.shape:
-        raise InputError(f"labels must have the shape {index.shape} of index; got {labels.shape}")
-    if labels.min() < 0 or labels.max() >= len(votes.classes):
-        raise InputError(
-            f"labels must lie in 0..{len(votes.classes) - 1}; found {labels.min()} to {labels.max()}"
-        )
-
-
-def check_seen(votes: "Votes", images: np.ndarray) -> None:
-    """Refuse images `(images, *shape)` in [0, 1] that are not those that were voted on, as far as votes know them."""
-    if votes.fingerprints is None:
-        return
-    others = np.flatnonzero(fingerprints(images) != votes.fingerprints)
-    if len(others):
-        which = f"image {votes.index[others[0]]} of {votes.data.whole if votes.data else 'the votes'}"
-        raise InputError(
-            f"{which} is not the one that was voted on, to the last bit of float32: take the very images of the votes"
-        )
-
-
-def _possible(votes: "Votes", name: str) -> np.ndarray:
-    """The numbers of draws that an image can have in `counts` or `selection`, rising."""
-    if name == "selection":
-        return votes.plan.selection_draws
-    return np.array([votes.n]) if votes.draws else votes.plan.draws
-
-
-def check_counts(votes: "Votes", name: str) -> None:
-    """Refuse `counts` or `selection` with other numbers of draws than the plan takes."""
-    counts, possible = getattr(votes, name), _possible(votes, name)
-    expected = (len(votes), len(votes.classes))
-    if counts.shape != expected:
-        raise InputError(f"{name} must have the shape (images, classes) = {expected}; got {counts.shape}")
-    if counts.min() < 0:
-        raise InputError(f"{name} must not be negative")
-    # sums of huge counts wrap around, those of floats do not
-    if counts.sum(axis=1, dtype=float).max() > 2**62:
-        raise InputError(f"{name} add up to more than any plan draws")
-    wrong = np.flatnonzero(~np.isin(counts.sum(axis=1), possible))
-    if len(wrong):
-        row = wrong[0]
-        ends = f"there were {possible[0]} draws" if len(possible) == 1 else "the plan never ends there"
-        raise InputError(f"{name} of image {votes.index[row]} add up to {counts[row].sum()}, but {ends}")
-
-
-def check_certified(votes: "Votes") -> None:
-    """Refuse what the looks of the plan cannot have certified."""
-    plan, certified = votes.plan, votes.certified
-    if not plan.steps:
-        if certified is not None:
-            raise InputError("certified belongs to plans that look; leave it out")
-        return
-    if certified is None or certified.shape != votes.index.shape:
-        raise InputError(f"certified must be one number an image, shape {votes.index.shape}")
-    if not 0 <= certified.min() <= certified.max() <= plan.steps:
-        raise InputError(
-            f"certified must lie in 0..{plan.steps}; found {certified.min()} to {certified.max()}"
-        )
-    # labels or numbers that were changed since
-    watched = votes.selection.argmax(axis=1) if plan.selection else votes.labels
-    if (wrong := plan.cannot_end(votes.counts, watched, certified)).any():
-        assert watched is not None
-        row = np.flatnonzero(wrong)[0]
-        n = votes.counts[row].sum()
-        raise InputError(
-            f"image {votes.index[row]} cannot have ended with {certified[row]} levels certified: its plan does not "
-            f"stop at {n - votes.counts[row, watched[row]]} votes of {n} against label {watched[row]}"
-        )
-
-
 ABSTAIN = -1
-"""The label of an image on which the smoothed classifier does not commit itself."""
+"""Label of an image on which the smoothed classifier abstains."""
+
+Ranges = tuple[tuple[int, int], ...]
+"""Ranges `[first, stop)` of numbers of noise samples, rising and apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,18 +120,18 @@ class Votes:
         object.__setattr__(self, "shape", check_shape(self.shape))
         object.__setattr__(self, "draws", join_ranges(self.draws))
         object.__setattr__(self, "seed", check_seed(self.seed))
-        object.__setattr__(self, "model", without_keys(self.model))  # of an endpoint
+        object.__setattr__(self, "model", without_keys(self.model))  # the address of an endpoint may hold one
         if not (self.data is None or isinstance(self.data, ImageIdentity)):
             raise InputError(
-                f"data must be a radii.votes.ImageIdentity, or None where it is not known; got {self.data!r}"
+                f"data must be a radii.ImageIdentity, or None where it is not known; got {self.data!r}"
             )
         object.__setattr__(self, "classes", tuple(self.classes) or _numbered(self.counts))
         object.__setattr__(self, "devices", tuple(sorted(self.devices)))
-        check_identity(self)
-        check_images(self)
+        _check_identity(self)
+        _check_images(self)
         for name in ("counts", "selection"):
-            check_counts(self, name)
-        check_certified(self)
+            _check_counts(self, name)
+        _check_certified(self)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -278,7 +139,7 @@ class Votes:
     @property
     def n(self) -> int:
         """Noise samples per image in `counts`: their number under a fixed plan, else the most of an image."""
-        return sum(stop - first for first, stop in self.draws) or self.plan.most
+        return sum(stop - first for first, stop in self.draws) or self.plan.n_max
 
     @property
     def samples(self) -> np.ndarray:
@@ -288,12 +149,12 @@ class Votes:
     @property
     def complete(self) -> bool:
         """Whether all noise samples of the plan are here."""
-        return not self.draws or self.draws == ((0, self.plan.most),)
+        return not self.draws or self.draws == ((0, self.plan.n_max),)
 
     @property
-    def watched(self) -> str | None:
+    def tested_labels(self) -> str | None:
         """Labels that a sequential plan looked at, the only ones to certify: "true", "predicted" or None."""
-        return self.plan.watched
+        return self.plan.tested_labels
 
     def __getitem__(self, images: slice | np.ndarray | list[int]) -> "Votes":
         """Return the votes on some of the images: a slice, a boolean mask, or positions."""
@@ -338,6 +199,147 @@ class Votes:
         from radii.votes.file_format import FORMAT, columns_of, header_of
 
         return parquet.encode(columns_of(self), header_of(self), FORMAT)
+
+
+def join_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Return ranges `[first, stop)` in order, touching ones joined; raise `InputError` if any overlap or are empty."""
+    joined: list[tuple[int, int]] = []
+    try:
+        spans = sorted((index(first), index(stop)) for first, stop in ranges)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"draws must be ranges [first, stop) of whole numbers; got {ranges!r}") from error
+    for first, stop in spans:
+        if not 0 <= first < stop:
+            raise InputError(
+                f"draws must be ranges [first, stop) with 0 <= first < stop; got [{first}, {stop})"
+            )
+        if joined and first < joined[-1][1]:
+            raise InputError(
+                f"draws [{first}, {min(stop, joined[-1][1])}) are counted twice: take ranges that do not overlap"
+            )
+        if joined and first == joined[-1][1]:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((first, stop))
+    return tuple(joined)
+
+
+def check_fingerprints(votes: "Votes", images: np.ndarray) -> None:
+    """Raise `InputError` unless `images`, `(images, *shape)` in [0, 1], are those of the votes.
+
+    Votes without fingerprints accept all.
+    """
+    if votes.fingerprints is None:
+        return
+    others = np.flatnonzero(fingerprints(images) != votes.fingerprints)
+    if len(others):
+        which = f"image {votes.index[others[0]]} of {votes.data.whole if votes.data else 'the votes'}"
+        raise InputError(
+            f"{which} is not the one that was voted on, to the last bit of float32: give the very images of the votes"
+        )
+
+
+def check_outcomes(plan: Plan, noise: Noise) -> None:
+    """Raise `InputError` unless the plan lists the outcomes of noise that can be listed, and samples other noise."""
+    if plan.outcomes != noise.outcomes:
+        how = (
+            "sampled" if noise.outcomes is None else f"listed, all {noise.outcomes}: radii.exhaustive(noise)"
+        )
+        raise InputError(f"outcomes of {noise.name} noise are {how}; got the plan {plan}")
+
+
+def _check_identity(votes: "Votes") -> None:
+    """Raise `InputError` unless noise, plan, precision and ranges of samples are possible together."""
+    if not isinstance(votes.noise, Noise):
+        raise InputError(
+            f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {votes.noise!r}"
+        )
+    check_plan(votes.plan)
+    check_outcomes(votes.plan, votes.noise)
+    check_name("precision", votes.precision, PRECISIONS)
+    if votes.exact_arithmetic and not isinstance(votes.noise, ProductNoise):
+        raise InputError(f"there is no exact arithmetic of {votes.noise.name} noise: leave it out")
+    if votes.plan.per_image is None:
+        if votes.draws:
+            raise InputError(f"a plan that is followed to its end has no ranges of draws; got {votes.draws}")
+    elif not votes.draws or votes.draws[-1][1] > votes.plan.n_max:
+        raise InputError(
+            f"draws must lie in the plan's {votes.plan.n_max} and not be empty; got {votes.draws}"
+        )
+
+
+def _check_images(votes: "Votes") -> None:
+    """Raise `InputError` for images that occur twice, or labels that are no classes."""
+    index, labels = votes.index, votes.labels
+    if index.ndim != 1 or not len(index) or index.min() < 0:
+        raise InputError(
+            f"index must be positions (images,), none below 0, at least one; got shape {index.shape}"
+        )
+    positions, times = np.unique(index, return_counts=True)
+    if len(positions) < len(index):
+        raise InputError(f"image {positions[times > 1][0]} occurs more than once in index")
+    if votes.fingerprints is not None and votes.fingerprints.shape != index.shape:
+        raise InputError(
+            f"fingerprints must have the shape {index.shape} of index; got {votes.fingerprints.shape}"
+        )
+    if labels is None:
+        return
+    if labels.shape != index.shape:
+        raise InputError(f"labels must have the shape {index.shape} of index; got {labels.shape}")
+    if labels.min() < 0 or labels.max() >= len(votes.classes):
+        raise InputError(
+            f"labels must lie in 0..{len(votes.classes) - 1}; found {labels.min()} to {labels.max()}"
+        )
+
+
+def _check_counts(votes: "Votes", name: str) -> None:
+    """Raise `InputError` for `counts` or `selection` with numbers of samples that the plan does not take."""
+    counts, possible = getattr(votes, name), _sample_sizes(votes, name)
+    expected = (len(votes), len(votes.classes))
+    if counts.shape != expected:
+        raise InputError(f"{name} must have the shape (images, classes) = {expected}; got {counts.shape}")
+    if counts.min() < 0:
+        raise InputError(f"{name} must not be negative")
+    # sums of huge counts wrap around in int64, but not in floats
+    if counts.sum(axis=1, dtype=float).max() > 2**62:
+        raise InputError(f"{name} add up to more samples than any plan takes")
+    wrong = np.flatnonzero(~np.isin(counts.sum(axis=1), possible))
+    if len(wrong):
+        row = wrong[0]
+        ends = f"there were {possible[0]} samples" if len(possible) == 1 else "the plan never ends there"
+        raise InputError(f"{name} of image {votes.index[row]} add up to {counts[row].sum()}, but {ends}")
+
+
+def _sample_sizes(votes: "Votes", name: str) -> np.ndarray:
+    """Return the numbers of samples that an image can have in `counts` or `selection`, rising."""
+    if name == "selection":
+        return votes.plan.selection_sizes
+    return np.array([votes.n]) if votes.draws else votes.plan.sample_sizes
+
+
+def _check_certified(votes: "Votes") -> None:
+    """Raise `InputError` for what the looks of the plan cannot have certified."""
+    plan, certified = votes.plan, votes.certified
+    if not plan.hypotheses:
+        if certified is not None:
+            raise InputError("certified belongs to plans with looks: leave it out")
+        return
+    if certified is None or certified.shape != votes.index.shape:
+        raise InputError(f"certified must be one number per image, shape {votes.index.shape}")
+    if not 0 <= certified.min() <= certified.max() <= plan.hypotheses:
+        raise InputError(
+            f"certified must lie in 0..{plan.hypotheses}; found {certified.min()} to {certified.max()}"
+        )
+    # counts, labels or `certified` may have been edited since
+    tested = votes.selection.argmax(axis=1) if plan.selection else votes.labels
+    if (wrong := plan.impossible_outcomes(votes.counts, tested, certified)).any():
+        assert tested is not None
+        row = np.flatnonzero(wrong)[0]
+        n = votes.counts[row].sum()
+        raise InputError(
+            f"image {votes.index[row]} cannot have ended with {certified[row]} levels certified: its plan does not "
+            f"stop at {n - votes.counts[row, tested[row]]} votes of {n} against label {tested[row]}"
+        )
 
 
 def _integers(name: str, values: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.models.adapters.outputs import Outputs
-from radii.storage.class_names import by_number, few, meaning, text_of
+from radii.storage.class_names import by_number, first_few, meaning, text_of
 from radii.storage.documents import parse_json
 
 MOST_OUTPUTS = 10**6
@@ -86,7 +86,7 @@ class OutputNames:
             )
         if isinstance(number, int):
             return number
-        have = f"are called {few(self.known)}" if self.known else "have no names: give their numbers"
+        have = f"are called {first_few(self.known)}" if self.known else "have no names: give their numbers"
         raise InputError(
             f"{where} gives the output {name!r}, which the model does not have; its outputs {have}"
         )
@@ -106,7 +106,7 @@ def _check(columns: tuple[tuple[int, ...], ...], names: Sequence[str], where: st
     if twice := [column for column, count in times.items() if count > 1]:
         raise InputError(f"{where} must give each output to one class; output {min(twice)} comes twice")
     if len({meaning(name) for name in names}) < len(names):
-        raise InputError(f"{where} must name each class once; some of {few(names)} come twice")
+        raise InputError(f"{where} must name each class once; some of {first_few(names)} come twice")
 
 
 def _read(path: Path) -> Any:

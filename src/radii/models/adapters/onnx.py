@@ -13,7 +13,7 @@ from radii.models.adapters.preprocess import check_input_shape
 from radii.models.digest import Identified
 from radii.storage.documents import fits, parse_json
 from radii.storage.kinds import read_model
-from radii.storage.memory import is_of_memory
+from radii.storage.memory import is_out_of_memory
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """Execution providers by preference; of several GPUs, the first."""
@@ -48,7 +48,7 @@ class OnnxModel(Identified):
         try:
             return torch.from_numpy(self._session.run([self._output], {self._input: array})[0])
         except Exception as error:  # no public module has the types of onnxruntime's errors
-            if is_of_memory(error) or "allocate memory" in str(error):
+            if is_out_of_memory(error) or "allocate memory" in str(error):
                 raise MemoryError from error  # the sampler then splits the batch
             raise InputError(
                 f"{self._path} fails on images of shape {tuple(images.shape)}: {error}"

@@ -1,1 +1,1 @@
-"""The mathematics behind the rules of noises: trade-off functions, composition, worst directions."""
+"""The mathematics of the rules: trade-off functions, composed privacy losses, bounds on rates of change."""

@@ -1,11 +1,11 @@
-"""Generalized normal noise moved in l2, whatever the dimension (docs/math/product-noises.md).
+"""Generalized normal noise against l2, in any number of features (docs/math/product-noises.md).
 
-As for Laplace noise, probabilities change along a line of unit l2 length at a rate of at most `G(u)`, in units of the
-root of the Fisher information, where `G(u) = min over tau of H(tau) + tau u` and `H(tau) >= E(S - tau)_+` for every
-weighted sum S of independent scores. Up to exponent 2 the scores are less spread than a normal law, and the majorants
-of `laplace_l2` serve as they are. From exponent 2 on a score is a normal variable of random variance, and so are their
-sums: the same majorants, averaged under the law of one score, serve; and so do two bounds that know nothing
-of the random variance but its mean.
+As for Laplace noise, a probability u changes at a rate of at most `G(u)`, in units of the root of the Fisher
+information, with `G(u) = min over tau of H(tau) + tau u` and `H(tau) >= E(S - tau)_+` for every weighted sum S of
+independent scores. Up to exponent 2 the scores are less spread than a normal variable, and the majorants of
+`laplace_l2` apply. From exponent 2 on a score is a normal variable of random variance, and so are the sums. Then the
+same majorants apply with means under the distribution of one score, and so do two bounds for every mixture of normal
+distributions.
 """
 
 import math
@@ -16,28 +16,26 @@ from scipy.special import gammaincc, ndtr
 
 from radii.noises.theory.densities import GeneralizedNormalDensity
 from radii.noises.theory.differential import Rate, lowest_lines
-from radii.noises.theory.laplace_l2 import Map, load_majorants, rate
+from radii.noises.theory.laplace_l2 import load_majorants, rate
+from radii.noises.theory.tradeoffs import Map
 
+# Up to this tau (exactly, up to .6120) the normal distribution is the worst of all mixtures of the same variance.
 TURN = 0.61
-"""Below this tau the normal law is the worst of all mixtures of normal laws of the same variance."""
-
+# The maximum of `tau E(Z - tau)_+`, attained at .6120, rounded up.
 PEAK = 0.101229
-"""The largest value of `tau E(Z - tau)_+`, at .6120, rounded up."""
-
+# Number of lines up to TURN, and beyond it up to the slope STEEPEST.
 STEPS = 400
-"""Lines below `TURN`, and as many beyond it."""
-
 STEEPEST = 1e4
-"""The slope of the last of them."""
 
 
 @lru_cache(maxsize=32)
 def mixture_rate(exponent: float) -> Rate:
-    """`G` for generalized normal noise of this exponent, in units of the root of the Fisher information."""
+    """Return `G` for generalized normal noise of this exponent, in units of the root of the Fisher information."""
     if exponent < 2:
         return rate()
     cubes = score_cubes(exponent)
     heights = [(majorant.tau, majorant.mean(cubes)) for majorant in load_majorants()]
+    # the best height for each slope: the envelope takes each slope once
     least: dict[float, float] = {}
     for tau, height in heights + any_mixture():
         least[tau] = min(height, least.get(tau, np.inf))
@@ -45,25 +43,28 @@ def mixture_rate(exponent: float) -> Rate:
 
 
 def any_mixture() -> list[tuple[float, float]]:
-    """`(tau, H(tau))` for every mixture of normal laws whose variance has mean 1.
+    """Return lines `(tau, H(tau))` that hold for every mixture of normal distributions whose variance has mean 1.
 
-    Up to `TURN` the normal law itself is the worst; beyond, a normal law that is there with a probability below 1.
+    Up to `TURN` the normal distribution itself is the worst; beyond, a normal variable that is 0 with some
+    probability.
     """
     few = np.linspace(0, TURN, STEPS)
     many = np.geomspace(TURN, STEEPEST, STEPS)[1:]
+    # 1e-12 is more than the rounding of `normal_excess` below TURN
     lines = [*zip(few, normal_excess(few) * (1 + 1e-12), strict=True), *zip(many, PEAK / many, strict=True)]
     return [(float(tau), float(height)) for tau, height in lines]
 
 
 def normal_excess(tau: np.ndarray) -> np.ndarray:
-    """`E(Z - tau)_+` under a standard normal law."""
+    """Return `E(Z - tau)_+` for a standard normal variable Z."""
     return np.exp(-(tau**2) / 2) / math.sqrt(2 * math.pi) - tau * ndtr(-tau)
 
 
 def score_cubes(exponent: float) -> Map:
-    """`E(s - t)_+^3` for the score s of generalized normal noise at variance 1."""
+    """Return `E(s - t)_+^3`, as a function of t, for the score s of generalized normal noise at variance 1."""
     density = GeneralizedNormalDensity(exponent)
     unit = exponent / math.sqrt(density.information)
+    # the cube expands into powers of s, whose truncated moments are incomplete Gamma functions
     shapes = [1 / exponent + i * (1 - 1 / exponent) for i in range(4)]
     moments = [unit**i * math.gamma(shape) / math.gamma(1 / exponent) for i, shape in enumerate(shapes)]
 

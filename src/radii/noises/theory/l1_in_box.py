@@ -1,4 +1,4 @@
-"""l1 balls of product noise, cut by the box of each image: no move is easier to tell than the greedy one.
+"""l1 balls of product noise in the box of each image: the greedy perturbation is the worst case.
 
 Proof: docs/math/rules.md, 'l1 and the box'.
 """
@@ -8,38 +8,47 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from radii.noises.norms import Ball
-from radii.noises.theory.product import LossLaw, Moves, lower_of_moves, moves_of
-from radii.noises.theory.tradeoffs import TradeOffs
+from radii.noises.theory.product import PrivacyLoss, Shifts, count_shifts, lower_of_shifts
+from radii.noises.theory.tradeoffs import ComplementaryTradeOffs, TradeOffs
 
+# Shifts are rounded up to a grey level, 1/255 of the range: curves then recur from image to image.
 LEVELS = 255
-"""Moves are rounded up to this part of the range, a grey level: then curves meet again from image to image."""
+# In levels: more than 8-bit images lose when they are divided by 255 in float32. Limits are lowered by it before they
+# are rounded up, so that rounding noise does not cost a level.
 SNAP = 2e-5
-"""Levels: more than 8-bit images lose when they are divided by 255 in float32."""
+# The steps of a curve are longer than a level by this share. A limit is at least half the range, 127 levels, of which
+# it is more than SNAP: what SNAP took off is made up for.
 ROUNDING = 2e-7
-"""By which the steps of a curve are longer than a level: 127 of them, as any room has, by more than `SNAP`."""
+
+
+def within_boxes(free: TradeOffs, ball: Ball, scale: float, loss: PrivacyLoss) -> TradeOffs:
+    """Return `free`, the trade-offs of an l1 ball, or the greedy ones where the ball has images."""
+    if ball.images is None:
+        return free
+    return GreedyPerturbation(ball.box_limits()[:, :, 0], free, scale, loss)
 
 
 @dataclass(frozen=True, eq=False)
-class GreedyMoves(TradeOffs):
-    """Features with the most room move all the way, in turn, and the next one by what is left of the length.
+class GreedyPerturbation(ComplementaryTradeOffs):
+    """The features with the largest limits change fully, one after the other, and the next by the rest of the length.
 
-    `rooms`: `(images, features)`, how far each feature can move within the box of its image. `free`: that ball without
-    box, the best for lengths up to the largest room, where one feature moves. `law`: the privacy losses of a feature.
+    `limits`, `(images, features)`: the largest change of each feature in the box of its image. `free`: the trade-offs
+    of the ball without box, the best up to the largest limit, where one feature changes. `loss`: that of one feature.
 
-    Guarantee: sound; exact for moves of whole grey levels, to 1e-4 in the move (1e-3 as in `ComposedShift`). Beyond the
-    longest move in the box nothing is bounded.
+    Guarantee: sound. For changes by whole grey levels tight to 1e-4 in the shift (1e-3 as for `ComposedShift`).
+    Nothing is certified beyond the longest perturbation in the box.
     """
 
-    rooms: np.ndarray
+    limits: np.ndarray
     free: TradeOffs
     scale: float
-    law: LossLaw
+    loss: PrivacyLoss
     ends: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        falling = np.sort(self.rooms, axis=1)[:, ::-1]
+        falling = np.sort(self.limits, axis=1)[:, ::-1]
         ends = np.concatenate([np.zeros((len(falling), 1)), np.cumsum(falling, axis=1)], axis=1)
-        object.__setattr__(self, "rooms", falling)
+        object.__setattr__(self, "limits", falling)
         object.__setattr__(self, "ends", ends)
 
     @property
@@ -47,41 +56,34 @@ class GreedyMoves(TradeOffs):
         return self.free.start
 
     def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        found = np.maximum(self.free.lower(p, r), self.smallest(p, 1 - p, r))
-        return np.where(self.outside(p, r), 0.0, found)
+        best = np.maximum(self.free.lower(p, r), super().lower(p, r))
+        return np.where(self.beyond(p, r), 0.0, best)
 
     def upper(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        found = np.minimum(self.free.upper(p, r), 1 - self.smallest(1 - p, p, r))
-        return np.where(self.outside(p, r), 1.0, found)
+        best = np.minimum(self.free.upper(p, r), super().upper(p, r))
+        return np.where(self.beyond(p, r), 1.0, best)
 
-    def outside(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        """Where `r` is longer than any move."""
+    def beyond(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """Return where `r` is longer than every perturbation in the box, broadcast against `p`."""
         return np.reshape(self._lengths(p, r) > self.ends[:, -1], (-1, *[1] * (np.ndim(p) - 1)))
 
     def smallest(self, p: np.ndarray, complement: np.ndarray, r: np.ndarray) -> np.ndarray:
-        """`lower(p, r)` where more than one feature moves, 0 elsewhere; images on the first axis, `r` one an image."""
+        """Return `lower(p, r)` where more than one feature changes, 0 elsewhere; `r` is one number per image."""
         result, lengths = np.zeros(np.shape(p)), self._lengths(p, r)
-        rows = np.flatnonzero((lengths > self.rooms[:, 0]) & (lengths <= self.ends[:, -1]))
-        moves = [self.moves(row, lengths[row]) for row in rows.tolist()]
+        rows = np.flatnonzero((lengths > self.limits[:, 0]) & (lengths <= self.ends[:, -1]))
+        shifts = [self.shifts(row, lengths[row]) for row in rows.tolist()]
         step = (1 + ROUNDING) / (self.scale * LEVELS)
-        result[rows] = lower_of_moves(self.law, step, moves, p[rows], complement[rows])
+        result[rows] = lower_of_shifts(self.loss, step, shifts, p[rows], complement[rows])
         return result
 
-    def moves(self, row: int, length: float) -> Moves:
-        """The greedy move of one image, in grey levels."""
+    def shifts(self, row: int, length: float) -> Shifts:
+        """Return the greedy perturbation of one image, in grey levels."""
         full = int(np.searchsorted(self.ends[row], length, side="right")) - 1
-        whole = np.ceil(self.rooms[row, : full + 1] * LEVELS - SNAP)
-        left = np.ceil((length - self.ends[row, full]) * LEVELS * (1 - ROUNDING / 2))
-        # what is left has room: it counts no more than its feature would, were it to move all the way
-        last = np.minimum(left, whole[full:])
-        return moves_of(np.append(whole[:full], last).astype(np.int64))
+        whole = np.ceil(self.limits[row, : full + 1] * LEVELS - SNAP)
+        rest = np.ceil((length - self.ends[row, full]) * LEVELS * (1 - ROUNDING / 2))
+        # the rest is within the limit of its feature: it takes no more levels than the full change would
+        last = np.minimum(rest, whole[full:])
+        return count_shifts(np.append(whole[:full], last).astype(np.int64))
 
     def _lengths(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.reshape(r, -1), len(p))
-
-
-def within_boxes(free: TradeOffs, ball: Ball, scale: float, law: LossLaw) -> TradeOffs:
-    """The rule `free` of an l1 ball, or the greedy one where the ball knows the images."""
-    if ball.images is None:
-        return free
-    return GreedyMoves(ball.unit_moves()[:, :, 0], free, scale, law)

@@ -1,4 +1,4 @@
-"""Trade-off functions of a product noise when many features move: all alike (linf), or a few fully (l0)."""
+"""Trade-off functions of product noise when many features are shifted: all alike (linf), or a few fully (l0)."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -8,62 +8,67 @@ from typing import Protocol
 
 import numpy as np
 
-from radii.noises.theory.hockey_stick import HockeyStick, each_lower, hockey_stick, lowest
-from radii.noises.theory.tradeoffs import TradeOffs
+from radii.noises.theory.hockey_stick import HockeyStick, hockey_stick, lower_of_curve, lower_of_curves
+from radii.noises.theory.tradeoffs import ComplementaryTradeOffs
 
-# Grid constants of the tables; docs/math/composition.md derives what each costs in accuracy.
-ROW_STEP = 0.002  # rows at radii (ROW_STEP * i)^2, in units of scale / sqrt(features * information)
-POINT_STEP = 0.006  # losses at most this far apart, in units of the radius
-LAST_POINT = 7.5
-BACK = 0.5  # how far back in y a curve is looked at to bound its slope
-CELLS = 120  # CELLS * sqrt(t) grid cells for a feature of Laplace noise that moves by t scales
-LEVELS = 64  # l0 in the image's box: moves are rounded up to 1/64 of the full range
+# Grids of the tables. Finer ones cost memory and time; these keep radii within 1e-4 of the tight ones
+# (docs/math/product-noises.md, docs/math/composition.md).
+ROW_STEP = 0.002  # rows at radii (ROW_STEP i)^2, in units of scale / sqrt(features * information)
+POINT_STEP = 0.006  # largest spacing of y, where losses are c = radius * y
+LAST_POINT = 7.5  # largest y
+BACK = 0.5  # the bend of a curve at y is bounded by the next row at y - BACK
+CELLS = 120  # a feature of Laplace noise shifted by t scales has CELLS * sqrt(t) grid cells
+LEVELS = (
+    64  # shifts of l0 in the box are rounded up to 1/64 of the range: few different curves are then needed
+)
 
 
-class LossLaw(Hashable, Protocol):
-    """The privacy losses of one density, and how they compose; moves in units of its scale."""
+class PrivacyLoss(Hashable, Protocol):
+    """The privacy loss of one feature, and how it composes over features; shifts are in units of the scale."""
 
     @property
     def information(self) -> float:
-        """Fisher information of a shift, the mean of the squared score."""
+        """Fisher information of the location: the mean of the squared score."""
 
     def grid(self, features: int) -> tuple[float, int]:
-        """Spacing and number of the points y at which curves of `features` features are kept, losses `radius y`."""
+        """Return spacing and number of the points y of the curves of `features` features, where c = radius y."""
 
-    def alike(self, move: float, features: int, step: float, points: int) -> np.ndarray:
-        """The curve at losses `0, step, 2 step, ...`, `(points,)`, when all features move by `move`."""
+    def compose_equal(self, shift: float, features: int, step: float, points: int) -> np.ndarray:
+        """Return the curve at c = `0, step, 2 step, ...`, `(points,)`, when all features are shifted by `shift`."""
 
-    def apart(self, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
-        """The curve when `times[i]` features move by `step * levels[i]`."""
+    def compose_levels(self, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+        """Return the curve when `times[i]` features are shifted by `step * levels[i]`."""
 
 
 @dataclass(frozen=True)
 class LaplaceLoss:
-    """Laplace noise, whose losses have two atoms that stay on the grid, and a closed characteristic function."""
+    """Laplace noise, whose loss has a characteristic function in closed form and two atoms that stay on the grid."""
 
     @property
     def information(self) -> float:
         return 1.0
 
-    def atoms(self, features: int) -> float:
-        """Spacing of y in units of the spacing of the atoms: a whole number or the inverse of one."""
+    def atom_share(self, features: int) -> float:
+        """Return the spacing of y in units of the spacing of the atoms: a whole number or the inverse of one."""
         wanted = POINT_STEP * math.sqrt(features)
         return float(math.floor(wanted)) if wanted >= 1 else 1 / math.ceil(1 / wanted)
 
     def grid(self, features: int) -> tuple[float, int]:
-        spacing = self.atoms(features) / math.sqrt(features)
+        spacing = self.atom_share(features) / math.sqrt(features)
+        # the largest loss is sqrt(features) radii; 1e-9 keeps a last point that rounding moves off the end
         return spacing, math.floor(min(math.sqrt(features), LAST_POINT) / spacing + 1e-9) + 1
 
-    def alike(self, move: float, features: int, step: float, points: int) -> np.ndarray:
-        atoms = self.atoms(features)
-        parts = max(1, round(1 / atoms))
-        cells = parts * math.ceil(max(CELLS * math.sqrt(move), 2) / parts)
-        curve = hockey_stick(
-            move / cells, np.array([cells]), np.array([features]), round(cells * atoms), points
-        )
-        return curve.divergence
+    def compose_equal(self, shift: float, features: int, step: float, points: int) -> np.ndarray:
+        share = self.atom_share(features)
+        # a number of cells that puts both the atoms and the points y on grid points
+        parts = max(1, round(1 / share))
+        cells = parts * math.ceil(max(CELLS * math.sqrt(shift), 2) / parts)
+        return hockey_stick(
+            shift / cells, np.array([cells]), np.array([features]), round(cells * share), points
+        ).divergence
 
-    def apart(self, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+    def compose_levels(self, step: float, levels: tuple[int, ...], times: tuple[int, ...]) -> HockeyStick:
+        # the longest shift, `step * max(levels)`, gets at least CELLS times its root
         per_level = max(1, math.ceil(CELLS * math.sqrt(step / max(levels))))
         return hockey_stick(step / per_level, np.array(levels) * per_level, np.array(times))
 
@@ -71,40 +76,98 @@ class LaplaceLoss:
 LAPLACE = LaplaceLoss()
 
 
-@dataclass(eq=False)
-class ShiftTable:
-    """Hockey-stick curves of `features` features that all move by the same distance, on a grid of distances.
+@dataclass(frozen=True, eq=False)
+class ComposedShift(ComplementaryTradeOffs):
+    """All `features` features of product noise are shifted by r: the worst case of an linf ball.
 
-    Row i holds `D(c)` for the radius `r = (ROW_STEP i)^2` at `c = r y`, y on one common grid; radii in units of
-    `scale / sqrt(features * information)`. Rows are composed when first needed.
+    Between two rows of the table a curve is bounded by its chord plus the most that it can rise above a chord
+    (docs/math/product-noises.md, 'Between two radii').
+
+    Guarantee: sound. For probabilities up to .99999, radii are at most a relative 1e-4 below the tight ones; 1e-3 for
+    noise near Laplace's, whose losses peak off the grid, or near uniform.
     """
 
     features: int
-    law: LossLaw = LAPLACE
+    scale: float
+    loss: PrivacyLoss = LAPLACE
+
+    @property
+    def start(self) -> float:  # type: ignore[override]
+        return self.scale / math.sqrt(self.features * self.loss.information)
+
+    def smallest(self, p: np.ndarray, complement: np.ndarray, r: np.ndarray) -> np.ndarray:
+        p, complement, r = np.broadcast_arrays(p, complement, r)
+        table = shift_table(self.features, self.loss)
+        radius = r / self.start
+        row = np.floor(np.sqrt(radius) / ROW_STEP).astype(np.int64)
+        left, right = (ROW_STEP * row) ** 2, (ROW_STEP * (row + 1)) ** 2
+        # rounding can put the radius just outside of its interval
+        part = np.clip((radius - left) / (right - left), 0, 1)
+        curves = table.curves(np.concatenate([row.ravel(), row.ravel() + 1]))
+        above_chord = part * (1 - part) * (right - left) ** 2 / 2
+
+        def curve(j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            y = j * table.spacing
+            chord = (1 - part) * curves[row, j] + part * curves[row + 1, j]
+            bend = 1 + y**2 * np.exp(y * (right - left)) * tilted_tail(
+                curves, row + 1, j, table.spacing, left, right
+            )
+            return np.minimum(chord + above_chord * bend, 1), y * radius
+
+        return lower_of_curve(curve, table.points, p, complement)
+
+
+def tilted_tail(
+    curves: np.ndarray, row: np.ndarray, j: np.ndarray, spacing: float, left: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    """Bound exp(c) P(loss > c) at `c = j * spacing * r` for every r from `left` to `right`, the radius of `row`.
+
+    It is at most 1, and at most `D(y' right) / (1 - exp(-b))` of that row for every `y' < y = j * spacing` with
+    `b = y * left - y' * right > 0` (docs/math/product-noises.md, between two rows).
+    """
+    # half a unit back makes 1 - exp(-b) large enough; at small radii b > 0 takes more
+    earlier = np.minimum(j - math.ceil(BACK / spacing), np.ceil(j * left / right).astype(np.int64) - 1)
+    b = spacing * (j * left - earlier * right)
+    valid = (earlier >= 0) & (b > 0)
+    bound = curves[row, np.maximum(earlier, 0)] / -np.expm1(-np.where(valid, b, 1.0))
+    return np.where(valid, np.minimum(bound, 1), 1.0)
+
+
+@dataclass(eq=False)
+class ShiftTable:
+    """Hockey-stick curves of `features` features that are shifted alike, for a grid of shifts.
+
+    Row i holds `D(c)` for the radius `r = (ROW_STEP i)^2` at `c = r y`, with one grid of y for all rows. Radii are in
+    units of `scale / sqrt(features * information)`. Rows are computed when first needed.
+    """
+
+    features: int
+    loss: PrivacyLoss = LAPLACE
     spacing: float = field(init=False)
     points: int = field(init=False)
     rows: np.ndarray = field(init=False)
     known: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.spacing, self.points = self.law.grid(self.features)
-        # row 0 is zero but for what rounding may do
+        self.spacing, self.points = self.loss.grid(self.features)
+        # at radius 0 the curve is 0; 1e-14 covers rounding
         self.rows, self.known = np.full((1, self.points), 1e-14), np.array([True])
 
     @property
     def unit(self) -> float:
         """Scales in one unit of the radius."""
-        return 1 / math.sqrt(self.features * self.law.information)
+        return 1 / math.sqrt(self.features * self.loss.information)
 
     def row(self, i: int) -> np.ndarray:
-        """The curve at the i-th radius, `(points,)`."""
+        """Return the curve at the i-th radius, `(points,)`."""
         radius = (ROW_STEP * i) ** 2
-        return self.law.alike(radius * self.unit, self.features, radius * self.spacing, self.points)
+        return self.loss.compose_equal(radius * self.unit, self.features, radius * self.spacing, self.points)
 
     def curves(self, wanted: np.ndarray) -> np.ndarray:
-        """An array `(rows, points)` in which the `wanted` rows are filled."""
+        """Return an array `(rows, points)` in which at least the `wanted` rows are computed."""
         size = int(wanted.max(initial=0)) + 1
         if size > len(self.rows):
+            # at least twice as many rows, so that copies of the table stay rare
             more = max(size, 2 * len(self.rows)) - len(self.rows)
             self.rows = np.concatenate([self.rows, np.empty((more, self.points))])
             self.known = np.concatenate([self.known, np.zeros(more, dtype=bool)])
@@ -115,128 +178,72 @@ class ShiftTable:
 
 
 @lru_cache(maxsize=8)
-def shift_table(features: int, law: LossLaw) -> ShiftTable:
-    """The table for inputs of `features` features, kept for the next call."""
-    return ShiftTable(features, law)
+def shift_table(features: int, loss: PrivacyLoss) -> ShiftTable:
+    """Return the table for inputs of `features` features; the last eight tables are kept."""
+    return ShiftTable(features, loss)
 
 
 @dataclass(frozen=True, eq=False)
-class ComposedShift(TradeOffs):
-    """All `features` features of a product noise move by r: the worst case of an linf ball.
+class ComposedUnits(ComplementaryTradeOffs):
+    """s units of product noise are shifted: the worst case of an l0 ball.
 
-    Between two rows of the table the curve is bounded by its chord and the most that a curve can rise above it
-    (docs/math/composition.md, 'Between two radii').
+    `limits`, `(images, units, unit_features)`: how far each feature can be shifted in the box of its image, or None
+    for the whole range, 1. Shifts are rounded up to 1/64 of the range, and each channel takes its s largest.
 
-    Guarantee: sound; for probabilities up to .99999 the radii that follow are at most 1e-4 smaller than the exact
-    ones, relatively, and 1e-3 for noise near Laplace's, whose losses have peaks off the grid, or near uniform.
-    """
-
-    features: int
-    scale: float
-    law: LossLaw = LAPLACE
-
-    @property
-    def start(self) -> float:  # type: ignore[override]
-        return self.scale / math.sqrt(self.features * self.law.information)
-
-    def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        p, r = np.broadcast_arrays(p, r)
-        return self.smallest(p, 1 - p, r)
-
-    def upper(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        p, r = np.broadcast_arrays(p, r)
-        return 1 - self.smallest(1 - p, p, r)
-
-    def smallest(self, p: np.ndarray, complement: np.ndarray, r: np.ndarray) -> np.ndarray:
-        """`lower(p, r)` with `complement = 1 - p`; arrays of one shape."""
-        table = shift_table(self.features, self.law)
-        radius = r / self.start
-        row = np.floor(np.sqrt(radius) / ROW_STEP).astype(np.int64)
-        left, right = (ROW_STEP * row) ** 2, (ROW_STEP * (row + 1)) ** 2
-        part = np.clip((radius - left) / (right - left), 0, 1)
-        curves = table.curves(np.concatenate([row.ravel(), row.ravel() + 1]))
-        above_chord = part * (1 - part) * (right - left) ** 2 / 2
-        back = math.ceil(BACK / table.spacing)
-
-        def curve(j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            y, earlier = j * table.spacing, np.maximum(j - back, 0)
-            chord = (1 - part) * curves[row, j] + part * curves[row + 1, j]
-            # P above c, times exp(c): at most 1, and no more than the curve a little before c allows
-            apart = y * left - earlier * table.spacing * right
-            mass = curves[row + 1, earlier] / -np.expm1(-np.maximum(apart, 1e-9))
-            bend = 1 + y**2 * np.exp(y * (right - left)) * np.minimum(mass, 1)
-            return np.minimum(chord + above_chord * bend, 1), y * radius
-
-        return lowest(curve, table.points, p, complement)
-
-
-Moves = tuple[tuple[int, ...], tuple[int, ...]]
-"""Different moves in whole steps, and how many features have each."""
-
-
-def moves_of(steps: np.ndarray) -> Moves:
-    """Those of features that move by so many steps, `(...)`."""
-    levels, times = np.unique(steps[steps > 0], return_counts=True)
-    return tuple(levels.tolist()), tuple(times.tolist())
-
-
-@lru_cache(maxsize=1024)
-def curve_of_moves(law: LossLaw, step: float, moves: Moves) -> HockeyStick:
-    """The curve of features that move by whole steps of `step` scales."""
-    return law.apart(step, *moves)
-
-
-def lower_of_moves(
-    law: LossLaw, step: float, moves: Sequence[Moves], p: np.ndarray, complement: np.ndarray
-) -> np.ndarray:
-    """`lower(p)` with `complement = 1 - p`, both `(images, ...)`, when the features of each image move by its moves."""
-    if not moves:
-        return p
-    known: dict[Moves, int] = {}
-    which = np.array([known.setdefault(one, len(known)) for one in moves], dtype=np.int64)
-    return each_lower([curve_of_moves(law, step, one) for one in known], which, p, complement)
-
-
-@dataclass(frozen=True, eq=False)
-class ComposedUnits(TradeOffs):
-    """s units of a product noise move: the worst case of an l0 ball.
-
-    `moves`: `(images, units, unit_features)`, how far each feature can move within the box of its image, or None
-    for the whole range, 1. Moves are rounded up to 1/64 of the range, and each channel takes its s farthest.
-
-    Guarantee: sound, and at 1/64 exact for moves of the whole range, to 1e-4 in the move (1e-3 as in `ComposedShift`).
+    Guarantee: sound. For shifts by whole multiples of 1/64 tight to 1e-4 in the shift (1e-3 as for `ComposedShift`).
     """
 
     unit_features: int
     scale: float
-    moves: np.ndarray | None = None
-    law: LossLaw = LAPLACE
+    limits: np.ndarray | None = None
+    loss: PrivacyLoss = LAPLACE
     start: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.moves is not None:
-            farthest = np.sort(self.moves, axis=1)[:, ::-1]
-            object.__setattr__(self, "moves", np.ceil(farthest * LEVELS).astype(np.int64))
+        if self.limits is not None:
+            falling = np.sort(self.limits, axis=1)[:, ::-1]
+            object.__setattr__(self, "limits", np.ceil(falling * LEVELS).astype(np.int64))
 
-    def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        return self.smallest(p, 1 - p, r)
-
-    def upper(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        return 1 - self.smallest(1 - p, p, r)
-
-    def smallest(self, p: np.ndarray, complement: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """`lower(p, s)` with `complement = 1 - p`, images on the first axis; `s` is one number an image."""
+    def smallest(self, p: np.ndarray, complement: np.ndarray, r: np.ndarray) -> np.ndarray:
         result = np.array(p, dtype=float)
-        units = np.broadcast_to(np.reshape(s, -1).astype(np.int64), len(result))
+        units = np.broadcast_to(np.reshape(r, -1).astype(np.int64), len(result))
         rows = np.flatnonzero(units)
-        moves = [self.levels(row, units[row]) for row in rows.tolist()]
-        result[rows] = lower_of_moves(
-            self.law, 1 / (self.scale * LEVELS), moves, result[rows], complement[rows]
+        shifts = [self.shifts(row, units[row]) for row in rows.tolist()]
+        result[rows] = lower_of_shifts(
+            self.loss, 1 / (self.scale * LEVELS), shifts, result[rows], complement[rows]
         )
         return result
 
-    def levels(self, row: int, units: int) -> Moves:
-        """How far the features of so many units of one image move."""
-        if self.moves is None:
+    def shifts(self, row: int, units: int) -> "Shifts":
+        """Return the shifts of the features of `units` units of one image."""
+        if self.limits is None:
             return (LEVELS,), (int(units) * self.unit_features,)
-        return moves_of(self.moves[row, :units])
+        return count_shifts(self.limits[row, :units])
+
+
+Shifts = tuple[tuple[int, ...], tuple[int, ...]]
+"""The different shifts in whole steps, and how many features have each."""
+
+
+def count_shifts(steps: np.ndarray) -> Shifts:
+    """Return the shifts of features that are shifted by `steps` whole steps each, `(...)`."""
+    levels, times = np.unique(steps[steps > 0], return_counts=True)
+    return tuple(levels.tolist()), tuple(times.tolist())
+
+
+def lower_of_shifts(
+    loss: PrivacyLoss, step: float, shifts: Sequence[Shifts], p: np.ndarray, complement: np.ndarray
+) -> np.ndarray:
+    """Return `lower(p)`, `(images, ...)`, with `complement = 1 - p`, when image i is shifted by `shifts[i]`."""
+    if not shifts:
+        return p
+    # images share curves
+    known: dict[Shifts, int] = {}
+    which = np.array([known.setdefault(of_image, len(known)) for of_image in shifts], dtype=np.int64)
+    return lower_of_curves([curve_of_shifts(loss, step, each) for each in known], which, p, complement)
+
+
+@lru_cache(maxsize=1024)
+def curve_of_shifts(loss: PrivacyLoss, step: float, shifts: Shifts) -> HockeyStick:
+    """Return the curve of features that are shifted by whole steps of `step` scales; the last 1024 are kept."""
+    return loss.compose_levels(step, *shifts)

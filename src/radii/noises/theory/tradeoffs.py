@@ -1,6 +1,7 @@
-"""Trade-off functions: how far the probability of a region can rise or fall when the noise is moved.
+"""Trade-off functions: how far the probability of a region can rise or fall when the noise is shifted.
 
-For a noise with law P, moved within a ball of radius `r` to laws Q, and a region of probability `p` under P:
+Let P be the distribution of the noise, and Q that of the noise shifted by a perturbation within radius `r`. For a
+region of probability `p` under P,
 
     upper(p, r) = sup Q(region)        lower(p, r) = inf Q(region) = 1 - upper(1 - p, r)
 
@@ -15,27 +16,43 @@ from dataclasses import dataclass
 import numpy as np
 
 Map = Callable[[np.ndarray], np.ndarray]
+"""An elementwise function of an array."""
 
 
 class TradeOffs(ABC):
-    """The trade-off functions of one noise against one ball, one for each radius.
+    """The trade-off functions of one noise against the balls of one norm.
 
-    `start` is a radius of the usual size, from which a search may begin.
+    `start` is a radius of typical size, from which a search begins.
 
-    Guarantee: `upper` never lies below the largest probability that a region of probability at most `p` can
-    reach within the radius, `lower` never above the smallest that one of at least `p` can fall to, up to a
-    relative rounding of 1e-13 that certificates allow for. Both rise with `p` and worsen with `r`.
+    Guarantee: `upper` is at least the largest probability, over perturbations within the radius, of a region of
+    probability at most `p`; `lower` is at most the smallest of a region of probability at least `p`. Both hold up to a
+    relative rounding error of 1e-13, for which certificates allow. Both rise with `p`; `upper` rises and `lower` falls
+    with `r`.
     """
 
     start: float
 
     @abstractmethod
     def upper(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        """Largest probability within radius `r`; `p` and `r` broadcast, images on the first axis."""
+        """Return the largest probability within radius `r`; `p` and `r` broadcast, images on the first axis."""
 
     @abstractmethod
     def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
-        """Smallest probability within radius `r`; `p` and `r` broadcast, images on the first axis."""
+        """Return the smallest probability within radius `r`; `p` and `r` broadcast, images on the first axis."""
+
+
+class ComplementaryTradeOffs(TradeOffs):
+    """Trade-off functions computed by one method, since `upper(p, r) = 1 - lower(1 - p, r)`."""
+
+    def upper(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        return 1 - self.smallest(1 - p, p, r)
+
+    def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        return self.smallest(p, 1 - p, r)
+
+    @abstractmethod
+    def smallest(self, p: np.ndarray, complement: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """Return `lower(p, r)`; `complement` is `1 - p`, which keeps its digits where p is nearly 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +60,7 @@ class Translation(TradeOffs):
     """`upper(p, r) = F(F^-1(p) + distance(r))` for a symmetric distribution function F (docs/math/rules.md).
 
     `quantile` is `F^-1`, `cdf` is F. The top-1 radius is `(quantile(lower) - quantile(rival)) / 2` in units of
-    `distance`, the formula of Cohen et al. 2019 with another F.
+    `distance`: the formula of Cohen et al. 2019 with another F.
     """
 
     quantile: Map
@@ -60,7 +77,10 @@ class Translation(TradeOffs):
 
 @dataclass(frozen=True, eq=False)
 class TotalVariation(TradeOffs):
-    """`upper(p, r) = min(1, p + distance(r))`: the noise and the moved noise agree where both have density."""
+    """`upper(p, r) = min(1, p + distance(r))`, `distance` the total variation distance between P and Q.
+
+    It is tight where P and Q agree on a set and are mutually singular elsewhere.
+    """
 
     distance: Map
     start: float
@@ -74,7 +94,7 @@ class TotalVariation(TradeOffs):
 
 @dataclass(frozen=True, eq=False)
 class Tightest(TradeOffs):
-    """Several sound families for the same ball: the best of them at each point is sound."""
+    """The best of several sound families for the same ball, point by point, which is sound itself."""
 
     families: tuple[TradeOffs, ...]
     start: float

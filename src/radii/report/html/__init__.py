@@ -1,4 +1,4 @@
-"""Runs compared on one page: curves to explore, tables, figures, images and the method, with the files behind them."""
+"""Reports: runs compared on one page with curves to explore, tables, figures, images and the method."""
 
 from radii.report.html.examples import Examples, choose_examples
 from radii.report.html.page import write_report

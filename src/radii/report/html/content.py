@@ -1,4 +1,4 @@
-"""What the page says, as plain data: every number is taken from the certificates, every sentence from them too."""
+"""The texts and tables of the page, as plain data; every number is read from the certificates and votes."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,198 +10,246 @@ from radii.certificates.certify import Certificates
 from radii.noises import Additive
 from radii.noises.norms import NORMS
 from radii.report.accuracy import AccuracyTable, footnotes, marked_names, summarize, tabulate
-from radii.report.formatting import NORM_NAMES, docstring, draws_text, radius_text, unit_text
-from radii.report.html.runs import Run, by_name
+from radii.report.formatting import (
+    NO_BREAK,
+    NORM_NAMES,
+    docstring,
+    draws_text,
+    probability_text,
+    radius_text,
+    unit_text,
+)
+from radii.report.html.runs import Run, by_name, ks_of
 from radii.report.plots.strip import class_name
-from radii.report.plots.style import NO_BREAK, noise_colour, run_colours
-from radii.report.published import Published, check_same_data
+from radii.report.plots.style import noise_colour, run_colours
+from radii.report.published import Published
 from radii.votes import Votes
 
 NORM_WORDS = {
-    "l0": "a few {unit}s change, each as far as it can",
-    "l1": "the sum of all changes is bounded",
-    "l2": "the Euclidean length of the change is bounded",
-    "linf": "every single value changes a little",
+    "l0": "a few {unit}s change by any amount",
+    "l1": "the sum of absolute changes is bounded",
+    "l2": "the Euclidean norm of the change is bounded",
+    "linf": "every value changes by a bounded amount",
 }
 KIND_WORDS = {
-    "best": "Best σ: at each radius the best run of a noise, as published tables have it; see its note.",
-    "published": "In italics: published by others, not measured here, with other networks, images and draws."
-    " A dash: nothing was published at this radius.",
+    "best": "Best σ: the best run of a noise at each radius, as in published tables; see its note.",
+    "published": "Italics: published results, not measured here; networks, images and numbers of noise samples differ."
+    " A dash: not published at this radius.",
 }
 LABEL_WORDS = {
     "true": "the true label of each image",
-    "predicted": "the label that separate draws chose",
-    "top-k-set": "the whole set of k labels that separate draws chose",
+    "predicted": "the label that separate selection samples chose",
+    "top-k-set": "the set of k labels that separate selection samples chose",
     "given": "labels given by the user",
 }
 
 
 def percent(share: float) -> str:
-    """A share of the images, to a tenth of a percent."""
+    """Return a share in percent, with one decimal."""
     return f"{100 * share:.1f}"
+
+
+def colours(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the colour of each run, that of its curves."""
+    return dict(zip((run.name for run in runs), run_colours(run.all[0] for run in runs), strict=True))
+
+
+# tables
 
 
 def main_tables(
     runs: Sequence[Run], norms: Sequence[str], published: Sequence[Published] = ()
 ) -> dict[str, AccuracyTable]:
-    """Certified accuracy at round radii, one table a norm, for the smallest k at hand."""
+    """Return a table of certified accuracy for each norm, for the smallest k there is."""
     return {norm: tabulate(by_name(runs, norm), published=published) for norm in norms}
-
-
-def table_rows(table: AccuracyTable, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Rows of a table for the page: name, kind, colour, and cells with their text and whether they are best."""
-    coloured, names = colours(runs), marked_names(table)
-    return [
-        {
-            "name": names[place],
-            "kind": table.kinds[place],
-            "colour": coloured.get(table.names[place], noise_colour(table.noises[place])),
-            "cells": [
-                {"text": "–" if math.isnan(share) else percent(share), "best": bool(top)}
-                for share, top in zip(table.shares[place], table.best[place], strict=True)
-            ],
-        }
-        for place in range(len(names))
-    ]
-
-
-def rank_tables(runs: Sequence[Run], norm: str, published: Sequence[Published] = ()) -> list[dict[str, Any]]:
-    """Certified top-k accuracy at the round radii of each k above the smallest."""
-    return [shown(table, runs) for table in all_tables(runs, [norm], published)[1:]]
-
-
-def shown(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
-    """A table as the page shows it."""
-    rows, notes = table_rows(table, runs), footnotes(table)
-    return {"k": table.k, "headers": table.headers, "rows": rows, "notes": notes}
-
-
-def legend(tables: Iterable[AccuracyTable]) -> list[dict[str, str]]:
-    """What the marks beside the rows mean, where there are others than those of runs."""
-    kinds = {kind for table in tables for kind in table.kinds}
-    return [{"kind": kind, "words": words} for kind, words in KIND_WORDS.items() if kind in kinds - {"run"}]
 
 
 def all_tables(
     runs: Sequence[Run], norms: Sequence[str] = NORMS, published: Sequence[Published] = ()
 ) -> list[AccuracyTable]:
-    """Certified accuracy at round radii, one table for each norm and k."""
-    asked = sorted({(norm, one.k) for norm in norms for run in runs for one in run.ranks(norm)})
-    return [tabulate(by_name(runs, norm, k), published=published) for norm, k in asked]
+    """Return a table of certified accuracy for each norm and k."""
+    pairs = sorted({(norm, certified.k) for norm in norms for run in runs for certified in run.by_k(norm)})
+    return [tabulate(by_name(runs, norm, k), published=published) for norm, k in pairs]
+
+
+def top_k_tables(runs: Sequence[Run], norm: str, published: Sequence[Published] = ()) -> list[dict[str, Any]]:
+    """Return tables of certified top-k accuracy for each k above the smallest, for the page."""
+    return [table_data(table, runs) for table in all_tables(runs, [norm], published)[1:]]
+
+
+def table_data(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
+    """Return a table for the page: its rows have a name, kind, colour, and cells with text and a mark of the best."""
+    run_colour, names = colours(runs), marked_names(table)
+    rows = [
+        {
+            "name": names[row],
+            "kind": table.kinds[row],
+            "colour": run_colour.get(table.names[row], noise_colour(table.noises[row])),
+            "cells": [
+                {"text": "–" if math.isnan(share) else percent(share), "best": bool(best)}
+                for share, best in zip(table.shares[row], table.best[row], strict=True)
+            ],
+        }
+        for row in range(len(names))
+    ]
+    return {"k": table.k, "headers": table.headers, "rows": rows, "notes": footnotes(table)}
+
+
+def legend(tables: Iterable[AccuracyTable]) -> list[dict[str, str]]:
+    """Return the meaning of the marks beside rows that are not of a single run."""
+    kinds = {kind for table in tables for kind in table.kinds}
+    return [{"kind": kind, "words": words} for kind, words in KIND_WORDS.items() if kind in kinds]
 
 
 def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
-    """For each run and k: accuracy without perturbation, abstention, and the radii that images reach."""
-    rows, coloured = [], colours(runs)
+    """Return for each run and k the accuracy without perturbation, the abstention, and radii."""
+    rows, run_colour = [], colours(runs)
     for run in runs:
-        for one in run.ranks(norm):
-            found = summarize(one)
-            radii = [found.mean_radius, *found.quantiles.values()]
-            shares = [percent(found.accuracy), percent(found.abstention)]
-            cells = [str(one.k), *shares, *(radius_text(radius, norm) for radius in radii)]
-            rows.append({"name": run.name, "colour": coloured[run.name], "cells": cells})
+        for certified in run.by_k(norm):
+            summary = summarize(certified)
+            shares = [percent(summary.accuracy), percent(summary.abstention)]
+            radii = [radius_text(at, norm) for at in (summary.mean_radius, *summary.quantiles.values())]
+            cells = [str(certified.k), *shares, *radii]
+            rows.append({"name": run.name, "colour": run_colour[run.name], "cells": cells})
     return rows
 
 
+# the summary
+
+
 def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> list[str]:
-    """Two sentences: who certifies most in each norm, and what a certificate promises."""
-    leaders: dict[str, list[str]] = {}
+    """Return which run certifies the most in each norm, and the guarantee of a radius."""
+    alone = len(runs) == 1
+    reached: dict[str, list[str]] = {}
     for norm, table in tables.items():
-        name, reach = _leader(table, norm)
-        leaders.setdefault(name, []).append(reach)
-    most = "" if len(runs) == 1 else "the most "
-    found = [
-        f"{name} certifies {most}against {_listed(reaches)}" for name, reaches in leaders.items() if name
-    ]
-    found += [
-        f"nothing is certified against {_listed(reaches)}" for name, reaches in leaders.items() if not name
-    ]
-    data = _range(str(one.data) for one in _all(runs) if one.data)
-    images = _range(f"{len(one):,}" for one in _all(runs)) + f" images{f' ({data})' if data else ''}"
-    odds = _range(f"{1 - one.alpha:.10g}" for one in _all(runs))
-    draws = draws_text(_all(runs))
-    promise = (
-        f"Each radius is a proof that holds with probability {odds} image by image, over its {draws} noise"
-        " draws: no perturbation within it, whatever the attack, moves the label out of its place."
-    )
-    return [f"Of {images}, {'; '.join(found)}.", promise]
+        names, share, up_to = _leader(table)
+        accuracy = f"{percent(share)}{NO_BREAK}%"
+        reach = f"{NORM_NAMES[norm]} ({accuracy} {up_to})" if names else f"{NORM_NAMES[norm]} {up_to}"
+        if names and alone:
+            reach = f"{accuracy} in {NORM_NAMES[norm]} {up_to}"
+        reached.setdefault(names, []).append(reach)
+    nothing = reached.pop("", [])
+    verb = "certifies" if alone else "certifies the most in"
+    results = [f"{names} {verb} {_listed(reaches)}" for names, reaches in reached.items()]
+    if nothing:
+        results.append(f"no image is certified in {_listed(nothing)}")
+    data = _range(str(certified.data) for certified in _all(runs) if certified.data)
+    images = _range(f"{len(certified):,}" for certified in _all(runs)) + " images" + f" ({data})" * bool(data)
+    return [f"Of {images}, {'; '.join(results)}.", _promise(runs)]
 
 
-def _leader(table: AccuracyTable, norm: str) -> tuple[str, str]:
-    """The best runs near the middle radius of a table, or none, and what they reach there."""
-    own = [place for place, note in enumerate(table.notes) if not note]
+def _leader(table: AccuracyTable) -> tuple[str, float, str]:
+    """Return the best runs near the middle radius of a table, empty if none, their accuracy, and the radius."""
+    own = [row for row, note in enumerate(table.notes) if not note]
     shares = table.shares[own]
     held = np.flatnonzero(shares.max(axis=0) > 0)
-    middle = len(table.radii) // 2
-    column = max(min(middle, held[-1]) if len(held) else 1, 1)
+    # the middle column, or the last one with a certified image; never the first, which is radius 0
+    column = max(min(len(table.radii) // 2, held[-1]) if len(held) else 1, 1)
     most = shares[:, column].max()
-    best = [table.names[place] for place in own if 0 < table.shares[place, column] == most]
+    best = [table.names[row] for row in own if 0 < table.shares[row, column] == most]
     radius = table.headers[column]
-    if norm == "l0":
-        radius += f" changed {table.unit}{'s' * (radius != '1')}"
-    if not best:
-        return "", f"{NORM_NAMES[norm]} changes up to {radius}"
-    share = percent(most)
-    return " or ".join(best), f"{NORM_NAMES[norm]} ({share}{NO_BREAK}% up to {radius})"
+    if table.norm == "l0":
+        return " or ".join(best), most, f"up to {radius} changed {table.unit}{'s' * (radius != '1')}"
+    return " or ".join(best), most, f"up to radius {radius}"
 
 
-def _listed(parts: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+def _promise(runs: Sequence[Run]) -> str:
+    """Return the guarantee of every radius on the page: what it excludes, and with which probability."""
+    ks = ks_of(runs)
+    effects = []
+    if 1 in ks:
+        effects.append("changes the prediction" + " (k = 1)" * (len(ks) > 1))
+    if ks[-1] > 1:
+        effects.append("removes the label from the top k")
+    sampled = [certified for certified in _all(runs) if certified.alpha]
+    clauses = []
+    if sampled:
+        # brackets, because the numbers of a plan that stops early have parentheses of their own
+        samples = draws_text(sampled).translate(str.maketrans("()", "[]"))
+        clauses.append(f"with probability {_probabilities(sampled)} ({samples} samples)")
+    if exact := _without_sampling_error(runs):
+        clauses.append(exact if sampled else "without sampling error")
+    return (
+        f"No perturbation within a certified radius {' or '.join(effects)}. "
+        f"This holds for each image {'; '.join(clauses)}."
+    )
+
+
+def _probabilities(certificates: Iterable[Certificates]) -> str:
+    """Return the probabilities with which certificates hold."""
+    return _range(probability_text(certified.alpha) for certified in certificates)
+
+
+def _without_sampling_error(runs: Sequence[Run]) -> str:
+    """Return which runs counted all outcomes of their noise, by its name unless other runs sampled it."""
+    sampled = {run.noise.name for run in runs if run.all[0].alpha}
+    exact = [run for run in runs if not run.all[0].alpha]
+    names = list(
+        dict.fromkeys(
+            run.name if run.noise.name in sampled else f"{run.noise.title.lower()} noise" for run in exact
+        )
+    )
+    return f"{_listed(names)} {'has' if len(names) == 1 else 'have'} no sampling error" if names else ""
+
+
+# the method
 
 
 def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """What was measured, name and value, read off the certificates."""
+    """Return what was measured, as pairs of name and value."""
     every = _all(runs)
+    shapes = _range(" × ".join(map(str, certified.shape)) for certified in every)
+    alphas = _range(f"{certified.alpha:g}" for certified in every)
+    kinds = _range(LABEL_WORDS.get(certified.labels, certified.labels) for certified in every)
     return [
-        ("images", _range(f"{len(one):,}" for one in every)),
-        ("data", _range(str(one.data or "not named") for one in every)),
-        ("inputs", _range(" × ".join(map(str, one.shape)) for one in every) + ", values in [0, 1]"),
-        ("draws an image, n", draws_text(every)),
-        ("error probability, α", _range(f"{one.alpha:g}" for one in every) + " an image, one-sided"),
-        ("plan", _range(one.plan for one in every)),
-        ("label certified", _range(LABEL_WORDS.get(one.labels, one.labels) for one in every)),
-        ("probability bounds", _range(one.method for one in every)),
-        *_drawing([run.votes for run in runs if run.votes is not None]),
+        ("images", _range(f"{len(certified):,}" for certified in every)),
+        ("data", _range(str(certified.data or "unnamed") for certified in every)),
+        ("inputs", f"{shapes}, values in [0, 1]"),
+        ("noise samples per image, n", draws_text(every)),
+        ("error probability, α", f"{alphas} per image, one-sided"),
+        ("sampling plan", _range(certified.plan for certified in every)),
+        ("certified label", kinds),
+        ("probability bounds", _range(certified.method for certified in every)),
+        *_sampling_facts([run.votes for run in runs if run.votes is not None]),
     ]
 
 
-def _drawing(votes: Sequence[Votes]) -> list[tuple[str, str]]:
-    """How the votes were drawn, as far as their files are at hand."""
+def _sampling_facts(votes: Sequence[Votes]) -> list[tuple[str, str]]:
+    """Return how the votes were sampled; nothing without votes."""
     if not votes:
         return []
-    devices = [device for one in votes for device in one.devices]
+    devices = [device for record in votes for device in record.devices]
     return [
-        ("precision of the models", _range(one.precision for one in votes)),
-        ("noise", _range(map(_rounding, votes))),
-        ("seed", _range(str(one.seed) for one in votes)),
+        ("model precision", _range(record.precision for record in votes)),
+        ("rounding of the noise", _range(map(_rounding, votes))),
+        ("seed", _range(str(record.seed) for record in votes)),
         *([("processors", _range(devices))] if devices else []),
-        ("software", _range(_versions(one) for one in votes)),
-        ("models, by digest", ", ".join(dict.fromkeys(one.model[:12] for one in votes))),
+        ("software", _range(_versions(record) for record in votes)),
+        ("model digests", ", ".join(dict.fromkeys(record.model[:12] for record in votes))),
     ]
 
 
 def _rounding(votes: Votes) -> str:
-    """What float32 does to the noise."""
+    """Return whether float32 rounds when noise is applied."""
     if votes.noise.of_bytes:
-        return "a function of 8-bit images, exact in float32"
+        return "none (a function of 8-bit images)"
     if not isinstance(votes.noise, Additive):
-        return "values are kept or replaced, nothing is added that could round"
-    return "on a lattice, exact in float32" if votes.exact_arithmetic else "float32, rounded when it is added"
+        return "none (values are kept or replaced)"
+    return "none (exact arithmetic on a lattice)" if votes.exact_arithmetic else "float32, when it is added"
 
 
 def _versions(votes: Votes) -> str:
     return ", ".join(f"{package} {version}" for package, version in votes.software.items())
 
 
-def laws(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """The law of each run's noise in words, its parameters, and the colour of the run."""
-    shades = colours(runs)
+def noises(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Return each run's noise in words, its parameters, and the colour of the run."""
+    run_colour = colours(runs)
     return [
         {
             "name": run.name,
-            "colour": shades[run.name],
-            "law": (docstring(type(run.noise)) or run.noise.name).splitlines()[0],
+            "colour": run_colour[run.name],
+            "words": (docstring(type(run.noise)) or run.noise.name).splitlines()[0],
             "parameters": f"{run.noise.level_text}, scale {run.noise.scale:.4g}",
         }
         for run in runs
@@ -209,7 +257,7 @@ def laws(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 
 def rules(runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, str]]:
-    """For each kind of noise and norm: how tight the radius is, and where the rule comes from."""
+    """Return how tight the rule of each noise and norm is, and where it comes from."""
     kinds = dict.fromkeys(type(run.noise) for run in runs)
     return [
         {"noise": kind.name, "norm": NORM_NAMES[norm], "tightness": rule.tightness, "source": rule.source}
@@ -220,61 +268,59 @@ def rules(runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, str]]:
 
 
 def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
-    """What every radius on the page promises, said once; the exact sentence of each is in its JSON."""
-    every = _all(runs)
-    odds = _range(f"{1 - one.alpha:.10g}" for one in every)
-    ks = _listed([str(k) for k in sorted({one.k for one in every})])
-    units = {norm: unit_text(norm, one.unit) for norm in norms for one in every if one.norm == norm}
+    """Return the guarantee of all radii on the page; results.json has that of each set of certificates."""
+    sampled = [certified for certified in _all(runs) if certified.alpha]
+    odds = f", with probability at least {_probabilities(sampled)} over its noise samples" if sampled else ""
+    ks = _listed([str(k) for k in ks_of(runs)])
+    units: dict[str, list[str]] = {}
+    for norm in norms:
+        unit = next(certified.unit for certified in _all(runs) if certified.norm == norm)
+        units.setdefault(unit_text(norm, unit), []).append(NORM_NAMES[norm])
+    exact = _without_sampling_error(runs)
     return [
-        f"For each image, with probability at least {odds} over its noise draws, no perturbation whose size is at most"
-        " the radius pushes the certified label out of the k most probable labels of the smoothed classifier"
-        f" (k = {ks}).",
+        f"For each image{odds}, no perturbation whose norm is at most the radius removes the certified label from the k"
+        f" most probable labels of the smoothed classifier (k = {ks}).",
+        *([f"{exact[0].upper()}{exact[1:]}: all outcomes are counted."] if exact else []),
         *_confined(runs),
-        f"Sizes: {'; '.join(f'{NORM_NAMES[norm]} in {unit}' for norm, unit in units.items())}.",
-        "The probability is that of each certificate by itself, not of all images at once.",
+        f"Units: {'; '.join(f'{unit} ({_listed(names)})' for unit, names in units.items())}.",
+        *(
+            ["The probability holds for each image separately, not for all images at once."]
+            if sampled
+            else []
+        ),
     ]
 
 
 def _confined(runs: Sequence[Run]) -> list[str]:
-    """Which perturbed images the radii are about, where it is not all."""
+    """Return which perturbed images the radii cover, where these are not all."""
     grid = [run.name for run in runs if run.all[0].confined == "grid"]
-    boxed = dict.fromkeys(NORM_NAMES[one.norm] for one in _all(runs) if one.confined == "box")
-    found = []
+    boxed = dict.fromkeys(
+        NORM_NAMES[certified.norm] for certified in _all(runs) if certified.confined == "box"
+    )
+    limits = []
     if grid:
         whose = "The" if len(grid) == len(runs) else f"{_listed(grid)}: the"
-        found.append(f"{whose} image that comes of it has 8 bits a value again, as the image had.")
+        limits.append(f"{whose} radii cover perturbed images with 8 bits per value, like the original.")
     if boxed:
-        found.append(f"{_listed(list(boxed))}: it keeps every value in [0, 1].")
-    return found
+        limits.append(f"{_listed(list(boxed))}: the radii cover perturbed images with all values in [0, 1].")
+    return limits
 
 
 def labels(runs: Sequence[Run], classes: Sequence[str]) -> list[tuple[int, str]]:
-    """The labels that occur, with their names."""
+    """Return the labels that occur, with their names."""
     known = {label for run in runs for label in np.unique(run.labels).tolist()}
     return [(label, class_name(label, classes)) for label in sorted(known)]
 
 
-def colours(runs: Sequence[Run]) -> dict[str, str]:
-    """The colour of each run: that of its curves."""
-    return dict(zip((run.name for run in runs), run_colours(run.all[0] for run in runs), strict=True))
-
-
-def check_truth(runs: Sequence[Run]) -> None:
-    """A report is about accuracy, so it needs the true labels."""
-    for run in runs:
-        _ = run.labels
-
-
-def check_published(runs: Sequence[Run], published: Sequence[Published]) -> None:
-    """Published rows are about the same data set as the runs."""
-    for one in _all(runs):
-        check_same_data(published, one.data)
-
-
 def _all(runs: Sequence[Run]) -> list[Certificates]:
-    return [one for run in runs for one in run.all]
+    return [certified for run in runs for certified in run.all]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def _range(values: Iterable[str]) -> str:
-    """The values that occur, each once."""
+    """Return the values that occur, each once: `a or b`."""
     return " or ".join(dict.fromkeys(values))

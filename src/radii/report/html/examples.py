@@ -1,4 +1,4 @@
-"""Images to show: chosen by what was certified about them, clean, under noise, and moved as far as is certified."""
+"""Example images: chosen by their certificates, shown clean, as noise samples, and perturbed as far as is certified."""
 
 import base64
 import io
@@ -10,88 +10,33 @@ import numpy as np
 
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
-from radii.noises.theory.bisection import bisect
 from radii.report.formatting import NORM_NAMES, radius_text
 from radii.report.html.content import colours
+from radii.report.html.perturbations import perturbed
 from radii.report.html.runs import Run
 from radii.report.plots.strip import as_picture, class_name, labels_text
 from radii.report.plots.style import own_style
 
-ROUNDS = 60
-"""Halvings of the interval that holds the step, after which it is known to the last bit."""
-
-
-def moved(image: np.ndarray, norm: str, radius: float, unit: str, seed: int = 0) -> np.ndarray:
-    """`image`, `(channels, height, width)` in [0, 1], after a random move of norm `radius` that stays in [0, 1].
-
-    linf: every value moves by as much. l2: in a random direction. l1 and l0: random pixels change as far as they can.
-    Where the box leaves no room for so long a move, it is as long as there is room along its way.
-    """
-    random = np.random.default_rng(seed)
-    if norm in ("l0", "l1"):
-        return _spent(image, norm, radius, unit, random)
-    way = random.standard_normal(image.shape) if norm == "l2" else random.choice([-1.0, 1.0], image.shape)
-    # towards the farther end of the box, wherever the nearer one would stop the move
-    way = np.where((image + np.sign(way) * radius > 1) | (image + np.sign(way) * radius < 0), -way, way)
-    if norm == "linf":
-        return np.clip(image + way * radius, 0, 1)
-    return _scaled(image, way, radius)
-
-
-def _scaled(image: np.ndarray, way: np.ndarray, radius: float) -> np.ndarray:
-    """As far along `way`, clipped to the box, as l2 length `radius` reaches."""
-
-    def length(share: float) -> float:
-        return float(np.linalg.norm(np.clip(image + share * way, 0, 1) - image))
-
-    long = 1.0
-    while length(long) < radius and long < 2**20:
-        long *= 2
-    share, _ = bisect(lambda share: np.array(length(float(share)) <= radius), 0.0, long, ROUNDS)
-    return np.clip(image + share * way, 0, 1)
-
-
-def _spent(image: np.ndarray, norm: str, radius: float, unit: str, random: np.random.Generator) -> np.ndarray:
-    """Features in random order, or whole pixels, each moved to its farther end until `radius` is spent."""
-    channels, pixels = len(image), image[0].size
-    flat = image.reshape(channels, pixels).astype(float)
-    far = np.where(flat < 0.5, 1.0, 0.0)
-    order = random.permutation(pixels)
-    spots = [(slice(None), spot) for spot in order]
-    if norm == "l0" and unit == "feature":
-        spots = [
-            (slice(one % channels, one % channels + 1), one // channels)
-            for one in random.permutation(flat.size)
-        ]
-    left = radius
-    for spot in spots:
-        step = far[spot] - flat[spot]
-        cost = 1.0 if norm == "l0" else float(np.abs(step).sum())
-        share = min(1.0, left / cost)
-        if norm == "l0" and share < 1:
-            break
-        flat[spot] += share * step
-        left -= share * cost
-        if left <= 0:
-            break
-    return np.clip(flat.reshape(image.shape), 0, 1)
-
-
 MOST_RUNS = 4
-"""Columns under one picture; more would not fit a phone."""
+"""Columns below a picture; more would not fit on a phone."""
 
 MOST_BARS = 3
 """Classes whose votes are drawn."""
 
-MOST_MOVED = 3
-"""Images that are shown moved."""
+MOST_PERTURBED = 3
+"""Images that are shown perturbed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """`images`, `(m, channels, height, width)` uint8, at the positions `index`, `(m,)`, of the data set.
+    """Images to show on the page.
 
-    `noisy`: by the name of a run, one copy of each image under its noise, of the same shape and type.
+    Parameters
+    ----------
+    images : `(m, channels, height, width)`, uint8
+    index : `(m,)`, their positions in the data set
+    classes : names of the labels
+    noisy : by the name of a run, a noise sample of each image, of the shape and type of `images`
     """
 
     images: np.ndarray
@@ -106,60 +51,62 @@ class Examples:
                     "examples are uint8 images (m, channels, height, width) and their m positions"
                 )
 
-    def places(self, certificates: Certificates) -> list[int]:
-        """The rows of `certificates` that are about these images."""
-        row = {int(index): place for place, index in enumerate(certificates.index)}
-        missing = [int(index) for index in self.index if int(index) not in row]
+    def rows_in(self, certificates: Certificates) -> list[int]:
+        """Return the rows of `certificates` that are about these images."""
+        row_of = {int(index): row for row, index in enumerate(certificates.index)}
+        missing = [int(index) for index in self.index if int(index) not in row_of]
         if missing:
             raise InputError(f"the certificates say nothing about the images at {missing} of the data set")
-        return [row[int(index)] for index in self.index]
+        return [row_of[int(index)] for index in self.index]
 
 
 def choose_examples(certificates: Certificates, count: int = 8) -> list[int]:
-    """Rows worth showing: an abstention, a wrong one, then certified images from the smallest radius to the largest."""
-    one = certificates
-    wrong = np.flatnonzero(~one.correct & ~one.abstained)[:1]
-    silent = np.flatnonzero(one.abstained)[:1]
-    # Equal radii, as those of l0 often are, go by the probability of the label.
-    order = np.lexsort((one.lower, one.radius))
-    ranked = order[(one.correct & ~one.abstained)[order]]
-    room = max(count - len(wrong) - len(silent), 0)
-    spread = np.linspace(len(ranked) - 1, 0, min(room, len(ranked))).round().astype(int)[::-1]
+    """Return rows worth showing: an abstention, a wrong image, then certified ones in order of their radius."""
+    abstained, correct = certificates.abstained, certificates.correct
+    wrong = np.flatnonzero(~correct & ~abstained)[:1]
+    silent = np.flatnonzero(abstained)[:1]
+    # equal radii, which are frequent in l0, are ordered by the bound on the probability of the label
+    order = np.lexsort((certificates.lower, certificates.radius))
+    ranked = order[(correct & ~abstained)[order]]
+    left = max(count - len(wrong) - len(silent), 0)
+    spread = np.linspace(len(ranked) - 1, 0, min(left, len(ranked))).round().astype(int)[::-1]
     return [int(row) for row in np.concatenate([silent, wrong, ranked[spread]])][:count]
 
 
 def example_cards(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, Any]]:
-    """For each image its picture and, for the first runs, a noisy copy, votes, the certified label and radii."""
+    """Return for each image its picture and, for the first runs, a noise sample, votes, certified label and radii."""
     shown = runs[:MOST_RUNS]
     firsts = [run.all[0] for run in shown]
-    rows_of = [examples.places(one) for one in firsts]
+    rows_of = [examples.rows_in(certified) for certified in firsts]
     cards = []
-    for which, image in enumerate(examples.images):
-        places = [rows[which] for rows in rows_of]
-        texts = [labels_text(one, row, examples.classes) for one, row in zip(firsts, places, strict=True)]
-        true = texts[0][0]
+    for number, image in enumerate(examples.images):
+        rows = [of_run[number] for of_run in rows_of]
+        texts = [
+            labels_text(certified, row, examples.classes) for certified, row in zip(firsts, rows, strict=True)
+        ]
+        true, index = texts[0][0], int(examples.index[number])
         cards.append(
             {
                 "picture": picture_uri(image),
-                "alt": f"test image {int(examples.index[which])}, true label {true}",
+                "alt": f"test image {index}, true label {true}",
                 "true": true,
-                "index": int(examples.index[which]),
-                "noisy": _noisy(examples, shown, which),
-                "bars": [_bars(run, row, examples.classes) for run, row in zip(shown, places, strict=True)],
-                "labels": [found for _, found in texts],
-                "rows": [{"name": NORM_NAMES[norm], "cells": _radii(shown, norm, places)} for norm in norms],
+                "index": index,
+                "noisy": _noise_samples(examples, shown, number),
+                "bars": [_bars(run, row, examples.classes) for run, row in zip(shown, rows, strict=True)],
+                "labels": [label for _, label in texts],
+                "rows": [{"name": NORM_NAMES[norm], "cells": _radii(shown, norm, rows)} for norm in norms],
             }
         )
     return cards
 
 
-def _noisy(examples: Examples, runs: Sequence[Run], which: int) -> list[dict[str, str]]:
-    """A noisy copy under the noise of each run; nothing where there are none."""
+def _noise_samples(examples: Examples, runs: Sequence[Run], number: int) -> list[dict[str, str]]:
+    """Return a noise sample of an image from each run; nothing unless every run has them."""
     if not all(run.name in examples.noisy for run in runs):
         return []
     return [
         {
-            "picture": picture_uri(examples.noisy[run.name][which]),
+            "picture": picture_uri(examples.noisy[run.name][number]),
             "alt": f"the same under {run.noise.title} noise",
         }
         for run in runs
@@ -167,7 +114,7 @@ def _noisy(examples: Examples, runs: Sequence[Run], which: int) -> list[dict[str
 
 
 def _bars(run: Run, row: int, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The classes with the most votes, and their shares in percent, the true one marked."""
+    """Return the classes with the most votes, their shares in percent, and which one is true."""
     if run.votes is None:
         return []
     counts, total = run.votes.counts[row], max(int(run.votes.counts[row].sum()), 1)
@@ -183,65 +130,62 @@ def _bars(run: Run, row: int, classes: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _radii(runs: Sequence[Run], norm: str, places: Sequence[int]) -> list[str]:
-    """One radius a run, rounded down; a dash where there is none."""
+def _radii(runs: Sequence[Run], norm: str, rows: Sequence[int]) -> list[str]:
+    """Return a radius per run for its smallest k, rounded down; a dash where there is none."""
     cells = []
-    for run, place in zip(runs, places, strict=True):
-        ranks = run.ranks(norm)
-        held = ranks and not ranks[0].abstained[place]
-        cells.append(radius_text(ranks[0].radius[place], norm) if held else "–")
+    for run, row in zip(runs, rows, strict=True):
+        by_k = run.by_k(norm)
+        held = by_k and not by_k[0].abstained[row]
+        cells.append(radius_text(by_k[0].radius[row], norm) if held else "–")
     return cells
 
 
-def moved_rows(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, Any]]:
-    """A few images, and in each norm a random move of them as long as the largest radius that any run certifies."""
-    shades = colours(runs)
+def perturbed_rows(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a few images, each with a random perturbation per norm as large as the largest radius of any run."""
+    run_colour = colours(runs)
     rows = []
-    for which in _worth_moving(examples, runs, norms):
-        image = examples.images[which] / 255.0
+    for number in _worth_perturbing(examples, runs, norms):
+        image, index = examples.images[number] / 255.0, int(examples.index[number])
         cells = []
         for norm in norms:
-            run, one, row = max(
-                (
-                    (run, ranks[0], examples.places(ranks[0])[which])
-                    for run in runs
-                    if (ranks := run.ranks(norm))
-                ),
-                key=lambda found: found[1].radius[found[2]],
-            )
-            radius = float(one.radius[row])
-            after = moved(image, norm, radius, one.unit, seed=int(examples.index[which]))
+            certified = [(run, run.by_k(norm)[0]) for run in runs if run.by_k(norm)]
+            radii = [float(of_run.radius[examples.rows_in(of_run)[number]]) for _, of_run in certified]
+            # the first of equal radii
+            (run, best), radius = max(zip(certified, radii, strict=True), key=lambda pair: pair[1])
             text = radius_text(radius, norm)
+            changed = perturbed(image, norm, radius, best.unit, seed=index)
             cells.append(
                 {
-                    "picture": picture_uri(np.round(255 * after).astype(np.uint8)),
-                    "alt": f"a change of {NORM_NAMES[norm]} size {text}",
+                    "picture": picture_uri(np.round(255 * changed).astype(np.uint8)),
+                    "alt": f"a perturbation of {NORM_NAMES[norm]} norm {text}",
                     "radius": text,
                     "run": run.name,
-                    "colour": shades[run.name],
+                    "colour": run_colour[run.name],
                 }
             )
-        true = labels_text(runs[0].all[0], examples.places(runs[0].all[0])[which], examples.classes)[0]
-        rows.append({"picture": picture_uri(examples.images[which]), "true": true, "cells": cells})
+        first = runs[0].all[0]
+        true, _ = labels_text(first, examples.rows_in(first)[number], examples.classes)
+        rows.append({"picture": picture_uri(examples.images[number]), "true": true, "cells": cells})
     return rows
 
 
-def _worth_moving(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[int]:
-    """Of the images that are certified in most norms by some run: a few, up to the most robust."""
-    reached = np.zeros((len(norms), len(examples.images)))
-    for norm, best in zip(norms, reached, strict=True):
+def _worth_perturbing(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[int]:
+    """Return a few of the images that are certified in the most norms, up to the most robust one."""
+    largest = np.zeros((len(norms), len(examples.images)))
+    for norm, of_norm in zip(norms, largest, strict=True):
         for run in runs:
-            for one in run.ranks(norm)[:1]:
-                np.maximum(best, one.radius[examples.places(one)], out=best)
-    counts = (reached > 0).sum(axis=0)
-    fewest = np.sort(counts)[::-1][:MOST_MOVED].min(initial=len(norms))
+            for certified in run.by_k(norm)[:1]:
+                np.maximum(of_norm, certified.radius[examples.rows_in(certified)], out=of_norm)
+    counts = (largest > 0).sum(axis=0)
+    fewest = np.sort(counts)[::-1][:MOST_PERTURBED].min(initial=len(norms))
     held = np.flatnonzero(counts >= max(1, fewest))
-    picks = np.linspace(len(held) // 3, len(held) - 1, min(MOST_MOVED, len(held))).round().astype(int)
+    # examples come in order of their radius: the first third hardly changes visibly
+    picks = np.linspace(len(held) // 3, len(held) - 1, min(MOST_PERTURBED, len(held))).round().astype(int)
     return [int(held[pick]) for pick in dict.fromkeys(picks.tolist())]
 
 
 def picture_uri(image: np.ndarray) -> str:
-    """A small image as PNG inside an address, so that the page loads nothing."""
+    """Return a small image as PNG in a data URI, so that the page loads nothing."""
     from matplotlib.image import imsave
 
     content = io.BytesIO()

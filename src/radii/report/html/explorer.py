@@ -1,4 +1,4 @@
-"""What the page's own program draws: the certified radius of every image, by run, norm and k."""
+"""Data for the program of the page: the certified radius of every image, by run, norm and k; results of attacks."""
 
 import json
 import math
@@ -10,19 +10,20 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.report.formatting import NORM_NAMES, unit_text
 from radii.report.html.content import colours
-from radii.report.html.runs import Run
+from radii.report.html.runs import Run, ks_of
 
 
 def explorer_data(runs: Sequence[Run], norms: Sequence[str], classes: Sequence[str] = ()) -> dict[str, Any]:
-    """Radii of all images in image units, null where the true label is not certified, ready for JSON.
+    """Return the radii of all images, ready for JSON.
 
-    `images`: all that any run is about, by position; `rows` of a run: which of these it is about. `found`: lengths
-    of the shortest moves by which attacks pushed labels out, null where none did. All with all their digits, so that a
-    radius that was asked for is reached.
+    Radii are in image units, null where the true label is not certified. They keep all their digits, so that a radius
+    that the plan decided is reached. `images`: those of any run, by position in the data set; `rows` of a run: its
+    images among these. `found`: lengths of the shortest perturbations by which attacks removed labels, null where none
+    did.
     """
     labels = _labels(runs)
     index = sorted(labels)
-    place = {position: row for row, position in enumerate(index)}
+    row_of = {position: row for row, position in enumerate(index)}
     shades = colours(runs)
     return {
         "images": {"index": index, "label": [labels[position] for position in index]},
@@ -33,69 +34,70 @@ def explorer_data(runs: Sequence[Run], norms: Sequence[str], classes: Sequence[s
             {
                 "name": run.name,
                 "colour": shades[run.name],
-                "rows": [place[position] for position in run.index.tolist()],
+                "rows": [row_of[position] for position in run.index.tolist()],
             }
             for run in runs
         ],
-        "series": [_series(number, run, one) for number, run in enumerate(runs) for one in run.all],
+        "series": [
+            _series(number, run, certified) for number, run in enumerate(runs) for certified in run.all
+        ],
     }
 
 
-def ks_of(runs: Sequence[Run]) -> list[int]:
-    """Every k that any run is certified for."""
-    return sorted({one.k for run in runs for one in run.all})
-
-
-def script_json(values: dict[str, Any]) -> str:
-    """JSON that can stand inside a page: nothing in it ends the element."""
-    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
-
-
 def _labels(runs: Sequence[Run]) -> dict[int, int]:
-    """The true label of each image, by its position."""
-    known: dict[int, int] = {}
+    """Return the true label of each image, by its position in the data set."""
+    labels: dict[int, int] = {}
     for run in runs:
-        known |= dict(zip(run.index.tolist(), run.labels.tolist(), strict=True))
-    return known
+        labels |= dict(zip(run.index.tolist(), run.labels.tolist(), strict=True))
+    return labels
 
 
 def _norm(runs: Sequence[Run], norm: str) -> dict[str, Any]:
-    unit = next(one.unit for run in runs for one in run.ranks(norm))
+    unit = next(certified.unit for run in runs for certified in run.by_k(norm))
     return {"key": norm, "name": NORM_NAMES[norm], "unit": unit_text(norm, unit)}
 
 
-def _series(number: int, run: Run, one: Certificates) -> dict[str, Any]:
-    held = one.correct & ~one.abstained
+def _series(number: int, run: Run, certificates: Certificates) -> dict[str, Any]:
+    """Return the radii of one set of certificates, and lengths of perturbations where it was attacked."""
+    norm, k = certificates.norm, certificates.k
+    held = (certificates.correct & ~certificates.abstained).tolist()
     radii = [
-        radius if sure else None for radius, sure in zip(one.radius.tolist(), held.tolist(), strict=True)
+        radius if sure else None for radius, sure in zip(certificates.radius.tolist(), held, strict=True)
     ]
-    series: dict[str, Any] = {"run": number, "norm": one.norm, "k": one.k, "radii": radii}
-    if (one.norm, one.k) in run.attacks:
-        lengths = run.attacks[one.norm, one.k].tolist()
+    series: dict[str, Any] = {"run": number, "norm": norm, "k": k, "radii": radii}
+    if (norm, k) in run.attacks:
+        lengths = run.attacks[norm, k].tolist()
         series["found"] = [None if math.isinf(length) else length for length in lengths]
     return series
 
 
+def script_json(values: dict[str, Any]) -> str:
+    """Return JSON that can stand inside a page: without "<" nothing in it ends the element."""
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
 def attack_sentences(run: Run, norm: str) -> list[str]:
-    """What attacks on a run did in one norm, for each k that was attacked."""
+    """Return the results of attacks on a run in one norm, a sentence for each k that was attacked."""
     return [
-        _attack_words(one, run.attacks[norm, one.k])
-        for one in run.ranks(norm)
-        if (norm, one.k) in run.attacks
+        _attack_sentence(certified, run.attacks[norm, certified.k])
+        for certified in run.by_k(norm)
+        if (norm, certified.k) in run.attacks
     ]
 
 
-def _attack_words(one: Certificates, found: np.ndarray) -> str:
-    held = one.correct & ~one.abstained & (one.radius > 0)
-    pushed = held & np.isfinite(found)
-    inside = pushed & (found <= one.radius)
-    rank = "" if one.k == 1 else f" of the top {one.k}"
-    if not pushed.any():
-        return f"attacks pushed none of {held.sum()} labels out{rank}"
-    ratio = np.median(found[pushed] / one.radius[pushed])
-    where = "none within its radius" if not inside.any() else f"{inside.sum()} within their radius"
+def _attack_sentence(certificates: Certificates, lengths: np.ndarray) -> str:
+    held = certificates.correct & ~certificates.abstained & (certificates.radius > 0)
+    removed = held & np.isfinite(lengths)
+    inside = removed & (lengths <= certificates.radius)
+    changed = "changed {} of {} certified predictions"
+    if certificates.k > 1:
+        changed = "removed {} of {} certified labels from the top {}"
+    if not removed.any():
+        return "attacks " + changed.format("none", held.sum(), certificates.k)
+    ratio = np.median(lengths[removed] / certificates.radius[removed])
+    where = f"{inside.sum()} within their radius" if inside.any() else "none within its radius"
     return (
-        f"attacks pushed {pushed.sum()} of {held.sum()} certified labels out{rank}, {where}, the median of them at"
-        f" {ratio:.2f} certified radii"
+        f"attacks {changed.format(removed.sum(), held.sum(), certificates.k)}, {where}; "
+        f"the median length is {ratio:.2f} certified radii"
     )

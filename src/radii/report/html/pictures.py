@@ -1,4 +1,4 @@
-"""The figures of a report: files beside the page, and drawings inside it that follow its colours."""
+"""The figures of a report: PNG files next to the page, and SVG inside it in the colours of the page."""
 
 import re
 from collections import Counter
@@ -28,12 +28,13 @@ from radii.report.plots import (
 from radii.report.plots.style import GRID, INK, PAPER, SOFT, lighter
 from radii.report.published import Published, of_question
 
-DARK = {PAPER: "#17191d", INK: "#e6e8eb", SOFT: "#9aa2ad", GRID: "#2d3137"}
+_DARK = {PAPER: "#17191d", INK: "#e6e8eb", SOFT: "#9aa2ad", GRID: "#2d3137"}
+"""Colours of paper, text and lines on dark paper, as in page.css."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page: its drawing, what it shows in words, and its file."""
+    """A figure on the page: its drawing, its description for screen readers, and its file."""
 
     svg: str
     words: str
@@ -43,68 +44,66 @@ class Picture:
 def norm_pictures(
     runs: Sequence[Run], norm: str, published: Sequence[Published], folder: Path
 ) -> list[Picture]:
-    """The noises compared, with what others published, and what theory allows them."""
-    compared, name = by_name(runs, norm), NORM_NAMES[norm]
+    """Return the figures of a norm: accuracy of all runs beside published results, and the radii of their noises."""
+    compared = by_name(runs, norm)
     first = next(iter(compared.values()))
     known: dict[str, Any] = {"unit": first.unit, "n": first.n, "alpha": first.alpha}
     theory = radius_by_probability(equal_noises(runs, norm), norm, first.shape, **known)
-    words = f"Certified {name} radius against the lower bound on the label's probability, at equal sigma."
+    words = f"Certified {NORM_NAMES[norm]} radius against the lower bound on the label's probability, at equal sigma."
+    accuracy = accuracy_by_noise(compared, published)
     return [
-        _keep(
-            accuracy_by_noise(compared, published),
-            f"accuracy-{norm}",
-            _compared_words(compared, norm, published),
-            folder,
-        ),
+        _keep(accuracy, f"accuracy-{norm}", _comparison_words(compared, norm, published), folder),
         _keep(theory, f"radius-{norm}", words, folder),
     ]
 
 
-def rank_pictures(
+def top_k_pictures(
     runs: Sequence[Run], norm: str, published: Sequence[Published], folder: Path
 ) -> list[Picture]:
-    """Each run that has several k, with k as the parameter."""
+    """Return a figure of each run that has several k, with k as the parameter."""
     pictures, counts = [], Counter(run.noise for run in runs)
     for run in runs:
-        ranks = run.ranks(norm)
-        if len(ranks) > 1:
-            places = ", ".join(str(one.k) for one in ranks)
-            words = f"Certified top-k accuracy against {NORM_NAMES[norm]} radius, {run.name}, k = {places}."
-            figure = accuracy_by_k(ranks, published, name=run.name if counts[run.noise] > 1 else "")
+        by_k = run.by_k(norm)
+        if len(by_k) > 1:
+            ks = ", ".join(str(certified.k) for certified in by_k)
+            words = f"Certified top-k accuracy against {NORM_NAMES[norm]} radius, {run.name}, k = {ks}."
+            figure = accuracy_by_k(by_k, published, name=run.name if counts[run.noise] > 1 else "")
             pictures.append(_keep(figure, f"topk-{norm}-{run.slug}", words, folder))
     return pictures
 
 
 def equal_noises(runs: Sequence[Run], norm: str) -> list[Noise]:
-    """One noise of each kind that has a rule for `norm`, all at the level that most runs use."""
-    counts = Counter((run.noise.level_name, run.noise.level) for run in runs if norm in run.noise.rules)
-    name, level = max(counts, key=lambda one: (counts[one], one))
-    fitting = (run.noise for run in runs if norm in run.noise.rules and run.noise.level_name == name)
-    return list(dict.fromkeys(noise.at_level(level) for noise in fitting))
+    """Return one noise of each kind that has a rule for `norm`, all at the level that most runs use."""
+    ruled = [run.noise for run in runs if norm in run.noise.rules]
+    counts = Counter((noise.level_name, noise.level) for noise in ruled)
+    name, level = max(
+        counts, key=lambda known: (counts[known], known)
+    )  # the larger of equally frequent levels
+    return list(dict.fromkeys(noise.at_level(level) for noise in ruled if noise.level_name == name))
 
 
 def keep_strips(runs: Sequence[Run], norms: Sequence[str], examples: Examples, folder: Path) -> list[str]:
-    """A strip of example images for each run, as files; their addresses."""
+    """Write a strip of example images for each run; return the paths relative to the page."""
     files = []
     for run in runs:
-        shown = {norm: run.ranks(norm)[0] for norm in norms if run.ranks(norm)}
-        places = examples.places(next(iter(shown.values())))
-        figure = image_strip(examples.images, shown, places, examples.classes)
-        files.append(_file(figure, f"examples-{run.slug}", folder))
+        shown = {norm: run.by_k(norm)[0] for norm in norms if run.by_k(norm)}
+        rows = examples.rows_in(next(iter(shown.values())))
+        figure = image_strip(examples.images, shown, rows, examples.classes)
+        files.append(_write_png(figure, f"examples-{run.slug}", folder))
     return files
 
 
 def _keep(figure: Figure, name: str, words: str, folder: Path) -> Picture:
-    return Picture(inline(svg_text(figure), name, words), words, _file(figure, name, folder))
+    return Picture(inline(svg_text(figure), name, words), words, _write_png(figure, name, folder))
 
 
-def _file(figure: Figure, name: str, folder: Path) -> str:
+def _write_png(figure: Figure, name: str, folder: Path) -> str:
     write_whole(folder / "figures" / f"{name}.png", png_bytes(figure))
     return f"figures/{name}.png"
 
 
-def _compared_words(compared: Mapping[str, Certificates], norm: str, published: Sequence[Published]) -> str:
-    """What the comparison shows, for those who do not see it: each curve at three radii, and the published points."""
+def _comparison_words(compared: Mapping[str, Certificates], norm: str, published: Sequence[Published]) -> str:
+    """Return a description for screen readers: each curve at three radii, and the published points."""
     _, unit, k = same_question(compared.values())
     table = tabulate(compared)
     picks = sorted({0, len(table.radii) // 2, len(table.radii) - 1})
@@ -120,7 +119,7 @@ def _compared_words(compared: Mapping[str, Certificates], norm: str, published: 
 
 
 def inline(svg: str, name: str, words: str) -> str:
-    """A drawing as a part of a page: names of its own, the colours of the page, words for its readers."""
+    """Return a drawing as part of a page: unique identifiers, colours as variables, and a description."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
@@ -131,15 +130,16 @@ def inline(svg: str, name: str, words: str) -> str:
 
 
 def colour_rules(drawings: str) -> dict[str, tuple[str, str]]:
-    """For every colour in the drawings its variable, with its value on light and on dark paper."""
+    """Return the variable of every colour in the drawings, with its values on light and on dark paper."""
     used = sorted(set(re.findall(r"var\(--c([0-9a-f]{6})\)", drawings)))
-    return {f"--c{code}": (f"#{code}", DARK.get(f"#{code}") or _on_dark(f"#{code}")) for code in used}
+    return {f"--c{code}": (f"#{code}", _DARK.get(f"#{code}") or _on_dark(f"#{code}")) for code in used}
 
 
 def run_colour_rules(colours: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """The variable of each run, `--run0` and so on, with its colour on light and on dark paper."""
+    """Return the variable of each run, `--run0` and so on, with its values on light and on dark paper."""
     return {f"--run{number}": (colour, _on_dark(colour)) for number, colour in enumerate(colours)}
 
 
 def _on_dark(colour: str) -> str:
+    # lighter colours stand out from dark paper
     return lighter(colour, 0.28)

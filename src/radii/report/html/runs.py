@@ -1,4 +1,4 @@
-"""What a report compares: runs, each one noise with its certificates in several norms and for several k."""
+"""Runs, which a report compares: a model under one noise, with certificates in several norms and for several k."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +17,20 @@ from radii.votes.image_identity import ImageIdentity
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One model under one noise: `certificates[norm, k]`, all from the same votes. `name` is shown.
+    """A model under one noise, and the certificates from its votes.
 
-    `votes`: those behind the certificates, for what the page says of how they were drawn. `attacks[norm, k]`,
-    `(images,)`: the lengths of the shortest moves that were seen to push labels out, infinite where none was.
+    Parameters
+    ----------
+    name : shown on the page
+    certificates : by norm and k, all about the same images
+    votes : those behind the certificates, for the facts of how they were sampled
+    attacks : by norm and k, `(images,)`: the length of the shortest perturbation found that removes the label from the
+        top k, infinite where none was found
+
+    Raises
+    ------
+    InputError
+        If the certificates do not belong together.
     """
 
     name: str
@@ -31,56 +41,63 @@ class Run:
     def __post_init__(self) -> None:
         if not self.certificates:
             raise InputError(f"the run {self.name!r} has no certificates; give at least one norm and k")
-        for (norm, k), one in self.certificates.items():
-            if (one.norm, one.k) != (norm, k):
-                raise InputError(f"{self.name!r} lists top-{one.k} {one.norm} certificates under {(norm, k)}")
-        if len({one.noise for one in self.certificates.values()}) > 1:
+        for (norm, k), certified in self.certificates.items():
+            if (certified.norm, certified.k) != (norm, k):
+                raise InputError(
+                    f"{self.name!r} lists top-{certified.k} {certified.norm} certificates under {(norm, k)}"
+                )
+        if len({certified.noise for certified in self.all}) > 1:
             raise InputError(
                 f"the certificates of the run {self.name!r} are of several noises; make a run of each"
             )
-        if any(not np.array_equal(one.index, self.index) for one in self.all):
+        if any(not np.array_equal(certified.index, self.index) for certified in self.all):
             raise InputError(f"the certificates of the run {self.name!r} are about different images")
         if self.votes is not None and not np.array_equal(self.votes.index, self.index):
             raise InputError(f"the votes of the run {self.name!r} are not those of its certificates")
 
     @property
     def all(self) -> list[Certificates]:
-        """Its certificates, in their order."""
+        """All certificates, in the order given."""
         return list(self.certificates.values())
 
     @property
     def noise(self) -> Noise:
+        """The noise of all certificates."""
         return self.all[0].noise
 
     @property
     def index(self) -> np.ndarray:
-        """Positions of its images in the data set, `(images,)`."""
+        """Positions of the images in the data set, `(images,)`."""
         return self.all[0].index
 
     @property
     def labels(self) -> np.ndarray:
-        """The true labels of its images, `(images,)`."""
-        true = self.all[0].true_label
-        if true is None:
+        """The true labels of the images, `(images,)`; raises `InputError` if they are unknown."""
+        labels = self.all[0].true_label
+        if labels is None:
             raise InputError(
                 f"the run {self.name!r} has no true labels, so its certified accuracy is unknown"
             )
-        return true
+        return labels
 
     @property
     def slug(self) -> str:
         """The name as part of a file name."""
         return slug(self.name)
 
-    def ranks(self, norm: str) -> list[Certificates]:
-        """Certificates of one norm, by k."""
+    def by_k(self, norm: str) -> list[Certificates]:
+        """Return the certificates of one norm, in order of k."""
         return sorted(
-            (one for (of, _), one in self.certificates.items() if of == norm), key=lambda one: one.k
+            (certified for certified in self.all if certified.norm == norm), key=lambda certified: certified.k
         )
 
 
 def check_runs(runs: Sequence[Run]) -> list[Run]:
-    """Runs that can stand on one page: at least one, with names that differ, as file names too."""
+    """Return the runs as a list.
+
+    Raises `InputError` unless there is at least one, names differ even as file names, true labels are known, and all
+    runs are on one data set with classes in one order.
+    """
     several = list(runs)
     if not several:
         raise InputError("a report needs at least one run")
@@ -88,49 +105,56 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
         raise InputError(f"the names of runs must differ; got {', '.join(run.name for run in several)}")
     check_one_data({run.name: run.all[0].data for run in several})
     check_one_order(several)
+    for run in several:
+        _ = run.labels  # raises without true labels, from which accuracy is counted
     return several
 
 
 def check_one_data(data: Mapping[str, ImageIdentity | None]) -> None:
-    """Raise `InputError` for runs on different data sets; `data`: which images, by the name of the run."""
+    """Raise `InputError` for runs on different data sets; `data`: the images of each run, by its name."""
     first: dict[ImageIdentity, str] = {}
     for name, identity in data.items():
         if identity is not None:
             first.setdefault(identity.whole, name)
     if len(first) > 1:
-        said = " and ".join(f"{name} is about {known}" for known, name in first.items())
-        raise InputError(f"{said}: compare runs on one data set at a time")
+        different = " and ".join(f"{name} is about {whole}" for whole, name in first.items())
+        raise InputError(f"{different}: compare runs on one data set at a time")
 
 
 def check_one_order(runs: Sequence[Run]) -> None:
-    """Refuse runs that count their classes in different orders: one label would mean two classes."""
-    known = [(run.name, run.votes.classes) for run in runs if run.votes is not None]
-    for name, classes in known[1:]:
-        first, expected = known[0]
-        for label, (one, other) in enumerate(zip(expected, classes, strict=False)):
-            # numbers beside names are labels of votes whose classes have no names
-            alike = (number_of(one) is None) == (number_of(other) is None)
-            if alike and meaning(one) != meaning(other):
+    """Raise `InputError` for runs with classes in different orders: one label would mean two classes."""
+    classes_of = [(run.name, run.votes.classes) for run in runs if run.votes is not None]
+    for name, classes in classes_of[1:]:
+        first, expected = classes_of[0]
+        for label, (expected_class, actual_class) in enumerate(zip(expected, classes, strict=False)):
+            # a number beside a name is the label of a class without a name
+            comparable = (number_of(expected_class) is None) == (number_of(actual_class) is None)
+            if comparable and meaning(expected_class) != meaning(actual_class):
                 raise InputError(
-                    f"runs must count their classes in one order, but class {label} is {one!r} in {first} and "
-                    f"{other!r} in {name}: vote again, with images of the same classes"
+                    f"runs must count their classes in one order, but class {label} is {expected_class!r} in {first} "
+                    f"and {actual_class!r} in {name}: vote again, with images of the same classes"
                 )
 
 
 def norms_of(runs: Sequence[Run]) -> list[str]:
-    """The norms in which any run is certified, in their usual order."""
-    return [norm for norm in NORMS if any(run.ranks(norm) for run in runs)]
+    """Return the norms in which any run is certified, in their usual order."""
+    return [norm for norm in NORMS if any(run.by_k(norm) for run in runs)]
+
+
+def ks_of(runs: Sequence[Run]) -> list[int]:
+    """Return every k for which any run is certified."""
+    return sorted({certified.k for run in runs for certified in run.all})
 
 
 def by_name(runs: Sequence[Run], norm: str, k: int | None = None) -> dict[str, Certificates]:
-    """The certificates of one norm and k by the name of their run; k defaults to the smallest at hand."""
-    ranks = {run.name: run.ranks(norm) for run in runs}
-    wanted = min(one.k for several in ranks.values() for one in several) if k is None else k
-    return {name: one for name, several in ranks.items() for one in several if one.k == wanted}
+    """Return the certificates of one norm and k by the name of their run; `k` defaults to the smallest there is."""
+    if k is None:
+        k = min(certified.k for run in runs for certified in run.by_k(norm))
+    return {run.name: certified for run in runs for certified in run.by_k(norm) if certified.k == k}
 
 
 def class_names(runs: Sequence[Run], known: Sequence[str] = ()) -> tuple[str, ...]:
-    """The names of the classes, from whoever knows them."""
+    """Return the names of the classes: those `known`, else those in the votes, else none."""
     return next(
         filter(None, (tuple(known), *(run.votes.classes for run in runs if run.votes is not None))), ()
     )

@@ -1,14 +1,14 @@
-"""Certificates -> figures: accuracy by radius, by k, radius by probability, example images."""
+"""Certificates -> figures: accuracy by radius and by k, radius by probability, example images."""
 
 from radii.errors import InputError, missing_extra
 
 try:
-    import matplotlib  # noqa: F401  (so that every module below may import it plainly)
+    import matplotlib  # noqa: F401  (checked here, once for all modules below)
 except ImportError as cause:
     raise missing_extra("drawing figures", "report", cause) from cause
 except ValueError as cause:
     raise InputError(
-        f"matplotlib cannot be loaded with its settings here ({cause}): mend its file matplotlibrc, or MPLBACKEND"
+        f"matplotlib cannot be loaded with its settings here ({cause}): correct its file matplotlibrc, or MPLBACKEND"
     ) from cause
 
 from radii.report.plots.curves import accuracy_by_k, accuracy_by_noise

@@ -1,4 +1,4 @@
-"""Test images with what is certified about them: labels, and a radius in each norm."""
+"""A strip of test images, each with its labels and its certified radius in each norm."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,27 +13,32 @@ from radii.report.formatting import NORM_NAMES, radius_text
 from radii.report.plots.style import INK, PAPER, SMALL, SOFT, TEXT, caption_text, own_style, write_caption
 
 _TILE, _GAP, _NAMES, _LINE = 1.02, 0.1, 0.86, 0.19
+"""Inches: width of an image, gap between images, width of the names of the lines, height of a line."""
 
 
 @own_style()
 def image_strip(
     images: np.ndarray,
     certificates: Mapping[str, Certificates],
-    places: Sequence[int],
+    rows: Sequence[int],
     classes: Sequence[str] = (),
 ) -> Figure:
-    """Images side by side, under each its labels and its certified radius in each norm.
+    """Return a figure of images side by side, each with its labels and its certified radius in each norm below.
 
-    `images`: `(len(places), channels, height, width)` uint8. `certificates`: one set for each norm, all of
-    the same images; `places` says which of their rows the images are. `classes`: names of the labels.
+    Parameters
+    ----------
+    images : `(m, channels, height, width)`, uint8
+    certificates : by norm, all of the same images
+    rows : of the m images in each set of certificates
+    classes : names of the labels
     """
-    if len(images) != len(places) or images.dtype != np.uint8:
-        raise InputError("image_strip needs one uint8 image for each place")
-    rows = {norm: [_cell(one, place) for place in places] for norm, one in certificates.items()}
+    if len(images) != len(rows) or images.dtype != np.uint8:
+        raise InputError("image_strip needs one uint8 image for each row")
+    radii = {norm: [_radius_cell(certified, row) for row in rows] for norm, certified in certificates.items()}
     first = next(iter(certificates.values()))
-    labels = [labels_text(first, place, classes) for place in places]
-    width = _NAMES + len(places) * (_TILE + _GAP) + 0.05
-    height = 0.52 + _TILE + (2 + len(rows)) * _LINE + 0.4
+    labels = [labels_text(first, row, classes) for row in rows]
+    width = _NAMES + len(rows) * (_TILE + _GAP) + 0.05
+    height = 0.52 + _TILE + (2 + len(radii)) * _LINE + 0.4
     figure = Figure(figsize=(width, height), facecolor=PAPER)
     FigureCanvasAgg(figure)
     title = f"Examples, {first.noise.title} noise, top {first.k}"
@@ -45,8 +50,13 @@ def image_strip(
         )
         axes.imshow(as_picture(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_axis_off()
+    lines = {
+        "true label": [true for true, _ in labels],
+        "certified": [label for _, label in labels],
+        **{NORM_NAMES[norm] + f" {first.unit}s" * (norm == "l0"): cells for norm, cells in radii.items()},
+    }
     top = height - 0.42 - _TILE - 0.2
-    for line, (name, cells) in enumerate(_lines(labels, rows, first.unit)):
+    for line, (name, cells) in enumerate(lines.items()):
         _write(figure, 0.09, top - line * _LINE, name, size=SMALL, color=SOFT)
         for column, cell in enumerate(cells):
             _write(figure, _NAMES + column * (_TILE + _GAP), top - line * _LINE, cell, size=SMALL + 0.4)
@@ -55,48 +65,32 @@ def image_strip(
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
-    """`(channels, height, width)` as drawn: `(height, width)` or `(height, width, 3)`."""
+    """Return `(channels, height, width)` as matplotlib draws it: `(height, width)` or `(height, width, 3)`."""
     return image[0] if len(image) == 1 else image.transpose(1, 2, 0)
 
 
-def labels_text(certificates: Certificates, place: int, classes: Sequence[str] = ()) -> tuple[str, str]:
-    """The true and the certified label of one image, in words: a wrong one says so."""
-    one = certificates
-    true = "unknown" if one.true_label is None else class_name(int(one.true_label[place]), classes)
-    if one.abstained[place]:
-        return true, "not confirmed" if one.labels == "true" else "abstains"
-    found = ", ".join(class_name(int(label), classes) for label in np.atleast_1d(one.label[place]))
-    wrong = one.true_label is not None and not one.correct[place]
-    return true, f"{found} (wrong)" if wrong else found
+def labels_text(certificates: Certificates, row: int, classes: Sequence[str] = ()) -> tuple[str, str]:
+    """Return the true and the certified label of an image; "(wrong)" follows a certified label that is not true."""
+    known = certificates.true_label
+    true = "unknown" if known is None else class_name(int(known[row]), classes)
+    if certificates.abstained[row]:
+        return true, "not confirmed" if certificates.labels == "true" else "abstains"
+    label = ", ".join(class_name(int(label), classes) for label in np.atleast_1d(certificates.label[row]))
+    wrong = known is not None and not certificates.correct[row]
+    return true, f"{label} (wrong)" if wrong else label
 
 
 def class_name(label: int, classes: Sequence[str]) -> str:
-    """The name of a label, or its number where there are no names."""
+    """Return the name of a label, or its number where classes have no names."""
     return classes[label] if classes else str(label)
 
 
-def _cell(certificates: Certificates, place: int) -> str:
-    """A radius, rounded down, or a dash where the classifier abstained."""
-    return (
-        "–" if certificates.abstained[place] else radius_text(certificates.radius[place], certificates.norm)
-    )
-
-
-def _lines(
-    labels: list[tuple[str, str]], rows: Mapping[str, list[str]], unit: str
-) -> list[tuple[str, list[str]]]:
-    """The lines of text under the images: a name each and one cell an image."""
-    radii = [
-        (f"{NORM_NAMES[norm]} {unit}s" if norm == "l0" else NORM_NAMES[norm], rows[norm]) for norm in rows
-    ]
-    return [
-        ("true label", [true for true, _ in labels]),
-        ("certified", [found for _, found in labels]),
-        *radii,
-    ]
+def _radius_cell(certificates: Certificates, row: int) -> str:
+    """Return a radius, rounded down, or a dash where the classifier abstained."""
+    return "–" if certificates.abstained[row] else radius_text(certificates.radius[row], certificates.norm)
 
 
 def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
-    """Text at a place in inches from the bottom left."""
+    """Write text at a position in inches from the bottom left."""
     width, height = figure.get_size_inches()
     figure.text(x / width, y / height, text, **{"color": INK, **style})

@@ -1,4 +1,4 @@
-"""How every figure looks: one frame, one colour a noise, one caption that says what was measured."""
+"""The look that all figures share: frame, colours of noises, and a caption that states what was measured."""
 
 import io
 import re
@@ -15,91 +15,99 @@ from matplotlib.figure import Figure
 
 from radii.certificates.certify import Certificates
 from radii.noises import NOISES
-from radii.report.formatting import draws_text
+from radii.report.formatting import NO_BREAK, draws_text
 
 INK, SOFT, GRID, PAPER = "#20242a", "#68707a", "#e4e7eb", "#ffffff"
-# Okabe & Ito 2008, told apart with every kind of colour vision; then others that no eye for colours takes for one of
-# them. The order is that of the list of noises.
 PALETTE = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f"),
     *("#882255", "#332288", "#7fbc41", "#c51b7d", "#ddcc77", "#117733", "#661100"),
 )
+"""Colours of noises, in the order of `NOISES`.
+
+First those of Okabe & Ito 2008, distinct for every kind of colour vision; the others differ from them and from each
+other for normal vision.
+"""
+
 TEXT, SMALL = 9.5, 7.8
-NO_BREAK = "\N{NO-BREAK SPACE}"
+"""Sizes of text, in points."""
+
 _FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
 WIDTH, HEIGHT = 5.2, 3.75
 _LEFT, _RIGHT, _BOTTOM, _TOP = 0.54, 0.2, 0.9, 0.58
+"""Margins of the axes, in inches, as WIDTH and HEIGHT of the figure."""
 
 
 @contextmanager
 def own_style() -> Iterator[None]:
-    """Draw as matplotlib does without a file of settings, `matplotlibrc`: figures are the same for every user.
+    """Ignore the user's `matplotlibrc`, so that figures are the same for every user; restore it afterwards.
 
-    The caller's own settings are back afterwards. Texts take some settings when they are made, others when they are
-    drawn, so both are done within.
+    Figures must be both made and saved within it: texts read some settings when they are made, others when they are
+    drawn.
     """
-    own = {"svg.fonttype": "none", "svg.hashsalt": "radii", "font.sans-serif": _FONTS}
-    with style.context("default"), rc_context(own):  # type: ignore[arg-type]
+    # text in SVG stays text, and its identifiers do not change from run to run
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "radii", "font.sans-serif": _FONTS}
+    with style.context("default"), rc_context(settings):  # type: ignore[arg-type]
         yield
 
 
 def noise_colour(name: str) -> str:
-    """The colour of a noise, the same in every figure."""
+    """Return the colour of a noise, the same in every figure; grey for an unknown one."""
     known = list(NOISES)
     return PALETTE[known.index(name) % len(PALETTE)] if name in known else SOFT
 
 
 def shades(colour: str, count: int) -> list[str]:
-    """`count` colours of one hue: `colour` itself, then lighter and lighter ones."""
+    """Return `count` shades of a colour: itself, then lighter and lighter ones."""
     if count == 1:
         return [colour]
-    return [_mix(colour, PAPER, 0.55 * place / (count - 1)) for place in range(count)]
+    # beyond a share of 0.55 a line would hardly stand out from the paper
+    return [_mix(colour, PAPER, 0.55 * number / (count - 1)) for number in range(count)]
 
 
 def lighter(colour: str, share: float) -> str:
-    """`colour` with a share of white."""
+    """Return `colour` mixed with a share of white."""
     return _mix(colour, "#ffffff", share)
 
 
 def readable(colour: str) -> str:
-    """`colour`, darkened until small text in it stands out from the paper (contrast 4.5, WCAG 2)."""
+    """Return `colour`, darkened until small text in it is readable on paper (contrast 4.5, WCAG 2)."""
     while _contrast_with_paper(colour) < 4.5:
         colour = _mix(colour, INK, 0.08)
     return colour
 
 
 def _contrast_with_paper(colour: str) -> float:
+    """Return the contrast with white as WCAG 2 defines it: (1 + 0.05) / (luminance + 0.05) in linear sRGB."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
-    return 1.05 / (
-        0.05 + sum(part * weight for part, weight in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
-    )
+    luminance = sum(part * weight for part, weight in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+    return 1.05 / (0.05 + luminance)
 
 
 def _mix(colour: str, other: str, share: float) -> str:
     pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
-    red, green, blue = ((1 - share) * one + share * two for one, two in pairs)
+    red, green, blue = ((1 - share) * part + share * other_part for part, other_part in pairs)
     return to_hex((red, green, blue))
 
 
 def run_colours(certificates: Iterable[Certificates]) -> list[str]:
-    """A colour for each: that of its noise, in shades by level where a noise comes more than once."""
-    several = list(certificates)
-    family: dict[str, list[int]] = {}
-    for place in sorted(range(len(several)), key=lambda place: several[place].noise.level):
-        family.setdefault(several[place].noise.name, []).append(place)
-    colours = [""] * len(several)
-    for name, places in family.items():
-        for place, shade in zip(places, shades(noise_colour(name), len(places)), strict=True):
-            colours[place] = shade
+    """Return a colour for each run: that of its noise, in shades by level where several runs share the noise."""
+    noises = [certified.noise for certified in certificates]
+    rows_of: dict[str, list[int]] = {}
+    for row in sorted(range(len(noises)), key=lambda row: noises[row].level):
+        rows_of.setdefault(noises[row].name, []).append(row)
+    colours = [""] * len(noises)
+    for name, rows in rows_of.items():
+        for row, shade in zip(rows, shades(noise_colour(name), len(rows)), strict=True):
+            colours[row] = shade
     return colours
 
 
 def frame(
     title: str, subtitle: str, x_label: str, caption: str, *, below: float = 0.0
 ) -> tuple[Figure, Axes]:
-    """An empty figure: titles above, light horizontal lines, the caption inside at the bottom.
+    """Return an empty figure and its axes: titles above, light horizontal lines, the caption at the bottom.
 
-    `below`: inches of room for a key between the axes and the caption; the figure grows by as much.
+    `below`: height of the space for a key between axes and caption, in inches, by which the figure grows.
     """
     height = HEIGHT + below
     figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
@@ -121,58 +129,61 @@ def frame(
 
 
 def write_caption(figure: Figure, caption: str) -> None:
-    """Two small lines or so at the bottom left, inside the figure, broken between facts where they fit."""
+    """Write a caption of about two small lines at the bottom left, broken between facts where these are short."""
     width, height = figure.get_size_inches()
-    room = int(17.6 * width)
-    facts = [fact if len(fact) > room // 2 else fact.replace(" ", NO_BREAK) for fact in caption.split(" · ")]
-    text = textwrap.fill(" · ".join(facts).replace(" ·", f"{NO_BREAK}·"), room).replace(
-        f"{NO_BREAK}·\n", "\n"
-    )
-    place = {"x": 0.09 / width, "y": 0.09 / height}
-    figure.text(**place, s=text, fontsize=SMALL, color=SOFT, va="bottom", linespacing=1.35)
+    line = int(17.6 * width)  # characters of this size in the figure's width
+    facts = [fact if len(fact) > line // 2 else fact.replace(" ", NO_BREAK) for fact in caption.split(" · ")]
+    # a dot stays with the fact before it, and goes where it would end a line
+    text = textwrap.fill(" · ".join(facts).replace(" ·", f"{NO_BREAK}·"), line)
+    text = text.replace(f"{NO_BREAK}·\n", "\n")
+    corner = {"x": 0.09 / width, "y": 0.09 / height}
+    figure.text(**corner, s=text, fontsize=SMALL, color=SOFT, va="bottom", linespacing=1.35)
 
 
 def caption_text(certificates: Iterable[Certificates]) -> str:
-    """What was measured: draws an image, error probability, noise levels and the images."""
+    """Return what was measured: noise samples per image, error probability, noise levels and images."""
     several = list(certificates)
     facts = [
-        f"n = {draws_text(several)} draws an image",
-        f"α = {_spread((one.alpha for one in several), '{:g}'.format)}",
+        f"n = {draws_text(several)} noise samples per image",
+        f"α = {_spread((certified.alpha for certified in several), '{:g}'.format)}",
         *_levels(several),
-        f"{_spread((len(one) for one in several), '{:,}'.format)} images",
-        " / ".join(dict.fromkeys(str(one.data or "") for one in several)),
+        f"{_spread((len(certified) for certified in several), '{:,}'.format)} images",
+        " / ".join(dict.fromkeys(str(certified.data or "") for certified in several)),
     ]
     return " · ".join(fact for fact in facts if fact)
 
 
 def _levels(certificates: Iterable[Certificates]) -> list[str]:
-    """The levels of the noises, by what they are called."""
-    named: dict[str, list[float]] = {}
-    for one in certificates:
-        named.setdefault(one.noise.level_name, []).append(one.noise.level)
-    return [f"{name} = {_spread(values, '{:g}'.format)}" for name, values in named.items()]
+    """Return the levels of the noises, by the name of their parameter: `σ = 0.25 or 0.5`."""
+    by_name: dict[str, list[float]] = {}
+    for certified in certificates:
+        by_name.setdefault(certified.noise.level_name, []).append(certified.noise.level)
+    return [f"{name} = {_spread(levels, '{:g}'.format)}" for name, levels in by_name.items()]
 
 
 def _spread(values: Iterable[Any], text: Callable[[Any], str]) -> str:
-    """One value or two, or the smallest and the largest of more."""
-    found = sorted(set(values))
-    joined = " or " if len(found) <= 2 else " to "
-    return joined.join(text(value) for value in dict.fromkeys([found[0], found[-1]]))
+    """Return one value or two as text, or the smallest and the largest of more."""
+    known = sorted(set(values))
+    joined = " or " if len(known) <= 2 else " to "
+    return joined.join(text(value) for value in dict.fromkeys([known[0], known[-1]]))
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """The figure as PNG at twice the density of a screen."""
+    """Return the figure as PNG, at twice the density of a screen."""
     return _saved(figure, format="png", dpi=200, metadata={"Software": None})
 
 
 def svg_text(figure: Figure) -> str:
-    """The figure as SVG whose text stays text; the same figure gives the same bytes."""
+    """Return the figure as SVG with its text as text; the same figure gives the same bytes."""
     svg = _saved(figure, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))).decode()
     return re.sub(r'(?<= d=")[ML \d.\-z\n]+(?=")', lambda path: _short_path(path.group()), svg)
 
 
 def _short_path(path: str) -> str:
-    """A path of straight lines with tenths of points, and steps written as steps: a fifth of the bytes."""
+    """Return a path of straight lines rounded to tenths of a point, level and upright ones as H and V.
+
+    A page holds dozens of step functions: this takes a fifth of the bytes.
+    """
     short, at = "", ("", "")
     for command, x, y in re.findall(r"([MLz])(?: (\S+) (\S+))?", path):
         to = (x and f"{float(x):.1f}".removesuffix(".0"), y and f"{float(y):.1f}".removesuffix(".0"))

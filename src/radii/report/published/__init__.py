@@ -1,4 +1,4 @@
-"""What others published, as plain data: NAME.toml in this folder, or a file of one's own in the same form."""
+"""Published certified accuracies: NAME.toml in this folder, or a file of your own in the same format."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,21 @@ NAMES = names_in(HERE)
 
 @dataclass(frozen=True)
 class Published:
-    """Certified accuracies of one method in one norm, as published: `accuracy` by radius in image units.
+    """Certified accuracies of one method in one norm, as published.
 
-    `data`: the data set and split. `sigma`: None where the authors chose the best noise level for each radius.
-    `noise`, `n` (draws an image) and `images` as far as they are known. `unit`: what an l0 radius counts.
+    Parameters
+    ----------
+    name : of the row
+    data : data set and split, for example "cifar10 test"
+    norm : of the radii
+    accuracy : certified accuracy by radius in image units
+    source : where it was published
+    sigma : standard deviation of the noise; None where the authors chose the best for each radius
+    k : the label is certified to stay in the top k
+    noise : its name, empty if unknown
+    n : noise samples per image, None if unknown
+    images : number of test images, None if unknown
+    unit : what an l0 radius counts, "feature" or "pixel"
     """
 
     name: str
@@ -40,16 +51,19 @@ class Published:
 
     @property
     def note(self) -> str:
-        """Where the row is from, and what it rests on as far as that is known."""
-        draws = f"; {self.n:,} draws an image" if self.n else ""
-        return self.source + draws + (f"; {self.images:,} images" if self.images else "")
+        """The source, and the numbers of noise samples and images as far as they are known."""
+        samples = f"; {self.n:,} noise samples per image" if self.n else ""
+        return self.source + samples + (f"; {self.images:,} images" if self.images else "")
 
 
 def load_published(name: str | Path) -> list[Published]:
-    """The rows called `name`, or those of the file NAME.toml."""
+    """Return the published results called `name`, or those of the file NAME.toml.
+
+    Raises `InputError` for a missing file, unknown fields, and accuracies that are no shares or grow with the radius.
+    """
     path = toml_path(name, HERE, "set of published results")
     if not path.is_file():
-        raise InputError(f"there is no file {path} of published results; radii brings {', '.join(NAMES)}")
+        raise InputError(f"there is no file {path} of published results; radii comes with {', '.join(NAMES)}")
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         rows = list(document.pop("row"))
@@ -66,52 +80,54 @@ def load_published(name: str | Path) -> list[Published]:
 def of_question(
     published: Sequence[Published], norm: str, k: int, unit: str | None = None
 ) -> list[Published]:
-    """The rows of one norm and k, and, if it is given, of one `unit`."""
+    """Return the rows of one norm and k, and of one `unit` unless it is None."""
     return [row for row in published if (row.norm, row.k) == (norm, k) and unit in (None, row.unit)]
 
 
 def check_same_data(published: Sequence[Published], data: ImageIdentity | None) -> None:
-    """Raise `InputError` for rows about other images than the certificates, which are about `data`."""
+    """Raise `InputError` for rows about another data set or split than `data`, that of the certificates."""
     for row in published:
         if data is not None and str(data.whole) != row.data:
             raise InputError(f"the row {row.name!r} is about {row.data}, not about {data}: leave it out")
 
 
-def _row(path: Path, number: int, data: str, given: Any) -> Published:
-    """One row, checked: every field of the right kind, every accuracy a share."""
+def _row(path: Path, number: int, data: str, row: Any) -> Published:
+    """Return a row of a file; raise `InputError` unless every field has the right type and range."""
     where = f"row {number} of {path.name}"
-    if not isinstance(given, dict):
-        raise InputError(f"{where} must be a table of fields; got {given!r}")
-    _check_fields(where, given)
-    check_name(f"norm in {where}", given["norm"], NORMS)
-    units = UNITS if given["norm"] == "l0" else ("feature",)
+    if not isinstance(row, dict):
+        raise InputError(f"{where} must be a table of fields; got {row!r}")
+    _check_fields(where, row)
+    check_name(f"norm in {where}", row["norm"], NORMS)
+    units = UNITS if row["norm"] == "l0" else ("feature",)
     for key, names in (("noise", NOISES), ("unit", units)):
-        if key in given:
-            check_name(f"{key} in {where}", given[key], names)
+        if key in row:
+            check_name(f"{key} in {where}", row[key], names)
     for key in ("name", "source"):
-        if not isinstance(given[key], str) or not given[key]:
-            raise InputError(f"{key} in {where} must be text; got {given[key]!r}")
+        if not isinstance(row[key], str) or not row[key]:
+            raise InputError(f"{key} in {where} must be text; got {row[key]!r}")
     for key in ("k", "n", "images"):
-        if key in given and (type(given[key]) is not int or given[key] < 1):
-            raise InputError(f"{key} in {where} must be a whole number of at least 1; got {given[key]!r}")
-    accuracy, sigma = _accuracies(where, given["accuracy"]), _sigma(where, given["sigma"])
-    return Published(data=data, **{**given, "accuracy": accuracy, "sigma": sigma})
+        # type() instead of isinstance: true and false are integers in Python
+        if key in row and (type(row[key]) is not int or row[key] < 1):
+            raise InputError(f"{key} in {where} must be a whole number of at least 1; got {row[key]!r}")
+    accuracy, sigma = _accuracy(where, row["accuracy"]), _sigma(where, row["sigma"])
+    return Published(data=data, **{**row, "accuracy": accuracy, "sigma": sigma})
 
 
-def _check_fields(where: str, given: Mapping[str, Any]) -> None:
-    """Fields that are known, and among them those that every row must have."""
-    known = [one for one in fields(Published) if one.name != "data"]
-    for key in given:
-        check_name(f"field in {where}", key, [one.name for one in known])
-    needed = [one.name for one in known if one.default is MISSING]
-    if given.get("norm") == "l0":
-        needed.append("unit")  # published radii count pixels or features, and nobody can guess which
-    for key in needed:
-        if key not in given:
+def _check_fields(where: str, row: Mapping[str, Any]) -> None:
+    """Raise `InputError` for an unknown field, and for a required one that is missing."""
+    known = [field for field in fields(Published) if field.name != "data"]
+    for key in row:
+        check_name(f"field in {where}", key, [field.name for field in known])
+    required = [field.name for field in known if field.default is MISSING]
+    if row.get("norm") == "l0":
+        required.append("unit")  # papers count pixels or features: a default would be a guess
+    for key in required:
+        if key not in row:
             raise InputError(f"{where} must say its {key}")
 
 
 def _sigma(where: str, value: Any) -> float | None:
+    """Return the level of the noise, None for "best"."""
     if value == "best":
         return None
     if not fits(value, float) or value <= 0:
@@ -119,21 +135,21 @@ def _sigma(where: str, value: Any) -> float | None:
     return float(value)
 
 
-def _accuracies(where: str, given: Any) -> Mapping[float, float]:
-    """Radii such as "0.5" or "2/255", and shares."""
+def _accuracy(where: str, shares: Any) -> Mapping[float, float]:
+    """Return shares by radius, in increasing order; in the file, radii are text: "0.5" or "2/255"."""
     try:
-        found = sorted((parse_number(radius), share) for radius, share in given.items())
-        fit = [radius >= 0 and type(share) in (int, float) and 0 <= share <= 1 for radius, share in found]
+        ordered = sorted((parse_number(radius), share) for radius, share in shares.items())
+        valid = [radius >= 0 and type(share) in (int, float) and 0 <= share <= 1 for radius, share in ordered]
     except (AttributeError, TypeError, ValueError, ArithmeticError):
-        fit = []
-    if not fit or not all(fit):
+        valid = []
+    if not valid or not all(valid):
         raise InputError(
-            f'accuracy in {where} must give shares by radius, for example {{ "2/255" = 0.5 }}; got {given!r}'
+            f'accuracy in {where} must give shares by radius, for example {{ "2/255" = 0.5 }}; got {shares!r}'
         )
-    for (near, more), (far, less) in pairwise(found):
+    for (near, more), (far, less) in pairwise(ordered):
         if near == far or less > more:
             raise InputError(
                 f"accuracy in {where} is {more:g} at {near:g} and {less:g} at {far:g}; "
                 "each radius comes once, and a larger one holds no more images"
             )
-    return MappingProxyType({radius: float(share) for radius, share in found})
+    return MappingProxyType({radius: float(share) for radius, share in ordered})

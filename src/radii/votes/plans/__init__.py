@@ -1,11 +1,11 @@
-"""Sampling plans: how many noisy copies of each image are polled, when to stop, and what that will cost.
+"""Sampling plans: how many noise samples each image gets, when to stop, and what that will cost.
 
-Plans know counts and probabilities alone; `radii.certificates.planning` makes them for radii.
+Plans are about counts and probabilities alone; `radii.certificates.planning` makes them for radii.
 """
 
 from radii.votes.plans.anytime import Anytime
-from radii.votes.plans.base import Counts, Decision, Plan, Rules, Stopping, check_plan
-from radii.votes.plans.boundaries import Boundaries, Operating, fixed_boundaries
+from radii.votes.plans.base import Counts, Decision, Plan, Rules, StoppingRule, check_plan
+from radii.votes.plans.boundaries import Boundaries, OperatingCharacteristics, fixed_boundaries
 from radii.votes.plans.fixed import Exhaustive, Fixed, fixed
 from radii.votes.plans.sequential import Sequential
 from radii.votes.plans.top_k import TopK
@@ -14,7 +14,8 @@ from radii.votes.plans.two_stage import TwoStage
 PLANS: dict[str, type[Plan]] = {
     kind.name: kind for kind in (Exhaustive, Fixed, Sequential, TopK, TwoStage, Anytime)
 }
-"""Their names in files."""
+"""Plans by their names in files."""
+
 __all__ = [
     "PLANS",
     "Anytime",
@@ -23,11 +24,11 @@ __all__ = [
     "Decision",
     "Exhaustive",
     "Fixed",
-    "Operating",
+    "OperatingCharacteristics",
     "Plan",
     "Rules",
     "Sequential",
-    "Stopping",
+    "StoppingRule",
     "TopK",
     "TwoStage",
     "check_plan",

@@ -1,8 +1,8 @@
-"""The plan that may be stopped at any moment: a confidence bound that holds at all numbers of draws at once.
+"""The plan that may be stopped at any moment: an anytime-valid lower bound on the probability of the label.
 
-For every probability p, alternatives above p are weighed by the arcsine law, cut off at p, and by an atom at 1. The
-mixture of their likelihood ratios is a martingale under p, and hardly ever large (Ville 1939; Robbins 1970); p is
-refuted while it is (docs/math/sequential.md).
+For every probability p, alternatives above p are weighed by the arcsine distribution, cut off at p, and by an atom at
+1. The mixture of their likelihood ratios is a nonnegative martingale under p, so it exceeds 1 / alpha with probability
+at most alpha at any time (Ville 1939; Robbins 1970). Each p at which it does is refuted (docs/math/sequential.md).
 """
 
 from dataclasses import dataclass, replace
@@ -13,17 +13,20 @@ from scipy.special import betaincc, betaln
 from radii.errors import InputError
 from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_alpha, lower_bound
-from radii.votes.plans.base import Counts, Plan, Rules, Stopping
+from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule
 from radii.votes.plans.boundaries import Boundaries, check_levels
-from radii.votes.plans.failure_counts import MOST_DRAWS, largest_count, likely_level, most_failures
+from radii.votes.plans.failure_counts import MOST_SAMPLES, largest_count, likely_level, most_failures
 from radii.votes.plans.fixed import check_whole
-from radii.votes.plans.sequential import GIVEN_UP, POWER, check_reach
+from radii.votes.plans.sequential import GIVEN_UP, POWER, check_level_in_reach
 
-ATOM = 0.25  # weight of 'the label always wins'
-# More than the rounding of the logarithm of a mixture over `MOST_DRAWS` draws.
+ATOM = 0.25
+"""Weight of the alternative 1, which makes the bound after unanimous votes nearly as large as Clopper-Pearson's."""
 SLACK = 1e-6
+"""More than the rounding of the logarithm of a mixture over `MOST_SAMPLES` samples, below 2e-7 in tests."""
 FIRST_ROUND = 16
-LARGEST_ALPHA = 0.5  # up to here the mixture crosses 1 / alpha once (docs/math/sequential.md)
+"""Samples of each image in the first round."""
+LARGEST_ALPHA = 0.5
+"""Up to here the mixture crosses 1 / alpha once, so that bisection finds the bound (docs/math/sequential.md)."""
 
 
 @dataclass(frozen=True)
@@ -73,29 +76,25 @@ class Anytime(Plan):
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
-        check_whole("selection", self.selection, 0, MOST_DRAWS)
-        if self.n_max > MOST_DRAWS:
-            raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
+        check_whole("selection", self.selection, 0, MOST_SAMPLES)
+        if self.n_max > MOST_SAMPLES:
+            raise InputError(f"n_max must be at most {MOST_SAMPLES}; got {self.n_max}")
 
     @property
-    def most(self) -> int:
-        return self.n_max
-
-    @property
-    def draws(self) -> np.ndarray:
+    def sample_sizes(self) -> np.ndarray:
         return np.arange(self.n_max + 1)
 
     @property
-    def selection_draws(self) -> np.ndarray:
-        # stopped at any moment, perhaps before the label was chosen
+    def selection_sizes(self) -> np.ndarray:
+        # a time limit may pass before the label is chosen
         return np.arange(self.selection + 1)
 
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         return InRounds(self)
 
-    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
         if method not in (None, "binary"):
-            raise InputError(f"a plan for any moment bounds the label alone: method 'binary', not {method!r}")
+            raise InputError(f"an anytime plan bounds the label alone: take method 'binary', not {method!r}")
         return "binary"
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
@@ -105,8 +104,8 @@ class Anytime(Plan):
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
     ) -> tuple[np.ndarray, None]:
         n = votes.counts.sum(axis=1)
-        right = votes.counts[np.arange(len(label)), label]
-        bound = replace(self, alpha=alpha).lower(right, np.maximum(n, 1))
+        successes = votes.counts[np.arange(len(label)), label]
+        bound = replace(self, alpha=alpha).lower(successes, np.maximum(n, 1))
         return np.where(n > 0, bound, 0.0), None
 
     def lower(self, successes: np.ndarray, n: np.ndarray | int) -> np.ndarray:
@@ -125,34 +124,34 @@ class Anytime(Plan):
             Lower bounds on the probability of the label.
         """
         successes, n = np.broadcast_arrays(np.asarray(successes), n)
-        if not ((n >= 1) & (n <= MOST_DRAWS) & (successes >= 0) & (successes <= n)).all():
+        if not ((n >= 1) & (n <= MOST_SAMPLES) & (successes >= 0) & (successes <= n)).all():
             raise InputError(
-                f"give 0 to n successes of n = 1 to {MOST_DRAWS} draws; got {successes!r} of {n!r}"
+                f"give 0 to n successes of n = 1 to {MOST_SAMPLES} samples; got {successes!r} of {n!r}"
             )
         mixed = mixture_lower(successes, n, self.alpha / 2)
         return np.where(n == self.n_max, np.maximum(mixed, lower_bound(successes, n, self.alpha / 2)), mixed)
 
     def boundaries(self, levels: tuple[float, ...], looks: np.ndarray) -> Boundaries:
-        """Return the tests of `levels` that `lower` amounts to at `looks`, the last of which is the end.
+        """Return the boundaries of `levels` that `lower` amounts to at `looks`, the last of which is the end.
 
-        The looks need not be fixed in advance for the bounds to hold, only to know what they will do.
+        The bounds hold at looks that are not fixed in advance; only their operating characteristics need fixed ones.
         """
         check_levels(levels)
-        check_reach(levels[-1], self.n_max, self.alpha / 2)
+        check_level_in_reach(levels[-1], self.n_max, self.alpha / 2)
         looks, level = np.unique(looks), np.array(levels)[:, None]
         certify = most_refuting(level, looks, self.alpha / 2)
         tested = most_failures(level, looks, self.alpha / 2)
         certify = np.where(looks == self.n_max, np.maximum(certify, tested), certify)
-        hoped = np.array([likely_level(one, self.n_max, self.alpha, POWER) for one in levels])[:, None]
-        # successes and failures change places: few enough successes refute that the test could succeed
-        futile = looks - most_refuting(1 - hoped, looks, GIVEN_UP)
+        likely = np.array([likely_level(p, self.n_max, self.alpha, POWER) for p in levels])[:, None]
+        # successes and failures exchanged: few enough successes refute that the label is as probable as `likely`
+        futile = looks - most_refuting(1 - likely, looks, GIVEN_UP)
         futile[:, -1] = certify[:, -1] + 1
         return Boundaries(looks, certify, futile)
 
 
 @dataclass(frozen=True)
-class InRounds(Stopping):
-    """All images get the same number of draws, half as many again in each round, until someone stops them."""
+class InRounds(StoppingRule):
+    """The same number of samples for all images, larger by half in each round, until the time limit or `n_max`."""
 
     plan: Anytime
 
@@ -161,25 +160,25 @@ class InRounds(Stopping):
         return True
 
     @property
-    def each(self) -> int:
+    def per_image(self) -> int:
         return self.plan.selection + self.plan.n_max
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.plan.selection)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.full(len(selection), min(FIRST_ROUND, self.plan.n_max))
 
-    def judge(
+    def look(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return certified, np.minimum(counts.sum(axis=1) * 3 // 2, self.plan.n_max)
 
 
 def log_mixture(successes: np.ndarray, failures: np.ndarray, p: np.ndarray | float) -> np.ndarray:
-    """The logarithm of the mixture of likelihood ratios of alternatives above `p` to `p`; all broadcast."""
+    """Return the logarithm of the mixture of likelihood ratios of alternatives above `p` to `p`; all broadcast."""
     a, b = successes + 0.5, failures + 0.5
-    # of the arcsine law: all of it, and the part above p
+    # pi times the mass of the arcsine distribution above p; the beta integral below is pi times too large as well
     above = 2 * np.arcsin(np.sqrt(1 - p))
     likelihood = successes * np.log(p) + failures * np.log1p(-p)
     with np.errstate(divide="ignore"):
@@ -189,21 +188,21 @@ def log_mixture(successes: np.ndarray, failures: np.ndarray, p: np.ndarray | flo
 
 
 def mixture_lower(successes: np.ndarray, n: np.ndarray, alpha: float) -> np.ndarray:
-    """The largest probability found to be refuted, with all below it, 0 where none is; arrays of one shape.
+    """Return the largest probability found to be refuted, and with it all below; 0 where none is. One shape for all.
 
     Guarantee: the mixture was evaluated at every returned bound above 0, and is at least `1 / alpha` there.
     """
     check_mixture(alpha)
 
     def refuted(p: np.ndarray) -> np.ndarray:
-        inside = np.clip(p, 1e-300, 1 - 1e-16)
+        inside = np.clip(p, 1e-300, 1 - 1e-16)  # where both logarithms are finite
         return (p > 0) & (log_mixture(successes, n - successes, inside) >= SLACK - np.log(alpha))
 
     return bisect(refuted, np.zeros(np.shape(n)), successes / n, 50)[0]
 
 
 def most_refuting(level: np.ndarray | float, n: np.ndarray, alpha: float) -> np.ndarray:
-    """The most failures in `n` draws with which the mixture refutes `level`, -1 if none do; broadcasts."""
+    """Return the most failures in `n` samples with which the mixture refutes `level`, -1 if none do; broadcasts."""
     check_mixture(alpha)
 
     def refutes(failures: np.ndarray) -> np.ndarray:
@@ -213,7 +212,7 @@ def most_refuting(level: np.ndarray | float, n: np.ndarray, alpha: float) -> np.
 
 
 def check_mixture(alpha: float) -> None:
-    """Refuse an alpha at which the refuted probabilities may fall apart into two ranges."""
+    """Raise `InputError` for an alpha at which the refuted probabilities may not form one interval."""
     check_alpha(alpha)
     if alpha > LARGEST_ALPHA:
-        raise InputError(f"a mixture bounds at alpha up to {LARGEST_ALPHA}; got {alpha:g}")
+        raise InputError(f"an anytime plan has bounds at alpha up to {LARGEST_ALPHA}; got {alpha:g}")

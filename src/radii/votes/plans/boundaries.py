@@ -1,4 +1,4 @@
-"""When to stop: boundaries for the number of failures, and exactly what they will do for any probability."""
+"""Stopping boundaries for the number of failures, and their operating characteristics."""
 
 import math
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from radii.errors import InputError
 from radii.votes.plans.failure_counts import NOTHING, START, most_failures
 
 MOST_LEVELS = 64
-"""Tests of one stream: each takes a moment to work out."""
+"""Tests of one stream; at n_max = 10**7 the boundaries of each take a fifth of a second."""
 
 
 @dataclass(frozen=True, eq=False)
 class Boundaries:
-    """Tests of rising levels on one stream of draws, at looks fixed in advance.
+    """Tests of rising levels on one stream of samples, at looks fixed in advance.
 
-    `looks`: `(looks,)` rising numbers of draws. `certify`, `futile`: `(levels, looks)`. With c levels certified so
+    `looks`: `(looks,)`, rising numbers of samples. `certify`, `futile`: `(levels, looks)`. With c levels certified so
     far, a look with at most `certify[c]` failures certifies the next level, and so on; then one with at least
     `futile[c]` ends the run. No level is certified before all below it are.
     """
@@ -29,15 +29,15 @@ class Boundaries:
     def __post_init__(self) -> None:
         for name in ("looks", "certify", "futile"):
             array = np.array(getattr(self, name), dtype=np.int64)
-            array.flags.writeable = False  # shared by all who ask for the same plan
+            array.flags.writeable = False  # equal plans share them
             object.__setattr__(self, name, array)
 
     def decide(
         self, look: np.ndarray, failures: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What the looks numbered `look` say of runs with so many `failures` and levels `certified` before.
+        """Return how many levels are certified now, and which runs are over.
 
-        All `(runs,)`. Returns how many levels are certified now, and which runs are over.
+        All are `(runs,)`: `look`, the numbers of the looks; `failures` so far; `certified`, levels before this look.
         """
         now = np.array(certified)
         levels = len(self.certify)
@@ -46,29 +46,30 @@ class Boundaries:
         done = now == levels
         return now, done | (failures >= self.futile[np.where(done, 0, now), look])
 
-    def operating(self, p: float) -> "Operating":
-        """What happens to an image whose label has probability `p` under noise: exact, to 1e-9."""
+    def operating_characteristics(self, p: float) -> "OperatingCharacteristics":
+        """Return the distribution of outcomes for a label of probability `p`, exact up to rounding (1e-9)."""
         if not 0 <= p <= 1:
             raise InputError(f"p is a probability, from 0 to 1; got {p!r}")
         levels, looks = self.certify.shape
         ended = np.zeros((levels + 1, looks))
+        # running[c]: failures of the runs that have c levels certified
         running = [START, *[NOTHING] * (levels - 1)]
-        for look, draws in enumerate(np.diff(self.looks, prepend=0)):
+        for look, samples in enumerate(np.diff(self.looks, prepend=0)):
             risen = NOTHING
             for level in range(levels):
-                here = running[level].after(int(draws), p).plus(risen)
+                here = running[level].after(int(samples), p).plus(risen)
                 risen, left = here.split(int(self.certify[level, look]))
                 running[level], over = left.split(int(self.futile[level, look]) - 1)
                 ended[level, look] = over.total
             ended[levels, look] = risen.total
-        return Operating(p, self.looks, ended)
+        return OperatingCharacteristics(p, self.looks, ended)
 
 
 @dataclass(frozen=True, eq=False)
-class Operating:
-    """The exact law of a plan's outcome at one probability `p`.
+class OperatingCharacteristics:
+    """The distribution of a plan's outcomes for a label of probability `p`.
 
-    `ended`: `(levels + 1, looks)`, the probability to end at each look with so many levels certified.
+    `ended`: `(levels + 1, looks)`; row c holds the probability to end at each look with c levels certified.
     """
 
     p: float
@@ -87,24 +88,25 @@ class Operating:
 
     @property
     def mean_samples(self) -> float:
-        """Mean number of draws."""
+        """Mean number of samples."""
         return float(self.ended.sum(axis=0) @ self.looks)
 
     def quantile(self, share: float) -> int:
-        """The number of draws that is enough with probability at least `share`."""
+        """Return the number of samples that is enough with probability at least `share`."""
         reached = np.cumsum(self.ended.sum(axis=0))
+        # sums of probabilities miss a round share by their rounding
         enough = int(np.searchsorted(reached, share - 1e-12))
         return int(self.looks[min(enough, len(self.looks) - 1)])
 
 
 def fixed_boundaries(levels: tuple[float, ...], n: int, alpha: float) -> Boundaries:
-    """One look, at `n` draws, with all of `alpha`: the test of Clopper & Pearson, for every level."""
+    """Return the tests by one look at `n` samples, with all of `alpha`: the Clopper-Pearson test of every level."""
     certify = most_failures(np.array(levels), n, alpha)[:, None]
     return Boundaries(np.array([n]), certify, certify + 1)
 
 
 def check_levels(levels: tuple[float, ...]) -> None:
-    """Refuse levels that are no probabilities, or do not rise."""
+    """Raise `InputError` unless levels are probabilities that rise."""
     if not levels or not all(low < high for low, high in pairwise((0.0, *levels, 1.0))):
         raise InputError(f"levels must be probabilities that rise, above 0 and below 1; got {levels!r}")
     if len(levels) > MOST_LEVELS:
@@ -112,9 +114,9 @@ def check_levels(levels: tuple[float, ...]) -> None:
 
 
 def check_radii(radii: object) -> tuple[float, ...]:
-    """Return radii as a tuple; refuse those that are not finite numbers above 0, or do not rise."""
+    """Return radii as a tuple; raise `InputError` unless they are finite numbers above 0 that rise."""
     at = np.asarray(radii, dtype=np.float64)
     if at.ndim != 1 or not at.size or not all(low < high for low, high in pairwise((0.0, *at, math.inf))):
-        given = ", ".join(f"{radius:.10g}" for radius in at.ravel()) or "none"
-        raise InputError(f"radii must be finite numbers that rise, above 0; got {given}")
+        listed = ", ".join(f"{radius:.10g}" for radius in at.ravel()) or "none"
+        raise InputError(f"radii must be finite numbers that rise, above 0; got {listed}")
     return tuple(at.tolist())

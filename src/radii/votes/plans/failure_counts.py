@@ -1,7 +1,7 @@
-"""The number of failures along a stream of draws: its exact law, over the runs that have not been stopped yet.
+"""The distribution of the number of failures along a stream of noise samples, over the runs not yet stopped.
 
-A *failure* is a draw that does not show the label. Plans look at the count now and then and stop some runs; what
-they stop is taken away from the law, and the rest goes on (Armitage, McPherson & Rowe 1969).
+A *failure* is a sample that does not show the label. At each look some runs stop: their probability is removed from the
+distribution, and the rest goes on (Armitage, McPherson & Rowe 1969; docs/math/sequential.md).
 """
 
 import math
@@ -13,17 +13,19 @@ from scipy.special import betainc, betaincinv
 
 from radii.noises.theory.bisection import bisect_whole
 
-# The law of new failures is cut where Bernstein's inequality leaves exp(-REACH) on each side.
-REACH = 46.0
-CUT = 2 * math.exp(-REACH)
-# More than the relative rounding of any probability here: see docs/math/sequential.md, 'Rounding'.
+# The distribution of new failures is cut where Bernstein's inequality leaves exp(-46) on each side, 1e-20: far below
+# any error that is spent, and windows still grow like the square root of the number of samples.
+CUT_EXPONENT = 46.0
+CUT = 2 * math.exp(-CUT_EXPONENT)
+# More than the relative rounding of any probability here, 1.2e-10: see docs/math/sequential.md, 'Rounding'.
 ROUNDING = 1e-9
-MOST_DRAWS = 10**7
+# Up to here that count of roundings holds.
+MOST_SAMPLES = 10**7
 
 
 @dataclass(frozen=True, eq=False)
 class Mass:
-    """Probabilities `weights`, `(width,)`, of `first`, `first + 1`, ... failures."""
+    """Probabilities `weights`, `(width,)`, of `first`, `first + 1`, ... failures; they add up to at most 1."""
 
     first: int
     weights: np.ndarray
@@ -32,27 +34,27 @@ class Mass:
     def total(self) -> float:
         return float(self.weights.sum())
 
-    def after(self, draws: int, p: float) -> "Mass":
-        """The law after so many more draws, each a success with probability `p`; loses at most `CUT` of it."""
+    def after(self, samples: int, p: float) -> "Mass":
+        """Return the distribution after more samples of success probability `p`; loses at most `CUT` of it."""
         if not len(self.weights):
             return self
-        low, new = new_failures(draws, p)
+        low, new = new_failures(samples, p)
         return Mass(self.first + low, np.convolve(self.weights, new))
 
     def split(self, most: int) -> tuple["Mass", "Mass"]:
-        """The parts with at most so many failures, and with more."""
+        """Return the part with at most `most` failures, and the part with more."""
         cut = min(max(most + 1 - self.first, 0), len(self.weights))
         return Mass(self.first, self.weights[:cut]), Mass(self.first + cut, self.weights[cut:])
 
     def plus(self, other: "Mass") -> "Mass":
-        """The sum of two laws over different runs."""
+        """Return the sum over two disjoint sets of runs."""
         if not len(self.weights) or not len(other.weights):
             return self if len(self.weights) else other
         first = min(self.first, other.first)
-        last = max(one.first + len(one.weights) for one in (self, other))
+        last = max(mass.first + len(mass.weights) for mass in (self, other))
         weights = np.zeros(last - first)
-        for one in (self, other):
-            weights[one.first - first :][: len(one.weights)] += one.weights
+        for mass in (self, other):
+            weights[mass.first - first :][: len(mass.weights)] += mass.weights
         return Mass(first, weights)
 
 
@@ -60,54 +62,59 @@ START = Mass(0, np.ones(1))
 NOTHING = Mass(0, np.ones(0))
 
 
-def new_failures(draws: int, p: float) -> tuple[int, np.ndarray]:
-    """The least number of failures among `draws` worth a thought, and the probabilities from there on.
+def new_failures(samples: int, p: float) -> tuple[int, np.ndarray]:
+    """Return the binomial distribution of failures among samples of success probability `p`.
 
-    Each draw is a success with probability `p`. What is left out has probability at most `CUT`.
-
-    Neighbours' ratios, started at the mode, keep the digits that factorials of large numbers lose. Weights add up to
-    1, so that none is below the truth by more than rounding.
+    That is the least number of failures that is kept, and the probabilities from there on. What is cut off has
+    probability at most `CUT`. Weights are scaled to add up to 1, so none is below the truth by more than rounding.
     """
     q = 1 - p
-    reach = REACH / 3 + math.sqrt(REACH**2 / 9 + 2 * REACH * draws * q * p)
-    low, high = max(0, math.ceil(draws * q - reach)), min(draws, math.floor(draws * q + reach))
-    mode = min(max(math.floor((draws + 1) * q), low), high)
+    # Bernstein's inequality solved for the distance from the mean
+    reach = CUT_EXPONENT / 3 + math.sqrt(CUT_EXPONENT**2 / 9 + 2 * CUT_EXPONENT * samples * q * p)
+    low, high = max(0, math.ceil(samples * q - reach)), min(samples, math.floor(samples * q + reach))
+    mode = min(max(math.floor((samples + 1) * q), low), high)
+    # ratios of neighbours from the mode keep the digits that logarithms of large factorials lose: 1e-10 at n = 1e5
     below, above = np.arange(mode, low, -1.0), np.arange(mode + 1.0, high + 1)
-    falling = np.cumprod(below * p / ((draws + 1 - below) * q))
-    rising = np.cumprod((draws + 1 - above) * q / (above * p))
+    falling = np.cumprod(below * p / ((samples + 1 - below) * q))
+    rising = np.cumprod((samples + 1 - above) * q / (above * p))
     weights = np.concatenate([falling[::-1], [1.0], rising])
     return low, weights / weights.sum()
 
 
-def at_most(failures: np.ndarray, n: np.ndarray | int, level: np.ndarray | float) -> np.ndarray:
-    """Probability of at most so many failures in `n` draws, each a success with probability `level`; all broadcast."""
-    all_fail = failures >= n
-    return np.where(all_fail, 1.0, betainc(np.where(all_fail, 1, n - failures), failures + 1, level))
-
-
 def most_failures(level: np.ndarray | float, n: np.ndarray | int, alpha: float) -> np.ndarray:
-    """The most failures in `n` draws that reject 'the probability is at most `level`', -1 if none do; broadcasts.
+    """Return the most failures in `n` samples that reject 'the probability is at most `level`'; -1 if none do.
 
-    Guarantee: so few failures have probability at most `alpha` at `level` and below it.
+    All broadcast.
+
+    Guarantee: at `level` and below it, the probability of at most that many failures is at most `alpha`.
     """
     return largest_count(lambda failures: at_most(failures, n, level) <= alpha * (1 - ROUNDING), n, level)
+
+
+def at_most(failures: np.ndarray, n: np.ndarray | int, level: np.ndarray | float) -> np.ndarray:
+    """Return the probability of at most `failures` in `n` samples of success probability `level`; all broadcast."""
+    all_fail = failures >= n  # betainc takes no shape parameter of 0
+    return np.where(all_fail, 1.0, betainc(np.where(all_fail, 1, n - failures), failures + 1, level))
 
 
 def largest_count(
     holds: Callable[[np.ndarray], np.ndarray], n: np.ndarray | int, level: np.ndarray | float
 ) -> np.ndarray:
-    """The largest number up to `n` at which a falling test holds, -1 where it fails at 0; as `n` and `level`."""
+    """Return the largest number up to `n` at which a test holds, in the shape of `n` and `level` broadcast.
+
+    The test must not hold again once it failed at a smaller number. -1 where it fails at 0.
+    """
     low = np.full(np.broadcast(n, level).shape, -1)
     return bisect_whole(lambda count: holds(np.clip(count, 0, n)), low, low + np.asarray(n) + 2)[0]
 
 
-def least_draws(level: float, alpha: float) -> int:
-    """The fewest draws that can reject 'the probability is at most `level`': all of them successes."""
+def least_samples(level: float, alpha: float) -> int:
+    """Return the fewest samples that can reject 'the probability is at most `level`': all of them successes."""
     return math.ceil(math.log(alpha) / math.log(level))
 
 
 def likely_level(level: float, n: int, alpha: float, power: float) -> float:
-    """The probability of success at which the test of `n` draws at `alpha` rejects `level` with chance `power`."""
+    """Return the success probability at which the test of `n` samples at `alpha` rejects `level` with that power."""
     most = int(most_failures(level, n, alpha))
-    assert most >= 0, "n draws cannot reject the level"
+    assert most >= 0, "n samples cannot reject the level"
     return float(betaincinv(n - most, most + 1, power))

@@ -1,4 +1,4 @@
-"""The plan of the papers: the same number of noisy copies for every image."""
+"""Plans with the same number of noise samples for every image, or with every outcome of the noise once."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,13 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.votes.bounds import strongest_rivals
-from radii.votes.plans.base import Counts, Plan, Rules, Stopping
+from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule
 
 MOST = 10**12
-"""Of anything that is counted: sums of counts stay far within 64 bits."""
+"""Largest number of anything that is counted; sums of counts then stay far within 64 bits."""
+
+EXACT = "exact"
+"""Method of plans without sampling error."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Fixed(Plan):
         check_whole("selection", self.selection, 0)
 
     @property
-    def most(self) -> int:
+    def n_max(self) -> int:
         return self.n
 
     @property
@@ -52,74 +55,11 @@ class Fixed(Plan):
         return self.n + self.selection
 
     @property
-    def draws(self) -> np.ndarray:
+    def sample_sizes(self) -> np.ndarray:
         return np.array([self.n])
 
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         return AllAtOnce(self.selection, *(part or (0, self.n)))
-
-
-@dataclass(frozen=True)
-class AllAtOnce(Stopping):
-    """Draws `start` to `stop - 1` of every image, after `selection` others."""
-
-    selection: int
-    start: int
-    stop: int
-
-    @property
-    def first(self) -> int:
-        return self.start
-
-    @property
-    def each(self) -> int:
-        return self.selection + self.stop - self.start
-
-    def choose(self, selection: np.ndarray) -> np.ndarray:
-        return np.full(len(selection), self.selection)
-
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
-        return np.full(len(selection), self.stop - self.start)
-
-
-def fixed(n: int, selection: int = 100) -> Fixed:
-    """Return the plan of Cohen et al. 2019: the same `n` noise samples for every image.
-
-    Parameters
-    ----------
-    n : noise samples
-        Samples per image that bound the probabilities.
-    selection : noise samples
-        Separate samples per image that choose the label ($n_0$ in the paper).
-
-    Returns
-    -------
-    Fixed
-        The plan.
-
-    References
-    ----------
-    Cohen, Rosenfeld & Kolter (2019), Certified adversarial robustness via randomized smoothing, ICML.
-
-    Examples
-    --------
-    >>> import radii
-    >>> radii.fixed(1000)
-    Fixed(n=1000, selection=100)
-    """
-    return Fixed(n, selection)
-
-
-def check_whole(name: str, value: object, least: int, most: int = MOST) -> None:
-    """Refuse what is not a whole number from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
-    if value > most:
-        raise InputError(f"{name} must be at most {most}; got {value!r}")
-
-
-EXACT = "exact"
-"""The method of plans that leave nothing to chance."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +92,18 @@ class Exhaustive(Fixed):
         super().__post_init__()
         if self.selection:
             raise InputError(
-                f"a plan of all noisy copies needs no selection draws: nothing is left to chance; got {self.selection}"
+                f"a plan of all outcomes has no sampling error and no selection samples: leave out {self.selection}"
             )
 
     @property
     def outcomes(self) -> int:
         return self.n
 
-    def settle(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
         if method not in (None, EXACT):
-            raise InputError(f"votes of all outcomes are exact: method 'exact', not {method!r}")
+            raise InputError(
+                f"votes on all outcomes have no sampling error: take method 'exact', not {method!r}"
+            )
         return EXACT
 
     def last_test(self, alpha: float, method: str) -> None:
@@ -170,7 +112,66 @@ class Exhaustive(Fixed):
     def bounds_from(
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The probabilities themselves; 1 is a float below it, as certificates ask for."""
-        mine = votes.counts[np.arange(len(label)), label]
+        """Return the probabilities themselves; for 1 the float below it, as rules take no lower bound of 1."""
+        successes = votes.counts[np.arange(len(label)), label]
         rivals = np.cumsum(strongest_rivals(votes.counts, label, k), axis=1)
-        return np.minimum(mine / self.n, np.nextafter(1, 0)), rivals / self.n
+        return np.minimum(successes / self.n, np.nextafter(1, 0)), rivals / self.n
+
+
+def fixed(n: int, selection: int = 100) -> Fixed:
+    """Return the plan of Cohen et al. 2019: the same `n` noise samples for every image.
+
+    Parameters
+    ----------
+    n : noise samples
+        Samples per image that bound the probabilities.
+    selection : noise samples
+        Separate samples per image that choose the label ($n_0$ in the paper).
+
+    Returns
+    -------
+    Fixed
+        The plan.
+
+    References
+    ----------
+    Cohen, Rosenfeld & Kolter (2019), Certified adversarial robustness via randomized smoothing, ICML.
+
+    Examples
+    --------
+    >>> import radii
+    >>> radii.fixed(1000)
+    Fixed(n=1000, selection=100)
+    """
+    return Fixed(n, selection)
+
+
+@dataclass(frozen=True)
+class AllAtOnce(StoppingRule):
+    """Samples `start` to `stop - 1` of every image, after `selection` samples."""
+
+    selection: int
+    start: int
+    stop: int
+
+    @property
+    def first_sample(self) -> int:
+        return self.start
+
+    @property
+    def per_image(self) -> int:
+        return self.selection + self.stop - self.start
+
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.selection)
+
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.full(len(selection), self.stop - self.start)
+
+
+def check_whole(name: str, value: object, least: int, most: int = MOST) -> None:
+    """Raise `InputError` unless `value` is a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
+    if value > most:
+        raise InputError(f"{name} must be at most {most}; got {value!r}")

@@ -1,7 +1,7 @@
-"""The exact group-sequential plan: look now and then, stop as soon as the answer is clear.
+"""The group-sequential plan: look at planned numbers of samples, stop as soon as the answer is clear.
 
-Each level's error is spent look by look and counted exactly over the runs that are still on (Lan & DeMets 1983;
-Armitage, McPherson & Rowe 1969); giving up early costs power and never validity (docs/math/sequential.md).
+Each level's error is spent look by look, over the runs that are still on (Lan & DeMets 1983; Armitage, McPherson &
+Rowe 1969). Stopping for futility costs power and never validity (docs/math/sequential.md).
 """
 
 import math
@@ -13,31 +13,47 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.votes.bounds import check_alpha
-from radii.votes.plans.base import Counts, Decision, Looking, Rules, Stopping, next_look, until_clear
-from radii.votes.plans.boundaries import Boundaries, Operating, check_levels
+from radii.votes.plans.base import (
+    Counts,
+    Decision,
+    Rules,
+    SequentialPlan,
+    StoppingRule,
+    next_look,
+    until_clear,
+)
+from radii.votes.plans.boundaries import Boundaries, OperatingCharacteristics, check_levels
 from radii.votes.plans.failure_counts import (
     CUT,
-    MOST_DRAWS,
+    MOST_SAMPLES,
     ROUNDING,
     START,
-    least_draws,
+    least_samples,
     likely_level,
     most_failures,
 )
 from radii.votes.plans.fixed import check_whole
 
-RATIO = 1.5  # the most by which a look lies beyond the one before
-BEFORE_LAST = 0.5  # share of alpha that may be spent before the last look
-AT_FIRST = 0.3  # share of that which may be spent at the first look
-GIVEN_UP = 0.05  # probability to give up a run that the fixed test would certify with probability POWER
+# None of these numbers affects the guarantee: they trade mean samples for power.
+RATIO = 1.5
+"""Largest ratio of neighbouring looks: a run overshoots the number of samples that it needs by half at most."""
+BEFORE_LAST = 0.5
+"""Share of alpha that may be spent before the last look; the rest keeps the power of the test at `n_max`."""
+AT_FIRST = 0.3
+"""Share of that which may be spent at the first look, where unanimous votes are certified."""
+GIVEN_UP = 0.05
+"""Probability to stop for futility at the success probability where the fixed test has power `POWER`."""
 POWER = 0.9
 FIRST_FUTILITY = 16
-NEAR = 0.15  # a look for futility this near another one is left out
-ALONE = 0.8  # past this share of the draws, a first look is not worth it
+"""Samples at the first look for futility."""
+NEAR = 0.15
+"""Relative distance to an efficacy look within which a look for futility is left out: efficacy looks test both."""
+ALONE = 0.8
+"""Share of `n_max` past which a first look would save too little: then the only efficacy look is the last."""
 
 
 @dataclass(frozen=True)
-class Sequential(Looking):
+class Sequential(SequentialPlan):
     """Group-sequential plan: is each of several levels below the label's probability?
 
     Parameters
@@ -76,7 +92,7 @@ class Sequential(Looking):
     --------
     >>> import radii
     >>> plan = radii.Sequential(levels=(0.9,), n_max=1000)
-    >>> outcome = plan.operating(0.99)  # for a label of probability 0.99
+    >>> outcome = plan.operating_characteristics(0.99)  # for a label of probability 0.99
     >>> outcome.certified.round(3), round(outcome.mean_samples)
     (array([1.]), 122)
     """
@@ -97,28 +113,28 @@ class Sequential(Looking):
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
-        check_whole("selection", self.selection, 0, MOST_DRAWS)
-        check_reach(self.levels[-1], self.n_max, self.alpha)
-        if any(one.levels[-1] > len(self.levels) for one in self.decisions):
+        check_whole("selection", self.selection, 0, MOST_SAMPLES)
+        check_level_in_reach(self.levels[-1], self.n_max, self.alpha)
+        if any(decision.levels[-1] > len(self.levels) for decision in self.decisions):
             raise InputError(f"decisions must be about the {len(self.levels)} levels; got {self.decisions}")
 
     @cached_property
     def boundaries(self) -> Boundaries:
-        """The tests of all levels, at all their looks."""
-        parts = [boundary(level, self.alpha, self.n_max, self.batch) for level in self.levels]
+        """The tests of all levels, on the union of their looks."""
+        parts = [level_boundaries(level, self.alpha, self.n_max, self.batch) for level in self.levels]
         looks = np.unique(np.concatenate([part.looks for part in parts]))
         certify = np.full((len(parts), len(looks)), -1)
         futile = np.full((len(parts), len(looks)), self.n_max + 1)
         for level, part in enumerate(parts):
-            own = np.searchsorted(looks, part.looks)
-            certify[level, own], futile[level, own] = part.certify[0], part.futile[0]
-        # failures do not go away: few enough now were few enough before, and too many now will be too many
+            at = np.searchsorted(looks, part.looks)
+            certify[level, at], futile[level, at] = part.certify[0], part.futile[0]
+        # failures never decrease, so at the looks of other levels a level keeps its largest efficacy boundary so far,
+        # which was crossed then, and takes the least futility boundary to come, which will be crossed
         certify = np.maximum.accumulate(certify, axis=1)
         return Boundaries(looks, certify, np.minimum.accumulate(futile[:, ::-1], axis=1)[:, ::-1])
 
     @property
-    def draws(self) -> np.ndarray:
-        """Numbers of draws that an image can end with, rising."""
+    def sample_sizes(self) -> np.ndarray:
         return self.boundaries.looks
 
     def lower(self, certified: np.ndarray) -> np.ndarray:
@@ -129,7 +145,7 @@ class Sequential(Looking):
         return np.array([0.0, *self.levels])[certified]
 
     def ends_with(self, n: np.ndarray, failures: np.ndarray, certified: np.ndarray) -> np.ndarray:
-        """Tell whether a run can be over after `n` samples with these failures and levels; all `(runs,)`."""
+        """Return whether a run can end after `n` samples with these failures and certified levels; all `(runs,)`."""
         edges, levels = self.boundaries, len(self.levels)
         look = np.minimum(np.searchsorted(edges.looks, n), len(edges.looks) - 1)
         next_level = np.minimum(certified, levels - 1)
@@ -138,23 +154,28 @@ class Sequential(Looking):
         return (edges.looks[look] == n) & np.where(certified == levels, ~missed, missed & over)
 
     @property
-    def steps(self) -> int:
+    def hypotheses(self) -> int:
         return len(self.levels)
 
     def document(self) -> dict[str, Any]:
-        given = super().document()
-        return given if self.decisions else {key: value for key, value in given.items() if key != "decisions"}
+        document = super().document()
+        # a plan without decisions keeps the document that it had before plans stored any
+        if not self.decisions:
+            del document["decisions"]
+        return document
 
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         for decision in self.decisions:
             self._check(decision, rules)
         return ByFailures(self)
 
-    def cannot_end(self, counts: np.ndarray, watched: np.ndarray | None, certified: np.ndarray) -> np.ndarray:
-        if watched is None:
-            raise InputError("these draws watched the true labels: votes without them prove nothing")
+    def impossible_outcomes(
+        self, counts: np.ndarray, tested: np.ndarray | None, certified: np.ndarray
+    ) -> np.ndarray:
+        if tested is None:
+            raise InputError("the looks at these votes tested the true labels: give the votes their labels")
         n = counts.sum(axis=1)
-        return ~self.ends_with(n, n - counts[np.arange(len(counts)), watched], certified)
+        return ~self.ends_with(n, n - counts[np.arange(len(counts)), tested], certified)
 
     def bounds_from(
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
@@ -162,7 +183,7 @@ class Sequential(Looking):
         assert votes.certified is not None
         return self.lower(votes.certified), None
 
-    def decided(
+    def decided_radius(
         self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules, box: bool
     ) -> np.ndarray:
         assert votes.certified is not None
@@ -171,44 +192,44 @@ class Sequential(Looking):
             if not decision.answers(norm, unit, k, rules.exact):
                 continue
             self._check(decision, rules)
-            found = decision.radius(votes.certified)
-            # a level is rounded up, and gives a hair more than the radius that it is for: that one is the answer
-            just = np.isin(votes.certified, decision.levels) & (decision.k == k) & (not box)
-            radius = np.where(just, found, np.maximum(radius, found))
+            decided = decision.radius(votes.certified)
+            # levels are rounded up, so their bounds give a little more than the radius of the decision: report that
+            same = np.isin(votes.certified, decision.levels) & (decision.k == k) & (not box)
+            radius = np.where(same, decided, np.maximum(radius, decided))
         return radius
 
     def _check(self, decision: Decision, rules: Rules) -> None:
-        """Refuse levels that do not give their radii under this noise: the plan was made for another one.
+        """Raise `InputError` unless the levels give their radii under this noise.
 
-        Plans have levels with more room for rounding than this test asks for, so that every processor agrees.
+        Planning leaves the levels a larger margin for rounding than this test has, so that all processors agree.
         """
         levels, radii = np.array(self.levels)[np.array(decision.levels) - 1], np.array(decision.radii)
         held = rules.holds(decision.norm, decision.unit, decision.k, levels, None, radii)
         if (decision.exact or not rules.exact) and not held.all():
             raise InputError(
                 f"the plan was made for other noise or images: a probability of {levels[~held][0]:.10g} does not "
-                f"certify the {decision.norm} radius {radii[~held][0]:g} under {rules.words}; make the plan anew with "
-                "radii.sequential"
+                f"certify the {decision.norm} radius {radii[~held][0]:g} under {rules.description}; "
+                "make the plan anew with radii.sequential"
             )
 
-    def operating(self, p: float) -> Operating:
+    def operating_characteristics(self, p: float) -> OperatingCharacteristics:
         """Compute the distribution of certified levels and samples for a label of probability `p`."""
-        return self.boundaries.operating(p)
+        return self.boundaries.operating_characteristics(p)
 
 
 @dataclass(frozen=True)
-class ByFailures(Stopping):
-    """The group-sequential test of levels."""
+class ByFailures(StoppingRule):
+    """The group-sequential test: failures against the boundaries of the plan."""
 
     plan: Sequential
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return until_clear(selection, self.plan.selection)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.plan.boundaries.looks[0])
 
-    def judge(
+    def look(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         looks, n = self.plan.boundaries.looks, counts.sum(axis=1)
@@ -218,52 +239,53 @@ class ByFailures(Stopping):
         return certified, next_look(looks, n, done)
 
 
-def check_reach(level: float, n: int, alpha: float) -> None:
-    """Refuse a level that not even `n` successes in a row would reject."""
-    if n > MOST_DRAWS:
-        raise InputError(f"n_max must be at most {MOST_DRAWS}; got {n}")
+def check_level_in_reach(level: float, n: int, alpha: float) -> None:
+    """Raise `InputError` unless `n` successes in a row reject `level`."""
+    if n > MOST_SAMPLES:
+        raise InputError(f"n_max must be at most {MOST_SAMPLES}; got {n}")
     if most_failures(level, n, alpha) < 0:
         raise InputError(
-            f"n_max = {n} draws cannot certify a probability above {level:.10g} at alpha = {alpha:g}: "
-            f"take at least {least_draws(level, alpha)}"
+            f"n_max = {n} samples cannot certify a probability above {level:.10g} at alpha = {alpha:g}: "
+            f"take at least {least_samples(level, alpha)}"
         )
 
 
+# a fifth of a second at n_max = 10**7, and plans of the same levels are made for every file that is read
 @lru_cache(maxsize=512)
-def boundary(level: float, alpha: float, n_max: int, batch: int = 1) -> Boundaries:
-    """The exact test of one level, at its own looks."""
+def level_boundaries(level: float, alpha: float, n_max: int, batch: int = 1) -> Boundaries:
+    """Return the test of one level, at looks chosen for it."""
     looks, efficacy = choose_looks(level, alpha, n_max, batch)
-    certify = few_enough(level, looks, spending(efficacy, alpha))
-    hoped = likely_level(level, n_max, alpha, POWER)
-    futile = too_many(hoped, looks, GIVEN_UP * np.arange(1, len(looks) + 1) / len(looks))
+    certify = efficacy_boundary(level, looks, error_spending(efficacy, alpha))
+    likely = likely_level(level, n_max, alpha, POWER)
+    futile = futility_boundary(likely, looks, GIVEN_UP * np.arange(1, len(looks) + 1) / len(looks))
     futile[-1] = certify[-1] + 1
     return Boundaries(looks, certify[None], futile[None])
 
 
 def choose_looks(level: float, alpha: float, n_max: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of draws at which to look, `(looks,)`, and at which of them to certify."""
-    first = least_draws(level, alpha * BEFORE_LAST * AT_FIRST)
-    certifying = geometric(n_max if first >= ALONE * n_max else first, n_max)
-    doubting = geometric(min(FIRST_FUTILITY, n_max), n_max)
-    apart = np.abs(doubting[:, None] - certifying).min(axis=1) > NEAR * doubting
-    certifying = whole_batches(certifying, n_max, batch)
-    looks = np.union1d(certifying, whole_batches(doubting[apart], n_max, batch))
-    return looks, np.isin(looks, certifying)
+    """Return the numbers of samples at which to look, `(looks,)`, and at which of them levels may be certified."""
+    first = least_samples(level, alpha * BEFORE_LAST * AT_FIRST)
+    efficacy = geometric(n_max if first >= ALONE * n_max else first, n_max)
+    futility = geometric(min(FIRST_FUTILITY, n_max), n_max)
+    apart = np.abs(futility[:, None] - efficacy).min(axis=1) > NEAR * futility
+    efficacy = whole_batches(efficacy, n_max, batch)
+    looks = np.union1d(efficacy, whole_batches(futility[apart], n_max, batch))
+    return looks, np.isin(looks, efficacy)
 
 
 def geometric(first: int, last: int) -> np.ndarray:
-    """Whole numbers from `first` to `last`, each at most about `RATIO` times the one before."""
+    """Return whole numbers from `first` to `last`, each at most about `RATIO` times the one before."""
     steps = math.ceil(math.log(last / first) / math.log(RATIO))
     return np.unique(np.rint(np.geomspace(first, last, steps + 1)).astype(np.int64))
 
 
 def whole_batches(looks: np.ndarray, n_max: int, batch: int) -> np.ndarray:
-    """Looks put off to the end of their batch."""
+    """Return the looks, each moved to the end of its batch, so that no batch is partly filled."""
     return np.unique(np.minimum(-(-looks // batch) * batch, n_max))
 
 
-def spending(efficacy: np.ndarray, alpha: float) -> np.ndarray:
-    """Error that may be spent up to each look, `(looks,)`: none before the first that certifies, all by the last."""
+def error_spending(efficacy: np.ndarray, alpha: float) -> np.ndarray:
+    """Return the error that may be spent up to each look, `(looks,)`: 0 at looks for futility, alpha at the last."""
     before = efficacy.sum() - 1
     number = np.cumsum(efficacy) - 1
     shares = BEFORE_LAST * (AT_FIRST + (1 - AT_FIRST) * number / max(before - 1, 1))
@@ -272,18 +294,18 @@ def spending(efficacy: np.ndarray, alpha: float) -> np.ndarray:
     return allowed
 
 
-def few_enough(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """The most failures that certify at each look, `(looks,)`, -1 for never.
+def efficacy_boundary(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Return the most failures that certify at each look, `(looks,)`, -1 for none.
 
-    Guarantee: at `level`, the probability to be certified up to each look at which error is allowed is at most
-    `allowed` there, with all rounding, and all that was cut from the law, counted as if certified.
+    Guarantee: at `level`, the probability to be certified up to each look with `allowed` error is at most that error.
+    Rounding, and what is cut off the distribution, count as certified.
     """
     certify = np.full(len(looks), -1)
-    # who has more failures than the fixed test bears cannot be certified any more
+    # no boundary exceeds that of the fixed test at the last look: runs beyond it are dropped, at no loss
     bearable = int(most_failures(level, int(looks[-1]), float(allowed[-1])))
     running, spent, cut = START, 0.0, 0.0
-    for look, draws in enumerate(np.diff(looks, prepend=0)):
-        running, _ = running.after(int(draws), level).split(bearable)
+    for look, samples in enumerate(np.diff(looks, prepend=0)):
+        running, _ = running.after(int(samples), level).split(bearable)
         cut += CUT
         risk = (spent + np.cumsum(running.weights)) * (1 + ROUNDING) + cut
         affordable = int(np.searchsorted(risk, allowed[look], side="right"))
@@ -294,12 +316,15 @@ def few_enough(level: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarr
     return certify
 
 
-def too_many(hoped: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """The fewest failures at each look, `(looks,)`, that runs at `hoped` reach by then with probability `allowed`."""
+def futility_boundary(likely: float, looks: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Return the fewest failures that stop a run at each look, `(looks,)`.
+
+    Runs at the success probability `likely` are stopped up to each look with probability at most `allowed`, `(looks,)`.
+    """
     futile = np.zeros(len(looks), dtype=np.int64)
     running, used = START, 0.0
-    for look, draws in enumerate(np.diff(looks, prepend=0)):
-        running = running.after(int(draws), hoped)
+    for look, samples in enumerate(np.diff(looks, prepend=0)):
+        running = running.after(int(samples), likely)
         risk = used + np.cumsum(running.weights[::-1])
         affordable = int(np.searchsorted(risk, allowed[look], side="right"))
         futile[look] = running.first + len(running.weights) - affordable

@@ -1,6 +1,6 @@
 """The sequential plan with bounds on the rivals: the top k, or the runner-up, at looks fixed in advance.
 
-The error is shared out over the looks, and the bounds of all looks hold together (docs/math/sequential.md).
+The looks share the error by a union bound, so the bounds of all looks hold together (docs/math/sequential.md).
 """
 
 import math
@@ -22,20 +22,21 @@ from radii.votes.bounds import (
     strongest_rivals,
     upper_bound,
 )
-from radii.votes.plans.base import Counts, Looking, Rules, Stopping, next_look, until_clear
+from radii.votes.plans.base import Counts, Rules, SequentialPlan, StoppingRule, next_look, until_clear
 from radii.votes.plans.boundaries import check_levels, check_radii
-from radii.votes.plans.failure_counts import MOST_DRAWS
+from radii.votes.plans.failure_counts import MOST_SAMPLES
 from radii.votes.plans.fixed import check_whole
-from radii.votes.plans.sequential import AT_FIRST, BEFORE_LAST, check_reach, choose_looks
+from radii.votes.plans.sequential import AT_FIRST, BEFORE_LAST, check_level_in_reach, choose_looks
 
 Holds = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
 """Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify radii, `(n,)`."""
 
-DOUBT = 0.01  # error of each optimistic bound, by which a run is given up
+FUTILITY_ERROR = 0.01
+"""Error of each optimistic bound, by which a run is stopped for futility: it costs power, never validity."""
 
 
 @dataclass(frozen=True)
-class TopK(Looking):
+class TopK(SequentialPlan):
     """Sequential plan with bounds on the rivals: does the label stay in the top `k` up to each of `radii`?
 
     Parameters
@@ -96,9 +97,9 @@ class TopK(Looking):
         check_alpha(self.alpha)
         check_whole("n_max", self.n_max, 1)
         check_whole("batch", self.batch, 1)
-        check_whole("selection", self.selection, 0, MOST_DRAWS)
-        # of all error, the label's bound has half
-        check_reach(self.level, self.n_max, self.alpha / 2)
+        check_whole("selection", self.selection, 0, MOST_SAMPLES)
+        # two-event bounds give half of the error to the label
+        check_level_in_reach(self.level, self.n_max, self.alpha / 2)
 
     @cached_property
     def _schedule(self) -> tuple[np.ndarray, np.ndarray]:
@@ -106,17 +107,16 @@ class TopK(Looking):
 
     @property
     def looks(self) -> np.ndarray:
-        """Numbers of draws at which to look, `(looks,)`."""
+        """Numbers of samples at which to look, `(looks,)`."""
         return self._schedule[0]
 
     @property
-    def draws(self) -> np.ndarray:
-        """Numbers of draws that an image can end with, rising."""
+    def sample_sizes(self) -> np.ndarray:
         return self.looks
 
     @cached_property
     def shares(self) -> np.ndarray:
-        """Error of the bounds at each look, `(looks,)`; 0 where the plan only asks whether to give up."""
+        """Error of the bounds at each look, `(looks,)`; 0 at looks for futility alone."""
         at = np.flatnonzero(self._schedule[1])
         parts = np.full(len(at), BEFORE_LAST * (1 - AT_FIRST) / max(len(at) - 2, 1))
         parts[0] = BEFORE_LAST * AT_FIRST if len(at) > 2 else BEFORE_LAST
@@ -126,15 +126,15 @@ class TopK(Looking):
         return shares
 
     @property
-    def steps(self) -> int:
+    def hypotheses(self) -> int:
         return len(self.radii)
 
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         return ByBounds(self, partial(rules.holds, self.norm, self.unit, self.k))
 
     @property
-    def settled(self) -> dict[str, Any]:
-        return {**super().settled, "k": self.k}
+    def fixed_settings(self) -> dict[str, Any]:
+        return {**super().fixed_settings, "k": self.k}
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
         return "two-event", float(self.shares[-1])
@@ -144,24 +144,26 @@ class TopK(Looking):
     ) -> tuple[np.ndarray, np.ndarray]:
         return self.bounds(votes.counts, label)
 
-    def decided(
+    def decided_radius(
         self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules, box: bool
     ) -> np.ndarray:
         assert votes.certified is not None
-        found = np.array([0.0, *self.radii])[votes.certified]
+        decided = np.array([0.0, *self.radii])[votes.certified]
         if (self.norm, self.unit) == (norm, unit):
-            all_of_them = votes.certified == len(self.radii)
-            if (wrong := all_of_them & (reach < found * (1 - 1e-9))).any():
+            # a run ends when it certifies all radii, so its last bounds do, too, up to the tolerance of the search
+            certified_all = votes.certified == len(self.radii)
+            if (wrong := certified_all & (reach < decided * (1 - 1e-9))).any():
                 image = votes.index[np.flatnonzero(wrong)[0]]
                 raise InputError(
                     f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
                 )
-            return np.maximum(reach, found)
+            return np.maximum(reach, decided)
+        # no ball of another norm lies within one of l0, and none of l0 within another
         if "l0" in (self.norm, norm):
             return reach
-        return np.maximum(reach, inner_radius(found, self.norm, norm, math.prod(rules.shape)))
+        return np.maximum(reach, inner_radius(decided, self.norm, norm, math.prod(rules.shape)))
 
-    def judge(
+    def look(
         self, holds: Holds, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return how many of the radii are certified at this look, `(images,)`, and which images are done.
@@ -184,17 +186,17 @@ class TopK(Looking):
         """
         lower, rivals = self.bounds(counts, label)
         passed = [holds(lower, rivals, np.full(len(lower), radius)) for radius in self.radii]
-        # the bounds of all looks hold together, and a larger radius is certified with all smaller ones
+        # the bounds of all looks hold together, so earlier certificates stay; rounding must not skip a smaller radius
         now = np.maximum(certified, np.logical_and.accumulate(passed).sum(axis=0))
         done = now == len(self.radii)
-        wanted = np.array(self.radii)[np.where(done, 0, now)]
-        hopeless = ~holds(*self.hopes(counts, label), wanted)
-        return now, done | hopeless | (np.sum(counts, axis=1) == self.n_max)
+        following = np.array(self.radii)[np.where(done, 0, now)]
+        futile = ~holds(*self.optimistic_bounds(counts, label), following)
+        return now, done | futile | (np.sum(counts, axis=1) == self.n_max)
 
     def bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute two-event bounds `lower`, `(images,)`, and `rivals`, `(images, k)`, from counts.
 
-        Each image may be at a look of its own. At a look without error to spend they are 0 and 1.
+        Images may be at different looks. At looks for futility alone, bounds are the trivial 0 and 1.
         """
         counts, label = check_counts(counts, label)
         shares = self.shares[self._look_of(counts)]
@@ -204,37 +206,39 @@ class TopK(Looking):
             lower[rows], rivals[rows] = bounds(counts[rows], label[rows], k=self.k, alpha=share)
         return lower, rivals
 
-    def hopes(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compute optimistic bounds, the opposite of `bounds`: where even they fail, the plan gives up."""
+    def optimistic_bounds(self, counts: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute bounds in the other direction, upper on the label and lower on rivals, by which runs are futile."""
         counts, label = check_counts(counts, label)
         n = counts.sum(axis=1)
         votes = counts[np.arange(len(counts)), label]
-        rivals = lower_bound(np.cumsum(strongest_rivals(counts, label, self.k), axis=1), n[:, None], DOUBT)
-        return np.minimum(upper_bound(votes, n, DOUBT), np.nextafter(1, 0)), rivals
+        rivals = lower_bound(
+            np.cumsum(strongest_rivals(counts, label, self.k), axis=1), n[:, None], FUTILITY_ERROR
+        )
+        return np.minimum(upper_bound(votes, n, FUTILITY_ERROR), np.nextafter(1, 0)), rivals
 
     def _look_of(self, counts: np.ndarray) -> np.ndarray:
         n = counts.sum(axis=1)
         look = np.minimum(np.searchsorted(self.looks, n), len(self.looks) - 1)
         if (wrong := self.looks[look] != n).any():
-            raise InputError(f"look at {self.looks.tolist()} draws only, as planned; got {n[wrong][0]}")
+            raise InputError(f"look at {self.looks.tolist()} samples only, as planned; got {n[wrong][0]}")
         return look
 
 
 @dataclass(frozen=True)
-class ByBounds(Stopping):
-    """The sequential plan with bounds on the rivals."""
+class ByBounds(StoppingRule):
+    """Two-event bounds at each look, until all radii are certified or the next one is out of reach."""
 
     plan: TopK
     holds: Holds
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return until_clear(selection, self.plan.selection)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.plan.looks[0])
 
-    def judge(
+    def look(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        certified, done = self.plan.judge(self.holds, counts, label, certified)
+        certified, done = self.plan.look(self.holds, counts, label, certified)
         return certified, next_look(self.plan.looks, counts.sum(axis=1), done)

@@ -1,7 +1,7 @@
-"""The plan for the radius itself: a pilot says how many fresh draws each image is worth.
+"""The two-stage plan, for the radius itself: a pilot determines how many fresh samples each image gets.
 
-The pilot chooses the label and the number of fresh draws, and only fresh draws bound the probability, so that the bound
-is as good as one from a number of draws fixed in advance (docs/math/sequential.md).
+The pilot chooses the label and the number of fresh samples. Only fresh samples bound the probability, so the bound is
+as valid as one from a number of samples fixed in advance (docs/math/sequential.md).
 """
 
 from collections.abc import Callable
@@ -13,24 +13,26 @@ import numpy as np
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS, UNITS
 from radii.votes.bounds import check_alpha, check_k, lower_bound
-from radii.votes.plans.base import Counts, Plan, Rules, Stopping, sampled_bounds
-from radii.votes.plans.boundaries import Operating, check_levels
-from radii.votes.plans.failure_counts import MOST_DRAWS, most_failures, new_failures
+from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule, sampled_bounds
+from radii.votes.plans.boundaries import OperatingCharacteristics, check_levels
+from radii.votes.plans.failure_counts import MOST_SAMPLES, most_failures, new_failures
 from radii.votes.plans.fixed import check_whole
 
 BY_PILOT_METHODS = ("binary", "two-event")
 BY_PILOT = " or ".join(BY_PILOT_METHODS)
-"""The usual method: for each image the one from which its pilot promises the larger radius."""
+"""The usual method: for each image the one that gives the larger radius if the fresh samples repeat the pilot."""
 
 FEWEST = 50
+"""Least number of fresh samples of an image that gets any."""
 SIZE_RATIO = 1.1
-# What is believed of the probability of failure before the pilot: every size alike, and 'practically never' as often
-# as 40 of the others, which suits networks trained under noise. It decides about draws, never about bounds.
-BELIEVED = np.concatenate([[1e-9], np.geomspace(1e-7, 0.6, 300)])
-BELIEF = np.concatenate([[40.0], np.ones(300)])
+"""Ratio of neighbouring numbers of fresh samples, close enough together that the best of all is hardly better."""
+# The prior on the probability of failure: uniform in the logarithm, with extra weight on 'practically never', which
+# is frequent among networks trained under noise. It affects the number of samples, never the validity of bounds.
+PRIOR_VALUES = np.concatenate([[1e-9], np.geomspace(1e-7, 0.6, 300)])
+PRIOR_WEIGHTS = np.concatenate([[40.0], np.ones(300)])
 
-Reach = Callable[[np.ndarray], np.ndarray]
-"""The radius that follows from a lower bound on the label's probability, `(m,)` to `(m,)`."""
+RadiusOf = Callable[[np.ndarray], np.ndarray]
+"""Radius that follows from a lower bound on the label's probability, `(m,)` to `(m,)`."""
 
 
 @dataclass(frozen=True)
@@ -85,30 +87,26 @@ class TwoStage(Plan):
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.price) and self.price > 0):
-            raise InputError(f"price must be a finite radius a draw, above 0; got {self.price!r}")
+            raise InputError(f"price must be a finite radius per sample, above 0; got {self.price!r}")
         check_name("norm", self.norm, NORMS)
         check_name("unit", self.unit, UNITS)
         check_k(self.k)
-        check_whole("pilot", self.pilot, 1, MOST_DRAWS)
+        check_whole("pilot", self.pilot, 1, MOST_SAMPLES)
         check_whole("n_max", self.n_max, FEWEST)
         check_alpha(self.alpha)
-        if self.n_max > MOST_DRAWS:
-            raise InputError(f"n_max must be at most {MOST_DRAWS}; got {self.n_max}")
+        if self.n_max > MOST_SAMPLES:
+            raise InputError(f"n_max must be at most {MOST_SAMPLES}; got {self.n_max}")
 
     @property
-    def selection(self) -> int:  # type: ignore[override]
-        """The pilot's draws, which also show the label if it is not known."""
+    def selection(self) -> int:
+        """Samples of the pilot, which also choose the label if it is not known."""
         return self.pilot
 
-    @property
-    def most(self) -> int:
-        return self.n_max
-
-    def at_work(self, rules: Rules, part: tuple[int, int] | None = None) -> Stopping:
-        return AfterPilot(self.pilot, self.fresh_draws(partial(rules.radius, self.norm, self.unit, self.k)))
+    def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
+        return AfterPilot(self.pilot, self.fresh_samples(partial(rules.radius, self.norm, self.unit, self.k)))
 
     def labels_from(self, labels: np.ndarray | None) -> np.ndarray | None:
-        """The true labels where they are known, which the pilot is then about, or None."""
+        """Return true labels if they are known, since the pilot then counts their failures; else None."""
         return labels
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
@@ -119,30 +117,34 @@ class TwoStage(Plan):
     ) -> tuple[np.ndarray, np.ndarray]:
         if method != BY_PILOT:
             return sampled_bounds(votes.counts, label, k, alpha, method)
-        alone, both = (sampled_bounds(votes.counts, label, k, alpha, one) for one in BY_PILOT_METHODS)
-        simple = self._prefers_label(votes, label, k, alpha, rules)
-        return np.where(simple, alone[0], both[0]), np.where(simple[:, None], alone[1], both[1])
+        binary, two_event = (
+            sampled_bounds(votes.counts, label, k, alpha, method) for method in BY_PILOT_METHODS
+        )
+        prefers_binary = self._prefers_binary(votes, label, k, alpha, rules)
+        return (
+            np.where(prefers_binary, binary[0], two_event[0]),
+            np.where(prefers_binary[:, None], binary[1], two_event[1]),
+        )
 
-    def _prefers_label(
+    def _prefers_binary(
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, rules: Rules
     ) -> np.ndarray:
-        """Where the radius is likely to be larger from the votes of the label alone, `(images,)`.
+        """Return where the radius is likely to be larger from the votes of the label alone, `(images,)`.
 
-        Depends on the pilot and the number of fresh draws alone, so that the bounds hold whichever is taken.
+        It depends on the pilot and the number of fresh samples alone, so the bounds hold whichever method is taken.
         """
-        # what the fresh draws would be if they repeated the pilot
+        # the fresh votes if they repeated the pilot; what rounding down leaves over goes to the label
         n = votes.counts.sum(axis=1)
         expected = votes.selection * n[:, None] // self.pilot
         expected[np.arange(len(label)), label] += n - expected.sum(axis=1)
-        alone, both = (
+        binary, two_event = (
             rules.radius(self.norm, self.unit, k, *sampled_bounds(expected, label, k, alpha, method))
             for method in BY_PILOT_METHODS
         )
-        return alone > both
+        return binary > two_event
 
     @property
-    def draws(self) -> np.ndarray:
-        """Numbers of fresh draws that an image can end with, rising."""
+    def sample_sizes(self) -> np.ndarray:
         return np.concatenate([[0], self.sizes()])
 
     def sizes(self) -> np.ndarray:
@@ -150,26 +152,32 @@ class TwoStage(Plan):
         steps = int(np.ceil(np.log(self.n_max / FEWEST) / np.log(SIZE_RATIO)))
         return np.unique(np.rint(np.geomspace(FEWEST, self.n_max, steps + 1)).astype(np.int64))
 
-    def fresh_draws(self, reach: Reach) -> np.ndarray:
-        """Compute the number of fresh samples for each number of failures in the pilot, `(pilot + 1,)`."""
+    def fresh_samples(self, radius_of: RadiusOf) -> np.ndarray:
+        """Compute the number of fresh samples for each number of failures in the pilot, `(pilot + 1,)`.
+
+        That is the one with the largest posterior mean of `radius - price * samples`, or 0 if none is above 0.
+        """
         sizes = self.sizes()
-        lower = lower_bound((1 - BELIEVED)[:, None] * sizes, sizes, self.alpha)
-        gain = self.posterior() @ reach(lower.ravel()).reshape(lower.shape) - self.price * sizes
+        lower = lower_bound((1 - PRIOR_VALUES)[:, None] * sizes, sizes, self.alpha)
+        gain = self.posterior() @ radius_of(lower.ravel()).reshape(lower.shape) - self.price * sizes
         best = gain.argmax(axis=1)
         return np.where(gain.max(axis=1) > 0, sizes[best], 0)
 
     def posterior(self) -> np.ndarray:
-        """Compute the belief in each probability of failure after the pilot, `(pilot + 1, believed)`."""
+        """Compute the posterior of `PRIOR_VALUES` after each number of failures in the pilot, `(pilot + 1, values)`."""
         failures = np.arange(self.pilot + 1)[:, None]
-        log = failures * np.log(BELIEVED) + (self.pilot - failures) * np.log1p(-BELIEVED) + np.log(BELIEF)
+        log = failures * np.log(PRIOR_VALUES) + (self.pilot - failures) * np.log1p(-PRIOR_VALUES)
+        log += np.log(PRIOR_WEIGHTS)
+        # relative to the largest, or all of them underflow
         weights = np.exp(log - log.max(axis=1, keepdims=True))
         return weights / weights.sum(axis=1, keepdims=True)
 
-    def operating(self, p: float, fresh: np.ndarray, levels: tuple[float, ...]) -> Operating:
-        """Compute the outcome for a label of probability `p` by the table `fresh`, to 1e-9.
+    def operating_characteristics(
+        self, p: float, fresh: np.ndarray, levels: tuple[float, ...]
+    ) -> OperatingCharacteristics:
+        """Compute the distribution of outcomes for a label of probability `p` by the table `fresh`, to 1e-9.
 
-        That is the distribution of its samples, pilot included, and of how many of `levels` lie below its
-        bound.
+        Outcomes are the number of samples, pilot included, and how many of `levels` lie below the bound.
         """
         check_levels(levels)
         sizes, chance = self._chances(p, fresh)
@@ -178,38 +186,38 @@ class TwoStage(Plan):
         for column, size in enumerate(sizes):
             if size:
                 low, weights = new_failures(int(size), p)
-                known = np.concatenate([[0.0], np.cumsum(weights)])
+                cumulative = np.concatenate([[0.0], np.cumsum(weights)])
                 most = most_failures(np.array(levels), size, self.alpha)
-                below[1:, column] = known[np.clip(most + 1 - low, 0, len(weights))]
+                below[1:, column] = cumulative[np.clip(most + 1 - low, 0, len(weights))]
         exactly = below - np.concatenate([below[1:], np.zeros((1, len(sizes)))])
-        return Operating(p, self.pilot + sizes, exactly * chance)
+        return OperatingCharacteristics(p, self.pilot + sizes, exactly * chance)
 
-    def mean_radius(self, p: float, fresh: np.ndarray, reach: Reach) -> float:
+    def mean_radius(self, p: float, fresh: np.ndarray, radius_of: RadiusOf) -> float:
         """Compute the mean radius that a label of probability `p` gets by the table `fresh`."""
         mean = 0.0
         for size, chance in zip(*self._chances(p, fresh), strict=True):
             if size:
                 low, weights = new_failures(int(size), p)
                 failures = np.arange(low, low + len(weights))
-                mean += chance * float(weights @ reach(lower_bound(size - failures, size, self.alpha)))
+                mean += chance * float(weights @ radius_of(lower_bound(size - failures, size, self.alpha)))
         return mean
 
     def _chances(self, p: float, fresh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The different numbers of fresh draws, rising, and how probable each is; two arrays `(sizes,)`."""
+        """Return the numbers of fresh samples that occur, rising, and the probability of each, both `(sizes,)`."""
         low, weights = new_failures(self.pilot, p)
         sizes, which = np.unique(fresh[low : low + len(weights)], return_inverse=True)
         return sizes, np.bincount(which, weights)
 
 
 @dataclass(frozen=True)
-class AfterPilot(Stopping):
-    """As many fresh draws as the pilot, which are the selection draws, says that an image is worth."""
+class AfterPilot(StoppingRule):
+    """A pilot, which are the selection samples, and then `fresh[failures in the pilot]` fresh samples."""
 
     pilot: int
-    worth: np.ndarray
+    fresh: np.ndarray
 
-    def choose(self, selection: np.ndarray) -> np.ndarray:
+    def next_selection(self, selection: np.ndarray) -> np.ndarray:
         return np.full(len(selection), self.pilot)
 
-    def begin(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
-        return self.worth[self.pilot - selection[np.arange(len(selection)), label]]
+    def first_look(self, selection: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return self.fresh[self.pilot - selection[np.arange(len(selection)), label]]

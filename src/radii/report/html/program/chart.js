@@ -1,4 +1,4 @@
-// Curves against the radius, and what they say at one.
+// The chart: certified accuracy against radius, and its values at the radius of the slider.
 
 const chart = section.querySelector(".chart");
 const reading = section.querySelector("output");
@@ -9,8 +9,8 @@ const across = (radius) =>
   MARGIN.left + (radius / size.last) * (size.width - MARGIN.left - MARGIN.right);
 const up = (part) => MARGIN.top + (1 - part) * (size.height - MARGIN.top - MARGIN.bottom);
 
-// a falling staircase: `ends` are the radii after which one image less is left
-function staircase(start, ends, of) {
+// a descending step function: after each radius in `ends`, one image fewer of `of` is left
+function steps(start, ends, of) {
   let path = `M${across(0).toFixed(1)} ${up(share(start, of)).toFixed(1)}`, count = start;
   for (const end of ends) {
     if (end > size.last) break;
@@ -21,13 +21,14 @@ function staircase(start, ends, of) {
 
 function curves(one) {
   const held = sorted(one.radii.filter((radius) => radius !== null)), of = one.radii.length;
-  const drawn = [svg("path", { d: staircase(held.length, held, of), class: "curve", style: `stroke: ${one.colour}` })];
+  const paths = [svg("path", { d: steps(held.length, held, of), class: "curve", style: `stroke: ${one.colour}` })];
   if (one.found) {
     const ends = sorted(one.found.filter((length, at) => length !== null && one.radii[at] !== null));
-    const path = `${staircase(held.length, ends, of)}H${across(size.last).toFixed(1)}`;
-    drawn.push(svg("path", { d: path, class: "curve found", style: `stroke: ${one.colour}` }));
+    // level to the end of the axis: images on which no attack succeeded are left
+    const path = `${steps(held.length, ends, of)}H${across(size.last).toFixed(1)}`;
+    paths.push(svg("path", { d: path, class: "curve found", style: `stroke: ${one.colour}` }));
   }
-  return drawn;
+  return paths;
 }
 
 function axes() {
@@ -43,19 +44,20 @@ function axes() {
       +tick.toPrecision(6) + (tick && scale() > 1 ? "/255" : ""),
     ),
   ]);
-  const name = svg(
+  const label = svg(
     "text",
     { x: (MARGIN.left + size.width) / 2, y: size.height - 6, "text-anchor": "middle", class: "name" },
     `${norm().name} radius (${norm().unit})`,
   );
-  return [...grid, ...ends, name];
+  return [...grid, ...ends, label];
 }
 
-function draw(series) {
+function drawChart(series) {
   size.width = chart.clientWidth;
   size.height = Math.min(420, Math.max(250, 0.5 * size.width));
+  // for screen readers
   const words = series.map(
-    (one) => `${one.name}, k = ${one.k}: ${percent(certified(one, 0))} at 0, ${percent(certified(one, +slider.value))} at ${written(+slider.value)}`,
+    (one) => `${one.name}, k = ${one.k}: ${percent(certified(one, 0))} at 0, ${percent(certified(one, +slider.value))} at ${radiusText(+slider.value)}`,
   );
   const drawing = svg("svg", {
     role: "img",
@@ -72,11 +74,11 @@ function draw(series) {
   chart.replaceChildren(drawing);
 }
 
-function read(series) {
+function fillReadout(series) {
   const radius = +slider.value, attacked = series.some((one) => one.found);
-  reading.textContent = written(radius);
-  slider.setAttribute("aria-valuetext", written(radius));
-  section.querySelectorAll(".readout .found, .note.found").forEach((head) => (head.hidden = !attacked));
+  reading.textContent = radiusText(radius);
+  slider.setAttribute("aria-valuetext", radiusText(radius));
+  section.querySelectorAll(".readout .found, .note.found").forEach((node) => (node.hidden = !attacked));
   readout.replaceChildren(
     ...series.map((one) =>
       html(
@@ -85,9 +87,9 @@ function read(series) {
         html("th", { scope: "row" }, dot(one.colour), one.name),
         html("td", {}, one.k),
         html("td", {}, percent(certified(one, radius))),
-        ...(attacked ? [html("td", {}, one.found ? percent(left(one, radius)) : "–")] : []),
-        html("td", {}, written(mean(one))),
-        html("td", {}, written(median(one))),
+        ...(attacked ? [html("td", {}, one.found ? percent(underAttack(one, radius)) : "–")] : []),
+        html("td", {}, radiusText(mean(one))),
+        html("td", {}, radiusText(median(one))),
       ),
     ),
   );

@@ -1,12 +1,12 @@
-// Elements of the page, and files that it saves.
+// Making elements of the page, and files to save.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 function element(space, name, attributes, ...content) {
-  const made = space ? document.createElementNS(space, name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...content);
-  return made;
+  const node = space ? document.createElementNS(space, name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...content);
+  return node;
 }
 
 const html = (name, attributes, ...content) => element(null, name, attributes, ...content);

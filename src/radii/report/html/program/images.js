@@ -1,31 +1,32 @@
-// Every image in a table, sorted as one likes.
+// The table of all images, sortable by each column.
 
 const images = section.querySelector(".images");
 const FEW = 20;
 let order = { column: 0, descending: false };
-let shown = FEW;
+let shown = FEW; // rows; a page of thousands would be slow
 
 const className = (label) => data.classes[label] ?? String(label);
 const column = (one) => (data.ks.length > 1 ? `${one.name}, k = ${one.k}` : one.name);
 
-// a row an image: position, label, and a radius for each chosen run and k
+// a row per image: position, label, and a radius for each selected run and k, undefined for images of other runs
 function rowsOf(series) {
-  const places = series.map((one) => new Map(one.rows.map((row, place) => [row, place])));
-  const rows = [...new Set(series.flatMap((one) => one.rows))].sort((one, two) => one - two);
+  const placeOf = series.map((one) => new Map(one.rows.map((row, place) => [row, place])));
+  const rows = [...new Set(series.flatMap((one) => one.rows))].sort((a, b) => a - b);
   return rows.map((row) => [
     data.images.index[row],
     className(data.images.label[row]),
-    ...series.map((one, at) => (places[at].has(row) ? one.radii[places[at].get(row)] : undefined)),
+    ...series.map((one, at) => (placeOf[at].has(row) ? one.radii[placeOf[at].get(row)] : undefined)),
   ]);
 }
 
-function compare(one, two) {
-  const [a, b] = [one[order.column] ?? -1, two[order.column] ?? -1];
-  const way = typeof a === "string" ? a.localeCompare(b) : a - b;
-  return order.descending ? -way : way;
+function compare(first, second) {
+  // what is not certified comes below radius 0
+  const [a, b] = [first[order.column] ?? -1, second[order.column] ?? -1];
+  const difference = typeof a === "string" ? a.localeCompare(b) : a - b;
+  return order.descending ? -difference : difference;
 }
 
-function list(series) {
+function listImages(series) {
   const names = ["image", "true label", ...series.map(column)];
   if (order.column >= names.length) order = { column: 0, descending: false };
   const rows = rowsOf(series).sort(compare);
@@ -33,8 +34,8 @@ function list(series) {
     const button = html("button", { type: "button" }, name);
     button.addEventListener("click", () => {
       order = { column: place, descending: order.column === place ? !order.descending : place > 1 };
-      list(series);
-      images.querySelectorAll("thead button")[place].focus();
+      listImages(series);
+      images.querySelectorAll("thead button")[place].focus(); // the button that was clicked has been replaced
     });
     const sort = order.column !== place ? "none" : order.descending ? "descending" : "ascending";
     return html("th", { scope: "col", "aria-sort": sort }, button);
@@ -44,7 +45,7 @@ function list(series) {
       "tr",
       {},
       html("th", { scope: "row" }, row[0]),
-      ...row.slice(1).map((cell, place) => html("td", {}, place ? (cell === undefined ? "" : written(cell)) : cell)),
+      ...row.slice(1).map((cell, place) => html("td", {}, place ? (cell === undefined ? "" : radiusText(cell)) : cell)),
     ),
   );
   images.querySelector("thead").replaceChildren(html("tr", {}, ...heads));
@@ -56,7 +57,7 @@ function list(series) {
 
 images.querySelector(".more").addEventListener("click", () => {
   shown += 100;
-  list(series);
+  listImages(series);
 });
 images.querySelector(".save").addEventListener("click", () => {
   const heads = ["index", "true label", ...series.map((one) => `${one.name}, ${one.norm}, k = ${one.k}`)];

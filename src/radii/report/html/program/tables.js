@@ -1,20 +1,21 @@
-// Tables that are in the page already: sorted by their heads, saved as CSV.
+// The tables of the page: sorted by a click on a column head, saved as CSV.
 
 const number = (cell) => parseFloat(cell.textContent.replaceAll(",", ""));
-function sortable(table) {
+
+function makeSortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, place) => {
     const button = html("button", { type: "button" }, ...head.childNodes);
     button.addEventListener("click", () => {
-      const way = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
-      heads.forEach((one) => one.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", way);
-      const value = (row) => number(row.cells[place]);
-      const rows = [...table.tBodies[0].rows].sort((one, two) => {
-        const [a, b] = [value(one), value(two)];
-        const text = one.cells[place].textContent.localeCompare(two.cells[place].textContent);
-        const up = place === 0 ? text : (isNaN(a) ? -1 : a) - (isNaN(b) ? -1 : b);
-        return way === "descending" ? -up : up;
+      const direction = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", direction);
+      // a dash comes below 0
+      const value = (row) => (isNaN(number(row.cells[place])) ? -1 : number(row.cells[place]));
+      const rows = [...table.tBodies[0].rows].sort((first, second) => {
+        const text = first.cells[place].textContent.localeCompare(second.cells[place].textContent);
+        const difference = place === 0 ? text : value(first) - value(second);
+        return direction === "descending" ? -difference : difference;
       });
       table.tBodies[0].append(...rows);
     });
@@ -26,4 +27,4 @@ function sortable(table) {
   );
   table.caption.append(" ", save);
 }
-document.querySelectorAll("table[data-file]").forEach(sortable);
+document.querySelectorAll("table[data-file]").forEach(makeSortable);

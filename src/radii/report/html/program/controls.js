@@ -1,28 +1,30 @@
-// The switches: what is drawn anew when one is moved.
+// The controls: what is drawn again when one changes.
 
 let series = [];
 
 function show() {
-  draw(series);
-  read(series);
+  drawChart(series);
+  fillReadout(series);
 }
 
-function ask(event) {
+function update(event) {
   const ks = checked("k");
-  series = chosen();
-  size.last = limit(data.series.filter((one) => one.norm === norm().key && ks.includes(one.k)));
+  series = selectedSeries();
+  // of all runs and classes, so that the axis stays while these are compared
+  size.last = axisEnd(data.series.filter((one) => one.norm === norm().key && ks.includes(one.k)));
   slider.max = size.last;
   slider.step = whole() ? 1 : "any";
   if (!event || event.target.name === "norm") {
+    // a third of the way, where curves differ
     const round = ticks(size.last * scale(), 500);
     slider.value = round[Math.ceil((round.length - 1) / 3)] / scale();
   }
   shown = FEW;
   show();
-  list(series);
+  listImages(series);
 }
 
-form.addEventListener("change", ask);
+form.addEventListener("change", update);
 form.addEventListener("submit", (event) => event.preventDefault());
 slider.addEventListener("input", show);
 chart.addEventListener("pointermove", (event) => {
@@ -33,14 +35,15 @@ chart.addEventListener("pointermove", (event) => {
 });
 new ResizeObserver(() => chart.clientWidth !== size.width && show()).observe(chart);
 
-// paper has no switches: what is folded away is printed too
+// folded parts cannot be opened on paper: they are printed open
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];
-  folded.forEach((one) => (one.open = true));
+  folded.forEach((details) => (details.open = true));
 });
-addEventListener("afterprint", () => folded.forEach((one) => (one.open = false)));
+addEventListener("afterprint", () => folded.forEach((details) => (details.open = false)));
 
+// without JavaScript, the section would not work and stays hidden
 section.hidden = false;
 document.querySelector("nav a[href='#explore']").hidden = false;
-ask();
+update();

@@ -1,36 +1,39 @@
-// What is asked: norm, runs, k, class and radius, as the switches say; and the numbers that answer.
+// The selected norm, runs, k and class, and numbers for the selection.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const section = document.getElementById("explore");
 const form = section.querySelector("form");
 const slider = section.querySelector("input[type=range]");
 
-const checked = (name) => [...form.querySelectorAll(`input[name=${name}]:checked`)].map((one) => +one.value);
-const norm = () => data.norms.find((one) => one.key === form.querySelector("input[name=norm]:checked").value);
+const checked = (name) => [...form.querySelectorAll(`input[name=${name}]:checked`)].map((input) => +input.value);
+const norm = () => data.norms.find((known) => known.key === form.querySelector("input[name=norm]:checked").value);
+// radii are stored in image units; linf is shown in grey levels, n/255
 const scale = () => (norm().key === "linf" ? 255 : 1);
 const whole = () => norm().key === "l0";
 
-// of each chosen run and k: rows of images, radii, and lengths of attacks, of the chosen class
-function chosen() {
+// the series of each selected run and k, reduced to images of the selected class: their rows in `data.images`, radii,
+// and lengths of perturbations that attacks found
+function selectedSeries() {
   const runs = checked("run"), ks = checked("k"), label = form.elements.class.value;
-  const fits = (row) => label === "" || data.images.label[row] === +label;
+  const ofClass = (row) => label === "" || data.images.label[row] === +label;
   return data.series
     .filter((one) => one.norm === norm().key && runs.includes(one.run) && ks.includes(one.k))
     .map((one) => {
       const run = data.runs[one.run];
-      const places = run.rows.map((_, place) => place).filter((place) => fits(run.rows[place]));
-      const rows = places.map((place) => run.rows[place]);
-      const found = one.found && places.map((place) => one.found[place]);
-      const rank = ks.indexOf(one.k), ink = `${Math.round(100 - (55 * rank) / ks.length)}%`;
+      const kept = run.rows.map((_, place) => place).filter((place) => ofClass(run.rows[place]));
+      const rows = kept.map((place) => run.rows[place]);
+      const found = one.found && kept.map((place) => one.found[place]);
+      // lighter for larger k, as in the figures
+      const ink = `${Math.round(100 - (55 * ks.indexOf(one.k)) / ks.length)}%`;
       const colour = `color-mix(in oklab, var(--run${one.run}) ${ink}, var(--paper))`;
-      return { ...one, name: run.name, rows, radii: places.map((place) => one.radii[place]), found, colour };
+      return { ...one, name: run.name, rows, radii: kept.map((place) => one.radii[place]), found, colour };
     });
 }
 
 const share = (count, of) => (of ? count / of : 0);
 const certified = (one, radius) =>
   share(one.radii.filter((held) => held !== null && held >= radius).length, one.radii.length);
-const left = (one, radius) =>
+const underAttack = (one, radius) =>
   share(
     one.radii.filter((held, at) => held !== null && !(one.found[at] !== null && one.found[at] <= radius)).length,
     one.radii.length,
@@ -38,7 +41,8 @@ const left = (one, radius) =>
 const percent = (part) => `${(100 * part).toFixed(1)} %`;
 const down = (value, digits) => (Math.floor(value * 10 ** digits) / 10 ** digits).toFixed(digits);
 
-function written(radius) {
+// a radius as text, rounded down, so that no more is claimed than is certified
+function radiusText(radius) {
   if (radius === null) return "–";
   if (norm().key === "linf") return `${down(radius * 255, 2)}/255`;
   return down(radius, whole() && Number.isInteger(radius) ? 0 : 3);
@@ -48,19 +52,22 @@ const sorted = (values) => Float64Array.from(values).sort();
 const mean = (one) => share(one.radii.reduce((sum, held) => sum + (held ?? 0), 0), one.radii.length);
 const median = (one) => sorted(one.radii.map((held) => held ?? 0))[Math.floor(one.radii.length / 2)] ?? 0;
 
-// how far the axis goes: as anything is certified, and three quarters of the attacks
-function limit(series) {
+// the end of the axis: the largest certified radius, and three quarters of the lengths that attacks found, because a
+// few very long ones would squeeze the certified part
+function axisEnd(series) {
   const reached = series.flatMap((one) => {
     const lengths = sorted((one.found ?? []).filter((length) => length !== null));
     return [lengths[Math.floor(0.75 * lengths.length)] ?? 0, ...one.radii.map((held) => held ?? 0)];
   });
-  const most = reached.reduce((one, two) => Math.max(one, two), 0);
+  // not Math.max(...reached): as many arguments as images may overflow the stack
+  const most = reached.reduce((largest, value) => Math.max(largest, value), 0);
   return most || (whole() ? 3 : 1 / scale());
 }
 
-function ticks(most, room) {
-  const rough = most / Math.max(2, Math.floor(room / 70)), power = 10 ** Math.floor(Math.log10(rough));
-  let step = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((one) => one >= rough);
+// round numbers from 0 to `most`, at least 70 pixels apart on an axis of `width` pixels
+function ticks(most, width) {
+  const rough = most / Math.max(2, Math.floor(width / 70)), power = 10 ** Math.floor(Math.log10(rough));
+  let step = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((round) => round >= rough);
   if (whole()) step = Math.max(1, Math.ceil(step));
   return Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, count) => count * step);
 }
