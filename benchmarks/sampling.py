@@ -14,7 +14,7 @@ from measure import in_turn, machine, table
 from radii.certificates.probability_bounds import NoiseRules
 from radii.data import from_arrays
 from radii.models import make_model
-from radii.models.devices import best_device, busy_cores, has_bfloat16
+from radii.models.devices import best_device, cores_used, has_bfloat16
 from radii.noises import NOISES, Gaussian, Noise, ProductNoise, example
 from radii.sampling.autotune import ROWS, tune_rows
 from radii.sampling.model_call import BaseClassifier, prepare
@@ -54,7 +54,7 @@ def section(model_name: str, copies: int, rounds: int) -> str:
     """All measurements as a section in Markdown."""
     device = best_device()
     model = make_model(model_name, SHAPE, CLASSES).eval().to(device)
-    noise, cores = Gaussian(0.5), busy_cores(model)
+    noise, cores = Gaussian(0.5), cores_used(model)
     settings = [("float32", False)] + [("bfloat16", fuse) for fuse in (False, True) if has_bfloat16(device)]
     usual = partial(sample, model, noise, torch.rand(SHAPE), copies, CLASSES)
     paces, found = [], []

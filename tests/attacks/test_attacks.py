@@ -18,7 +18,7 @@ from radii.attacks.search import PerturbationSearch, exceeds_chance, left_top_k
 from radii.cli.attack import words as sentence
 from radii.errors import InputError
 from radii.models.devices import TensorSource
-from radii.training.losses import Draw
+from radii.training.losses import NoiseSampler
 from radii.training.pgd import project, steepest
 
 ORDER = {"l1": 1, "l2": 2, "linf": np.inf}
@@ -126,7 +126,7 @@ def test_more_wrong_certificates_than_chance_explains() -> None:
 def test_descent_stays_within_radius_and_box() -> None:
     torch.manual_seed(0)
     images = torch.rand(5, *SHAPE)
-    draw = Draw(radii.Gaussian(0.3), TensorSource(0, torch.device("cpu")))
+    draw = NoiseSampler(radii.Gaussian(0.3), TensorSource(0, torch.device("cpu")))
     target = Target(Line(), draw, torch.zeros(5, dtype=torch.long), 1, Effort(5, 8))
     for norm, order in ORDER.items():
         radius = torch.tensor([0.01, 0.1, 0.3, 1.0, 4.0])
@@ -147,7 +147,7 @@ def test_gradients_ignore_classes_that_are_switched_off() -> None:
     for k in (1, 2):
         slopes = []
         for model in (Line(), Off()):
-            draw = Draw(radii.Gaussian(0.3), TensorSource(0, torch.device("cpu")))
+            draw = NoiseSampler(radii.Gaussian(0.3), TensorSource(0, torch.device("cpu")))
             slopes.append(
                 Target(model, draw, torch.zeros(5, dtype=torch.long), k, Effort(5, 8)).gradient(images)
             )
@@ -165,7 +165,7 @@ def test_greedy_changes_follow_the_gradient() -> None:
             score = (images * weights).flatten(1).sum(1)
             return torch.stack([score, -score], dim=1)
 
-    draw = Draw(radii.Gaussian(1e-3), TensorSource(0, torch.device("cpu")))
+    draw = NoiseSampler(radii.Gaussian(1e-3), TensorSource(0, torch.device("cpu")))
     target = Target(Sum(), draw, torch.zeros(2, dtype=torch.long), 1, Effort(1, 2))
     order, moved = greedy(target, images, 3, 2)
     assert order.tolist() == [[3, 2]] * 2
@@ -185,7 +185,7 @@ def test_steps_in_l1_are_not_spent_on_features_at_their_end() -> None:
     images = torch.full((2, *SHAPE), 0.5)
     images[:, 0, 3, 3] = 0
     images[1, 0, 3, 2] = 0
-    draw = Draw(radii.Gaussian(1e-3), TensorSource(0, torch.device("cpu")))
+    draw = NoiseSampler(radii.Gaussian(1e-3), TensorSource(0, torch.device("cpu")))
     target = Target(Sum(), draw, torch.zeros(2, dtype=torch.long), 1, Effort(4, 2))
     move = descend(target, images, "l1", torch.tensor([0.25, 0.25]))
     np.testing.assert_allclose(move.abs().sum((1, 2, 3)), 0.25, rtol=1e-5)

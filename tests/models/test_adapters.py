@@ -18,7 +18,13 @@ from given_models import NearestMean, digits, function, like_hugging_face, plain
 from radii.data import load_data
 from radii.errors import InputError, UnknownName
 from radii.models import digest, make_model
-from radii.models.adapters.preprocess import Inputs, Preprocess, check_takes, preprocessed, taken_apart
+from radii.models.adapters.preprocess import (
+    Inputs,
+    Preprocess,
+    check_input_shape,
+    split_preprocessing,
+    with_preprocessing,
+)
 
 IMAGES, LABELS = digits(30)
 HOW = {"plan": radii.fixed(100, 10), "seed": 4}
@@ -80,7 +86,7 @@ class Labels:
         (Labels(), lambda fitted, x: fitted.predict(x)[:, None] == np.arange(10)),
     ],
 )
-def test_estimators_are_asked_about_flattened_images(estimator, logits) -> None:
+def test_estimators_are_queried_with_flattened_images(estimator, logits) -> None:
     data = load_data("digits", "train")
     estimator.fit(data.images().reshape(len(data), -1), data.labels)
     model = radii.load_model(estimator)
@@ -143,7 +149,7 @@ def test_models_in_another_precision_are_another_classifier() -> None:
     assert votes.precision == "bfloat16" and (votes.counts.argmax(1) == LABELS).mean() > 0.8
 
 
-def test_large_modules_behind_their_scale_are_polled_as_they_are() -> None:
+def test_large_modules_behind_their_scale_are_sampled_as_they_are() -> None:
     torch.manual_seed(0)
     model = make_model("small-cnn", (1, 8, 8), 10).eval()
     declared = radii.load_model(model, mean=0.5, std=0.5)
@@ -205,11 +211,11 @@ def test_a_submodule_called_identity_changes_nothing() -> None:
 
 def test_copies_and_what_travels_are_the_same_model() -> None:
     for model in (plain, function):
-        wrapped = preprocessed(model, Inputs((-1, 1)))
+        wrapped = with_preprocessing(model, Inputs((-1, 1)))
         for one in (copy.deepcopy(wrapped), pickle.loads(pickle.dumps(wrapped))):
             assert digest(one) == digest(wrapped)
             torch.testing.assert_close(one(torch.ones(1, 1, 8, 8)), wrapped(torch.ones(1, 1, 8, 8)))
-        assert taken_apart(wrapped) == (model, Inputs((-1, 1)))
+        assert split_preprocessing(wrapped) == (model, Inputs((-1, 1)))
 
 
 # mistakes -----------------------------------------------------------------------------------------
@@ -302,6 +308,6 @@ def test_names_of_layouts_are_names() -> None:
 
 @pytest.mark.parametrize("shape", [(64,), (1, 8, 8, 1), (3, 8, 8)])
 def test_images_of_a_shape_that_a_file_does_not_take(shape) -> None:
-    check_takes("net.onnx", (1, "height", None), (1, 8, 9))
+    check_input_shape("net.onnx", (1, "height", None), (1, 8, 9))
     with pytest.raises(InputError, match=r"net.onnx takes images of shape \(1, 'height', None\); got"):
-        check_takes("net.onnx", (1, "height", None), shape)
+        check_input_shape("net.onnx", (1, "height", None), shape)

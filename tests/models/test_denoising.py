@@ -63,7 +63,7 @@ def test_the_classifier_stays_as_it_is(runs: tuple[Path, Path], tmp_path: Path) 
     assert digest(classifier) == before and not classifier.training
     assert [weight.requires_grad for weight in classifier.parameters()] == flags
     assert load_run(tmp_path)[1].recipe.classifier == before
-    behind = Loop(short, images, CPU, classifier=classifier.train()).asked.classifier
+    behind = Loop(short, images, CPU, classifier=classifier.train()).base_classifier.classifier
     assert not any(part.training for part in behind.modules())
     assert not any(weight.requires_grad for weight in behind.parameters())
 

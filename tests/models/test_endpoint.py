@@ -170,9 +170,9 @@ def test_a_server_that_takes_too_long(server: Server, slept: list[float], monkey
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 301])
-def test_refusals_are_not_repeated(server: Server, slept: list[float], status: int) -> None:
+def test_rejections_are_not_retried(server: Server, slept: list[float], status: int) -> None:
     server.plan = [status]
-    with pytest.raises(InputError, match=f"refuses a batch of images: it answered {status} .* xxx"):
+    with pytest.raises(InputError, match=f"rejects a batch of images: it answered {status} .* xxx"):
         radii.load_model(server.url)(torch.from_numpy(IMAGES))
     assert len(server.seen) == 1 and not slept
 

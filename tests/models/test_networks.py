@@ -95,7 +95,7 @@ def test_impossible_wide_resnets(name):
         make_model(name, (3, 32, 32), 10)
 
 
-def test_flat_inputs_are_refused():
+def test_flat_inputs_are_rejected():
     with pytest.raises(InputError, match="channels, height, width"):
         make_model("small-cnn", (784,), 10)
 

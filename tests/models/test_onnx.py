@@ -124,7 +124,7 @@ class Calibration(CalibrationDataReader):
 
 
 @pytest.mark.parametrize("rows", [8, 64, 512])
-def test_dynamic_quantization_is_refused(file: str, tmp_path, rows: int) -> None:
+def test_dynamic_quantization_is_rejected(file: str, tmp_path, rows: int) -> None:
     """Its scale comes from the whole batch; a static one is as good as any weight."""
     quantize_dynamic(file, tmp_path / "dynamic.onnx")
     model = radii.load_model(tmp_path / "dynamic.onnx", layout="flat")
@@ -204,10 +204,13 @@ def test_metadata_that_are_no_names(tmp_path, names: str) -> None:
             r"must take one batch of images, tensor\(float\); it takes images: tensor\(d",
         ),
         ({"twice": True}, "must give one table of logits .* it gives logits: .*, probabilities: "),
-        ({"outside": True}, "has weights in another file, which no digest would see: put them into one"),
+        (
+            {"outside": True},
+            "has weights in another file, which the digest would not cover: put them into one",
+        ),
     ],
 )
-def test_files_that_cannot_be_polled(tmp_path, given: dict, words: str) -> None:
+def test_files_that_cannot_be_sampled(tmp_path, given: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         radii.load_model(linear(tmp_path / "linear.onnx", **given))
 

@@ -92,7 +92,7 @@ def test_programs_run_in_bfloat16(file: str) -> None:
     assert (votes.counts.argmax(1) == labels).mean() > 0.7
 
 
-def test_a_program_in_training_mode_is_refused(tmp_path) -> None:
+def test_a_program_in_training_mode_is_rejected(tmp_path) -> None:
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))
     program = torch.export.export(model, (torch.rand(3, 1, 8, 8),), dynamic_shapes=({0: AUTO},))
     torch.export.save(program, tmp_path / "model.pt2")
@@ -227,7 +227,7 @@ def pickled(name: str):
 @pytest.mark.parametrize(
     "name", ["weight_0", "tensor_0", "custom_obj_0", "opaque_obj_0", "../models/model.json"]
 )
-def test_pickled_weights_and_constants_are_refused(file: str, tmp_path, folder: str, name: str) -> None:
+def test_pickled_weights_and_constants_are_rejected(file: str, tmp_path, folder: str, name: str) -> None:
     trace = tmp_path / "trace"
     config = f"data/{folder}/model_{folder}_config.json"
     edits = {config: pickled(name), f"data/{folder}/{name}": pickle.dumps(Evil(trace))}
@@ -273,7 +273,7 @@ def signature(**fields):
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (first_node(target="torch.os.system"), "asks for 'torch.os.system', which is no operator of ATen"),
+        (first_node(target="torch.os.system"), "calls 'torch.os.system', which is no operator of ATen"),
         (first_node(target="torch.load"), "no operator of ATen"),
         (first_node(target="_operator.call"), "no operator of ATen"),
         (first_node(target="_operator.attrgetter"), "no operator of ATen"),
@@ -294,7 +294,7 @@ def signature(**fields):
         (signature(out_spec="[2]"), "must take one batch of images"),
     ],
 )
-def test_what_torch_would_evaluate_is_refused(file: str, tmp_path, edit, words: str) -> None:
+def test_what_torch_would_evaluate_is_rejected(file: str, tmp_path, edit, words: str) -> None:
     with pytest.raises(InputError, match=words):
         load(changed(file, **{MODEL: edit}), tmp_path)
 
@@ -315,7 +315,7 @@ def test_libraries_and_other_files_are_left_out(file: str) -> None:
     assert not names & set(evil) and {"data/weights/weight_0", MODEL} <= names
 
 
-def test_a_file_that_comes_twice_is_refused(file: str, tmp_path) -> None:
+def test_a_file_that_comes_twice_is_rejected(file: str, tmp_path) -> None:
     content = io.BytesIO(Path(file).read_bytes())
     with pytest.warns(UserWarning, match="Duplicate"), ZipFile(content, "a", ZIP_STORED) as zipped:
         zipped.writestr(next(name for name in zipped.namelist() if name.endswith(MODEL)), b"{}")
@@ -323,14 +323,14 @@ def test_a_file_that_comes_twice_is_refused(file: str, tmp_path) -> None:
         load(content.getvalue(), tmp_path)
 
 
-def test_files_that_share_their_bytes_are_refused(file: str, monkeypatch) -> None:
+def test_files_that_share_their_bytes_are_rejected(file: str, monkeypatch) -> None:
     """A small archive could unpack to any size otherwise."""
     monkeypatch.setattr(export_archive.ZipFile, "infolist", lambda self: list(self.NameToInfo.values()) * 9)
     with pytest.raises(InputError, match="is no program"):
         harmless_archive(Path(file).read_bytes(), "x.pt2")
 
 
-def test_damaged_programs_are_valid_or_refused(file: str, tmp_path) -> None:
+def test_damaged_programs_are_valid_or_rejected(file: str, tmp_path) -> None:
     """Letters of the graph are changed, with the sums of the archive right again."""
     rng, refused = np.random.default_rng(0), 0
 

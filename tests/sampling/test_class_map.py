@@ -19,7 +19,7 @@ from radii.data.dataset import make_data
 from radii.engine import vote as engine_vote
 from radii.errors import InputError, RadiiWarning, UnknownName
 from radii.models import digest
-from radii.models.adapters.class_map import mapped
+from radii.models.adapters.class_map import read_class_map
 from radii.models.adapters.outputs import BINARY, class_names
 from radii.sampling.model_call import logits_of
 from radii.votes import merge
@@ -203,17 +203,18 @@ def test_attacks_are_on_the_classes_of_the_map() -> None:
 )
 def test_maps_that_cannot_be(given, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        mapped(given, ("cat", "dog", "crane", "crane", "eel"))
+        read_class_map(given, ("cat", "dog", "crane", "crane", "eel"))
 
 
 def test_names_of_outputs_that_have_none_and_outputs_that_are_not_there() -> None:
     with pytest.raises(
         InputError, match="'cat', which the model does not have; its outputs have no names: give"
     ):
-        mapped(["cat", 1], ())
+        read_class_map(["cat", 1], ())
     # text is the number of an output, unless an output has that name
-    assert mapped(["7", 1], ()).columns == ((7,), (1,))
-    assert mapped(["7", 2], ("1", "7")).columns == mapped(["7.0", "2"], ("1", "7")).columns == ((1,), (2,))
+    assert read_class_map(["7", 1], ()).columns == ((7,), (1,))
+    for entries in (["7", 2], ["7.0", "2"]):
+        assert read_class_map(entries, ("1", "7")).columns == ((1,), (2,))
     model = radii.load_model(Brightest(range(12)), class_map=[0, 12])
     with pytest.raises(
         InputError, match="up to number 12, but the model has 12 outputs, 0 to 11: correct the class map"

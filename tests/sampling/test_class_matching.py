@@ -325,15 +325,15 @@ def test_run_folders_match_names_and_take_fewer_classes(run: Path) -> None:
     assert class_names(model) == ("1", "10", "2")
     pixels = RNG.integers(0, 256, (6, 1, 8, 8), dtype=np.uint8)
     sorted_now = make_data("photos", "test", pixels, np.arange(6) % 3, ("1", "2", "10"))
-    fits = config.fitting(sorted_now)
+    fits = config.match_classes(sorted_now)
     assert fits.classes == ("1", "10", "2") and fits.labels.tolist() == [0, 2, 1, 0, 2, 1]
     fewer = make_data("photos", "test", pixels, np.arange(6) % 2, ("2", "10.0"))
-    assert config.fitting(fewer).labels.tolist() == [2, 1, 2, 1, 2, 1]
+    assert config.match_classes(fewer).labels.tolist() == [2, 1, 2, 1, 2, 1]
     mine, theirs = poll(model, sorted_now), poll(model, fits)
     np.testing.assert_array_equal(mine.counts[:, [0, 2, 1]], theirs.counts)
     assert mine.classes == ("1", "2", "10") and theirs.classes == ("1", "10", "2")
     with pytest.raises(InputError, match=r"of the model, '1', '10', '2'; '3' are not: give images"):
-        config.fitting(make_data("photos", "test", pixels, np.arange(6) % 2, ("2", "3")))
+        config.match_classes(make_data("photos", "test", pixels, np.arange(6) % 2, ("2", "3")))
 
 
 # the command --------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import radii.sampling.sampler
 from patience import HANG
 from radii.data import from_arrays
 from radii.errors import InputError
-from radii.models.devices import SMALL, fitting_threads
+from radii.models.devices import SMALL, limit_threads
 from radii.noises.streams import Stream
 from radii.sampling import Smoothed, autotune
 from radii.sampling.smoothed import N0
@@ -265,13 +265,13 @@ def test_threads_that_inherit_one_thread_do_not_hand_it_on(two_threads: None) ->
     small, begun, over = nn.Linear(2, 2), threading.Event(), threading.Event()
 
     def overlap() -> int:
-        with fitting_threads(small):
+        with limit_threads(small):
             begun.set()
             assert over.wait(HANG)
             return torch.get_num_threads()
 
     with ThreadPoolExecutor(1) as pool:
-        with fitting_threads(small):
+        with limit_threads(small):
             threads = pool.submit(overlap)
             assert begun.wait(HANG)
         over.set()

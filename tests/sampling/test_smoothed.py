@@ -19,7 +19,7 @@ from radii.data import from_arrays
 from radii.data.dataset import make_data
 from radii.errors import InputError, UnknownName
 from radii.models import digest, make_model
-from radii.models.devices import SMALL, busy_cores, turns_of
+from radii.models.devices import SMALL, call_guard, cores_used
 from radii.noises import Gaussian, Laplace, Uniform
 from radii.sampling import Smoothed
 from radii.sampling.model_call import LEAST_ROWS
@@ -102,7 +102,7 @@ def test_threads_do_not_matter(monkeypatch, busy, workers):
     smoothed = Smoothed(random_model(), NOISE, batch=32)
     before = smoothed.vote(random_images(), plan=fixed(300)).counts
     monkeypatch.setattr(radii.sampling.monte_carlo, "THREADS", workers)
-    monkeypatch.setattr(radii.sampling.sampler, "busy_cores", lambda model: busy)
+    monkeypatch.setattr(radii.sampling.sampler, "cores_used", lambda model: busy)
     np.testing.assert_array_equal(smoothed.vote(random_images(), plan=fixed(300)).counts, before)
 
 
@@ -138,7 +138,7 @@ def test_all_cores_draw_before_a_model_that_takes_them_all(monkeypatch):
     monkeypatch.setattr(NoisyImages, "fill", watched)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     wide = Wide(lambda: found.append((drawing, len(threads)))).eval()
-    assert busy_cores(wide) == 3 and busy_cores(random_model()) == 1 and busy_cores(brightness) == 0
+    assert cores_used(wide) == 3 and cores_used(random_model()) == 1 and cores_used(brightness) == 0
     Smoothed(wide, NOISE, batch=32).vote(random_images(), plan=fixed(300))
     assert not any(busy for busy, _ in found) and 1 < found[-1][1] <= 3
 
@@ -189,10 +189,10 @@ def test_a_thread_learns_the_number_of_threads_in_the_turn_of_its_model(monkeypa
         sampler = Smoothed(Wide(lambda: found.append(torch.get_num_threads())).eval(), NOISE, batch=8).ready(
             (1, 8, 8)
         )
-        monkeypatch.setattr(radii.models.devices, "_turns", turns)
+        monkeypatch.setattr(radii.models.devices, "_lock", turns)
 
         def small():
-            with turns_of(random_model())():
+            with call_guard(random_model())():
                 inside.set()
                 assert turns.second.wait(HANG)
 

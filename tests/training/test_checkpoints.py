@@ -155,7 +155,7 @@ def test_averaging_continues_too(tmp_path):
         ({"seed": 7}, "seed 0, not 7"),
     ],
 )
-def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, changes, message):
+def test_a_checkpoint_of_another_recipe_is_rejected(tmp_path, changes, message):
     train_until(RECIPE, tmp_path, 500)
     config = (tmp_path / "config.json").read_bytes()
     with pytest.raises(InputError, match=message):
@@ -191,7 +191,7 @@ def test_checkpoints_with_other_words(tmp_path, change):
         train(RECIPE, digits(), tmp_path, device=CPU)
 
 
-def test_state_of_another_network_is_refused():
+def test_state_of_another_network_is_rejected():
     loop, other = Loop(RECIPE, digits(), CPU), Loop(replace(RECIPE, model="wrn-10-1"), digits(), CPU)
     loop.epoch(lambda images: None)
     with pytest.raises(InputError, match="does not fit wrn-10-1"):

@@ -10,11 +10,11 @@ from scipy import stats
 from radii.data import load_data
 from radii.errors import InputError
 from radii.models import make_model
-from radii.models.devices import TensorSource, fitting_threads
+from radii.models.devices import TensorSource, limit_threads
 from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.training import train
 from radii.training.loop import Loop
-from radii.training.losses import LOSSES, QUANTILES, Draw, attack, check_options, options_of
+from radii.training.losses import LOSSES, QUANTILES, NoiseSampler, attack, check_options, options_of
 from radii.training.recipe import Recipe
 
 INDEPENDENT = [example_name(kind) for kind in NOISES.values() if issubclass(kind, ProductNoise)]
@@ -51,7 +51,7 @@ def batch():
 
 
 def drawing(noise, seed=3):
-    return Draw(make_noise(noise, 0.5), TensorSource(seed, CPU))
+    return NoiseSampler(make_noise(noise, 0.5), TensorSource(seed, CPU))
 
 
 def predictions(model, images, noise):
@@ -219,7 +219,7 @@ def test_each_method_learns_digits(loss, noise):
     options = {"m": 4} if loss == "macer" else {}
     recipe = Recipe("digits", "small-cnn", noise, 0.25, loss, epochs=5, batch=50, options=options)
     loop = Loop(recipe, load_data("digits", "train").first(600), CPU)
-    with fitting_threads(loop.model):
+    with limit_threads(loop.model):
         for _ in range(recipe.epochs):
             loop.epoch(lambda images: None)
         model, test = loop.finish(), load_data("digits", "test")
@@ -267,8 +267,16 @@ def test_wrong_options(loss, options, message):
     [
         ("macer", "splitting", "unknown noise with a quantile for macer 'splitting'"),
         ("smoothadv", "splitting", "smoothadv needs noise that is added to images, which splitting is not"),
-        ("stability", "ablation:kept=9", "stability asks about images without noise, but ablation changes"),
-        ("ordinary", "ablation:kept=9", "ordinary asks about images without noise, but ablation changes"),
+        (
+            "stability",
+            "ablation:kept=9",
+            "stability queries the model on images without noise, but ablation changes",
+        ),
+        (
+            "ordinary",
+            "ablation:kept=9",
+            "ordinary queries the model on images without noise, but ablation changes",
+        ),
     ],
 )
 def test_a_noise_that_a_method_cannot_do_with_is_told_before_anything_is_written(

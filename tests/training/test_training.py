@@ -14,7 +14,7 @@ from radii.data import load_data
 from radii.data.dataset import make_data
 from radii.errors import InputError, UnknownName
 from radii.models import digest
-from radii.models.devices import SMALL, TensorSource, fitting_threads, has_bfloat16
+from radii.models.devices import SMALL, TensorSource, has_bfloat16, limit_threads
 from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.sampling import Smoothed
 from radii.training import train
@@ -142,7 +142,7 @@ def test_averaged_weights_have_statistics_of_their_own_on_noisy_images(tmp_path)
 
 
 @pytest.mark.parametrize("name", INDEPENDENT)
-def test_noise_drawn_as_tensors_has_its_law(name):
+def test_noise_drawn_as_tensors_has_its_distribution(name):
     noise = make_noise(name, 0.5)
     sample = noise.draw(TensorSource(0, CPU), (200_000,))
     fourth = {"gaussian": 3, "laplace": 6, "uniform": 1.8, "generalized-normal:exponent=4": 2.18844}[name]
@@ -333,10 +333,10 @@ def test_small_models_run_in_one_thread():
     torch.set_num_threads(2)
     try:
         for weights, threads in ((SMALL, 1), (SMALL + 1, 2)):
-            with fitting_threads(torch.nn.Linear(weights, 1, bias=False)):
+            with limit_threads(torch.nn.Linear(weights, 1, bias=False)):
                 assert torch.get_num_threads() == threads
             assert torch.get_num_threads() == 2
-        with fitting_threads(len):
+        with limit_threads(len):
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -359,7 +359,7 @@ def test_compiled_layers_learn_the_same():
     assert (first - second).norm() < 0.05 * first.norm()
 
 
-def test_compiling_without_a_compiler_is_refused(monkeypatch):
+def test_compiling_without_a_compiler_is_rejected(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(InputError, match=r"needs a C\+\+ compiler"):

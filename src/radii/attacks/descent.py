@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from radii.training.losses import Draw, Model, ask, copies, log_mean_prediction
+from radii.training.losses import Model, NoiseSampler, log_mean_prediction, query, repeat_images
 from radii.training.pgd import project, steepest
 
 PACE = 2.5
@@ -37,7 +37,7 @@ class Target:
     """The attacked classifier: each label of `labels`, `(batch,)`, is to leave the top `k` of the model under noise."""
 
     model: Model
-    draw: Draw
+    draw: NoiseSampler
     labels: Tensor
     k: int
     effort: Effort
@@ -45,7 +45,7 @@ class Target:
     def gradient(self, images: Tensor) -> Tensor:
         """Return the gradient of the margins of the labels with respect to the images, `(batch, *shape)`."""
         inputs, samples = images.detach().requires_grad_(), self.effort.eot_samples
-        logits = finite(ask(self.model, self.add_noise(copies(inputs, samples)), samples))
+        logits = finite(query(self.model, self.add_noise(repeat_images(inputs, samples)), samples))
         margins = margin(log_mean_prediction(logits), self.labels, self.k)
         (gradient,) = torch.autograd.grad(margins.sum(), inputs)
         return gradient

@@ -19,7 +19,7 @@ from radii.noises.norms import ORDERS
 from radii.noises.theory.bisection import bisect, bisect_whole
 from radii.sampling.model_call import logits_of
 from radii.sampling.smoothed import N0, Smoothed
-from radii.training.losses import Draw
+from radii.training.losses import NoiseSampler
 from radii.votes import Votes
 from radii.votes.bounds import sign_test
 from radii.votes.plans import fixed
@@ -63,7 +63,7 @@ class PerturbationSearch:
         self.sampler = smoothed.ready(certificates.shape)
         self.on_grid = smoothed.exact_arithmetic or self.noise.of_bytes
         self.device = next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
-        self.draw = Draw(self.noise, TensorSource(seed, self.device))
+        self.draw = NoiseSampler(self.noise, TensorSource(seed, self.device))
         # fresh noise samples for each test: those of earlier tests have chosen the perturbation
         self.seeds = itertools.count(FIRST_SEED + seed)
 

@@ -215,7 +215,9 @@ class TrainedRun(Polled):
         return self.other_data or self.config.recipe.data
 
     def fitting(self, images: "DataSet") -> "DataSet":
-        return self.config.fitting(images) if self.class_map is None else self.config.sized(images)
+        return (
+            self.config.match_classes(images) if self.class_map is None else self.config.match_shape(images)
+        )
 
     def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
         from radii.models.adapters.outputs import class_names

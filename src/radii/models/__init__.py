@@ -1,4 +1,4 @@
-"""The architectures by name; the digest by which votes know a model; adapters to models of others."""
+"""Network architectures by name, the digest that identifies a model, and adapters for models of other libraries."""
 
 import re
 
@@ -18,13 +18,17 @@ MODELS = {
     "wrn-28-10": "wide ResNet, 36.5 million weights: for a GPU",
     "denoiser-8-32": "turns noisy images into images, in front of any classifier",
 }
-"""Names and what they are for; wrn-D-W stands for any depth D = 6 n + 4 and width W, and -half may follow;
-denoiser-D-W for D convolutions, W channels wide."""
+"""Names and purposes of common architectures.
+
+`wrn-D-W` takes any depth D = 6 n + 4 and width W, optionally followed by `-half`; `denoiser-D-W` has D convolutions of
+W channels.
+"""
 
 DENOISER = "denoiser-8-32"
-"""The usual one."""
+"""The default denoiser."""
 
 MOST_CHANNELS = 1024
+"""Upper limit on channels per image, so that a damaged config.json cannot request layers that exhaust memory."""
 
 
 def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -56,15 +60,16 @@ def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     >>> make_model("small-cnn", (1, 28, 28), 10)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
+    # three digits at most, for the same reason as MOST_CHANNELS
     wide = re.fullmatch(r"wrn-([0-9]{1,3})-([0-9]{1,3})(-half)?", str(name))
-    restoring = _denoiser(name)
-    if not wide and not restoring:
+    denoiser = _denoiser(name)
+    if not wide and not denoiser:
         check_name("model", name, MODELS)
     if len(shape) != 3 or min(shape) < 1 or shape[0] > MOST_CHANNELS:
         raise InputError(f"{name} takes images of shape (channels, height, width); got {tuple(shape)}")
     size = (shape[0], shape[1], shape[2])
-    if restoring:
-        return Denoiser(int(restoring[1]), int(restoring[2]), size)
+    if denoiser:
+        return Denoiser(int(denoiser[1]), int(denoiser[2]), size)
     if not wide:
         return SmallCNN(size, classes)
     return WideResNet(int(wide[1]), int(wide[2]), size, classes, half=bool(wide[3]))

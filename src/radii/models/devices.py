@@ -1,4 +1,4 @@
-"""Where tensors live: the device, whether it computes bfloat16 in hardware, and random numbers drawn on it."""
+"""Devices that run models: which one, at what precision, in how many threads, with which random numbers."""
 
 import os
 import platform
@@ -14,55 +14,57 @@ from torch import Tensor, nn
 from radii.errors import InputError
 
 SMALL = 100_000
-"""Weights up to which a model runs in one thread."""
+"""Largest number of weights of a model that runs in one thread."""
 
-_turns = threading.RLock()
+_lock = threading.RLock()
 
 
 def best_device() -> torch.device:
-    """A GPU if torch can use one, otherwise the processor."""
+    """Return a GPU if torch can use one, otherwise the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def gpus() -> int:
-    """How many GPUs torch can use."""
+    """Return the number of GPUs that torch can use."""
     return torch.cuda.device_count()
 
 
 def device_of(number: int) -> torch.device:
-    """The device of process `number` of several: GPUs in turn, otherwise the processor."""
+    """Return the device of process `number`: GPUs are assigned in turn; without one, the processor."""
     return torch.device("cuda", number % gpus()) if gpus() else torch.device("cpu")
 
 
 def threads_of(processes: int) -> int:
-    """Processor threads for each of so many processes."""
+    """Return the number of threads for each of several processes on this machine."""
+    # the affinity mask may allow fewer cores than the machine has
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // processes)
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device has bfloat16 instructions; without them that precision is emulated, and slower."""
+    """Return whether the device has bfloat16 instructions; without them, bfloat16 is emulated and slower."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+        flags = torch.cpu.get_capabilities()
+        return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("bf16"))
     return False
 
 
-def kind_of(model: object) -> str:
-    """The kind of processor that runs a module, in words; kinds round differently. Empty for other callables."""
-    weights = list(model.parameters()) if isinstance(model, nn.Module) else []
-    if not weights or weights[0].device.type not in ("cpu", "cuda"):
-        return weights[0].device.type if weights else ""
-    if weights[0].device.type == "cuda":
-        return torch.cuda.get_device_name(weights[0].device)
+def processor_kind(model: object) -> str:
+    """Return the kind of processor that runs a module, or "" for other callables. Kinds round differently."""
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if weight is None or weight.device.type not in ("cpu", "cuda"):
+        return "" if weight is None else weight.device.type
+    if weight.device.type == "cuda":
+        return torch.cuda.get_device_name(weight.device)
     matrix_unit = " with a matrix unit" if torch.cpu.get_capabilities().get("amx_bf16") else ""
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{matrix_unit}"
 
 
 def check_compiler(device: torch.device) -> None:
-    """Refuse to compile for a processor without a C++ compiler; for a GPU, what it takes comes with torch."""
+    """Raise `InputError` if torch.compile needs a C++ compiler and none is installed."""
+    # for a GPU, torch compiles with Triton, which it brings along
     compilers = (os.environ.get("CXX"), "g++", "clang++")
     if device.type != "cuda" and not any(shutil.which(name) for name in compilers if name):
         raise InputError("compile needs a C++ compiler: install g++ or clang++, or go without compile")
@@ -74,48 +76,48 @@ def is_compiled(model: object) -> bool:
 
 
 def is_small(model: object) -> bool:
-    """Whether a model is a module that one thread runs as fast as several."""
-    return isinstance(model, nn.Module) and sum(one.numel() for one in model.parameters()) <= SMALL
+    """Return whether a model is a module that one thread runs as fast as several."""
+    return isinstance(model, nn.Module) and sum(weight.numel() for weight in model.parameters()) <= SMALL
 
 
-def busy_cores(model: object) -> int:
-    """How many cores of this machine a model keeps busy; 0 where it runs elsewhere, or nobody knows where."""
-    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    if weights is None or weights.device.type != "cpu":
+def cores_used(model: object) -> int:
+    """Return how many cores of this machine a model keeps busy; 0 if it runs elsewhere, or that is unknown."""
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if weight is None or weight.device.type != "cpu":
         return 0
     return 1 if is_small(model) else torch.get_num_threads()
 
 
 @contextmanager
-def fitting_threads(model: object) -> Iterator[None]:
+def limit_threads(model: object) -> Iterator[None]:
     """Run a small model in one thread.
 
-    More threads gain nothing on it, and where another program wants a core they wait for one another after every
-    layer, which makes it tens of times slower.
+    It gains nothing from more. If other programs use the cores, threads wait for each other after every layer, which
+    makes a small model tens of times slower.
     """
     with _one_thread(is_small(model)):
         yield
 
 
-def turns_of(model: object) -> Callable[[], AbstractContextManager[None]]:
-    """What to enter for each call of a model, a module's own turn: no other one runs in this process meanwhile.
+def call_guard(model: object) -> Callable[[], AbstractContextManager[None]]:
+    """Return the context manager for each call of a model: only one module runs in this process at a time.
 
-    The number of torch's threads is a setting of the whole process: without turns, a model would run, and round, by the
-    setting for another one, and the last to restore it could restore the wrong one for good.
+    The number of torch's threads is a setting of the whole process. Without the lock, a model would run with the
+    setting of another one, and round differently; restoring the setting could also make a wrong one permanent.
     """
-    return partial(_turn, is_small(model)) if isinstance(model, nn.Module) else nullcontext
+    return partial(_locked, is_small(model)) if isinstance(model, nn.Module) else nullcontext
 
 
 @contextmanager
-def _turn(small: bool) -> Iterator[None]:
-    with _turns, _one_thread(small):
+def _locked(small: bool) -> Iterator[None]:
+    with _lock, _one_thread(small):
         yield
 
 
 @contextmanager
 def _one_thread(wanted: bool) -> Iterator[None]:
     before = torch.get_num_threads() if wanted else 1
-    # a thread that came while another had one thread must not hand that on as the usual number
+    # if another Python thread has set one thread for now, 1 must not be restored as the usual number
     if before == 1:
         yield
         return
@@ -128,26 +130,27 @@ def _one_thread(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Let a GPU choose only convolutions that add in the same order each time; the processor always does."""
+    """Restrict a GPU to convolutions that add in the same order each time, as the processor always does."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield
 
 
 class TensorSource:
-    """Standard random numbers as float32 tensors of a device: fast, seeded, not counted. For training only."""
+    """Seeded random numbers as float32 tensors on a device; fast, without positions, for training only."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.generator = torch.Generator(device).manual_seed(seed)
         self._device = device
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
-        """Normal with mean 0 and standard deviation 1."""
+        """Draw normal numbers with mean 0 and standard deviation 1."""
         return torch.randn(shape, generator=self.generator, device=self._device)
 
     def exponential(self, shape: tuple[int, ...]) -> Tensor:
-        """Exponential with mean 1, by the inverse distribution function: torch's own is five times slower."""
+        """Draw exponential numbers with mean 1."""
+        # by inversion: torch's own sampler is five times slower; log1p(-u) is finite for u in [0, 1)
         return self.uniform(shape).neg_().log1p_().neg_()
 
     def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        """Uniform on [0, 1)."""
+        """Draw uniform numbers from [0, 1)."""
         return torch.rand(shape, generator=self.generator, device=self._device)

@@ -1,7 +1,4 @@
-"""The digest by which votes know a model, and whether a model has its weights.
-
-Modules on the meta device have none, nor have lazy ones before their first batch.
-"""
+"""The digest that identifies a model in votes, and a check that all weights of a model are loaded."""
 
 import hashlib
 import itertools
@@ -18,12 +15,12 @@ from radii.models.wrappers import Denoised
 
 
 class Identified(ABC):
-    """A model that is known by something else than its weights: the file or the place that it comes from."""
+    """A model that is identified by its file, address or type, and not by its weights."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """A SHA-256 in hexadecimal, or `unknown:` and a name for what can change unseen."""
+        """A SHA-256 in hexadecimal; `unknown:` and a name if the model can change without notice."""
 
 
 def digest(model: Callable[..., Any]) -> str:
@@ -55,26 +52,28 @@ def digest(model: Callable[..., Any]) -> str:
     """
     if isinstance(model, Identified):
         return model.identity
-    if isinstance(model, Denoised) and (behind := digest(model.classifier)).startswith("unknown:"):
-        return behind
+    if isinstance(model, Denoised) and (identity := digest(model.classifier)).startswith("unknown:"):
+        return identity  # a hash of the denoiser alone would claim to cover the classifier too
     weights = model.state_dict() if hasattr(model, "state_dict") else {}
     if not weights:
         kind = model if hasattr(model, "__qualname__") else type(model)
         return f"unknown:{kind.__module__}.{kind.__qualname__}"
-    total = hashlib.sha256()
+    # sorted, so that the order in which layers are defined does not matter; \0 separates fields of any content
+    hashed = hashlib.sha256()
     for name, value in sorted(weights.items()):
         if isinstance(value, torch.Tensor):
-            plain = value.detach().cpu().contiguous()
-            total.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
-            total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+            tensor = value.detach().cpu().contiguous()
+            hashed.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+            # numpy has no bfloat16, but every type has bytes
+            hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     for name, part in model.named_modules() if isinstance(model, nn.Module) else ():
         if isinstance(part, Identified):
-            total.update(f"{name}\0{part.identity}\0".encode())
-    return total.hexdigest()
+            hashed.update(f"{name}\0{part.identity}\0".encode())
+    return hashed.hexdigest()
 
 
 def check_loaded(model: object) -> None:
-    """Refuse a module that has weights without numbers: on the meta device, or before a lazy layer's first batch."""
+    """Raise `InputError` for a module with weights on the meta device, or of a lazy layer before its first batch."""
     if not isinstance(model, nn.Module):
         return
     for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):

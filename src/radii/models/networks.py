@@ -1,4 +1,4 @@
-"""A small convolutional network, and wide residual networks (Zagoruyko and Komodakis 2016) with pre-activation."""
+"""Classifiers: a small convolutional network and wide residual networks."""
 
 import math
 
@@ -10,7 +10,10 @@ from radii.errors import InputError
 from radii.models.wrappers import Normalize
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-"""Of the CIFAR-10 training images, per channel."""
+"""Per channel, of the CIFAR-10 training images."""
+
+WIDTHS = (16, 32, 32)
+"""Channels of the three convolutions of `SmallCNN`."""
 
 
 class WideResNet(nn.Module):
@@ -27,8 +30,8 @@ class WideResNet(nn.Module):
     classes
         Number of classes.
     half
-        Halve the resolution by two convolutions at the start: noise hides the finest detail anyway, and
-        the same time pays for twice the width.
+        Halve the resolution by two convolutions at the start. Noise hides the finest detail anyway, and
+        twice the width takes the same time.
 
     Raises
     ------
@@ -71,7 +74,7 @@ class WideResNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions, each after normalisation and ReLU, and a shortcut past both."""
+    """Residual block of two convolutions, each after normalisation and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -83,12 +86,13 @@ class Block(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         active = F.relu(self.norm1(inputs), inplace=True)
-        kept = inputs if self.shortcut is None else self.shortcut(active)
-        return kept + self.conv2(F.relu(self.norm2(self.conv1(active)), inplace=True))
+        shortcut = inputs if self.shortcut is None else self.shortcut(active)
+        return shortcut + self.conv2(F.relu(self.norm2(self.conv1(active)), inplace=True))
 
 
 def _halving(channels: int, outputs: int) -> nn.Module:
-    """Two convolutions, the second with stride 2; uniform noise is told by its edges, so the first is not linear."""
+    """Return two convolutions, the second with stride 2."""
+    # ReLU after the first: under uniform noise, extreme values locate a pixel, and a linear layer averages them away
     return nn.Sequential(
         nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -98,6 +102,7 @@ def _halving(channels: int, outputs: int) -> nn.Module:
 
 
 def _groups(blocks: int, width: int, inputs: int) -> list[nn.Module]:
+    """Return three groups of blocks; the second and third halve the resolution and double the channels."""
     layers: list[nn.Module] = []
     for group in range(3):
         outputs = 16 * 2**group * width
@@ -108,15 +113,12 @@ def _groups(blocks: int, width: int, inputs: int) -> list[nn.Module]:
 
 
 def _initialise(model: nn.Module) -> None:
-    """He et al. 2015, by the fan out."""
+    """Draw initial weights by the fan-out (He, Zhang, Ren & Sun 2015)."""
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(layer, nn.Linear):
             nn.init.zeros_(layer.bias)
-
-
-WIDTHS = (16, 32, 32)
 
 
 class SmallCNN(nn.Module):
@@ -160,5 +162,6 @@ class SmallCNN(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
+    # no bias: batch normalisation would subtract it again
     layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
     return [layer, nn.BatchNorm2d(outputs), nn.ReLU()]

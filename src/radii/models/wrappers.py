@@ -1,4 +1,4 @@
-"""Layers around a classifier: normalisation, and a denoiser before it (Salman, Sun, Yang, Kapoor & Kolter 2020)."""
+"""Layers around a classifier: a denoiser in front of it, and normalisation."""
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +26,8 @@ class Denoiser(nn.Module):
 
     Notes
     -----
-    It works at half the resolution, four pixels to a position, which is four times cheaper. With fresh
-    weights it changes nothing.
+    The network works at half the resolution, with four pixels per position, which is four times cheaper.
+    With fresh weights it changes nothing.
 
     References
     ----------
@@ -55,9 +55,10 @@ class Denoiser(nn.Module):
         for layer in layers:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        # as many features, none of them centred, would make each step of the last layer too long
+        # the last layer sums 9 * width features, none of them centred: unscaled, each of its steps would be too long
         self.scale = (9 * width) ** -0.5
         last = nn.Conv2d(width, packed, 3, padding=1)
+        # zeros, so that the first steps start from the identity
         for weight in last.parameters():
             nn.init.zeros_(weight)
         self.layers = nn.Sequential(*layers, last)
@@ -65,13 +66,14 @@ class Denoiser(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute restored images, of the shape of `images`, `(batch, channels, height, width)`."""
         height, width = images.shape[-2:]
+        # an odd size gets one more row or column, which is cut off at the end
         even = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
         noise = F.pixel_shuffle(self.layers(F.pixel_unshuffle(even, 2)), 2)
         return images - self.scale * noise[..., :height, :width]
 
 
 class Denoised(nn.Module):
-    """Base classifier of a denoiser and a classifier behind it, identified by the weights of both.
+    """Base classifier made of a denoiser and a classifier, identified by the weights of both.
 
     Parameters
     ----------

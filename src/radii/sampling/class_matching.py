@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from radii.data.dataset import DataSet
 from radii.errors import InputError, RadiiWarning
 from radii.models.adapters.outputs import class_names, reordered
-from radii.models.adapters.preprocess import rewrapped
+from radii.models.adapters.preprocess import change_inner
 from radii.sampling.model_call import BaseClassifier
 from radii.storage.class_names import SHOWN, are_counted, by_number, match
 
@@ -31,7 +31,7 @@ def renamed(model: BaseClassifier, classes: Sequence[str], where: str, named: bo
     order = _order(class_names(model), classes, where, named)
     if order == list(range(len(order))):
         return model
-    return rewrapped(model, lambda inner: reordered(inner, order, classes))
+    return change_inner(model, lambda inner: reordered(inner, order, classes))
 
 
 def check_matched(model: BaseClassifier, data: DataSet) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, RadiiWarning
-from radii.models.adapters.preprocess import innermost
+from radii.models.adapters.preprocess import unwrap
 from radii.models.devices import check_compiler
 from radii.models.digest import Identified
 from radii.storage.memory import is_out_of_memory
@@ -126,7 +126,7 @@ def unused(model: BaseClassifier) -> BaseClassifier:
     `prepare` copies modules. Models that `load_model` made of a file, an address or an estimator are assumed to have no
     state. These, and models that cannot be copied, are returned unchanged.
     """
-    if isinstance(model, nn.Module) or isinstance(innermost(model), Identified):
+    if isinstance(model, nn.Module) or isinstance(unwrap(model), Identified):
         return model
     try:
         return copy.deepcopy(model)

@@ -14,8 +14,8 @@ from radii.data.dataset import DataSet
 from radii.errors import InputError
 from radii.models import digest
 from radii.models.adapters.outputs import check_count, class_names
-from radii.models.adapters.preprocess import innermost
-from radii.models.devices import busy_cores, is_compiled, kind_of, turns_of
+from radii.models.adapters.preprocess import unwrap
+from radii.models.devices import call_guard, cores_used, is_compiled, processor_kind
 from radii.noises import Noise
 from radii.sampling.autotune import fastest_settings
 from radii.sampling.class_matching import check_matched
@@ -139,7 +139,7 @@ class Sampler:
             else:
                 progress(scheduler.finished, scheduler.images)
 
-        turn = turns_of(self.model)
+        turn = call_guard(self.model)
 
         def query(images: Tensor) -> Tensor:
             with turn():
@@ -147,7 +147,7 @@ class Sampler:
 
         # in its turn: while another model runs with one thread, this thread could adopt that number for good
         with turn():
-            cores = busy_cores(self.model)
+            cores = cores_used(self.model)
         noisy = NoisyImages(data, self.noise, seed, purpose, self.exact)
         count_votes(query, noisy, scheduler, self.rows, report, cores)
         with turn():
@@ -173,7 +173,7 @@ def prepare_sampler(
     def new_copy(precision: str) -> BaseClassifier:
         return prepare(unused(model), precision, shape, fuse)
 
-    with turns_of(model)():
+    with call_guard(model)():
         if rows is None or precision == "auto":
             precision, fastest_rows = fastest_settings(model, new_copy, shape, precision, fuse)
             rows = rows or fastest_rows
@@ -181,7 +181,7 @@ def prepare_sampler(
         noisy = NoisyImages(data[:: max(1, len(data) // CHECKED_IMAGES)], noise, 0, "predict", exact)
         checked = _checked(model, noisy, precision, rows, fuse)
     check_count(len(class_names(model)), checked.classes)
-    identity = digest(model), kind_of(model)
+    identity = digest(model), processor_kind(model)
     return Sampler(
         model, checked, noise, data.shape, checked.classes, precision, rows, fuse, exact, *identity
     )
@@ -192,7 +192,7 @@ def _checked(
 ) -> RecheckedModel:
     """Return the model as it will be queried, after a check that the logits of an image depend on it alone."""
     # a compiled model has one batch size, and compiling takes half a minute: it is copied once, and not queried alone
-    compiled = fuse or is_compiled(innermost(model))
+    compiled = fuse or is_compiled(unwrap(model))
 
     def new_copy() -> WithinMemory:
         return WithinMemory(prepare(unused(model), precision, noisy.output_shape, fuse))

@@ -9,8 +9,8 @@ from scipy.special import bdtrc
 
 from radii.data.dataset import DataSet
 from radii.errors import InputError, RadiiWarning
-from radii.models.adapters.preprocess import Inputs, Preprocess, taken_apart
-from radii.models.devices import turns_of
+from radii.models.adapters.preprocess import Inputs, Preprocess, split_preprocessing
+from radii.models.devices import call_guard
 from radii.noises import Noise
 from radii.sampling.model_call import BaseClassifier, WithinMemory, prepare, unused
 from radii.storage.memory import is_out_of_memory
@@ -65,12 +65,12 @@ def check_scale(model: BaseClassifier, noise: Noise, data: DataSet) -> None:
     """
     if data.labels is None or noise.output_shape(data.shape) != data.shape:
         return
-    inner, declared = taken_apart(model)
+    inner, declared = split_preprocessing(model)
     rows = np.arange(0, len(data), max(1, len(data) // CLEAN_IMAGES))[:CLEAN_IMAGES]
     images, labels = torch.from_numpy(data.images(rows)), data.labels[rows]
     # the accuracy of always predicting the most frequent label
     chance = float(np.unique(labels, return_counts=True)[1].max()) / len(rows)
-    with turns_of(inner)():
+    with call_guard(inner)():
         clean = CleanImages(WithinMemory(prepare(unused(inner), "float32", ())), images, labels)
         correct = _count_declared(clean, declared)
         better = _better_scale(clean, declared, max(chance, correct / len(rows)))

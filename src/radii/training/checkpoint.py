@@ -1,4 +1,4 @@
-"""Checkpoints: an unfinished training as one file of tensors, from which it continues to the same weights."""
+"""Checkpoints: one file of tensors, from which an interrupted training continues to the same weights."""
 
 import json
 from dataclasses import asdict
@@ -17,28 +17,29 @@ CHECKPOINT = "checkpoint.safetensors"
 FORMAT = "1"
 
 METRICS = {"epoch", "loss", "accuracy", "images_per_second"}
-"""What is known of each epoch, at least."""
+"""Metrics that each epoch has at least."""
 
 Rows = list[dict[str, float]]
-"""The metrics of the epochs done, one row each."""
+"""Metrics of finished epochs, one row each."""
 
 
 def save_checkpoint(
     folder: Path, config: Config, device: str, rows: Rows, tensors: dict[str, Tensor]
 ) -> None:
-    """Write the state after `len(rows)` epochs in place of the one before.
+    """Write the state after `len(rows)` epochs in place of the previous checkpoint.
 
-    Guarantee: killed, or out of disk space, the folder still holds the checkpoint before, whole.
+    Guarantee: if the process is killed or the disk is full, the previous checkpoint stays complete.
     """
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    # safetensors stores contiguous tensors only
+    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"training": json.dumps(_identity(config, device)), "rows": json.dumps(rows), "radii": FORMAT}
-    atomic.write(folder / CHECKPOINT, save(plain, metadata))
+    atomic.write(folder / CHECKPOINT, save(stored, metadata))
 
 
 def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, dict[str, Tensor]] | None:
-    """The metrics so far and the state of the training that `folder` holds unfinished; None if there is none.
+    """Return metrics and state of the unfinished training in `folder`, or None if there is none.
 
-    Guarantee: it is a training of the same recipe, images and kind of device; nothing is unpickled.
+    Guarantee: it has the same recipe, images and kind of device, else `InputError` is raised; nothing is unpickled.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -46,17 +47,18 @@ def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, di
     metadata, tensors = read_tensors(path, "remove it to start again")
     foreign = f"{path} is no checkpoint that this radii wrote: remove it to start again"
     try:
-        there, rows = parse_json(metadata["training"]), parse_json(metadata["rows"])
+        stored, rows = parse_json(metadata["training"]), parse_json(metadata["rows"])
     except (KeyError, ValueError):
-        there, rows = {}, []
-    whole = fits(there, dict) and fits(rows, list[dict[str, float]]) and all(map(METRICS.issubset, rows))
-    if not rows or not whole or metadata.get("radii") != FORMAT:
+        stored, rows = {}, []
+    valid = fits(stored, dict) and fits(rows, list[dict[str, float]]) and all(map(METRICS.issubset, rows))
+    if not rows or not valid or metadata.get("radii") != FORMAT:
         raise InputError(foreign)
-    here = json.loads(json.dumps(_identity(config, device)))
-    for name in {**here, **there}:
-        if there.get(name) != here.get(name):
+    # through JSON, which turns tuples into lists
+    own = json.loads(json.dumps(_identity(config, device)))
+    for name in {**own, **stored}:
+        if stored.get(name) != own.get(name):
             raise InputError(
-                f"{folder} holds an unfinished training with {name} {there.get(name)}, not {here.get(name)}: "
+                f"{folder} holds an unfinished training with {name} {stored.get(name)}, not {own.get(name)}: "
                 f"choose another folder, or remove {CHECKPOINT} to start again"
             )
     if len(rows) > config.recipe.epochs:
@@ -65,14 +67,14 @@ def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, di
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove what a finished training needs no more."""
-    # a kill in the middle of writing leaves a part of a file
+    """Remove the checkpoint of a finished training."""
+    # a process that is killed while it writes leaves a part of a file
     for path in (folder / CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*.part")):
         path.unlink(missing_ok=True)
 
 
 def _identity(config: Config, device: str) -> dict[str, Any]:
-    """All that the weights follow from; random numbers are those of one kind of device."""
+    """Return everything that determines the weights; each kind of device has its own random numbers."""
     return {
         **asdict(config.recipe),
         "shape": config.shape,

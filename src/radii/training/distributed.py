@@ -1,4 +1,4 @@
-"""Several processes that train one model: each takes a share of every batch (started by torchrun)."""
+"""Training of one model by several processes, started by torchrun: each takes a share of every batch."""
 
 import importlib
 import os
@@ -14,52 +14,55 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Processes:
-    """Process `rank` of `count`; alone, every exchange leaves things as they are."""
+    """Process `rank` of `count`, and its exchanges with the others; a single process exchanges nothing."""
 
     rank: int = 0
     count: int = 1
 
     def seed(self, seed: int) -> int:
-        """A seed of this process's own; the first has the one given."""
+        """Return the seed of this process; the first process has the given one."""
         return seed if self.rank == 0 else int(np.random.SeedSequence([seed, self.rank]).generate_state(1)[0])
 
     def share(self, rows: Tensor) -> tuple[Tensor, float]:
-        """The rows of a batch for this process, and the weight of their mean in the mean over the batch."""
-        mine = rows[self.rank :: self.count]
-        # a network cannot run on nothing
-        return (mine, len(mine) / len(rows)) if len(mine) else (rows[:1], 0.0)
+        """Return the rows of a batch for this process, and the weight of their mean in the mean over the batch."""
+        share = rows[self.rank :: self.count]
+        # a network cannot run on an empty batch, so a process without rows takes one with weight 0
+        return (share, len(share) / len(rows)) if len(share) else (rows[:1], 0.0)
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum over processes, in place."""
+        """Sum a tensor over all processes, in place."""
         if self.count > 1:
             dist.all_reduce(value)
         return value
 
     def same(self, value: Tensor) -> Tensor:
-        """The value of the first process, in place."""
+        """Copy a tensor of the first process to all others, in place."""
         if self.count > 1:
             dist.broadcast(value, 0)
         return value
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Add up the gradients, as one message."""
+        """Sum the gradients over all processes, in place."""
         if self.count == 1:
             return
-        slopes = [weight.grad for weight in model.parameters() if weight.grad is not None]
-        whole = self.sum(torch.cat([slope.flatten() for slope in slopes]))
-        for slope, part in zip(slopes, whole.split([slope.numel() for slope in slopes]), strict=True):
-            slope.copy_(part.view(slope.shape))
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        # one message for all weights: each has its own latency
+        total = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        sizes = [gradient.numel() for gradient in gradients]
+        for gradient, part in zip(gradients, total.split(sizes), strict=True):
+            gradient.copy_(part.view(gradient.shape))
 
     def mean_statistics(self, model: nn.Module) -> None:
-        """Give all processes the mean of what batch normalisation remembers: each saw its own share."""
+        """Average the statistics of batch normalisation over all processes, in place; each had its own share."""
         for value in model.buffers():
             if self.count > 1 and value.is_floating_point():
                 self.sum(value).div_(self.count)
 
     def gather(self, value: Tensor, device: torch.device) -> list[Tensor]:
-        """The values of all processes, by rank; they travel by way of `device`."""
+        """Return the tensors of all processes, by rank, exchanged on `device`."""
         if self.count == 1:
             return [value]
+        # NCCL exchanges nothing but tensors of GPUs
         parts = [torch.empty_like(value, device=device) for _ in range(self.count)]
         dist.all_gather(parts, value.to(device))
         return [part.cpu() for part in parts]
@@ -67,14 +70,14 @@ class Processes:
 
 @contextmanager
 def together(device: torch.device) -> Iterator[Processes]:
-    """The processes that torchrun started, by gloo between processors, by NCCL between GPUs; else this one alone."""
+    """Connect the processes that torchrun started: by NCCL between GPUs, else by gloo. Yield this one of them."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes()
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # what is imported later would keep the group, and gloo's threads with it, until they die of Python's own end
+    # imported after the group is made, this module would keep it, and gloo's threads would crash when Python exits
     importlib.import_module("torch._dynamo")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
@@ -84,5 +87,5 @@ def together(device: torch.device) -> Iterator[Processes]:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that speaks and writes."""
+    """Return whether this process is the one that prints and writes."""
     return os.environ.get("RANK", "0") == "0"

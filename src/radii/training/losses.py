@@ -1,6 +1,6 @@
-"""Training methods, one function each: clean images and a way to make noisy copies in, a loss and noisy logits out.
+"""Losses of training methods, one function each, from clean images and a noise sampler to a loss and logits.
 
-What a method can be told are its keyword arguments; a recipe gives them as plain data.
+The options of a method are its keyword arguments; a recipe stores them as plain data.
 """
 
 import inspect
@@ -22,68 +22,159 @@ from radii.training.pgd import project, steepest
 Model = Callable[[Tensor], Tensor]
 
 TEMPERATURE = 16
-"""What macer multiplies logits by, so that mean soft predictions come near to votes: in all of its authors' runs."""
+"""Factor on the logits in MACER, which brings mean soft predictions near to vote shares; that of all published runs."""
+
+MIXES_CLEAN_IMAGES = {"stability"}
+"""Methods that include clean images in the statistics of batch normalisation."""
+
+QUERIES_CLEAN_IMAGES = {"stability", "ordinary", "denoising"}
+"""Methods that also query the model on images without noise."""
+
+WITHOUT_NOISE = {"ordinary"}
+"""Methods that train models for images without noise."""
+
+LEAST = {"m": 1, "steps": 1}
+"""Smallest values of whole-number options; all other options are real numbers of at least 0."""
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Fresh noise, and where it comes from."""
+class NoiseSampler:
+    """Sampler of fresh noise.
+
+    Parameters
+    ----------
+    noise
+        Distribution of the noise.
+    source
+        Random numbers, for example a `radii.models.devices.TensorSource`.
+    """
 
     noise: Noise
     source: Source
 
     def __call__(self, images: Tensor) -> Tensor:
-        """One noisy copy of each image."""
+        """Draw one noise sample of each image `(batch, *shape)`."""
         return self.noise.perturb(images, self.source)
 
 
 Loss = Callable[..., tuple[Tensor, Tensor]]
-"""`(model, images, labels, draw, **options) -> (loss, logits)`, with `(batch, classes)` logits of each image as the
-method sees it: of one noisy copy, but for `ordinary`."""
+"""`(model, images, labels, sampler, **options) -> (loss, logits)`.
+
+The logits `(batch, classes)` are those of one noise sample of each image; for `ordinary`, of the image itself.
+"""
 
 
 def noise_augmentation(
-    model: Model, images: Tensor, labels: Tensor, draw: Draw, *, m: int = 1, smoothing: float = 0.0
+    model: Model, images: Tensor, labels: Tensor, sampler: NoiseSampler, *, m: int = 1, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy on `m` noisy copies of each image (Lecuyer et al. 2019; Cohen et al. 2019).
+    """Compute the cross-entropy on noise samples of each image.
 
-    `smoothing`: the share of each label that is spread over all classes (Szegedy et al. 2016).
+    Parameters
+    ----------
+    model : `(batch, *shape)` to `(batch, classes)`
+        Base classifier.
+    images : `(batch, *shape)`
+        Images in [0, 1].
+    labels : `(batch,)`
+        True labels.
+    sampler : NoiseSampler
+        Noise under which the model is trained.
+    m
+        Noise samples per image.
+    smoothing : at least 0, below 1
+        Share of each label that is spread over all classes (Szegedy et al. 2016).
+
+    Returns
+    -------
+    loss, logits : scalar, `(batch, classes)`
+        Loss to minimize, and logits of one noise sample of each image.
+
+    References
+    ----------
+    Lecuyer, Atlidakis, Geambasu, Hsu & Jana (2019), Certified robustness to adversarial examples with
+    differential privacy, IEEE S&P.
+    Cohen, Rosenfeld & Kolter (2019), Certified adversarial robustness via randomized smoothing, ICML.
     """
-    logits = ask(model, noisy(images, draw, m), m)
+    logits = query(model, noise_samples(images, sampler, m), m)
     return cross_entropy(logits, labels, smoothing), logits[0]
 
 
 def stability(
-    model: Model, images: Tensor, labels: Tensor, draw: Draw, *, weight: float = 2.0, smoothing: float = 0.0
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    sampler: NoiseSampler,
+    *,
+    weight: float = 2.0,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy on the clean image, plus `weight` times that of its noisy copy against the clean prediction.
+    """Compute the loss of stability training.
 
-    Stability training (Zheng et al. 2016; for smoothing Li, Chen, Wang & Carin 2019, section 4.2). Both go
-    through the network as one batch.
+    It is the cross-entropy on clean images, plus `weight` times the cross-entropy of the prediction on a noise
+    sample against the prediction on the clean image.
+
+    Parameters
+    ----------
+    model, images, labels, sampler
+        As for `noise_augmentation`.
+    weight
+        Factor of the second term.
+    smoothing : at least 0, below 1
+        Share of each label that is spread over all classes.
+
+    Returns
+    -------
+    loss, logits : scalar, `(batch, classes)`
+        Loss to minimize, and logits of one noise sample of each image.
+
+    References
+    ----------
+    Zheng, Song, Leung & Goodfellow (2016), Improving the robustness of deep neural networks via stability
+    training, CVPR.
+    Li, Chen, Wang & Carin (2019), Certified adversarial robustness with additive noise, NeurIPS, section 4.2.
     """
-    logits = ask(model, torch.cat([images, noisy(images, draw, 1)]), 2)
-    clean, moved = logits
-    drift = -(clean.softmax(1) * moved.log_softmax(1)).sum(1).mean()
-    return F.cross_entropy(clean, labels, label_smoothing=smoothing) + weight * drift, moved
+    # one batch, so that batch normalisation uses the same statistics for both
+    clean, noisy = query(model, torch.cat([images, noise_samples(images, sampler, 1)]), 2)
+    drift = -(clean.softmax(1) * noisy.log_softmax(1)).sum(1).mean()
+    return F.cross_entropy(clean, labels, label_smoothing=smoothing) + weight * drift, noisy
 
 
 def consistency(
     model: Model,
     images: Tensor,
     labels: Tensor,
-    draw: Draw,
+    sampler: NoiseSampler,
     *,
     m: int = 2,
     weight: float = 10.0,
     entropy: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Noise augmentation that also asks the predictions on noisy copies to agree (Jeong & Shin 2020, equation 8).
+    """Compute the loss of noise augmentation plus a penalty for differing predictions on noise samples.
 
-    Added to the cross-entropy: `weight` (lambda) times the mean divergence KL(mean prediction || prediction), and
-    `entropy` (eta) times the entropy of the mean prediction.
+    Parameters
+    ----------
+    model, images, labels, sampler
+        As for `noise_augmentation`.
+    m
+        Noise samples per image.
+    weight
+        Factor (lambda) of the mean divergence KL(mean prediction || prediction).
+    entropy
+        Factor (eta) of the entropy of the mean prediction.
+
+    Returns
+    -------
+    loss, logits : scalar, `(batch, classes)`
+        Loss to minimize, and logits of one noise sample of each image.
+
+    References
+    ----------
+    Jeong & Shin (2020), Consistency regularization for certified robustness of smoothed classifiers, NeurIPS,
+    equation 8.
     """
-    logits = ask(model, noisy(images, draw, m), m)
+    logits = query(model, noise_samples(images, sampler, m), m)
     logs = logits.log_softmax(2)
+    # in logarithms, since small predictions underflow
     log_mean = logs.logsumexp(0) - math.log(m)
     mean = log_mean.exp()
     divergence = (mean * (log_mean - logs)).sum(2).mean()
@@ -95,82 +186,125 @@ def smoothadv(
     model: Model,
     images: Tensor,
     labels: Tensor,
-    draw: Draw,
+    sampler: NoiseSampler,
     *,
     m: int = 2,
     epsilon: float = 0.5,
     steps: int = 2,
 ) -> tuple[Tensor, Tensor]:
-    """Noise augmentation on images that were first moved against the smoothed classifier (Salman et al. 2019).
+    """Compute the loss of noise augmentation on adversarial examples of the smoothed classifier.
 
-    Projected gradient ascent (`steps` steps of 2 `epsilon` / `steps`) on minus the logarithm of the mean soft
-    prediction over `m` draws, within the l2 ball `epsilon` and [0, 1], the network in evaluation mode; the same
-    draws are used for training. The warm-up of epsilon in the authors' code is left out.
+    The attack is projected gradient ascent on minus the logarithm of the mean soft prediction over noise samples.
+
+    Parameters
+    ----------
+    model, images, labels, sampler
+        As for `noise_augmentation`; the noise must be additive.
+    m
+        Noise samples per image, the same for the attack and the loss.
+    epsilon
+        Largest l2 norm of the perturbation, in image units; perturbed images stay in [0, 1].
+    steps
+        Steps of the attack, of length 2 `epsilon` / `steps`.
+
+    Returns
+    -------
+    loss, logits : scalar, `(batch, classes)`
+        Loss to minimize, and logits of one noise sample of each image.
+
+    Notes
+    -----
+    The network is in evaluation mode during the attack. The warm-up of epsilon in the authors' code is left out.
+
+    References
+    ----------
+    Salman, Li, Razenshteyn, Zhang, Zhang, Bubeck & Yang (2019), Provably robust deep learning via adversarially
+    trained smoothed classifiers, NeurIPS.
     """
-    noise = cast(Additive, draw.noise).draw(draw.source, (m * len(images), *images.shape[1:]))
-    with evaluating(model):
-        moved = attack(model, images, labels, noise, (m, steps, epsilon))
-    logits = ask(model, copies(moved, m) + noise, m)
+    # drawn once: the loss is on the noise samples for which the attack has searched
+    noise = cast(Additive, sampler.noise).draw(sampler.source, (m * len(images), *images.shape[1:]))
+    with evaluation_mode(model):
+        perturbed = attack(model, images, labels, noise, (m, steps, epsilon))
+    logits = query(model, repeat_images(perturbed, m) + noise, m)
     return cross_entropy(logits, labels), logits[0]
-
-
-def attack(
-    model: Model, images: Tensor, labels: Tensor, noise: Tensor, effort: tuple[int, int, float]
-) -> Tensor:
-    """Images moved within l2 distance epsilon so that the mean soft prediction under `noise` turns away.
-
-    `noise`: `(m * batch, *shape)`; `effort`: m, steps, epsilon.
-    """
-    m, steps, epsilon = effort
-    move, radius = torch.zeros_like(images), images.new_full((len(images),), epsilon)
-    for _ in range(steps):
-        move.requires_grad_()
-        objective = F.nll_loss(log_mean_prediction(ask(model, copies(images + move, m) + noise, m)), labels)
-        (slope,) = torch.autograd.grad(objective, move)
-        move = project(move.detach() + steepest(slope, "l2", 2 / steps * radius), "l2", radius)
-        # back into [0, 1]: each feature only comes nearer to where it was, so the length does not grow
-        move = (images + move).clamp(0, 1) - images
-    return images + move
 
 
 def macer(
     model: Model,
     images: Tensor,
     labels: Tensor,
-    draw: Draw,
+    sampler: NoiseSampler,
     *,
     m: int = 16,
     weight: float = 12.0,
     margin: float = 8.0,
 ) -> tuple[Tensor, Tensor]:
-    """Loss of the smoothed classifier, and of the certified radius of images that it gets right (Zhai et al. 2020).
+    """Compute the loss of the smoothed classifier plus a hinge loss on its certified radius where it is correct.
 
-    The first is minus the logarithm of the mean soft prediction over `m` draws. The second, `weight` (lambda) times
-    the hinge `scale / 2 * max(0, margin - (Q(first) - Q(second)))` on the two largest mean predictions of logits
-    times 16 (beta), counts only right images whose difference is finite and at most `margin` (gamma).
+    The first term is minus the logarithm of the mean soft prediction. The hinge is
+    `scale / 2 * max(0, margin - (Q(first) - Q(second)))`, where `first` and `second` are the two largest mean
+    predictions of logits times 16 (beta), and Q is the quantile function of the noise at scale 1.
 
-    `scale / 2 * (Q(first) - Q(second))`, with the quantile Q of the noise at scale 1, is the certified radius: in l2
-    for Gaussian noise, as published. With the quantiles of Laplace and uniform noise it is that of their exact
-    l1 rule (Teng et al. 2019; Yang et al. 2020). That use is ours; the margin is in units of the noise's scale.
+    Parameters
+    ----------
+    model, images, labels, sampler
+        As for `noise_augmentation`; the noise must be Gaussian, Laplace or uniform.
+    m
+        Noise samples per image.
+    weight
+        Factor (lambda) of the hinge loss.
+    margin
+        Largest difference of quantiles (gamma) that is increased, in units of the noise's scale.
+
+    Returns
+    -------
+    loss, logits : scalar, `(batch, classes)`
+        Loss to minimize, and logits of one noise sample of each image.
+
+    Notes
+    -----
+    `scale / 2 * (Q(first) - Q(second))` is the certified radius: in l2 for Gaussian noise, as published; in l1 for
+    Laplace (Teng et al. 2019) and uniform noise (Yang et al. 2020), by their tight rules. Its use for the last two
+    is our extension.
+
+    References
+    ----------
+    Zhai, Dan, He, Zhang, Gong, Ravikumar, Hsieh & Wang (2020), MACER: attack-free and scalable robust training via
+    maximizing certified radius, ICLR.
     """
-    quantile = QUANTILES[draw.noise.name]
-    logits = ask(model, noisy(images, draw, m), m)
+    quantile = QUANTILES[sampler.noise.name]
+    logits = query(model, noise_samples(images, sampler, m), m)
     missed = F.nll_loss(log_mean_prediction(logits), labels)
     top = (TEMPERATURE * logits).softmax(2).mean(0).topk(2)
     with torch.no_grad():
         gap = quantile(top.values[:, 0]) - quantile(top.values[:, 1])
         counted = (top.indices[:, 0] == labels) & gap.isfinite() & (gap <= margin)
-    # chosen before the quantile is differentiated: an infinite one would turn the whole gradient into nan
+    # selected before the quantile is differentiated: an infinite one would turn the whole gradient into NaN
     first, second = top.values[counted].unbind(1)
-    lost = (margin - (quantile(first) - quantile(second))).sum() * draw.noise.scale / 2
-    return missed + weight * lost / len(images), logits[0]
+    hinge = (margin - (quantile(first) - quantile(second))).sum() * sampler.noise.scale / 2
+    return missed + weight * hinge / len(images), logits[0]
 
 
 def ordinary(
-    model: Model, images: Tensor, labels: Tensor, draw: Draw, *, smoothing: float = 0.0
+    model: Model, images: Tensor, labels: Tensor, sampler: NoiseSampler, *, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy on images without noise: a model as most models are, for a denoiser to stand in front of."""
-    logits = ask(model, images, 1)
+    """Compute the cross-entropy on clean images, for a classifier behind a denoiser.
+
+    Parameters
+    ----------
+    model, images, labels
+        As for `noise_augmentation`.
+    sampler
+        Ignored.
+    smoothing : at least 0, below 1
+        Share of each label that is spread over all classes.
+
+    Returns
+    -------
+    loss, logits : scalar, `(batch, classes)`
+        Loss to minimize, and logits of the images.
+    """
+    logits = query(model, images, 1)
     return cross_entropy(logits, labels, smoothing), logits[0]
 
 
@@ -178,28 +312,47 @@ def denoising(
     model: Denoised,
     images: Tensor,
     labels: Tensor,
-    draw: Draw,
+    sampler: NoiseSampler,
     *,
     fidelity: float = 10.0,
     weight: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """A denoiser in front of a classifier that stays as it is (Salman, Sun, Yang, Kapoor & Kolter 2020).
+    """Compute the loss of a denoiser in front of a fixed classifier.
 
-    `fidelity` times the mean squared error of restored images, plus `weight` times the cross-entropy of their
-    classification against the class of the image without noise: their objectives MSE and Stab, which they also
-    combine. Labels are not looked at.
+    Parameters
+    ----------
+    model : Denoised
+        Denoiser and classifier.
+    images, sampler
+        As for `noise_augmentation`.
+    labels
+        Ignored: the classes are those that the classifier predicts for the clean images.
+    fidelity
+        Factor of the mean squared error of restored images.
+    weight
+        Factor of the cross-entropy of restored images.
+
+    Returns
+    -------
+    loss, logits : scalar, `(batch, classes)`
+        Loss to minimize, and logits of one restored noise sample of each image.
+
+    References
+    ----------
+    Salman, Sun, Yang, Kapoor & Kolter (2020), Denoised smoothing, NeurIPS: the sum of their objectives MSE and
+    Stab.
     """
-    copies = noisy(images, draw, 1)
     with torch.no_grad():
         classes = model.classifier(images).argmax(1)
-    restored = model.denoiser(copies).float()
+    restored = model.denoiser(noise_samples(images, sampler, 1)).float()
     error = (restored - images).square().mean()
-    logits = ask(model.classifier, restored, 1)
+    logits = query(model.classifier, restored, 1)
     return fidelity * error + weight * cross_entropy(logits, classes), logits[0]
 
 
 def laplace_quantile(p: Tensor) -> Tensor:
-    """Quantile of the Laplace law of scale 1."""
+    """Compute quantiles of the Laplace distribution with scale 1."""
+    # by symmetry, from the smaller tail
     tail = torch.log(2 * torch.minimum(p, 1 - p))
     return torch.where(p < 0.5, tail, -tail)
 
@@ -209,7 +362,8 @@ QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
     "laplace": laplace_quantile,
     "uniform": lambda p: 2 * p - 1,
 }
-"""Of one feature of the noise, at scale 1."""
+"""Quantile functions of one feature of the noise, at scale 1."""
+
 LOSSES: dict[str, Loss] = {
     "noise-augmentation": noise_augmentation,
     "stability": stability,
@@ -220,34 +374,40 @@ LOSSES: dict[str, Loss] = {
     "denoising": denoising,
 }
 
-SEE_CLEAN_IMAGES = {"stability"}
-"""Methods that mix other than noisy images into the statistics of batch normalisation."""
-
-ASK_ABOUT_IMAGES = {"stability", "ordinary", "denoising"}
-"""Methods that also show the model images without noise."""
-
-WITHOUT_NOISE = {"ordinary"}
-"""Methods whose models are for images without noise."""
-LEAST = {"m": 1, "steps": 1}
-"""Whole-number options and the least they may be; all others are numbers of at least 0."""
-
 
 def options_of(loss: str) -> dict[str, float]:
-    """What a method can be told, with the usual values."""
+    """Return the options of a training method with their default values.
+
+    Parameters
+    ----------
+    loss
+        Name of the method, as in recipes.
+
+    Returns
+    -------
+    dict
+        Default values by name.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such method.
+    """
     parameters = inspect.signature(LOSSES[check_name("loss", loss, LOSSES)]).parameters.values()
-    return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+    return {option.name: option.default for option in parameters if option.kind is option.KEYWORD_ONLY}
 
 
-def check_options(loss: str, given: Mapping[str, Any]) -> None:
-    """Fail with one sentence where a method cannot be told so."""
-    if not isinstance(given, Mapping):
-        raise InputError(f"options of a loss are names with values; got {given!r}")
-    usual = options_of(loss)
-    for name, value in given.items():
-        check_name(f"option of {loss}", name, usual)
+def check_options(loss: str, options: Mapping[str, Any]) -> None:
+    """Raise `InputError` for options that the method does not have, or values out of range."""
+    if not isinstance(options, Mapping):
+        raise InputError(f"options of a loss are names with values; got {options!r}")
+    defaults = options_of(loss)
+    for name, value in options.items():
+        check_name(f"option of {loss}", name, defaults)
         whole = name in LEAST
         kinds = int if whole else (int, float)
         least = LEAST.get(name, 0)
+        # True is an int in Python; the comparisons fail for NaN
         if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
             kind = "whole number" if whole else "number"
             raise InputError(f"{name} of {loss} must be a {kind} of at least {least}; got {value!r}")
@@ -256,9 +416,11 @@ def check_options(loss: str, given: Mapping[str, Any]) -> None:
 
 
 def check_noise(loss: str, noise: Noise, shape: tuple[int, ...]) -> None:
-    """Fail with one sentence where a method cannot do with this noise on images of `shape`."""
-    if loss in ASK_ABOUT_IMAGES and noise.output_shape(shape) != shape:
-        raise InputError(f"{loss} asks about images without noise, but {noise.name} changes their shape")
+    """Raise `InputError` if the method cannot train under this noise on images of `shape`."""
+    if loss in QUERIES_CLEAN_IMAGES and noise.output_shape(shape) != shape:
+        raise InputError(
+            f"{loss} queries the model on images without noise, but {noise.name} changes their shape"
+        )
     if loss == "macer":
         check_name("noise with a quantile for macer", noise.name, QUANTILES)
     if loss == "smoothadv" and not isinstance(noise, Additive):
@@ -268,37 +430,60 @@ def check_noise(loss: str, noise: Noise, shape: tuple[int, ...]) -> None:
 # parts --------------------------------------------------------------------------------------------
 
 
-def copies(images: Tensor, m: int) -> Tensor:
-    """All images m times, `(m * batch, *shape)`, as `ask` takes them apart."""
+def noise_samples(images: Tensor, sampler: NoiseSampler, m: int) -> Tensor:
+    """Draw m noise samples of each image, `(m * batch, *shape)`."""
+    return sampler(repeat_images(images, m))
+
+
+def repeat_images(images: Tensor, m: int) -> Tensor:
+    """Return all images m times, `(m * batch, *shape)`, in the order in which `query` separates them."""
     if m == 1:
         return images
     repeated = images.repeat(m, *[1] * (images.dim() - 1))
+    # repeat drops the memory format, in which convolutions are fastest
     return repeated.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else repeated
 
 
-def noisy(images: Tensor, draw: Draw, m: int) -> Tensor:
-    """m noisy copies of each image, `(m * batch, *shape)`."""
-    return draw(copies(images, m))
-
-
-def ask(model: Model, inputs: Tensor, m: int) -> Tensor:
-    """Logits `(m, batch, classes)` in float32."""
+def query(model: Model, inputs: Tensor, m: int) -> Tensor:
+    """Compute logits `(m, batch, classes)` of `(m * batch, *shape)` inputs."""
+    # float32, since logarithms of bfloat16 have two digits
     return model(inputs).float().unflatten(0, (m, -1))
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean over copies and images; logits `(m, batch, classes)`."""
+    """Compute the mean cross-entropy over noise samples and images, from logits `(m, batch, classes)`."""
     return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), label_smoothing=smoothing)
 
 
 def log_mean_prediction(logits: Tensor) -> Tensor:
-    """Logarithm `(batch, classes)` of the mean of the soft predictions."""
+    """Compute the logarithm `(batch, classes)` of the mean soft prediction, from logits `(m, batch, classes)`."""
     return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
+def attack(
+    model: Model, images: Tensor, labels: Tensor, noise: Tensor, effort: tuple[int, int, float]
+) -> Tensor:
+    """Perturb images so that the mean soft prediction under `noise` leaves their labels.
+
+    `noise`: `(m * batch, *shape)`; `effort`: m, steps, epsilon. Perturbed images stay in [0, 1], and within l2 distance
+    epsilon.
+    """
+    m, steps, epsilon = effort
+    perturbation, radius = torch.zeros_like(images), images.new_full((len(images),), epsilon)
+    for _ in range(steps):
+        perturbation.requires_grad_()
+        logits = query(model, repeat_images(images + perturbation, m) + noise, m)
+        (slope,) = torch.autograd.grad(F.nll_loss(log_mean_prediction(logits), labels), perturbation)
+        step = steepest(slope, "l2", 2 / steps * radius)
+        perturbation = project(perturbation.detach() + step, "l2", radius)
+        # clamping shortens the perturbation of each feature, so the norm does not grow
+        perturbation = (images + perturbation).clamp(0, 1) - images
+    return images + perturbation
+
+
 @contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """A network in evaluation mode for a while: what is tried out leaves no trace in its statistics."""
+def evaluation_mode(model: Model) -> Iterator[None]:
+    """Put a network into evaluation mode, so that an attack leaves its batch statistics unchanged."""
     training = isinstance(model, nn.Module) and model.training
     if training:
         model.eval()  # type: ignore[attr-defined]

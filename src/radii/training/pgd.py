@@ -1,4 +1,4 @@
-"""Steps of steepest descent, and projections, in balls of l1, l2 and linf: batches of moves `(batch, *shape)`."""
+"""Steepest ascent and projections in l1, l2 and linf balls, for batches of perturbations `(batch, *shape)`."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,18 @@ from radii.errors import check_name
 from radii.noises.norms import ORDERS
 
 KEPT = 0.01
-"""The share of features that a step in l1 changes (Tramer and Boneh 2019 try .01 and .02): one alone would be slow."""
+"""Share of the features that a step in l1 changes, one of the two of Tramer & Boneh (2019); a single feature per step
+would be slow."""
+
 LEAST = 1e-12
-"""By which lengths are divided at least: a slope of 0 gives no step."""
+"""Least divisor of a vector by its length, so that a slope of 0 gives a step of 0 and not NaN."""
 
 
 def steepest(slope: Tensor, norm: str, length: Tensor) -> Tensor:
-    """The move of `norm` `length`, `(batch,)`, along which a function of this `slope` rises fastest; in l1 nearly."""
+    """Return the step of the given `length`, `(batch,)`, in `norm` that increases a function of this `slope` most.
+
+    In l1 nearly so: the step is spread over `KEPT` of the features.
+    """
     flat = slope.flatten(1)
     if norm == "linf":
         step = flat.sign()
@@ -26,30 +31,34 @@ def steepest(slope: Tensor, norm: str, length: Tensor) -> Tensor:
     return (step * length[:, None]).view_as(slope)
 
 
-def project(move: Tensor, norm: str, radius: Tensor) -> Tensor:
-    """The nearest moves within `radius`, `(batch,)`, in the sense of l2."""
+def project(perturbation: Tensor, norm: str, radius: Tensor) -> Tensor:
+    """Return the nearest perturbations, in l2 distance, within `radius`, `(batch,)`, in `norm`."""
     check_name("norm", norm, ORDERS)
-    flat, most = move.flatten(1), radius[:, None]
+    flat, most = perturbation.flatten(1), radius[:, None]
     if norm == "linf":
-        near = torch.minimum(torch.maximum(flat, -most), most)
+        nearest = torch.minimum(torch.maximum(flat, -most), most)
     elif norm == "l2":
-        near = flat * (most / _lengths(flat)).clamp(max=1)
+        nearest = flat * (most / _lengths(flat)).clamp(max=1)
     else:
-        near = _onto_l1(flat, most)
-    return near.view_as(move)
+        nearest = _onto_l1(flat, most)
+    return nearest.view_as(perturbation)
 
 
 def _lengths(flat: Tensor) -> Tensor:
-    """l2 norms, `(batch, 1)`."""
+    """Compute l2 norms, `(batch, 1)`, of at least `LEAST`."""
     return flat.norm(dim=1, keepdim=True).clamp(min=LEAST)
 
 
 def _onto_l1(flat: Tensor, radius: Tensor) -> Tensor:
-    """All features come nearer to 0 by as much as it takes (Duchi, Shalev-Shwartz, Singer & Chandra 2008, figure 1)."""
+    """Subtract one threshold per row from the size of all features (Duchi, Shalev-Shwartz, Singer & Chandra 2008).
+
+    Figure 1 there: the threshold is that of the largest set of features which are all above it.
+    """
     size = flat.abs()
     falling = size.sort(dim=1, descending=True).values
     counts = torch.arange(1, flat.shape[1] + 1, device=flat.device)
-    shrunk = (falling.cumsum(1) - radius) / counts
-    kept = (falling > shrunk).sum(1, keepdim=True).clamp(min=1)
-    by = shrunk.gather(1, kept - 1).clamp(min=0)
-    return flat.sign() * (size - by).clamp(min=0)
+    thresholds = (falling.cumsum(1) - radius) / counts
+    kept = (falling > thresholds).sum(1, keepdim=True).clamp(min=1)
+    # within the ball already, the threshold is negative, and nothing is subtracted
+    threshold = thresholds.gather(1, kept - 1).clamp(min=0)
+    return flat.sign() * (size - threshold).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Recipes: what to train and how, by name (the TOML files beside this) or from a file of one's own."""
+"""Recipes: what to train and how, by name (TOML files in `recipes/`) or from your own file."""
 
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -15,20 +15,54 @@ from radii.training.optimization import SCHEDULES
 from radii.votes import PRECISIONS
 
 MOST, MOST_FLOAT = 10**9, 1e30
-"""Of whole and other numbers in a recipe: beyond, torch has no such numbers."""
+"""Upper limits on whole and real numbers in a recipe, below the largest that torch can hold."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train, on what, under which noise, and how.
+    """Settings of a training: data, model, noise, loss and optimizer.
 
-    `noise`: a name that `radii.make_noise` takes; `sigma`: in image units, 0.5 unless the noise says it or has none.
+    Parameters
+    ----------
+    data
+        Name of the data set, or path of your own images.
+    model
+        Name of the architecture, as for `radii.models.make_model`.
+    noise
+        Name of the noise, as for `radii.make_noise`.
+    sigma : image units
+        Standard deviation of the noise; 0.5 by default, unless the name of the noise fixes it or it has none.
+    loss
+        Name of the training method.
+    epochs
+        Number of times that each image is used.
+    batch
+        Images per step, over all processes.
+    lr
+        Largest learning rate.
+    weight_decay
+        Factor of the l2 penalty on the weights.
+    augment
+        Crop and mirror images at random.
+    seed
+        Seed of initial weights, order of images, augmentation and noise.
+    schedule : "cosine" or "triangle"
+        Course of the learning rate.
+    average : at least 0, below 1
+        Decay of the moving average of the weights, which is stored instead of the last ones; 0 for none.
+    compile
+        Let torch.compile fuse layers, which takes a C++ compiler and half a minute at the start.
+    storage : "float32" or "bfloat16"
+        Precision of the stored weights.
+    options
+        Options of the training method (`radii.training.losses.options_of`).
+    classifier
+        For a denoiser, the digest of the classifier behind it, which `train` fills in.
 
-    `average`: decay of the moving average of the weights that is kept instead of the last ones; 0 for none.
-    `compile`: let torch.compile fuse the layers, which takes a C++ compiler and half a minute at the start.
-    `storage`: the precision of the weights that are kept, "float32" or "bfloat16".
-    `options`: what the method of training is told, by name (`radii.training.losses.options_of`).
-    `classifier`: for a denoiser, the digest of the model that it was trained in front of; `train` fills it in.
+    Raises
+    ------
+    InputError
+        If a value has the wrong type or is out of range, or if model, noise and loss do not fit together.
     """
 
     data: str
@@ -55,11 +89,11 @@ class Recipe:
         check_options(self.loss, self.options)
         if is_denoiser(self.model) != (self.loss == "denoising"):
             raise InputError(
-                f"the loss denoising is for denoisers, and they for it; got {self.loss} for {self.model}"
+                f"the loss denoising is for denoisers, and denoisers need it; got {self.loss} for {self.model}"
             )
         check_name("schedule", self.schedule, SCHEDULES)
         check_name("storage", self.storage, PRECISIONS)
-        self.law()
+        self.law()  # raises for an unknown noise or a wrong sigma
         for name in ("epochs", "batch"):
             if not 1 <= getattr(self, name) <= MOST:
                 raise InputError(f"{name} must be at least 1, at most {MOST}; got {getattr(self, name)}")
@@ -73,13 +107,14 @@ class Recipe:
         check_seed(self.seed)
 
     def _check_types(self) -> None:
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if one.type in WORDS and not fits(value, one.type):
-                raise InputError(f"{one.name} must be {WORDS[one.type]}; got {value!r}")
+        # values may come from a TOML file, and a dataclass checks no types
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.type in WORDS and not fits(value, item.type):
+                raise InputError(f"{item.name} must be {WORDS[item.type]}; got {value!r}")
 
     def law(self) -> Noise:
-        """The noise itself."""
+        """Return the distribution of the noise."""
         return make_noise(self.noise, self.sigma)
 
 
@@ -89,49 +124,86 @@ RECIPES = {
     "cifar10": {"model": "wrn-40-2", "epochs": 90, "augment": True},
     "cifar100": {"model": "wrn-40-2", "epochs": 90, "augment": True},
 }
-"""What suits each data set; anything may be changed."""
+"""Default architecture and epochs for each data set."""
+
 SMALL = {"model": "small-cnn", "epochs": 20}
 LARGE = {"model": "wrn-16-2", "epochs": 40}
-"""What is usual for images of one's own: grey ones up to 32x32, and others. They may be digits, so none is mirrored."""
+"""Defaults for your own images: grey ones up to 32x32, and others. They may be digits, so none is mirrored."""
+
+HERE = Path(__file__).parent / "recipes"
+NAMES = names_in(HERE)
 
 
-def usual(data: str, shape: tuple[int, ...] | None = None) -> dict[str, Any]:
-    """Model and epochs for a data set, or for images of one's own of this `shape`."""
+def defaults(data: str, shape: tuple[int, ...] | None = None) -> dict[str, Any]:
+    """Return model and epochs for a data set, or for your own images of this `shape`."""
     if data in RECIPES or shape is None:
         return RECIPES[check_name("data set", data, RECIPES)]
     return SMALL if shape[0] == 1 and max(shape) <= 32 else LARGE
 
 
 def make_recipe(data: str, shape: tuple[int, ...] | None = None, **changes: Any) -> Recipe:
-    """The usual recipe for a data set, or for images of one's own of this `shape`; None leaves a field as it is."""
+    """Return the default recipe with changed fields.
+
+    Parameters
+    ----------
+    data
+        Name of the data set, or path of your own images.
+    shape : channels, height, width
+        Shape of one of your own images; names of data sets need none.
+    **changes
+        Fields of the recipe; None keeps the default.
+
+    Returns
+    -------
+    Recipe
+        Default architecture and epochs for the data, with the changes.
+
+    Raises
+    ------
+    InputError
+        If a field or the data set is unknown, or a value is out of range.
+    """
     known = [item.name for item in fields(Recipe)]
     for name in changes:
         check_name("field of a recipe", name, known)
-    given = {name: value for name, value in changes.items() if value is not None}
-    return Recipe(**{"data": data, **usual(data, shape), **given})
-
-
-HERE = Path(__file__).parent / "recipes"
-NAMES = names_in(HERE)
+    changed = {name: value for name, value in changes.items() if value is not None}
+    return Recipe(**{"data": data, **defaults(data, shape), **changed})
 
 
 def read_recipe(name: str, **changes: Any) -> Recipe:
-    """The recipe called `name`, or that of the file NAME.toml, with changes; None leaves a field as it is.
+    """Return a stored recipe with changed fields.
 
-    Options of the method are changed one by one; another method starts with its usual ones.
+    Parameters
+    ----------
+    name
+        Name of a recipe of this package, or path of a file NAME.toml.
+    **changes
+        Fields of the recipe; None keeps the stored value. `options` are changed one by one. With another `loss`,
+        its options start from their defaults.
+
+    Returns
+    -------
+    Recipe
+        The recipe with the changes.
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, or if it has unknown fields, lacks data or model, or has a value out of range.
     """
-    given = {key: value for key, value in changes.items() if value is not None}
+    recipe = {key: value for key, value in changes.items() if value is not None}
     document = _read(name)
-    if given.get("loss", document.get("loss")) != document.get("loss"):
+    # options of one method mean nothing to another
+    if recipe.get("loss", document.get("loss")) != document.get("loss"):
         document.pop("options", None)
     for key, value in document.items():
         if key == "options" and isinstance(value, dict):
-            given[key] = value | given.get(key, {})
-        given.setdefault(key, value)
+            recipe[key] = value | recipe.get(key, {})
+        recipe.setdefault(key, value)
     for key in ("data", "model"):
-        if key not in given:
+        if key not in recipe:
             raise InputError(f"the recipe {name} must say which {key}")
-    return Recipe(**given)
+    return Recipe(**recipe)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -143,5 +215,5 @@ def _read(name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # of TOML, or of the encoding
         raise InputError(f"{path} is no recipe: {error}") from error
     for key in document:
-        check_name(f"field in {path.name}", key, [one.name for one in fields(Recipe)])
+        check_name(f"field in {path.name}", key, [item.name for item in fields(Recipe)])
     return document

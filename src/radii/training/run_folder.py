@@ -1,4 +1,4 @@
-"""Run folders: the recipe of a training, its weights and its metrics, in files that anyone can read."""
+"""Run folders: recipe, weights and metrics of a training, in files that other programs can read."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -32,14 +32,29 @@ FIELDS = {
     "software": dict[str, str],
 }
 OPTIONAL = ("trained_on", "software")
-"""The fields of config.json and the kinds of their values."""
+"""Fields of config.json with their types, and those that older files lack."""
+
 REMEDY = "remove the run folder and train again, or fetch another copy of it"
 WEIGHTS, CONFIG, METRICS = "model.safetensors", "config.json", "metrics.csv"
 
 
 @dataclass(frozen=True)
 class Config:
-    """A recipe, and what the model was made for."""
+    """Recipe of a run, and the images for which its model was made.
+
+    Parameters
+    ----------
+    recipe
+        Recipe of the training.
+    shape : channels, height, width
+        Shape of one image.
+    classes
+        Names of the classes, in the order of the logits.
+    trained_on
+        Description of the training images; "" if unknown.
+    software
+        Versions of the packages, by name.
+    """
 
     recipe: Recipe
     shape: tuple[int, ...]
@@ -47,22 +62,23 @@ class Config:
     trained_on: str = ""
     software: dict[str, str] = field(default_factory=software_versions)
 
-    def fitting(self, images: DataSet) -> DataSet:
-        """Images that the model can be asked about, with the classes of the model; others are refused.
+    def match_classes(self, images: DataSet) -> DataSet:
+        """Return the images with the classes and labels of the model, matched by name.
 
-        Their own classes may be fewer, and in another order: they are matched by name, and labels become the model's.
+        Their classes may be fewer than the model's, and in another order. Raises `InputError` for unknown classes and
+        for another shape.
         """
-        places = find_positions(self.sized(images).classes, self.classes)
-        if places is None:
+        positions = find_positions(self.match_shape(images).classes, self.classes)
+        if positions is None:
             raise InputError(
                 f"the classes of {images.name} must be among those of the model, {first_few(self.classes)}; "
                 f"{first_few(without(images.classes, self.classes)) or 'some'} are not: give images of its classes, or "
                 "say which of its outputs each class is, class_map= or --class-map FILE"
             )
-        return replace(images, labels=np.array(places)[images.labels], classes=self.classes, named=True)
+        return replace(images, labels=np.array(positions)[images.labels], classes=self.classes, named=True)
 
-    def sized(self, images: DataSet) -> DataSet:
-        """Images of the shape that the model takes, whatever their classes; others are refused."""
+    def match_shape(self, images: DataSet) -> DataSet:
+        """Return the images; raise `InputError` unless they have the shape of the training images."""
         if images.shape != self.shape:
             raise InputError(
                 f"{images.name} has images of the shape {images.shape}; the model was trained on {self.shape}: "
@@ -78,36 +94,56 @@ def save_config(folder: Path, config: Config) -> None:
 
 
 def save_model(folder: Path, model: nn.Module, config: Config) -> None:
-    """Write model.safetensors: the weights, and in its header all that is needed to rebuild the model."""
+    """Write model.safetensors: the weights, with a header from which the model can be rebuilt."""
     kind = getattr(torch, config.recipe.storage)
+    # whole numbers, such as counters of batches, keep their type
     weights = {
         name: value.detach().to("cpu", kind if value.is_floating_point() else value.dtype).contiguous()
         for name, value in model.state_dict().items()
     }
     header = {"model": config.recipe.model, "shape": config.shape, "classes": config.classes}
+    # the header of safetensors holds text only
     metadata = {"radii": str(FORMAT)} | {name: json.dumps(value) for name, value in header.items()}
     atomic.write(folder / WEIGHTS, save(weights, metadata))
 
 
 def save_metrics(folder: Path, rows: list[dict[str, float]]) -> None:
-    """Write metrics.csv, one line an epoch."""
+    """Write metrics.csv, one line per epoch."""
     lines: Iterable[str] = (",".join(f"{value:.6g}" for value in row.values()) for row in rows)
     atomic.write(folder / METRICS, ("\n".join([",".join(rows[0]), *lines]) + "\n").encode())
 
 
 def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
-    """The model of a run folder, in evaluation mode, and its configuration.
+    """Return the model of a run folder and its configuration.
 
-    Guarantee: the weights fit the architecture that both files name; nothing is unpickled.
+    Parameters
+    ----------
+    folder
+        Run folder that `radii train` or `radii.training.train` wrote.
+
+    Returns
+    -------
+    model, config : torch.nn.Module, Config
+        Model in evaluation mode, and what config.json holds.
+
+    Raises
+    ------
+    InputError
+        If files are missing or damaged, or do not fit together.
+
+    Notes
+    -----
+    Guarantee: the weights fit the architecture that both files name. Nothing is unpickled.
     """
     config = load_config(folder)
     header, weights = _read_weights(Path(folder) / WEIGHTS)
     expected = {"model": config.recipe.model, "shape": list(config.shape), "classes": list(config.classes)}
+    # files of two trainings may have been put into one folder
     for name, value in expected.items():
         if header.get(name) != value:
             raise InputError(f"{folder}: {CONFIG} says {name} {value}, {WEIGHTS} says {header.get(name)}")
     made_for = config.recipe.model, config.recipe.law().output_shape(config.shape), len(config.classes)
-    # nothing is allocated for a model whose weights are not there
+    # on the meta device: a damaged file must not make a large model be allocated
     with torch.device("meta"):
         empty = make_model(*made_for).state_dict()
     if _kinds(empty) != _kinds(weights):
@@ -119,10 +155,24 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
 
 
 def load_classifier(folder: str | Path, behind: str | Path | None = None) -> tuple[nn.Module, Config]:
-    """A model that gives logits, in evaluation mode, and the configuration of its run.
+    """Return the base classifier of a run, with a classifier behind a denoiser, and its configuration.
 
-    If `folder` holds a denoiser, it stands in front of the model in `behind`, trained on images of the same shape
-    and classes.
+    Parameters
+    ----------
+    folder
+        Run folder of a classifier or a denoiser.
+    behind
+        For a denoiser, the run folder of the classifier behind it.
+
+    Returns
+    -------
+    model, config : torch.nn.Module, Config
+        Model from images to logits in evaluation mode, and the configuration in `folder`.
+
+    Raises
+    ------
+    InputError
+        If a folder is damaged, `behind` is missing or superfluous, or both differ in the shape or classes of images.
     """
     model, config = load_run(folder)
     if not is_denoiser(config.recipe.model):
@@ -139,19 +189,8 @@ def load_classifier(folder: str | Path, behind: str | Path | None = None) -> tup
     return Denoised(model, classifier).eval(), config
 
 
-def _kinds(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[Any, bool]]:
-    return {name: (value.shape, value.is_floating_point()) for name, value in weights.items()}
-
-
-def _missing(path: Path) -> str:
-    """Why a file is not in its folder."""
-    if path.parent.is_dir():
-        return f"{path.name} is missing"
-    return "it is a file" if path.parent.exists() else "it does not exist"
-
-
 def load_config(folder: str | Path) -> Config:
-    """The configuration of a run folder."""
+    """Return the configuration of a run folder; raise `InputError` if it is missing or damaged."""
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise InputError(f"{path.parent} is no run folder: {_missing(path)}; radii train writes one")
@@ -162,6 +201,25 @@ def load_config(folder: str | Path) -> Config:
     except (TypeError, InputError) as error:
         raise InputError(f"{path} does not describe a run of radii ({error}): {REMEDY}") from error
     return Config(recipe, shape, classes, **document)
+
+
+def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Return header and tensors of a safetensors file; raise `InputError` with `advice` if it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        # a failed download often leaves a page of HTML under the name of the file
+        if other := foreign(atomic.read(path), "safetensors"):
+            raise InputError(f"{path} is {other}, not weights: {advice}") from error
+        raise InputError(f"{path} is damaged ({error}): {advice}") from error
+
+
+def _missing(path: Path) -> str:
+    """Return the reason why a file cannot be found."""
+    if path.parent.is_dir():
+        return f"{path.name} is missing"
+    return "it is a file" if path.parent.exists() else "it does not exist"
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -176,12 +234,6 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     raise InputError(f"{path} holds no weights that this radii wrote")
 
 
-def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Header and tensors of a safetensors file; `advice` says what to do where it is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        if other := foreign(atomic.read(path), "safetensors"):
-            raise InputError(f"{path} is {other}, not weights: {advice}") from error
-        raise InputError(f"{path} is damaged ({error}): {advice}") from error
+def _kinds(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[Any, bool]]:
+    """Return the shape of each weight, and whether it is a float, since files may store another precision."""
+    return {name: (value.shape, value.is_floating_point()) for name, value in weights.items()}

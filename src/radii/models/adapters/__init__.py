@@ -1,4 +1,4 @@
-"""Any model: what it is given as, in one function, and what it takes."""
+"""Adapters: any classifier as a model of images in [0, 1], from one function."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,18 +8,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from radii.errors import InputError
-from radii.models.adapters.class_map import mapped
+from radii.models.adapters.class_map import read_class_map
 from radii.models.adapters.http import Endpoint
 from radii.models.adapters.import_path import load_attribute
 from radii.models.adapters.onnx import load_onnx
 from radii.models.adapters.outputs import BINARY, Outputs, class_names, with_outputs
-from radii.models.adapters.preprocess import LAYOUTS, Inputs, preprocessed, rewrapped
+from radii.models.adapters.preprocess import LAYOUTS, Inputs, change_inner, with_preprocessing
 from radii.models.adapters.sklearn import Estimator, is_estimator
 from radii.models.adapters.torch_export import load_exported
 from radii.models.digest import check_loaded
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
+"""Endings of files that are usually pickles, which run code when they are read."""
+
 FORMS = "PACKAGE.MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx or http://HOST/PATH"
+"""Names of models, for help texts and messages."""
 
 
 def load_model(
@@ -82,39 +85,40 @@ def load_model(
     """
     inputs = Inputs(input_range, mean, std, layout)  # type: ignore[arg-type]
     model = _from_text(str(spec)) if isinstance(spec, str | Path) else as_model(spec)
-    return preprocessed(declare_outputs(model, binary, class_map), inputs)
+    return with_preprocessing(declare_outputs(model, binary, class_map), inputs)
 
 
 def declare_outputs(
     model: Callable[[Tensor], Tensor], binary: str | None = None, class_map: Any = None
 ) -> Callable[[Tensor], Tensor]:
-    """A model with what `load_model` is told about its outputs: first `binary`, then `class_map`."""
+    """Return a model with declared outputs, as in `load_model`: first `binary`, then `class_map`."""
     if binary is None and class_map is None:
         return model
+    # class names are those of the outputs, and a binary model has one output for two classes
     known = class_names(model) if binary is None else ()
-    outputs = replace(Outputs() if class_map is None else mapped(class_map, known), binary=binary)
-    return rewrapped(model, lambda inner: with_outputs(inner, outputs))
+    outputs = replace(Outputs() if class_map is None else read_class_map(class_map, known), binary=binary)
+    return change_inner(model, lambda inner: with_outputs(inner, outputs))
 
 
-def as_model(found: Any) -> Callable[[Tensor], Tensor]:
-    """A Python object as a callable from images to logits."""
-    if isinstance(found, nn.Module):
-        check_loaded(found)
-        return found
-    if is_estimator(found):
-        return Estimator(found)
-    if callable(found):
-        return found
+def as_model(spec: Any) -> Callable[[Tensor], Tensor]:
+    """Return a module, callable or estimator as a callable from images to logits."""
+    if isinstance(spec, nn.Module):
+        check_loaded(spec)
+        return spec
+    if is_estimator(spec):
+        return Estimator(spec)
+    if callable(spec):
+        return spec
     raise InputError(
         f"a model is a torch module, a callable from images to logits, or an estimator with predict; "
-        f"got {type(found).__name__}"
+        f"got {type(spec).__name__}"
     )
 
 
 def is_spec(text: str) -> bool:
-    """Whether text means a model of `load_model`, and no folder."""
-    known = (".onnx", ".pt2", *PICKLES)
-    return not Path(text).is_dir() and (":" in text or Path(text).suffix.lower() in known)
+    """Return whether text names a model for `load_model`, and not a run folder."""
+    endings = (".onnx", ".pt2", *PICKLES)
+    return not Path(text).is_dir() and (":" in text or Path(text).suffix.lower() in endings)
 
 
 def _from_text(spec: str) -> Callable[[Tensor], Tensor]:
@@ -128,7 +132,7 @@ def _from_text(spec: str) -> Callable[[Tensor], Tensor]:
     if ending in PICKLES:
         raise InputError(
             f"{spec} is a pickle, which could run any program, and is not read: export the model as .pt2 or .onnx, or "
-            f"name it in Python, PACKAGE.MODULE:ATTRIBUTE"
+            "name it in Python, PACKAGE.MODULE:ATTRIBUTE"
         )
     if ":" in spec:
         return as_model(load_attribute(spec))

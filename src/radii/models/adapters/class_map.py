@@ -15,71 +15,74 @@ from radii.storage.class_names import by_number, first_few, meaning, text_of
 from radii.storage.documents import parse_json
 
 MOST_OUTPUTS = 10**6
-"""No model has more; a table of larger numbers would not fit into memory."""
+"""Upper limit on the number of an output: far above any model, and small enough for a tensor of indices."""
 
 FORM = (
     'for example {"cat": [281, 282], "dog": 207}, or a list in the order of the data\'s classes; outputs are numbers '
-    "from 0, or names that the model knows"
+    "from 0, or class names of the model"
 )
 
 
-def mapped(given: Any, known: Sequence[str]) -> Outputs:
-    """What a class map makes of outputs whose names are `known`, if they are.
+def read_class_map(class_map: Any, known: Sequence[str]) -> Outputs:
+    """Return the outputs that a class map selects from a model whose outputs have the names `known`, if any.
 
-    `given`: the outputs of each class of the data, by its name or in the data's order; or the path of a file with
-    these. One class may have several outputs, or none; no output stands for two classes.
+    `class_map`: the outputs of each class of the data, by class name or in the order of the classes, or the path of a
+    file that contains them. A class may have several outputs, or none. Raises `InputError` for a malformed map.
     """
-    file = isinstance(given, str | Path)
-    entries, where = (_read(Path(given)), str(given)) if file else (given, "class_map")
+    is_file = isinstance(class_map, str | Path)
+    entries, where = (_read(Path(class_map)), str(class_map)) if is_file else (class_map, "class_map")
     if isinstance(entries, Mapping):
         names, groups = [text_of(name) for name in entries], list(entries.values())
+        # numbers come by size, as labels count them
         order = by_number(names) or range(len(names))
-        names, groups = [names[place] for place in order], [groups[place] for place in order]
+        names, groups = [names[row] for row in order], [groups[row] for row in order]
     elif isinstance(entries, Sequence | np.ndarray) and not isinstance(entries, str | bytes):
         names, groups = [], list(entries)
     else:
         raise InputError(f"{where} must give the outputs of each class, {FORM}; got {type(entries).__name__}")
-    called = Called(known)
-    columns = tuple(tuple(called.place(one, where) for one in _several(group)) for group in groups)
+    outputs = OutputNames(known)
+    columns = tuple(tuple(outputs.column(output, where) for output in _as_list(group)) for group in groups)
     _check(columns, names, where)
-    return Outputs(columns=columns, names=tuple(names), count=len(known) if called.asked else 0)
+    # names are only right for a model with as many outputs; numbers are right for any model that has them
+    return Outputs(columns=columns, names=tuple(names), count=len(known) if outputs.by_name else 0)
 
 
-class Called:
-    """The outputs of a model by their names, and whether anybody asked for one by its name."""
+class OutputNames:
+    """Names of a model's outputs, and whether any output was selected by its name, `by_name`."""
 
     def __init__(self, known: Sequence[str]) -> None:
-        self.known, self.asked = known, False
-        self._places: dict[Any, list[int]] = {}
-        for place, name in enumerate(known):
+        self.known, self.by_name = known, False
+        self._columns: dict[Any, list[int]] = {}
+        # by text and by number: 1, 01 and 1.0 are the same class
+        for column, name in enumerate(known):
             for key in {name, meaning(name)}:
-                self._places.setdefault(key, []).append(place)
+                self._columns.setdefault(key, []).append(column)
 
-    def place(self, one: Any, where: str) -> int:
-        """The number of an output, which is given by its number or by its name."""
-        if isinstance(one, int | np.integer) and not isinstance(one, bool):
-            place = int(one)
-        elif isinstance(one, str):
-            place = self._named(one, where)
+    def column(self, output: Any, where: str) -> int:
+        """Return the number of an output that is given by number or by name."""
+        if isinstance(output, int | np.integer) and not isinstance(output, bool):  # True is an int in Python
+            column = int(output)
+        elif isinstance(output, str):
+            column = self._named(output, where)
         else:
-            raise InputError(f"{where} must give numbers or names of outputs, {FORM}; got {one!r}")
-        if not 0 <= place < MOST_OUTPUTS:
+            raise InputError(f"{where} must give numbers or names of outputs, {FORM}; got {output!r}")
+        if not 0 <= column < MOST_OUTPUTS:
             raise InputError(
-                f"{where} must give numbers of outputs from 0 to {MOST_OUTPUTS - 1}; got {one!r}"
+                f"{where} must give numbers of outputs from 0 to {MOST_OUTPUTS - 1}; got {output!r}"
             )
-        return place
+        return column
 
     def _named(self, name: str, where: str) -> int:
-        """The output of this name; without such a name, a whole number in text is the number of an output."""
+        """Return the output with this name, or the number in the text if no output has the name."""
         number = meaning(name)
-        places = self._places.get(name) or self._places.get(number)
-        if places:
-            self.asked = True
-            if len(places) == 1:
-                return places[0]
+        columns = self._columns.get(name) or self._columns.get(number)
+        if columns:
+            self.by_name = True
+            if len(columns) == 1:
+                return columns[0]
             raise InputError(
-                f"{where} gives the output {name!r}, but the model has {len(places)} of that name, "
-                f"{' and '.join(map(str, places))}: give their numbers"
+                f"{where} gives the output {name!r}, but the model has {len(columns)} of that name, "
+                f"{' and '.join(map(str, columns))}: give their numbers"
             )
         if isinstance(number, int):
             return number
@@ -89,44 +92,46 @@ class Called:
         )
 
 
-def _several(group: Any) -> Sequence[Any]:
-    """One output, or a list of them, as a list."""
+def _as_list(group: Any) -> Sequence[Any]:
+    """Return one output or several as a list."""
     single = isinstance(group, str | bytes) or not isinstance(group, Sequence | np.ndarray)
     return [group] if single else group
 
 
 def _check(columns: tuple[tuple[int, ...], ...], names: Sequence[str], where: str) -> None:
-    """Refuse fewer than two classes, an output of two of them, and a name that stands for two."""
+    """Raise `InputError` for fewer than two classes with outputs, and for an output or a name that comes twice."""
     if sum(map(bool, columns)) < 2:
         raise InputError(f"{where} must give outputs to at least two classes, {FORM}")
-    times = Counter(place for group in columns for place in group)
-    if twice := [place for place, count in times.items() if count > 1]:
+    times = Counter(column for group in columns for column in group)
+    if twice := [column for column, count in times.items() if count > 1]:
         raise InputError(f"{where} must give each output to one class; output {min(twice)} comes twice")
     if len({meaning(name) for name in names}) < len(names):
         raise InputError(f"{where} must name each class once; some of {first_few(names)} come twice")
 
 
 def _read(path: Path) -> Any:
-    """The map in a file: JSON, or lines `class,output,output`, or lines of one output each."""
+    """Return the map in a file: JSON, lines `class,output,output`, or lines of one output each."""
     try:
+        # spreadsheets on Windows begin UTF-8 files with a byte order mark
         text = path.read_text(encoding="utf-8-sig")
         return parse_json(text) if path.suffix.lower() == ".json" else _lines(text)
     except FileNotFoundError:
         raise InputError(f"there is no file {path} with a class map: {FORM}") from None
     except (ValueError, csv.Error) as error:
         raise InputError(
-            f"{path} must be a class map, JSON if it is called .json, else one class a line: CLASS,OUTPUT or "
+            f"{path} must be a class map, JSON if it is called .json, else one class per line: CLASS,OUTPUT or "
             f"CLASS,OUTPUT,OUTPUT or OUTPUT alone ({error})"
         ) from error
 
 
-def _lines(text: str) -> Any:
+def _lines(text: str) -> list[str] | dict[str, list[str]]:
+    # strict: a quote that is never closed would take all further lines for one value
     rows = [row for row in csv.reader(StringIO(text), skipinitialspace=True, strict=True) if row]
     if all(len(row) == 1 for row in rows):
         return [row[0].strip() for row in rows]
     if any(len(row) == 1 for row in rows):
         raise ValueError("some lines have one value, some more")
-    entries = {row[0].strip(): [one.strip() for one in row[1:] if one.strip()] for row in rows}
+    entries = {row[0].strip(): [output.strip() for output in row[1:] if output.strip()] for row in rows}
     if len(entries) < len(rows):
         raise ValueError("a class comes twice")
     return entries

@@ -1,4 +1,4 @@
-"""A model behind an HTTP address: batches of images are posted, logits come back (docs/models.md)."""
+"""A model behind an HTTP address: batches of images are posted, and logits are returned (docs/models.md)."""
 
 import random
 import time
@@ -17,25 +17,27 @@ from radii.errors import WEB, InputError, shown, without_keys
 from radii.models.digest import Identified
 
 TIMEOUT = 60.0
-"""Seconds without a sign of the server."""
+"""Seconds to wait for the next byte from the server."""
 
 TRIES = 6
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
-"""Seconds between tries: doubled each time, times a random number from 1/2 to 1: clients must not come all at once."""
+"""Seconds between tries: doubled each time, times a random factor from 1/2 to 1, so that clients do not retry at
+once."""
 
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
-"""Answers after which the same question is worth another try."""
+"""Statuses that may pass: timeouts, too many requests, and servers that are busy or restarting."""
+
 LARGEST = 2**28
-"""Bytes of an answer; logits have far fewer."""
+"""Upper limit on the bytes of a response, so that an endless one cannot fill memory; logits take far fewer."""
 
 KIND = "application/x-npy"
 
 
 class Endpoint(Identified):
-    """The model that answers at `url`: to POST of a float32 array `(batch, *shape)`, with an array `(batch, classes)`.
+    """The model at `url`, which answers POSTs of float32 arrays `(batch, *shape)` with arrays `(batch, classes)`.
 
-    Both are NPY files, as numpy.save writes them. A server that is busy or away is asked again, later and later; a
-    `Retry-After` is kept to, up to a minute. Keys in the address are sent, and masked in whatever is said or written.
+    Both are NPY files, as numpy.save writes them. A busy or unreachable server is queried again after growing waits; a
+    `Retry-After` of up to a minute is followed. Keys in the address are sent, and masked in messages and files.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,54 +51,54 @@ class Endpoint(Identified):
         self._url, self._parts = url, parts
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits `(batch, classes)` of images `(batch, *shape)`."""
+        """Compute logits `(batch, classes)` of images `(batch, *shape)`."""
         body = BytesIO()
         np.save(body, np.ascontiguousarray(images.float().cpu().numpy()))
-        return torch.from_numpy(self._table(self._answer(body.getvalue()), len(images)))
+        return torch.from_numpy(self._logits(self._response(body.getvalue()), len(images)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Other processes connect anew."""
+        # other processes check and parse the address again
         return Endpoint, (self._url,)
 
     @property
     def identity(self) -> str:
-        """Whatever answers there may change unseen."""
+        # the model behind an address can change without notice
         return f"unknown:{self._shown}"
 
-    def _answer(self, body: bytes) -> bytes:
-        """The body of the answer, after as many tries as it takes."""
-        reason, asked = "", 0.0
-        for wait in waits():
+    def _response(self, body: bytes) -> bytes:
+        """Return the body of a response with status 200, after up to `TRIES` tries."""
+        reason, retry_after = "", 0.0
+        for wait in _waits():
             if reason:
-                time.sleep(min(max(wait, asked), LONGEST_WAIT))
+                time.sleep(min(max(wait, retry_after), LONGEST_WAIT))
             try:
                 response, content = self._post(body)
             except (OSError, HTTPException) as error:
-                reason, asked = _words(error), 0.0
+                reason, retry_after = _message(error), 0.0
                 continue
             if response.status == 200:
                 return content
-            reason, asked = f"it answered {response.status} {response.reason}", _seconds(response)
+            reason, retry_after = f"it answered {response.status} {response.reason}", _retry_after(response)
             if response.status not in AGAIN:
-                said = self._without_keys(f"{reason} {content[:200].decode(errors='replace')}")
-                raise InputError(f"the endpoint {self._shown} refuses a batch of images: {said}")
-        said = self._without_keys(reason)
-        raise InputError(f"the endpoint {self._shown} gave no answer in {TRIES} tries: {said}; is it up?")
+                details = self._without_keys(f"{reason} {content[:200].decode(errors='replace')}")
+                raise InputError(f"the endpoint {self._shown} rejects a batch of images: {details}")
+        details = self._without_keys(reason)
+        raise InputError(f"the endpoint {self._shown} gave no answer in {TRIES} tries: {details}; is it up?")
 
-    def _without_keys(self, words: str) -> str:
-        """What a server or a library says: it may quote the address."""
-        return without_keys(words, self._url)
+    def _without_keys(self, text: str) -> str:
+        # servers and libraries may quote the address in their messages
+        return without_keys(text, self._url)
 
     def _post(self, body: bytes) -> tuple[HTTPResponse, bytes]:
-        """One try; a connection of its own costs little beside a batch of images, and is never a stale one."""
-        kind = HTTPSConnection if self._parts.scheme == "https" else HTTPConnection
+        # a new connection costs little beside a batch of images, and cannot be one that the server has closed
+        connect = HTTPSConnection if self._parts.scheme == "https" else HTTPConnection
         target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
-        with closing(kind(str(self._parts.hostname), self._parts.port, timeout=TIMEOUT)) as connection:
+        with closing(connect(str(self._parts.hostname), self._parts.port, timeout=TIMEOUT)) as connection:
             connection.request("POST", target, body, {"Content-Type": KIND, "Accept": KIND})
             response = connection.getresponse()
             return response, response.read(LARGEST)
 
-    def _table(self, content: bytes, rows: int) -> np.ndarray:
+    def _logits(self, content: bytes, rows: int) -> np.ndarray:
         try:
             table = np.load(BytesIO(content), allow_pickle=False)
             if table.dtype.kind not in "fiu" or table.ndim != 2 or len(table) != rows:
@@ -110,29 +112,29 @@ class Endpoint(Identified):
 
 
 def _parsed(url: str) -> SplitResult | None:
-    """The parts of an address, or None if it has a port that is no number, or is none at all."""
+    """Return the parts of an address, or None if it is malformed or has port 0."""
     try:
         parts = urlsplit(url)
+        # urlsplit raises ValueError for a malformed port only when the port is read
         return parts if parts.port is None or parts.port else None
     except ValueError:
         return None
 
 
-def waits() -> Iterator[float]:
-    """Seconds before each try; the first is not waited for."""
+def _waits() -> Iterator[float]:
+    """Yield the seconds to wait before each try; the caller ignores the first."""
     for number in range(TRIES):
         yield FIRST_WAIT * 2 ** (number - 1) * random.uniform(0.5, 1)
 
 
-def _seconds(response: HTTPResponse) -> float:
-    """What the server asks to wait for; a date is not worth a clock that may differ."""
-    asked = response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdecimal() else 0.0
+def _retry_after(response: HTTPResponse) -> float:
+    """Return the seconds in `Retry-After`, or 0 without one."""
+    # a date is ignored: the clocks of client and server may differ
+    seconds = response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() else 0.0
 
 
-def _words(error: Exception) -> str:
-    return (
-        f"no answer within {TIMEOUT:g} seconds"
-        if isinstance(error, TimeoutError)
-        else (str(error) or repr(error))
-    )
+def _message(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT:g} seconds"
+    return str(error) or repr(error)

@@ -1,4 +1,4 @@
-"""An ONNX file, run by onnxruntime: two to three times as fast as torch on a processor."""
+"""A model in an ONNX file, run by onnxruntime: two to three times as fast as torch on a processor."""
 
 import hashlib
 import warnings
@@ -9,27 +9,29 @@ import torch
 from torch import Tensor
 
 from radii.errors import InputError, RadiiWarning, missing_extra
-from radii.models.adapters.preprocess import check_takes
+from radii.models.adapters.preprocess import check_input_shape
 from radii.models.digest import Identified
 from radii.storage.documents import fits, parse_json
 from radii.storage.kinds import read_model
 from radii.storage.memory import is_out_of_memory
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
-"""What runs it, by preference; where several GPUs are, the first."""
+"""Execution providers by preference; of several GPUs, the first."""
+
 NAMES = "class_names"
-"""The key of the metadata under which a file may list the names of its classes, in JSON."""
+"""Key of the metadata under which a file may list its class names, as JSON."""
 
 NO_FOLDER = "/dev/null/weights in other files are not read"
+"""Folder for weights in other files: a path that cannot exist, so that onnxruntime finds none."""
 EXPORT = "torch.onnx.export(model, (images,), FILE, dynamo=True, external_data=False, dynamic_shapes=({0: 'batch'},))"
 
 
 class OnnxModel(Identified):
-    """The classifier in the ONNX file of this content; `path` is for errors.
+    """The classifier in an ONNX file of this `content`; `path` appears in messages.
 
-    `class_names`: those that its metadata list; empty if they list none.
+    `class_names`: those in its metadata, empty without any.
 
-    Guarantee: the SHA-256 of the file identifies it, since weights in files beside it are refused.
+    Guarantee: the SHA-256 of the file identifies the model, since weights in other files are rejected.
     """
 
     def __init__(self, content: bytes, path: str) -> None:
@@ -40,20 +42,20 @@ class OnnxModel(Identified):
         self.class_names = _names(self._session, path)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits `(batch, classes)` of images `(batch, *shape)`."""
-        check_takes(self._path, self._shape, tuple(images.shape[1:]))
+        """Compute logits `(batch, classes)` of images `(batch, *shape)`."""
+        check_input_shape(self._path, self._shape, tuple(images.shape[1:]))
         array = np.ascontiguousarray(images.float().cpu().numpy())
         try:
             return torch.from_numpy(self._session.run([self._output], {self._input: array})[0])
-        except Exception as error:  # onnxruntime has kinds of its own, which are in no public module
+        except Exception as error:  # no public module has the types of onnxruntime's errors
             if is_out_of_memory(error) or "allocate memory" in str(error):
-                raise MemoryError from error
+                raise MemoryError from error  # the sampler then splits the batch
             raise InputError(
                 f"{self._path} fails on images of shape {tuple(images.shape)}: {error}"
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Other processes open the file anew."""
+        # a session cannot be pickled: other processes make one of the same content
         return OnnxModel, (self._content, self._path)
 
     @property
@@ -62,7 +64,7 @@ class OnnxModel(Identified):
 
 
 def load_onnx(path: str) -> OnnxModel:
-    """The model in a file."""
+    """Return the model in the file at `path`."""
     return OnnxModel(read_model(path, "an ONNX model", "onnx"), path)
 
 
@@ -72,28 +74,28 @@ def _session(content: bytes, path: str) -> Any:
     except ImportError as error:
         raise missing_extra("an ONNX model", "onnx", error) from error
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+    options.log_severity_level = 4  # fatal only: errors are raised, and warnings about a graph help no user
     options.intra_op_num_threads = torch.get_num_threads()
+    # threads that wait for work while spinning would take the cores that draw the noise
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
-    known = onnxruntime.get_available_providers()
+    available = onnxruntime.get_available_providers()
+    providers = [provider for provider in PROVIDERS if provider in available]
     try:
-        return onnxruntime.InferenceSession(
-            content, options, providers=[one for one in PROVIDERS if one in known]
-        )
+        return onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # as above
         if "external data" in str(error).lower():
             raise InputError(
-                f"{path} has weights in another file, which no digest would see: put them into one, {EXPORT}"
+                f"{path} has weights in another file, which the digest would not cover: put them into one, {EXPORT}"
             ) from error
         raise InputError(f"{path} is no ONNX model that onnxruntime can run ({error})") from error
 
 
 def _input(session: Any, path: str) -> tuple[str, tuple[int | str, ...]]:
-    """Name and shape of the images; sizes that are open have names."""
+    """Return name and shape of the input; dynamic sizes are names."""
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-        kinds = ", ".join(f"{one.name}: {one.type}" for one in inputs)
+        kinds = ", ".join(f"{node.name}: {node.type}" for node in inputs)
         raise InputError(f"{path} must take one batch of images, tensor(float); it takes {kinds}")
     batch, *shape = inputs[0].shape or [0]
     if isinstance(batch, int):
@@ -104,19 +106,20 @@ def _input(session: Any, path: str) -> tuple[str, tuple[int | str, ...]]:
 
 
 def _output(session: Any, path: str) -> str:
-    """The name of the logits."""
-    tables = [one for one in session.get_outputs() if one.type == "tensor(float)" and len(one.shape) == 2]
+    """Return the name of the logits."""
+    outputs = session.get_outputs()
+    tables = [node for node in outputs if node.type == "tensor(float)" and len(node.shape) == 2]
     if len(tables) != 1:
-        found = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in session.get_outputs())
-        raise InputError(f"{path} must give one table of logits (batch, classes); it gives {found}")
+        kinds = ", ".join(f"{node.name}: {node.type} {node.shape}" for node in outputs)
+        raise InputError(f"{path} must give one table of logits (batch, classes); it gives {kinds}")
     return str(tables[0].name)
 
 
 def _names(session: Any, path: str) -> tuple[str, ...]:
-    """The names of the classes in the metadata; where words are given out but not listed there, a notice says so."""
-    said = session.get_modelmeta().custom_metadata_map.get(NAMES)
-    if said is None:
-        if any(one.type == "tensor(string)" for one in session.get_outputs()):
+    """Return the class names in the metadata; warn if the model returns names that are not listed there."""
+    text = session.get_modelmeta().custom_metadata_map.get(NAMES)
+    if text is None:
+        if any(node.type == "tensor(string)" for node in session.get_outputs()):
             warnings.warn(
                 RadiiWarning(
                     f"{path} gives its classes names that radii does not read: labels are positions among its outputs; "
@@ -126,10 +129,10 @@ def _names(session: Any, path: str) -> tuple[str, ...]:
             )
         return ()
     try:
-        if fits(names := parse_json(said), list[str]):
+        if fits(names := parse_json(text), list[str]):
             return tuple(names)
     except ValueError:
         pass
     raise InputError(
-        f'the metadata {NAMES} of {path} must be a list of names in JSON, ["cat", "dog"]; got {said[:100]!r}'
+        f'the metadata {NAMES} of {path} must be a list of names in JSON, ["cat", "dog"]; got {text[:100]!r}'
     )

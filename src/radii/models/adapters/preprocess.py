@@ -1,6 +1,5 @@
-"""What a model takes, declared once: images stay in [0, 1], and so do sigma and radii."""
+"""Input format of a model, declared once: images stay in [0, 1], which is the unit of sigma and radii."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,18 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, check_name
-from radii.models.adapters.outputs import Model, WithOutputs, class_names
+from radii.models.adapters.outputs import Model, WithOutputs, class_names, extend_digest
 from radii.models.digest import Identified, digest
 
 LAYOUTS = ("nchw", "nhwc", "flat")
-"""Channels before or after the positions, or all features of an image in one row."""
+"""Channels before or after height and width, or all features of an image in one row."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images in [0, 1] are mapped to `input_range`; then `mean` is taken off, and divided by `std`; then `layout`.
+    """Input format of a model, to which images in [0, 1] are converted, in this order.
 
-    `mean`, `std`: one number, or one a channel, in units of `input_range`; both or neither.
+    `input_range`: range to which [0, 1] is mapped. `mean`, `std`: subtracted and divided by, one number or one per
+    channel, in units of `input_range`; both or neither. `layout`: one of `LAYOUTS`.
     """
 
     input_range: tuple[float, float] = (0.0, 1.0)
@@ -48,7 +48,7 @@ class Inputs:
 
 
 class Preprocess(nn.Module):
-    """From images in [0, 1], noise included, `(batch, channels, ...)`, to what a model takes."""
+    """Layer from images in [0, 1] plus noise, `(batch, channels, ...)`, to the input format of a model."""
 
     mean: Tensor
     std: Tensor
@@ -61,6 +61,7 @@ class Preprocess(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         low, high = self.inputs.input_range
+        # each step is skipped where it would change nothing, so that it cannot round either
         if (low, high) != (0, 1):
             images = low + (high - low) * images
         if self.inputs.mean is not None:
@@ -73,33 +74,34 @@ class Preprocess(nn.Module):
         if len(values) not in (1, images.shape[1]):
             raise InputError(
                 f"mean and std have {len(values)} numbers, but images have {images.shape[1]} channels: give one, or "
-                f"one a channel"
+                "one per channel"
             )
         return values.view(-1, *(1,) * (images.ndim - 2))
 
 
 class Preprocessed(Identified):
-    """A model behind what it takes."""
+    """A model behind a preprocessing layer."""
 
     preprocess: Preprocess
-    model: Callable[[Tensor], Tensor]
+    model: Model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `(batch, classes)` of images in [0, 1] plus noise, `(batch, *shape)`."""
+        """Compute logits `(batch, classes)` of images in [0, 1] plus noise, `(batch, *shape)`."""
         return self.model(self.preprocess(images))
 
     @property
     def identity(self) -> str:
-        return _with_inputs(digest(self.model), self.preprocess.inputs)
+        # another scale or layout makes another classifier
+        return extend_digest(digest(self.model), json.dumps(asdict(self.preprocess.inputs)))
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of its classes; empty if they are not known."""
+        """Names of the classes; empty if unknown."""
         return class_names(self.model)
 
 
 class PreprocessedModule(Preprocessed, nn.Module):
-    """A module behind what it takes."""
+    """A module behind a preprocessing layer."""
 
     def __init__(self, preprocess: Preprocess, model: nn.Module) -> None:
         super().__init__()
@@ -108,53 +110,45 @@ class PreprocessedModule(Preprocessed, nn.Module):
 
 
 class PreprocessedCallable(Preprocessed):
-    """The same for a model that is no module."""
+    """A callable other than a module, behind a preprocessing layer."""
 
-    def __init__(self, preprocess: Preprocess, model: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, preprocess: Preprocess, model: Model) -> None:
         self.preprocess = preprocess
         self.model = model
 
     __call__ = Preprocessed.forward
 
 
-def preprocessed(model: Callable[[Tensor], Tensor], inputs: Inputs) -> Callable[[Tensor], Tensor]:
-    """A model as one of images in [0, 1]; itself, if it takes them as they are."""
+def with_preprocessing(model: Model, inputs: Inputs) -> Model:
+    """Return the model behind a preprocessing layer, or itself if it takes images in [0, 1]."""
     if inputs == Inputs():
         return model
     layer = Preprocess(inputs).eval()
     if isinstance(model, nn.Module):
         wrapped = PreprocessedModule(layer, model)
-        wrapped.training = False
+        wrapped.training = False  # not eval(): a module in training mode must stay so, to be rejected
         return wrapped
     return PreprocessedCallable(layer, model)
 
 
-def taken_apart(model: Callable[[Tensor], Tensor]) -> tuple[Callable[[Tensor], Tensor], Inputs]:
-    """What `preprocessed` was given."""
+def split_preprocessing(model: Model) -> tuple[Model, Inputs]:
+    """Return the model without its preprocessing layer, and its input format: the arguments of `with_preprocessing`."""
     if isinstance(model, Preprocessed):
         return model.model, model.preprocess.inputs
     return model, Inputs()
 
 
-def rewrapped(model: Model, change: Callable[[Model], Model]) -> Model:
-    """The model with its inner part changed, behind the inputs that were declared for it."""
-    inner, inputs = taken_apart(model)
-    return preprocessed(change(inner), inputs)
+def change_inner(model: Model, change: Callable[[Model], Model]) -> Model:
+    """Return `change` of the model without its preprocessing layer, behind that layer."""
+    inner, inputs = split_preprocessing(model)
+    return with_preprocessing(change(inner), inputs)
 
 
-def innermost(model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return the model without any of what `load_model` put before and behind it."""
+def unwrap(model: Model) -> Model:
+    """Return the model without the layers that `load_model` added before and behind it."""
     while isinstance(model, Preprocessed | WithOutputs):
         model = model.model
     return model
-
-
-def _with_inputs(model: str, inputs: Inputs) -> str:
-    """Another scale or layout makes another classifier, so that it belongs to the digest."""
-    words = json.dumps(asdict(inputs))
-    if model.startswith("unknown:"):
-        return f"{model} {words}"
-    return hashlib.sha256(f"{model}\0{words}".encode()).hexdigest()
 
 
 def _channels_last(images: Tensor) -> Tensor:
@@ -162,24 +156,27 @@ def _channels_last(images: Tensor) -> Tensor:
         raise InputError(
             f"the layout nhwc is of images (channels, height, width); got {tuple(images.shape[1:])}"
         )
-    return images.movedim(1, -1).contiguous()
+    return images.movedim(1, -1).contiguous()  # as images of this layout usually are
 
 
 def _numbers(name: str, values: object) -> tuple[float, ...]:
-    """One number or several as a tuple."""
+    """Return one number or several as a tuple; raise `InputError` unless they are finite."""
     try:
-        found = np.atleast_1d(np.asarray(values, dtype=float))
+        array = np.atleast_1d(np.asarray(values, dtype=float))
     except (TypeError, ValueError):
-        found = np.full(1, np.nan)
-    if found.ndim != 1 or not found.size or not np.isfinite(found).all():
+        array = np.full(1, np.nan)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise InputError(f"{name} must be finite numbers, for example 0.5 or 0.5,0.4,0.3; got {values!r}")
-    return tuple(found.tolist())
+    return tuple(array.tolist())
 
 
-def check_takes(path: str, expected: tuple[int | str | None, ...], shape: tuple[int, ...]) -> None:
-    """Refuse images of a `shape` that the model of `path` does not take; sizes that are no numbers are open."""
+def check_input_shape(path: str, expected: tuple[int | str | None, ...], shape: tuple[int, ...]) -> None:
+    """Raise `InputError` unless the model in the file at `path` takes images of this `shape`.
+
+    Sizes in `expected` that are not integers are dynamic: any size fits.
+    """
     fits = len(shape) == len(expected) and all(
-        mine == theirs or not isinstance(theirs, int) for mine, theirs in zip(shape, expected, strict=True)
+        size == wanted or not isinstance(wanted, int) for size, wanted in zip(shape, expected, strict=True)
     )
     if not fits:
         raise InputError(

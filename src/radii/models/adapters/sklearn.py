@@ -1,4 +1,4 @@
-"""A scikit-learn estimator over flattened images."""
+"""A scikit-learn estimator on flattened images."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from radii.storage.class_names import by_number, text_of
 
 
 def is_estimator(model: object) -> bool:
-    """Whether something predicts as estimators do."""
+    """Return whether an object predicts as scikit-learn's estimators do."""
     return any(
         callable(getattr(model, name, None)) for name in ("predict_proba", "decision_function", "predict")
     )
 
 
 class Estimator(Identified):
-    """A fitted classifier as a model: probabilities, else decision values, else one vote for what it predicts.
+    """A fitted classifier as a model of probabilities, else decision values, else 1 for the predicted class.
 
-    Classes come in the order of `estimator.classes_`; names that are numbers, which scikit-learn sorts as text, come by
-    size. `class_names` are these names; empty if `classes_` are the numbers 0, 1, 2, ..., which only count labels.
+    Classes come in the order of `estimator.classes_`; names that are all numbers, which scikit-learn sorts as text,
+    come by size. `class_names` holds these names; it is empty if `classes_` are 0, 1, 2, ..., which only count labels.
     """
 
     def __init__(self, estimator: Any) -> None:
@@ -36,10 +36,10 @@ class Estimator(Identified):
         self._estimator, self._classes = estimator, classes
         self._order = by_number(names) or list(range(len(names)))
         counted = classes.dtype.kind in "biuf" and np.array_equal(classes, np.arange(len(classes)))
-        self.class_names = () if counted else tuple(names[place] for place in self._order)
+        self.class_names = () if counted else tuple(names[column] for column in self._order)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Scores `(batch, classes)` of images `(batch, *shape)`."""
+        """Compute scores `(batch, classes)` of images `(batch, *shape)`."""
         features = images.flatten(1).cpu().numpy()
         try:
             scores = self._scores(features)
@@ -51,7 +51,7 @@ class Estimator(Identified):
 
     @property
     def identity(self) -> str:
-        """Fitted numbers lie in too many places: an estimator is named only."""
+        # fitted numbers are stored differently in each type, so no digest covers them
         kind = type(self._estimator)
         return f"unknown:{kind.__module__}.{kind.__qualname__}"
 
@@ -59,6 +59,6 @@ class Estimator(Identified):
         for name in ("predict_proba", "decision_function"):
             if hasattr(self._estimator, name):
                 scores = np.asarray(getattr(self._estimator, name)(features))
-                # of two classes, decisions are about the second
+                # for two classes, decision values are one column, and positive for the second class
                 return scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1)
         return np.asarray(self._estimator.predict(features))[:, None] == self._classes
