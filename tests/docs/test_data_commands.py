@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     for name, rows in (("train", slice(24)), ("test", slice(24, 40))):
         factory.write_folder(path / "photos", {name: (photos[rows], LABELS[rows])})
     digits = load_data("digits", "train").first(400)
-    np.savez(path / "digits.npz", images=digits.pixels[:, 0].numpy(), labels=digits.labels)
+    np.savez(path / "digits.npz", images=digits.pixels[:, 0], labels=digits.labels)
     return path
 
 
@@ -76,7 +76,7 @@ def test_a_subset_comes_before_other_rules(folder, printed):
     assert votes.index.tolist() == [3, 7]
     own = load_data(str(folder / "digits.npz"))
     assert votes.labels.tolist() == own.labels[[3, 7]].tolist()
-    assert votes.data.endswith(f"{own.digest}, first 2 of all but 11 of 4 chosen of 80")
+    assert str(votes.data).endswith(f"{own.identity.digest}, first 2 of all but 11 of 4 chosen of 80")
     known = radii.load_votes(folder / "known.parquet")
     assert str(known.data) == "digits test, first 20 of 355"
 
@@ -101,7 +101,7 @@ def test_changed_images_are_certified_by_no_box_and_shown_in_no_report(
     assert ended.status == 2 and "they were changed, or are others" in ended.err
     monkeypatch.chdir(tmp_path)
     printed = fine("report", votes, "--norm", "l1", "--k", 1, "--out", tmp_path / "other")
-    assert "goes without example images: the votes are about digits.npz test sha256:" in printed
+    assert "has no example images: the votes are about digits.npz test sha256:" in printed
 
 
 def test_real_pixels_can_be_trained_on_voted_on_and_shown(tmp_path, monkeypatch):
