@@ -15,7 +15,7 @@ from commands import call, fine
 from radii.attacks import Attacks, Effort, attack
 from radii.attacks.descent import Target, descend, greedy, margin
 from radii.attacks.search import PerturbationSearch, exceeds_chance, left_top_k
-from radii.cli.attack import words as sentence
+from radii.cli.attack import summary_text as sentence
 from radii.errors import InputError
 from radii.models.devices import TensorSource
 from radii.training.losses import NoiseSampler
@@ -338,11 +338,9 @@ def test_the_command(tmp_path) -> None:
         "--out",
         run / "attacks",
     )
-    assert "ℓ₂: accuracy under any move of at most the radius" in said
+    assert "ℓ₂: accuracy under perturbations of at most the radius" in said
     assert (
-        "certified, at least" in said
-        and "attacks leave, at most" in said
-        and "none within its radius" in said
+        "certified, at least" in said and "under attack, at most" in said and "none within its radius" in said
     )
     rows = (run / "attacks" / "votes-l2-top1.csv").read_text().splitlines()
     certificates = radii.certify(radii.load_votes(votes), "l2")
@@ -377,5 +375,5 @@ def test_the_command(tmp_path) -> None:
     assert (tmp_path / "both" / "index.html").read_text().count('"found":[') == 2, "one run was not attacked"
     ended = call("report", other / "votes.parquet", "--attacks", "--out", tmp_path / "none")
     assert ended.status == 2 and "no votes have attacks in these norms and k beside them" in ended.err
-    assert f"make them by radii attack {other / 'votes.parquet'} --out {other / 'attacks'}" in ended.err
+    assert f"run radii attack {other / 'votes.parquet'} --out {other / 'attacks'}" in ended.err
     assert not (tmp_path / "none").exists()

@@ -13,12 +13,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 import radii
 from commands import call, fine, tree
 from driven import Command, held_at, kill, read
 from patience import wait_until
 from radii.certificates.costs import Work
+from radii.cli import app
 from radii.data import load_data
 from radii.noises import NOISES, make_noise
 from radii.report.accuracy import summarize
@@ -50,7 +52,10 @@ def work(tmp_path_factory):
 def test_train_and_vote_say_what_came_and_what_comes_next(work):
     assert f"Trained small-cnn under laplace noise, sigma 0.4: {work.run}" in work.printed
     assert f"Next: radii vote {work.run}\n" in work.printed
-    assert f"Votes of 100 draws on {IMAGES} images: {work.votes}\nNext: radii certify" in work.printed
+    assert (
+        f"Votes on {IMAGES} images, 100 noise samples per image: {work.votes}\nNext: radii certify"
+        in work.printed
+    )
     noise, shape = radii.Laplace(0.4), (1, 8, 8)
     for norm in radii.NORMS:
         unit = "pixel" if norm == "l0" else "feature"
@@ -87,7 +92,7 @@ def test_votes_that_are_there_are_not_drawn_again(work, tmp_path):
     written = (tmp_path / "votes.parquet").read_bytes()
     for more in ((), ("--shard", "2/3"), ("--workers", 2)):
         said = fine(*line, *more)
-        assert "All was drawn before." in said and "Next: radii certify" in said
+        assert "Nothing to do: the votes are complete." in said and "Next: radii certify" in said
     for more, words in (
         (("--seed", 1), "votes.parquet exists, with seed 0, not 1: choose another file with --out"),
         (("--n", 70), "exists, with plan n 60, not 70"),
@@ -131,10 +136,7 @@ def test_vote_takes_every_so_many(work, tmp_path):
         tmp_path / "v",
     )
     votes = radii.load_votes(tmp_path / "v")
-    assert votes.index.tolist() == list(range(0, 1442, 100)) and (votes.data.name, votes.data.split) == (
-        "digits",
-        "train",
-    )
+    assert votes.index.tolist() == list(range(0, 1442, 100)) and str(votes.data).startswith("digits train")
 
 
 def test_vote_leaves_images_out(work, tmp_path):
@@ -164,7 +166,7 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     found = radii.load_votes(votes)
     assert (
         found.plan.n_max == 400
-        and f"Votes of {found.samples.mean():,.1f} copies an image on 15 images" in printed
+        and f"Votes on 15 images, {found.samples.mean():,.1f} noise samples per image on average" in printed
     )
     assert len(set(found.counts.sum(1))) > 1 or name == "anytime"
     following = printed.split("Next: radii ")[1].split()
@@ -174,7 +176,8 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
         rows = [line.split() for line in certified.splitlines() if line.split()[:1] == ["Laplace"]]
         assert [row[2] for row in rows] == [f"{share:.1%}" for share in asked]
     pilot = ", with a pilot" if name == "two-stage" else ""
-    assert f"n = up to 400 ({np.ceil(found.samples.mean()):,.0f} on average{pilot}) draws" in certified
+    mean = f"{np.ceil(found.samples.mean()):,.0f} on average{pilot}"
+    assert f"n = up to 400 ({mean}) noise samples per image" in certified
     known = {"noise": radii.Laplace(0.4), "shape": (1, 8, 8)}
     if name == "sequential":
         questions = [
@@ -242,7 +245,7 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
             )
             assert row[1] == f"{found.accuracy:.1%}" and row[-3] == f"{found.abstention:.1%}"
             assert row[-2:] == [radius_text(found.mean_radius, norm), radius_text(found.median_radius, norm)]
-    assert f"with probability {1 - settings.get('alpha', 0.001):g} for its image; n = 100" in printed
+    assert f"for its image with probability {1 - settings.get('alpha', 0.001):g}; n = 100 noise" in printed
 
 
 def test_votes_without_labels_are_certified_too(work):
@@ -263,7 +266,9 @@ def test_files_of_one_noise_are_told_apart(work, tmp_path):
     assert (
         len([line for line in fine("certify", *paths, "--norm", "l1").splitlines() if "Laplace" in line]) == 3
     )
-    assert call("certify", paths[0], paths[0]).err == "radii: a votes file is given twice\n"
+    assert (
+        call("certify", paths[0], paths[0]).err == "radii: a votes file is given twice: give each file once\n"
+    )
 
 
 def test_report_shows_every_run(work, tmp_path):
@@ -273,7 +278,7 @@ def test_report_shows_every_run(work, tmp_path):
     printed = fine(
         "report", work.votes, other, "--norm", "l1", "--k", 1, "--k", 2, "--title", "Mine", "--out", out
     )
-    assert f"Report: {out}/index.html" in printed and "without example images" not in printed
+    assert f"Report: {out}/index.html" in printed and "no example images" not in printed
     page = (out / "index.html").read_text()
     assert "Mine" in page and "Laplace" in page and "Gaussian" in page and "data:image/png" in page
     assert {path.name for path in (out / "certificates").iterdir()} == {"laplace.csv", "gaussian.csv"}
@@ -286,9 +291,12 @@ def test_votes_without_a_rule_for_the_norm_are_left_out_and_that_is_said(work, t
         tmp_path / "ablated.parquet"
     )
     files = tmp_path / "ablated.parquet", work.votes
-    said = "is left out: no rule certifies l2 under ablation noise."
+    said = "is excluded: no rule certifies l2 under ablation noise."
     printed = fine("certify", *files, "--norm", "l2", "--out", tmp_path / "new")
-    assert said in " ".join(printed.split()) and "Each radius holds with probability 0.999" in printed
+    assert (
+        said in " ".join(printed.split())
+        and "Each radius holds for its image with probability 0.999" in printed
+    )
     assert {path.suffix for path in (tmp_path / "new").iterdir()} == {".csv", ".json"}
     printed = fine("report", *files, "--norm", "l2", "--no-examples", "--out", tmp_path / "page")
     assert said in " ".join(printed.split())
@@ -355,7 +363,9 @@ def test_report_goes_without_images_that_are_not_at_hand(work, tmp_path, monkeyp
     votes = replace(radii.load_votes(work.votes), data=ImageIdentity("mine", "test", part="all"))
     votes.save(tmp_path / "v")
     printed = fine("report", tmp_path / "v", "--norm", "l2", "--out", tmp_path)
-    assert "goes without example images: unknown data set 'mine'" in printed and f"{tmp_path}/None" in printed
+    assert (
+        "The page has no example images: unknown data set 'mine'" in printed and f"{tmp_path}/None" in printed
+    )
     assert page
     printed = fine("report", work.votes, "--no-examples", "--norm", "l2", "--out", tmp_path)
     assert "example images" not in printed and f"{tmp_path}/None" in printed
@@ -386,7 +396,7 @@ def test_plan_says_what_the_plan_says():
         assert shown[:4] == draws and shown[4] == "0.25" and shown[6] == f"{found.certified[0]:.2%}"
         assert lines[first + 1].split()[:3:2] == ["0.5", f"{found.certified[1]:.2%}"]
     farthest = radius_text(question.farthest(20_000, 1e-3), "l2")
-    assert lines[-1] == f"The largest that 20000 copies can certify: {farthest}"
+    assert lines[-1] == f"The largest that 20000 samples can certify: {farthest}"
     printed = fine("plan", "--norm", "l0", "--radii", 1, "--sigma", 2, "--noise", "laplace", "--k", 3)
     assert "a place in the top 3" in printed and "changed pixels" in printed
     assert "1/255" in fine("plan", "--norm", "linf", "--radii", 1 / 255)
@@ -409,36 +419,41 @@ def test_plan_says_what_a_whole_data_set_costs():
     found, rest = costs(*WHOLE)
     assert round(Work(50_000, 1000, (100_000,), 100).file_bytes) == 13_998_315
     assert found == {
-        "passes per image": ["100,100"],
-        "passes": ["5,005,000,000"],
+        "forward passes per image": ["100,100"],
+        "forward passes": ["5,005,000,000"],
         "device-hours": ["463.4"],
         "time on 8 devices": ["2 days 10 h"],
-        "at 2.5 a device-hour": ["1,158.56"],
+        "cost at 2.5 per hour": ["1,158.56"],
         "votes file, about": ["14.0 MB"],
     }
-    assert rest.strip() == "100,000 copies of every image, and 100 that predict its label."
+    assert rest.strip() == "100,000 noise samples per image, and 100 that predict its label."
     found, rest = costs("--images", 500, "--n", 1000, "--n0", 0)
-    assert found["passes"] == ["500,000"] and list(found) == [
-        "passes per image",
-        "passes",
+    assert found["forward passes"] == ["500,000"] and list(found) == [
+        "forward passes per image",
+        "forward passes",
         "votes file, about",
     ]
-    assert "With --passes-per-second, also how long it takes." in rest
+    assert "With --passes-per-second, the time is shown too." in rest
 
 
 def test_plan_prices_the_sequential_plan_beside_the_fixed_one():
     asked = ("--radii", 0.25, "--p", 0.9, "--p", 0.999)
     found, rest = costs(*asked, *WHOLE)
     plan = radii.sequential(radii.RadiusTarget(radii.Gaussian(0.5), "l2", (0.25,), (3, 32, 32)))
-    mean = np.mean([plan.operating_characteristics(p).mean_samples for p in (0.9, 0.999)])
-    assert found["passes per image"] == ["100,100", f"{mean:.3g}"]
+    mean = (
+        plan.operating_characteristics(0.9).mean_samples + plan.operating_characteristics(0.999).mean_samples
+    ) / 2
+    assert found["forward passes per image"] == ["100,100", f"{mean:.3g}"]
     assert found["device-hours"][1] == f"{50_000 * mean / 3000 / 3600:,.1f}"
-    assert "as if these had the probabilities 0.9, 0.999 equally often" in rest and "That is a guess" in rest
+    assert (
+        "as if the labels had the probabilities 0.9, 0.999 equally often" in rest
+        and "That is a guess" in rest
+    )
     # what is asked about single images is said as before
     assert fine("plan", *asked, *WHOLE).startswith(fine("plan", *asked))
 
 
-def test_plan_asks_about_several_norms_by_the_same_copies():
+def test_plan_certifies_several_norms_by_the_same_samples():
     asked = {"l2": (0.25, 0.5), "l1": (0.25,), "linf": (2 / 255,), "l0": (1,)}
     questions = [
         radii.RadiusTarget(
@@ -475,7 +490,7 @@ def test_plan_learns_from_a_pilot(work):
     plan = radii.sequential(radii.RadiusTarget(votes.noise, "l1", (0.2,), votes.shape))
     right = votes.counts[np.arange(IMAGES), votes.labels]
     draws = np.array([plan.operating_characteristics(count / 100).mean_samples for count in right])
-    assert float(found["passes"][1].replace(",", "")) == pytest.approx(1000 * draws.mean(), rel=0.005)
+    assert float(found["forward passes"][1].replace(",", "")) == pytest.approx(1000 * draws.mean(), rel=0.005)
     error = draws.std(ddof=1) / np.sqrt(IMAGES) / draws.mean()
     assert f"like the {IMAGES} of the pilot" in rest and f"standard error of {error:.0%}" in rest
 
@@ -487,9 +502,15 @@ def commands_in(page):
 
 
 GROUPS = {
-    "vote": ["Model", "Images", "Noise", "Plan", "Running", "Output"],
+    "demo": ["Images", "Noise", "Plan", "Training", "Output"],
     "train": ["Model", "Images", "Noise", "Training", "Running", "Output"],
+    "vote": ["Model", "Images", "Noise", "Plan", "Running", "Output"],
     "certify": ["Certificates", "Images", "Output"],
+    "report": ["Certificates", "Images", "Page", "Output"],
+    "attack": ["Model", "Images", "Certificates", "Attack", "Running", "Output"],
+    "serve": ["Model", "Images", "Noise", "Plan", "Running", "Server"],
+    "plan": ["Images", "Noise", "Plan", "Cost"],
+    "falsify": ["Images", "Noise", "Plan", "Running"],
 }
 
 
@@ -497,7 +518,7 @@ GROUPS = {
 def test_help_shows_options_in_groups(command):
     page = fine(command, "--help")
     assert re.findall("╭─ ([A-Z][a-z]+) ─", page) == [
-        *["Arguments"][command == "train" :],
+        *["Arguments"][command in ("demo", "train", "plan") :],
         "Options",
         *GROUPS[command],
     ]
@@ -520,6 +541,14 @@ def test_an_option_by_its_old_name_is_told_the_new_one():
         assert f"│ {new} " in shown and f"│ {old} " not in shown
         told = [call(command, old).err for command in commands_in(fine())]
         assert f"no such option: {old} is called {new} now; see radii" in "".join(told)
+
+
+def test_the_help_of_each_option_is_a_phrase_of_at_most_twelve_words():
+    for name, command in get_command(app).commands.items():
+        for parameter in command.params:
+            words = (parameter.help or "").split()
+            assert 1 <= len(words) <= 12 and words[-1].endswith("."), (name, parameter.name)
+        assert command.epilog.startswith(f"Example: radii {name}") and command.epilog.count("radii ") == 1
 
 
 def test_help_is_worth_reading():
@@ -599,9 +628,9 @@ def broken(work):
 
 # `{run}`, `{votes}`, `{bare}`, `{broken}`, `{new}` (nothing there yet): what the sentence says
 MISTAKES = {
-    "certfy x": "Did you mean 'certify'?",
+    "certfy x": "no such command 'certfy'; did you mean 'certify'?; see radii --help",
     "certify": "missing argument",
-    "train --sgma 1": "--sigma",
+    "train --sgma 1": "no such option: --sgma; did you mean --ema or --sigma?; see radii train --help",
     "train --recipe cifar10-gpu --out {new}": "unknown recipe 'cifar10-gpu'; did you mean 'cifar10-cpu'",
     "train --loss macr --out {new}": "unknown loss 'macr'; did you mean 'macer'?",
     "train --loss macer --option n=4 --out {new}": "unknown option of macer 'n'",
@@ -615,10 +644,15 @@ MISTAKES = {
     "train --denoise {run} --noise ablation:kept=9 --out {new}": "denoising queries the model on images without noise",
     "vote {run} --classifier {run} --out {new}": "{run} holds no denoiser: leave the classifier {run} out",
     "train --ema 1 --out {new}": "average must be at least 0 and below 1",
-    "train --epochs many": "--epochs",
+    "train --epochs many": "--epochs must be a whole number; got 'many'; see radii train --help",
+    "train --sigma abc": "--sigma must be a number; got 'abc'; see radii train --help",
+    "train --epochs 1.5": "--epochs must be a whole number; got '1.5'",
+    "plan --p x": "--p must be a number; got 'x'",
+    "serve {run} --port http": "--port must be a whole number; got 'http'; see radii serve --help",
+    "train --sigma": "option '--sigma' requires an argument",
     "train --noise laplac --out {new}": "unknown noise 'laplac'; did you mean 'laplace'?",
     "train --noise Laplace --out {new}": "unknown noise 'Laplace'; did you mean 'laplace'?",
-    "certify {votes} --out {votes}": "a folder was expected, but {votes} is a file: name another place",
+    "certify {votes} --out {votes}": "a folder was expected, but {votes} is a file: choose another path",
     "report {votes} --out {votes}/page": "a folder was expected, but {votes} is a file",
     "attack {votes} --out {votes}": "a folder was expected, but {votes} is a file",
     "demo --data digits --out {votes}/new": "a folder was expected, but {votes} is a file",
@@ -662,7 +696,7 @@ MISTAKES = {
     "vote {run} --out {new} --n0 -1": "selection must be",
     "vote {run} --out {new} --split tset": "unknown split 'tset'; did you mean 'test'?",
     "vote {run} --out {new} --stride 0": "got 0",
-    "vote {run} --indics 2": "--indics (Possible options: --indices, --noise); see radii vote --help",
+    "vote {run} --indics 2": "no such option: --indics; did you mean --indices or --noise?; see radii vote --help",
     "vote {run} --out {new} --exclude 99999999999999999999": "image 99999999999999999999 cannot be left out",
     "vote {run} --out {new} --batch-size 99999999999999999999": "batch must be at most",
     "vote {run} --out {new} --n 99999999999999999999": "n must be at most",
@@ -672,7 +706,7 @@ MISTAKES = {
     "certify {votes} --alpha 1e-320": "between 0 and 1",
     "plan --images 9 --passes-per-second 1e-320": "passes per second must be a finite number above 0",
     "vote {run} --out {new} --stride 20 --exclude 7": "image 7 cannot be left out: it is not among digits test",
-    "vote {run} --out {new} --exclude x": "--exclude",
+    "vote {run} --out {new} --exclude x": "--exclude must be a whole number; got 'x'",
     "vote {run} --out {new} --limit 0": "at least one image",
     "vote {run} --out {new} --seed -1": "seed must be",
     "vote {run} --out {new} --precision float23": "did you mean 'float32'",
@@ -693,7 +727,7 @@ MISTAKES = {
     "certify {votes} --norm l2 --norm linff --out {new}": "unknown norm 'linff'; did you mean 'linf'?",
     "certify {votes} --k 1 --k 0 --out {new}": "k must be a whole number of at least 1; got 0",
     "certify {votes} --k 1 --k 10 --out {new}": "k must be smaller than the number of classes, 10",
-    "certify {votes} --radii 0.5 --out {new}": "say which norm the radius 0.5 is in, for example l2:0.5",
+    "certify {votes} --radii 0.5 --out {new}": "the norm of the radius 0.5 is unknown: write for example l2:0.5",
     "certify {votes} --radii l9:0.5 --out {new}": "unknown norm 'l9'",
     "certify {votes} --radii l1:x --out {new}": "got 'l1:x'",
     "certify {votes} --alpha 0 --out {new}": "between 0 and 1; got 0",
@@ -728,7 +762,7 @@ MISTAKES = {
     "vote {run} --seconds 1 --out {new}": "--seconds has no meaning for the plan fixed",
     "vote {run} --plan anytime --seconds 0 --out {new}": "seconds, above 0, are for",
     "plan": "missing option '--radii'",
-    "plan --classes 100": "--classes is about a whole data set: say with --images",
+    "plan --classes 100": "--classes is about a whole data set: give its size with --images",
     "plan --radii 0.25 --passes-per-second 9": "--passes-per-second is about a whole data set",
     "plan --images 0": "images must be a whole number of at least 1; got 0",
     "plan --images -5": "images must be a whole number of at least 1; got -5",
@@ -741,7 +775,7 @@ MISTAKES = {
     "plan --images 9 --passes-per-second -3": "passes per second must be a finite number above 0; got -3",
     "plan --images 9 --passes-per-second 3 --devices 0": "devices must be a whole number of at least 1; got 0",
     "plan --images 9 --passes-per-second 3 --price 0": "price must be a finite number above 0; got 0",
-    "plan --images 9 --pilot {votes}": "say with --radii what to certify",
+    "plan --images 9 --pilot {votes}": "give the radii to certify with --radii",
     "plan --images 9 --pilot {votes} --classes 9 --radii 1": "the pilot has 10 classes, not 9",
     "plan --images 9 --pilot {votes} --radii 0.1": "plan with --noise laplace:sigma=0.4 --shape 1,8,8",
     "plan --images 9 --pilot {new} --radii 0.1": "there is no file {new}",
@@ -828,7 +862,7 @@ def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, 
         and ended
         == (
             status,
-            f"radii: interrupted; what is done is kept in {parts}, and the same command goes on from there\n",
+            f"radii: interrupted; finished parts are kept in {parts}, and the same command continues from there\n",
         )
     )
     left = 12 - len(list(parts.glob("part-*.parquet")))

@@ -44,62 +44,61 @@ def terminal(monkeypatch):
 @pytest.mark.parametrize("width", [80, 100, 140])
 def test_the_bar_has_room_for_what_matters(terminal, width):
     shown = terminal(width)
-    with console.progress("train wrn-28-10") as move:
-        move(0, 90)
-        move(30, 90, METRICS)
-        move(90, 90, METRICS)
+    with console.progress("train wrn-28-10") as update:
+        update(0, 90)
+        update(30, 90, METRICS)
+        update(90, 90, METRICS)
     drawn = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.getvalue()).replace("\r", "\n")
     last = drawn.rstrip().splitlines()[-1].rstrip()
-    assert last == "train wrn-28-10 ━━━━━━━━━━━━ 100% 0:00:00      loss 0.0738, 98% right, 215/s"
+    assert last == "train wrn-28-10 ━━━━━━━━━━━━ 100% 0:00:00      loss 0.0738, 98% correct, 215/s"
     assert all(len(line.rstrip()) <= 80 for line in drawn.splitlines()) and "…" not in drawn
 
 
 def test_the_time_left_follows_the_pace():
     column = console.TimeLeft()
 
-    fields = {"left": 30.0, "moved": 10.0}
+    fields = {"left": 30.0, "updated": 10.0}
     task = SimpleNamespace(finished=False, finished_time=None, elapsed=12.0, fields=fields)
     assert str(column.render(task)) == "0:00:28 left"
     task.elapsed = 99.0
     assert str(column.render(task)) == "0:00:00 left"
-    task.fields = {"left": None, "moved": 0.0}
+    task.fields = {"left": None, "updated": 0.0}
     assert str(column.render(task)).rstrip() == "0:01:39"
     task.finished, task.finished_time = True, 3661.5
     assert str(column.render(task)).rstrip() == "1:01:01"
 
 
 def test_the_start_of_a_job_says_nothing_of_its_end():
-    """Processes that start take seconds before the first copy; a first copy is no pace."""
+    """Processes that start take seconds before the first noise sample; one sample is no pace."""
     pace = console.Pace()
-    assert pace.left(20.0, 0, 1000) is None and pace.left(30.0, 5, 1000) is None
-    assert pace.left(30.5, 10, 1000) is None, "half a percent in half a second may be luck"
-    assert pace.left(31.0, 15, 1000) == pytest.approx(98.5) and pace.left(41.0, 115, 1000) == pytest.approx(
-        88.5
-    )
+    assert pace.seconds_left(20.0, 0, 1000) is None and pace.seconds_left(30.0, 5, 1000) is None
+    assert pace.seconds_left(30.5, 10, 1000) is None, "half a percent in half a second may be luck"
+    assert pace.seconds_left(31.0, 15, 1000) == pytest.approx(98.5)
+    assert pace.seconds_left(41.0, 115, 1000) == pytest.approx(88.5)
 
 
 def test_a_pipe_gets_a_few_plain_lines(terminal, monkeypatch):
     shown, now = terminal(100, is_terminal=False), [100.0]
     monkeypatch.setattr("radii.cli.console.time.monotonic", lambda: now[0])
-    with console.progress("train small-cnn") as move:
+    with console.progress("train small-cnn") as update:
         for done in range(101):
-            move(done, 100, METRICS if done >= 50 else {})
+            update(done, 100, METRICS if done >= 50 else {})
             now[0] += 0.5
     assert shown.getvalue().splitlines() == [
         "train small-cnn: 10%, 0:00:45 left",
         "train small-cnn: 20%, 0:00:40 left",
         "train small-cnn: 30%, 0:00:35 left",
         "train small-cnn: 45%, 0:00:27 left",
-        "train small-cnn: 68%, 0:00:16 left, loss 0.0738, 98% right, 215/s",
-        "train small-cnn: done in 0:00:50, loss 0.0738, 98% right, 215/s",
+        "train small-cnn: 68%, 0:00:16 left, loss 0.0738, 98% correct, 215/s",
+        "train small-cnn: done in 0:00:50, loss 0.0738, 98% correct, 215/s",
     ]
 
 
 def test_what_passes_leaves_nothing(terminal):
     shown = terminal(100, is_terminal=False)
-    with console.progress("certify", passing=True) as move:
-        move(0, 2)
-        move(2, 2)
+    with console.progress("certify", passing=True) as update:
+        update(0, 2)
+        update(2, 2)
     assert shown.getvalue() == ""
 
 
@@ -198,23 +197,23 @@ def test_a_terminal_is_given_no_commands(terminal, capsys):
 
 
 @pytest.mark.parametrize(
-    "sign,error", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, console.Stopped)]
+    "sign,error", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, console.Interrupted)]
 )
-def test_being_asked_to_end_is_not_forgotten_where_a_library_drops_it(terminal, sign, error):
+def test_an_interruption_is_not_forgotten_where_a_library_drops_it(terminal, sign, error):
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        console.end_when_asked()
-        with console.progress("vote") as move:
-            move(1, 3)
+        console.handle_signals()
+        with console.progress("vote") as update:
+            update(1, 3)
             with suppress(BaseException):
                 signal.raise_signal(sign)
             with pytest.raises(error):
-                move(2, 3)
-        console.end_when_asked()
-        with console.progress("vote") as move:
-            move(1, 3)
+                update(2, 3)
+        console.handle_signals()
+        with console.progress("vote") as update:
+            update(1, 3)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        console.end_when_asked()
+        console.handle_signals()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         for one, handler in before.items():

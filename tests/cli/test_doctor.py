@@ -1,6 +1,7 @@
 """The doctor sees what is there, and finds what is wrong."""
 
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_stored_bounds_are_clopper_and_pearson():
 
 def test_stored_noise_is_that_of_the_streams():
     """The other route: Philox by hand, as docs of numpy define it, and the lattice from its quantiles."""
-    image, draw = selfcheck.PLACE
+    image, draw = selfcheck.POSITION
     bits = np.random.Philox(key=np.array([5, 0], dtype=np.uint64))
     state = bits.state
     state["state"]["counter"][:] = 0, 0, draw, image
@@ -150,20 +151,20 @@ WRONG = {
         lambda counts, label, **_: (np.array([0.9932]), None),
         "1000 of 1000 votes prove a probability of 0.9931160484, not 0.9932",
     ),
-    "counted noise": (
+    "reproducible noise": (
         "radii.noises.streams.Stream.normal",
         lambda stream, shape: stream.uniform(shape),
-        "draws other normal numbers than radii knows",
+        "draws other normal numbers from a seed than radii expects",
     ),
     "noise on the lattice": (
         "radii.noises.lattice.PARTS",
         8,
-        "noise on the lattice is not that which is stored",
+        "noise on the lattice differs from the stored noise",
     ),
     "networks on cpu": (
         "torch.nn.functional.conv2d",
         lambda images, kernels: images.new_zeros(4, 16, 16, 16),
-        "torch multiplies whole numbers wrongly on cpu",
+        "torch multiplies integers wrongly on cpu",
     ),
 }
 
@@ -176,7 +177,7 @@ def test_what_is_wrong_is_found(monkeypatch, what):
     ended = call("doctor")
     assert ended.status == 1 and ended.err.count("\n") == 1
     assert ended.err.startswith(f"radii: the self check of {what} failed: ") and words in ended.err
-    assert "All is well" not in ended.out
+    assert "No problems found" not in ended.out
     rows = [line.split() for line in ended.out.splitlines() if line.rstrip().endswith((" right", " wrong"))]
     assert [" ".join(row[:-1]) for row in rows if row[-1] == "wrong"] == [what] and len(rows) == 5
 
@@ -211,7 +212,7 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch):
 
 def test_all_is_well(tmp_path):
     ended = call("doctor")
-    assert (ended.status, ended.err) == (0, "") and ended.out.endswith("All is well.\n")
+    assert (ended.status, ended.err) == (0, "") and ended.out.endswith("No problems found.\n")
     assert not list(tmp_path.iterdir()), "nothing is written, not even a folder"
     for words in ("cache, writable", "cores for this process", "in float32", "in bfloat16"):
         assert words in ended.out
@@ -251,7 +252,7 @@ def test_without_torch_the_rest_is_still_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     ended = call("doctor")
     assert ended.status == 1 and ended.err.startswith("radii: torch cannot be imported (")
-    assert "counted noise" in ended.out and "images a second" not in ended.out
+    assert "reproducible noise" in ended.out and "images per second" not in ended.out
 
 
 def test_a_device_that_fails_is_said(monkeypatch):
@@ -261,7 +262,7 @@ def test_a_device_that_fails_is_said(monkeypatch):
     monkeypatch.setattr("radii.sampling.autotune.measure", broken)
     monkeypatch.setattr("torch.nn.functional.conv2d", broken)
     ended = call("doctor")
-    assert ended.status == 1 and "images a second: none" in ended.out
+    assert ended.status == 1 and "images per second: none" in ended.out
     assert ended.err == (
         "radii: the self check of networks on cpu failed: RuntimeError: no kernel image is available\n"
     )
@@ -294,5 +295,5 @@ def test_caches_that_are_kept_nowhere(monkeypatch, tmp_path):
     monkeypatch.setenv("RADII_CACHE_DIR", "file")
     monkeypatch.setitem(sys.modules, "pooch", None)
     ended = call("doctor")
-    assert ended.status == 0 and "file, not writable: nothing is kept" in ended.out
-    assert "kept nowhere" in ended.out
+    assert ended.status == 0 and "file, not writable: nothing is cached" in ended.out
+    assert re.search(r"cache of data sets +none", ended.out)

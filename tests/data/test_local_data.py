@@ -405,10 +405,7 @@ def test_older_votes_find_pictures_as_stored(tmp_path, monkeypatch):
         assert again.data == identity
         check_fingerprints(again, load_identified(identity).at(again.index).images())
     said = fine("data", "roll")
-    assert (
-        "roll all: 10 images" in said
-        and "8-bit pixels, pictures turned as their EXIF orientation says" in said
-    )
+    assert "roll all: 10 images" in said and "8-bit pixels, rotated by their EXIF orientation" in said
     # of the five pictures of a class the fifth is for tests, so that none of the others is turned
     assert load_data("roll", "test").identity.turned and not load_data("roll", "train").identity.turned
     with pytest.raises(

@@ -101,7 +101,7 @@ def test_changed_images_are_certified_by_no_box_and_shown_in_no_report(
     assert ended.status == 2 and "they were changed, or are others" in ended.err
     monkeypatch.chdir(tmp_path)
     printed = fine("report", votes, "--norm", "l1", "--k", 1, "--out", tmp_path / "other")
-    assert "goes without example images: the votes are about digits.npz test sha256:" in printed
+    assert "has no example images: the votes are about digits.npz test sha256:" in printed
 
 
 def test_real_pixels_can_be_trained_on_voted_on_and_shown(tmp_path, monkeypatch):

@@ -66,10 +66,8 @@ def test_snippets_run(code: str, printed: str) -> None:
 
 def test_the_commands_of_the_page(here: Path) -> None:
     said = fine(*shlex.split(COMMANDS[0])[1:])
-    assert (
-        "Votes of 1000 draws on 20 images: model.votes.parquet\nNext: radii certify model.votes.parquet"
-        in said
-    )
+    votes = "model.votes.parquet"
+    assert f"Votes on 20 images, 1,000 noise samples per image: {votes}\nNext: radii certify {votes}" in said
     assert "Gaussian" in fine(*shlex.split(COMMANDS[1])[1:])
     votes = radii.load_votes("model.votes.parquet")
     assert (

@@ -106,12 +106,12 @@ def test_the_page(first: SimpleNamespace) -> None:
     }
     assert (
         all(answer[name] == SHOWN[name] for name in ("norm", "unit", "k", "alpha"))
-        and answer["passes"] <= 1100
+        and answer["samples"] <= 1100
     )
     assert run(first, SNIPPETS[1]) == f"{answer['label']}\n"
     assert json.loads(curl(first, CURLS[1])) == {"status": "ok"}
     assert 'radii_requests_total{status="200"} 2' in curl(first, CURLS[2])
-    assert first.said().startswith("The largest radii that 1000 draws can certify at alpha 0.001: ")
+    assert first.said().startswith("The largest radii that 1000 samples can certify at alpha 0.001: ")
 
     body, many = Path("digit.png").read_bytes(), 30
 
@@ -134,7 +134,7 @@ def test_the_page(first: SimpleNamespace) -> None:
         kill(first.command.process.pid, signal.SIGTERM)
         assert [one.result() for one in waiting] == [200] * many
     assert first.command.wait() == (0, "")
-    assert first.said().endswith("All that was asked is answered.\n")
+    assert first.said().endswith("All accepted requests are answered.\n")
 
 
 def test_models_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_models_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     services: list[Service] = []
     monkeypatch.setattr(radii.serving, "run", lambda service, *_: services.append(service))
     said = fine(*shlex.split(patiently(STARTS[1]))[1:])
-    assert said.startswith("The largest radii that 1000 draws") and "Listening on http://127.0.0.1:" in said
+    assert said.startswith("The largest radii that 1000 samples") and "Listening on http://127.0.0.1:" in said
     (service,) = services
     image = load_data("digits").images([0])[0]
     (answer,) = service.answers({1: image}).values()
@@ -150,7 +150,7 @@ def test_models_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     usual = radii.Smoothed(model, radii.Gaussian(0.25)).predict(
         image[None], norm="l2", seed=service.seed, index=[1]
     )
-    assert (answer.label, answer.radius, answer.passes) == (usual.label[0], usual.radius[0], 1100)
+    assert (answer.label, answer.radius, answer.samples) == (usual.label[0], usual.radius[0], 1100)
     assert service.classes == tuple("0123456789")
 
 
@@ -165,7 +165,7 @@ def test_models_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("runs/first --port 70000", "port must be at most 65535; got 70000"),
         ("runs/first --n 5", "n = 5 samples cannot certify anything"),
         ("runs/first --k 10", "k must be smaller than the number of classes, 10; got 10"),
-        ("runs/first --data digits", "runs/first is a run folder, which says it"),
+        ("runs/first --data digits", "runs/first is a run folder, which stores it"),
         ("runs/first --sigma 0.5", "--sigma is for models that radii train did not make"),
         ("nowhere", "nowhere is no run folder"),
         ("zoo:model", "zoo:model is a model, not a run folder: add --data and --noise"),

@@ -66,7 +66,7 @@ def asked(command: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNam
 
     monkeypatch.setattr("radii.data.load_data", blank)
     monkeypatch.setattr("radii.training.train", train)
-    monkeypatch.setattr("radii.cli.vote.draw", draw)
+    monkeypatch.setattr("radii.cli.vote.sample", draw)
     monkeypatch.setattr(sys, "argv", ["radii", *shlex.split(line)])
     with pytest.raises(SystemExit) as end:
         main()

@@ -15,7 +15,7 @@ import radii
 from commands import call
 from given_models import digits, plain
 from patience import HANG
-from radii.cli.model_options import GivenModel
+from radii.cli.model_options import ExternalModel
 from radii.errors import InputError
 from radii.models import digest
 from radii.models.adapters import http
@@ -280,11 +280,11 @@ def test_keys_in_an_address_are_sent_and_shown_nowhere(
         errors.append(f"{error.value!r} {error.value.__cause__!r}")
     assert "/predict?version=2&api_key=***&sig=***" in errors[0] and "control characters" in errors[2]
     declared = {"input_range": (0.0, 1.0), "layout": "nchw"}
-    polled = GivenModel(url, "digits", radii.Gaussian(0.25), declared)
+    source = ExternalModel(url, "digits", radii.Gaussian(0.25), declared)
     texts = [
         *errors,
         repr(radii.load_model(url)),
-        repr(polled),
+        repr(source),
         *(f"{ended.out}{ended.err}" for ended in printed),
     ]
     texts += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,4 +1,4 @@
-"""The service, on a port of the loopback interface: what is answered, what is refused, and how it ends."""
+"""The service on a port of the loopback interface: its responses, rejections, limits and its end."""
 
 import io
 import json
@@ -29,7 +29,7 @@ from patience import HANG, wait_until
 from radii.data import from_arrays
 from radii.errors import InputError, MissingExtra
 from radii.sampling.smoothed import budget_plan
-from radii.serving import Desk, Limits, Service, listen
+from radii.serving import Batcher, Limits, Service, listen
 from radii.serving.app import SECONDS, Latencies, address_of, make_server
 from radii.serving.decode import largest_body
 from radii.serving.service import number_of
@@ -126,7 +126,7 @@ def test_an_answer_is_the_certificate_of_its_image(port: int) -> None:
             "unit": "feature",
             "k": 1,
             "alpha": 0.001,
-            "passes": 200,
+            "samples": 200,
         }
         assert (found.radius[0] > 0) != abstained[-1]
     assert set(abstained) == {True, False}
@@ -150,7 +150,7 @@ def test_the_same_image_has_the_same_answer_however_it_comes(port: int) -> None:
     assert post(port, colour).status == 422
 
 
-def test_answers_do_not_depend_on_who_asks_at_the_same_time(port: int) -> None:
+def test_answers_do_not_depend_on_simultaneous_requests(port: int) -> None:
     bodies = [picture(image) for image in IMAGES]
     alone = [post(port, body).said | {"seconds": 0} for body in bodies]
     with ThreadPoolExecutor(len(bodies)) as pool:
@@ -168,7 +168,7 @@ def test_noise_follows_the_seed_and_the_pixels_alone() -> None:
     assert one != two
 
 
-def test_what_is_not_confirmed_has_no_label() -> None:
+def test_an_abstention_has_no_label() -> None:
     def torn(noisy: torch.Tensor) -> torch.Tensor:
         x = noisy.flatten(1).sum(1)
         return torch.stack([x - x.floor(), torch.full_like(x, 0.5)], 1)
@@ -183,14 +183,14 @@ def test_all_outcomes_have_no_error_probability() -> None:
     service = make_service(noise=radii.Splitting(0.05), norm="l1")
     with served(service) as running:
         answer = post(running.port, picture(IMAGES[1]))
-        assert (answer.said["alpha"], answer.said["passes"]) == (0.0, 44)
+        assert (answer.said["alpha"], answer.said["samples"]) == (0.0, 44)
         off = post(running.port, packed(IMAGES[1] * np.float32(0.999)), NPY)
     assert off.status == 422 and "needs 8-bit images" in off.said["error"]
     found = radii.Smoothed(plain, radii.Splitting(0.05)).certify_predictions(IMAGES[1:2], norm="l1")
     assert answer.said["radius"] == found.radius[0] > 0
 
 
-# the desk -----------------------------------------------------------------------------------------
+# the batcher --------------------------------------------------------------------------------------
 
 
 class Spy:
@@ -213,38 +213,38 @@ class Spy:
         self.entered.clear()
 
 
-def test_images_that_wait_are_polled_together() -> None:
+def test_images_that_wait_are_sampled_together() -> None:
     spy = Spy()
     service = make_service(spy)
     numbers = [number_of(image, SECRET) for image in IMAGES[:8]]
     spy.calls = 0
     alone = [service.answers({number: image})[number] for number, image in zip(numbers, IMAGES, strict=False)]
     by_themselves, spy.calls = spy.calls, 0
-    desk = Desk(service, 64)
-    assert desk.together == 8 and Desk(service, 6).together == 3 and Desk(service, 1).together == 1
-    waiting = [desk.ask(*one) for one in zip(numbers, IMAGES, strict=False)]
-    desk.open()
-    desk.close()
+    batcher = Batcher(service, 64)
+    assert batcher.together == 8 and Batcher(service, 6).together == 3 and Batcher(service, 1).together == 1
+    waiting = [batcher.submit(*one) for one in zip(numbers, IMAGES, strict=False)]
+    batcher.open()
+    batcher.close()
     assert [one.result() for one in waiting] == alone
     assert spy.calls == -(-8 * 200 // 64) < by_themselves
-    assert (desk.images, desk.passes) == (8, 1600) and not desk.is_open
+    assert (batcher.images, batcher.samples) == (8, 1600) and not batcher.is_open
 
 
-def test_the_same_image_is_polled_once() -> None:
-    desk = Desk(make_service(), 64)
-    waiting = [desk.ask(9, IMAGES[0]) for _ in range(5)]
-    desk.open()
-    desk.close()
-    assert len({one.result() for one in waiting}) == 1 and (desk.images, desk.passes) == (1, 200)
+def test_the_same_image_is_sampled_once() -> None:
+    batcher = Batcher(make_service(), 64)
+    waiting = [batcher.submit(9, IMAGES[0]) for _ in range(5)]
+    batcher.open()
+    batcher.close()
+    assert len({one.result() for one in waiting}) == 1 and (batcher.images, batcher.samples) == (1, 200)
 
 
-def test_who_has_left_costs_nothing() -> None:
-    desk = Desk(make_service(), 64)
-    waiting = [desk.ask(number, image) for number, image in enumerate(IMAGES[:3])]
+def test_a_cancelled_request_takes_no_samples() -> None:
+    batcher = Batcher(make_service(), 64)
+    waiting = [batcher.submit(number, image) for number, image in enumerate(IMAGES[:3])]
     assert waiting[0].cancel() and waiting[2].cancel()
-    desk.open()
-    desk.close()
-    assert desk.images == 1 and waiting[1].result().passes == 200
+    batcher.open()
+    batcher.close()
+    assert batcher.images == 1 and waiting[1].result().samples == 200
 
 
 def test_no_image_fails_for_another() -> None:
@@ -266,7 +266,7 @@ def test_no_image_fails_for_another() -> None:
         )
 
 
-def test_a_model_that_breaks_is_logged_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_fails_is_logged_and_queried_again(caplog: pytest.LogCaptureFixture) -> None:
     service, fine = make_service(spy := Spy()), plain.forward
 
     def broken(_: torch.Tensor) -> torch.Tensor:
@@ -296,7 +296,7 @@ class Evil:
 
 
 def npy(words: bytes, rest: bytes = b"") -> bytes:
-    """An NPY file with a header of one's own."""
+    """An NPY file with the given header."""
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(words) + 1) + words + b"\n" + rest
 
 
@@ -350,7 +350,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_image_is_refused_in_one_sentence(port: int, name: str) -> None:
+def test_a_body_without_an_image_is_rejected_in_one_sentence(port: int, name: str) -> None:
     body, kind, status, words = REFUSED[name]
     answer = post(port, body, kind)
     assert answer.status == status and list(answer.said) == ["error"]
@@ -388,7 +388,7 @@ def test_a_body_that_says_it_is_too_large_is_not_waited_for(port: int) -> None:
     assert answered(half_asked(port, largest_body(64) + 1)).status == 413
 
 
-def test_a_service_without_room_says_when_to_come_again() -> None:
+def test_a_service_without_free_places_says_when_to_try_again() -> None:
     service = make_service(spy := Spy())
     with served(service, Limits(queue=2, seconds=HANG)) as running, ThreadPoolExecutor(2) as pool:
         spy.hold()
@@ -398,9 +398,9 @@ def test_a_service_without_room_says_when_to_come_again() -> None:
         wait_until(lambda: "radii_places_taken 2" in ask(running.port, "GET", "/metrics").said)
         for body in (picture(IMAGES[2]), bytes(2**20)):
             answer = post(running.port, body)
-            assert (answer.status, answer.said["error"]) == (429, "all 2 places are taken: ask again later")
+            assert (answer.status, answer.said["error"]) == (429, "all 2 places are taken: try again later")
             assert int(answer.headers["Retry-After"]) >= 1
-        # who is still sending would not hear an answer
+        # a client that is still sending would not read a response
         late = half_asked(running.port, 1000)
         for _ in range(3):
             assert 'radii_requests_total{status="429"} 2' in ask(running.port, "GET", "/metrics").said
@@ -413,7 +413,7 @@ def test_a_service_without_room_says_when_to_come_again() -> None:
         assert 'radii_requests_total{status="429"} 3' in ask(running.port, "GET", "/metrics").said
 
 
-def test_nobody_waits_for_ever() -> None:
+def test_no_request_waits_for_ever() -> None:
     service = make_service(spy := Spy())
     with served(service, Limits(queue=1, seconds=0.2)) as running:
         spy.hold()
@@ -425,14 +425,14 @@ def test_nobody_waits_for_ever() -> None:
             return spy.entered.is_set()
 
         wait_until(reaches_the_model)  # a busy machine may need more than the time of one request
-        # who sends half a body and then nothing holds his place no longer
+        # nor does a client that sends half a body and then nothing
         assert answered(half_asked(running.port, 1000)).status == 503
         wait_until(lambda: ask(running.port, "GET", "/health").said == {"status": "stuck"})
         spy.go.set()
         wait_until(lambda: ask(running.port, "GET", "/health").said == {"status": "ok"})
 
 
-def test_who_hangs_up_frees_the_place() -> None:
+def test_a_client_that_hangs_up_frees_its_place() -> None:
     with served(make_service(), Limits(queue=1, seconds=HANG)) as running:
         connection = half_asked(running.port, 1000)
         wait_until(lambda: "radii_places_taken 1" in ask(running.port, "GET", "/metrics").said)
@@ -469,7 +469,7 @@ def refuses(port: int) -> bool:
 # what is said -------------------------------------------------------------------------------------
 
 
-def test_words_for_people(port: int) -> None:
+def test_the_interface_is_described(port: int) -> None:
     answer = ask(port, "GET", "/")
     assert answer.status == 200 and "8 x 8 pixels, grey" in answer.said
     assert (
@@ -485,7 +485,7 @@ def test_words_for_people(port: int) -> None:
 def test_other_addresses(port: int, method: str, path: str, status: int) -> None:
     answer = ask(port, method, path)
     assert answer.status == status and answer.said["error"].endswith(
-        f": {method} {path}; GET / says how to ask"
+        f": {method} {path}; GET / describes the interface"
     )
 
 
@@ -499,8 +499,8 @@ def test_hosts_that_are_none(port: int, host: str) -> None:
         assert answered(connection).status in (200, 400, 404)
 
 
-def test_what_should_not_happen_is_one_sentence_too(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr("radii.serving.app.how_to_ask", lambda *_: [][0])
+def test_a_bug_is_one_sentence_too(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr("radii.serving.app.interface_text", lambda *_: [][0])
     with served(make_service()) as running:
         answer = ask(running.port, "GET", "/")
     assert (answer.status, answer.said) == (
@@ -524,7 +524,7 @@ def test_metrics_count_what_happened() -> None:
         values['radii_requests_total{status="200"}'] == 2
         and values['radii_requests_total{status="400"}'] == 1
     )
-    assert values["radii_images_total"] == 2 and values["radii_passes_total"] == 400
+    assert values["radii_images_total"] == 2 and values["radii_samples_total"] == 400
     assert (values["radii_places"], values["radii_places_taken"]) == (64, 0)
     ends = [value for name, value in values.items() if name.startswith("radii_request_seconds_bucket")]
     assert ends == sorted(ends) and ends[-1] == values["radii_request_seconds_count"] == 2

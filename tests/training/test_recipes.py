@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import radii
-from radii.cli.options import parse_options
+from radii.cli.options import parse_loss_options
 from radii.data import DATASETS
 from radii.errors import InputError
 from radii.models import make_model
@@ -90,10 +90,10 @@ def test_wrong_names(own):
 
 
 def test_options_in_words():
-    assert parse_options(["m=4", "weight=0.5", "margin=1e1"]) == {"m": 4, "weight": 0.5, "margin": 10.0}
+    assert parse_loss_options(["m=4", "weight=0.5", "margin=1e1"]) == {"m": 4, "weight": 0.5, "margin": 10.0}
     for text in ("m", "m=", "m=x"):
         with pytest.raises(InputError, match="NAME=VALUE"):
-            parse_options([text])
+            parse_loss_options([text])
 
 
 def test_the_largest_recipes_fit_their_images():

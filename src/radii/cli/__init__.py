@@ -8,15 +8,15 @@ import typer
 
 from radii import __version__
 from radii.cli import attack, certify, data, doctor, falsify, noises, plan, report, serve, train, vote
-from radii.cli.console import INTERRUPTED, end_when_asked, one_sentence, say, show_notices
-from radii.cli.options import RENAMED, completed
+from radii.cli.console import INTERRUPTED, handle_signals, one_sentence, print_warnings, say
+from radii.cli.options import completed
 from radii.cli.terminal import delivering, open_streams
-from radii.errors import InputError
+from radii.cli.usage import usage_error
 from radii.report.formatting import docstring
 from radii.storage.memory import keep_freed_memory
 
 WIDEST = 120
-"""Columns of the help."""
+"""Columns of the help: longer lines are hard to read."""
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -26,14 +26,16 @@ app = typer.Typer(
 
 def radii(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Version of radii.")] = False,
 ) -> None:
-    """Certify classifiers by randomized smoothing: for a model and an input, a radius in l0, l1, l2 or linf within
-    which no perturbation removes the label from the smoothed top-k prediction.
+    """Certify classifiers by randomized smoothing.
 
-    Start with radii demo, which does the whole job on embedded images in a minute or so. With a model or data of
-    your own: radii train, then vote, then certify or report; each reads the files that the previous one wrote.
-    radii COMMAND --help describes inputs, outputs and options, with an example.
+    For an input and a norm (l0, l1, l2 or linf), radii computes a radius within which, with confidence 1 - alpha, no
+    perturbation removes the label from the smoothed top-k prediction.
+
+    To begin, run radii demo, which trains, samples, certifies and reports on embedded images in about a minute. For
+    your own model or data, run radii train, vote, and certify or report; each reads the files of the previous one.
+    radii COMMAND --help describes the inputs, outputs and options of a command, with an example.
     """
     if version:
         say(f"radii {__version__}")
@@ -47,11 +49,7 @@ app.callback(invoke_without_command=True, help=docstring(radii))(radii)
 for command, example in (
     (train.demo, "radii demo --sigma 0.25 --out demo-0.25"),
     (train.train, "radii train --data mnist5k --noise laplace --sigma 0.5 --out runs/first"),
-    (
-        vote.vote,
-        "radii vote runs/first --stride 10 --radii linf:2/255 --radii l1:0.5; "
-        "radii vote model.onnx --data cifar10 --noise laplace --sigma 0.5 --input-range -1,1",
-    ),
+    (vote.vote, "radii vote runs/first --stride 10 --radii linf:2/255 --radii l1:0.5"),
     (vote.merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
     (certify.certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report.report, "radii report runs/*/votes.parquet --out report"),
@@ -70,27 +68,23 @@ for command, example in (
 
 
 def main() -> None:
-    """Run a command; what the user can mend ends in one sentence and exit status 2."""
+    """Run a command; an error that the user can fix ends in one sentence and exit status 2."""
     keep_freed_memory()
-    # OpenMP threads that spin while they wait make a busy machine many times slower; read when torch is loaded
+    # OpenMP threads that spin while they wait slow a busy machine down many times; read when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # no figure needs a display; read when matplotlib is loaded
     os.environ["MPLBACKEND"] = "agg"
-    # the help is as wide as the terminal, up to lines that are read with ease; read when help is shown
+    # read when help is shown
     os.environ["TERMINAL_WIDTH"] = str(min(get_terminal_size().columns, WIDEST))
     open_streams()
-    show_notices()
+    print_warnings()
     with one_sentence(), delivering():
-        end_when_asked()
+        handle_signals()
         try:
-            # by this name shells know the command, also where Python was given the module
+            # shells complete this name, also where Python was started as `python -m radii`
             status = app(prog_name="radii", standalone_mode=False)
         except typer.TyperException as error:
-            message = error.format_message().rstrip(".")
-            if (new := RENAMED.get(getattr(error, "option_name", ""))) is not None:
-                message = f"no such option: {error.option_name} is called {new} now"  # type: ignore[attr-defined]
-            where = getattr(getattr(error, "ctx", None), "command_path", "radii")
-            raise InputError(f"{message[:1].lower()}{message[1:]}; see {where} --help") from error
+            raise usage_error(error) from error
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         raise SystemExit(status or 0)

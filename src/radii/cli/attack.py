@@ -1,4 +1,4 @@
-"""The command that tries to break certificates."""
+"""radii attack: the search for perturbations that break certificates."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radii.cli.console import console, progress, say, titled
+from radii.cli.console import console, progress, radius_table, say
 from radii.cli.groups import Options, grouped
-from radii.cli.model_options import Declared, Polled, polled_by
+from radii.cli.model_options import InputFormat, ModelSource, model_source
 from radii.cli.options import Alpha, DataDir, Ks, L0Unit, Seed, images_of
 from radii.errors import InputError
 from radii.noises import full_name
@@ -25,61 +25,67 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Attempt(Options):
-    """How hard to try."""
-
-    title = "Attack"
-    steps: Annotated[int, typer.Option(help="Steps of the descent.")] = 20
-    eot_samples: Annotated[int, typer.Option(help="Noise samples per image and step.")] = 16
-    n: Annotated[int, typer.Option(help="Fresh noise samples that judge a perturbed image.")] = 1000
-    reach: Annotated[float, typer.Option(help="How far to go, in certified radii.")] = 8.0
-    seed: Seed = 0
-
-
-@dataclass(frozen=True)
-class Attacked(Options):
-    """Which certificates to attack."""
+class AttackedOptions(Options):
+    """Which certificates are attacked."""
 
     title = "Certificates"
+    data_dir: DataDir = None
+    stride: Annotated[
+        int, typer.Option(help="Step from one attacked image to the next.", rich_help_panel="Images")
+    ] = 1
     norm: Annotated[
         list[str],
-        typer.Option("--norm", metavar="NORM", help="l0, l1, l2 or linf; may be given several times."),
+        typer.Option("--norm", metavar="NORM", help="Norm: l0, l1, l2 or linf (repeatable)."),
     ] = field(default_factory=lambda: ["l2"])
     k: Ks = field(default_factory=lambda: [1])
     alpha: Alpha = 1e-3
     l0_unit: L0Unit = "pixel"
-    stride: Annotated[int, typer.Option(help="Attack the first image, and then every STRIDE-th.")] = 1
+
+
+@dataclass(frozen=True)
+class EffortOptions(Options):
+    """How long each attack searches."""
+
+    title = "Attack"
+    steps: Annotated[int, typer.Option(help="Steps of gradient descent.")] = 20
+    eot_samples: Annotated[int, typer.Option(help="Noise samples per image and step.")] = 16
+    n: Annotated[int, typer.Option(help="Fresh noise samples that judge a perturbed image.")] = 1000
+    reach: Annotated[float, typer.Option(help="Longest perturbation, in certified radii.")] = 8.0
+    seed: Seed = 0
 
 
 @grouped
 def attack(
-    votes: Annotated[Path, typer.Argument(metavar="VOTES", help="File that radii vote wrote.")],
-    attacked: Attacked,
-    attempt: Attempt,
-    declared: Declared,
+    votes: Annotated[Path, typer.Argument(metavar="VOTES", help="Votes file of radii vote.")],
+    input_format: InputFormat,
+    certificates: AttackedOptions,
+    search: EffortOptions,
     run: Annotated[
         str | None,
         typer.Option(
             metavar="RUN|MODEL",
-            help="Run folder, MODULE:ATTRIBUTE or FILE.pt2.  [default: the folder of VOTES]",
+            help="Run folder, MODULE:ATTRIBUTE or FILE.pt2.",
+            show_default="the folder of VOTES",
             rich_help_panel="Model",
         ),
     ] = None,
-    data_dir: DataDir = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a CSV file per norm and k, a row per image.", rich_help_panel="Output"),
+        typer.Option(
+            help="Folder for a CSV file per norm and k.",
+            rich_help_panel="Output",
+        ),
     ] = None,
 ) -> None:
-    """Try to break certificates.
+    """Search for perturbations that break certificates.
 
-    Searches a perturbation of each image that changes the smoothed prediction, by projected gradient descent
-    through the noise, or in l0 by greedy changes: first within the certified radius, then beyond it. Prints the
-    certified accuracy beside the accuracy under attack. Labels that leave the top k within their radius more often
-    than alpha explains show a fault: the images are named, and the exit status is 1.
+    For each image, projected gradient descent through the noise searches a perturbation that changes the smoothed
+    prediction, first within the certified radius, then beyond it. In l0, single features are changed greedily. The
+    certified accuracy is printed beside the accuracy under attack. If labels leave the top k within their radius more
+    often than alpha explains, the certificates are wrong: the images are named, and the exit status is 1.
     """
     from radii.attacks import Effort
-    from radii.attacks.attack import attack as try_all
+    from radii.attacks.attack import attack as attack_all
     from radii.certificates.certify import certify
     from radii.noises.norms import unit_of
     from radii.report.attack_results import attacked_text, file_name
@@ -87,92 +93,102 @@ def attack(
     from radii.storage.atomic import check_folder
     from radii.training.run_folder import CONFIG
 
-    if out is not None:
+    if out is not None:  # attacks take minutes, so an impossible folder must show first
         check_folder(out)
-    drawn = load_votes(votes)
-    if attacked.stride < 1:
-        raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {attacked.stride}")
-    part = drawn[:: attacked.stride]
+    loaded = load_votes(votes)
+    if certificates.stride < 1:
+        raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {certificates.stride}")
+    part = loaded[:: certificates.stride]
     if run is None and not (votes.parent / CONFIG).is_file():
-        raise InputError(f"{votes} lies in no run folder: say which model gave these votes, by --run")
+        raise InputError(f"{votes} lies in no run folder: name the model that gave these votes with --run")
     name = run or str(votes.parent)
-    polled = polled_again(drawn, name, declared)
-    smoothed, effort = load_smoothed(drawn, polled, name), Effort(attempt.steps, attempt.eot_samples)
-    images, refuted = images_of(part, data_dir), False
-    how: dict[str, Any] = {"effort": effort, "n": attempt.n, "reach": attempt.reach, "seed": attempt.seed}
-    for which in attacked.norm:
-        for rank in attacked.k:
-            certificates = certify(
-                part, which, k=rank, alpha=attacked.alpha, unit=unit_of(which, attacked.l0_unit)
-            )
-            with progress(f"attack {which}") as move:
-                found = try_all(smoothed, images, certificates, progress=move, **how)
-            if len(found.rows):
-                console.print(bounds_table(found))
-            say(words(found))
-            refuted |= found.refuted
+    smoothed = load_smoothed(loaded, source_of(loaded, name, input_format), name)
+    images, refuted = images_of(part, certificates.data_dir), False
+    how: dict[str, Any] = {
+        "effort": Effort(search.steps, search.eot_samples),
+        "n": search.n,
+        "reach": search.reach,
+        "seed": search.seed,
+    }
+    for norm in certificates.norm:
+        for k in certificates.k:
+            unit = unit_of(norm, certificates.l0_unit)
+            attacked = certify(part, norm, k=k, alpha=certificates.alpha, unit=unit)
+            with progress(f"attack {norm}") as update:
+                attacks = attack_all(smoothed, images, attacked, progress=update, **how)
+            if len(attacks.rows):
+                console.print(bounds_table(attacks))
+            say(summary_text(attacks))
+            refuted |= attacks.refuted
             if out is not None:
-                text = attacked_text(certificates, found.rows, found.lengths)
-                write_whole(out / file_name(votes, which, rank), text)
-    if refuted:
+                text = attacked_text(attacked, attacks.rows, attacks.lengths)
+                write_whole(out / file_name(votes, norm, k), text)
+    if refuted:  # so that scripts notice
         raise SystemExit(1)
 
 
-def polled_again(votes: Votes, run: str, declared: Declared) -> Polled:
-    """The model that the options name; what they leave out of one that radii train did not make, votes say."""
+def source_of(votes: Votes, run: str, input_format: InputFormat) -> ModelSource:
+    """Return the model that the options name, with the data set and the noise that the votes record."""
     from radii.models.adapters import is_spec
 
+    # a run folder stores both itself
     data, noise = (str(votes.data), full_name(votes.noise)) if is_spec(run) else (None, None)
-    return polled_by(run, data, noise, None, declared)
+    return model_source(run, data, noise, None, input_format)
 
 
-def load_smoothed(votes: Votes, polled: Polled, name: str) -> "Smoothed":
-    """The model that gave these votes, polled as it was then."""
+def load_smoothed(votes: Votes, source: ModelSource, name: str) -> "Smoothed":
+    """Load the model that gave these votes, with the same settings; raise `InputError` for another model."""
     from radii.models import digest
     from radii.models.devices import best_device
     from radii.sampling import Smoothed
     from radii.sampling.class_matching import renamed
 
-    model = renamed(polled.load(best_device()), votes.classes, "the votes", not are_counted(votes.classes))
+    model = renamed(source.load(best_device()), votes.classes, "the votes", not are_counted(votes.classes))
+    # an attack on another model says nothing about these certificates
     if digest(model) != votes.model:
         raise InputError(
-            f"{name} holds another model than the one that gave these votes: say which with --run, and what it "
-            "takes as it was said then"
+            f"{name} holds another model than the one that gave these votes: name that one with --run, and give the "
+            "same input format as to radii vote"
         )
     return Smoothed(model, votes.noise, votes.precision, exact_arithmetic=votes.exact_arithmetic)
 
 
-def bounds_table(found: "Attacks") -> "Table":
-    """What is certified, and what attacks leave, at round radii as far as either reaches."""
+def bounds_table(attacks: "Attacks") -> "Table":
+    """Return the certified accuracy and the accuracy under attack at round radii, as far as either reaches."""
     import numpy as np
 
-    one = found.certificates
-    what = "accuracy" if one.k == 1 else f"top-{one.k} accuracy"
-    reached = np.array(one.radius)
-    reached[found.rows] = np.where(np.isfinite(found.lengths), found.lengths, found.certified)
-    radii = round_radii([replace(one, radius=reached)])
-    table = titled(f"{NORM_NAMES[one.norm]}: {what} under any move of at most the radius", one.norm, one.unit)
+    certificates = attacks.certificates
+    quantity = "accuracy" if certificates.k == 1 else f"top-{certificates.k} accuracy"
+    reached = np.array(certificates.radius)
+    # where no attack succeeded, the certified radius is all that is known
+    reached[attacks.rows] = np.where(np.isfinite(attacks.lengths), attacks.lengths, attacks.certified)
+    radii = round_radii([replace(certificates, radius=reached)])
+    norm = certificates.norm
+    table = radius_table(
+        f"{NORM_NAMES[norm]}: {quantity} under perturbations of at most the radius", norm, certificates.unit
+    )
     table.add_column("", no_wrap=True)
-    for header in (round_text(radius, one.norm) for radius in radii):
+    for header in (round_text(radius, norm) for radius in radii):
         table.add_column(header, justify="right", no_wrap=True)
-    table.add_row("certified, at least", *(f"{share:.1%}" for share in one.accuracy(radii)))
-    table.add_row("attacks leave, at most", *(f"{share:.1%}" for share in found.accuracy(radii)))
+    table.add_row("certified, at least", *(f"{share:.1%}" for share in certificates.accuracy(radii)))
+    table.add_row("under attack, at most", *(f"{share:.1%}" for share in attacks.accuracy(radii)))
     return table
 
 
-def words(found: "Attacks") -> str:
-    """How many labels were pushed out, and how far beyond their radius."""
+def summary_text(attacks: "Attacks") -> str:
+    """Return how many labels left the top k, how far beyond their radius, and which ones within it."""
     import numpy as np
 
-    one, pushed = found.certificates, np.isfinite(found.lengths)
-    if not len(found.rows):
-        return f"No {NORM_NAMES[one.norm]} radius for the top {one.k} is above 0: nothing was attacked."
-    said = f"{len(found.rows)} images attacked, {pushed.sum()} labels pushed out of the top {one.k}"
-    if pushed.any():
-        ratio = np.median(found.lengths[pushed] / found.certified[pushed])
-        said += f", the median of them at {ratio:.2f} certified radii"
-    broken = ", ".join(str(index) for index in one.index[found.rows[found.within_radius]])
+    certificates, moved_out = attacks.certificates, np.isfinite(attacks.lengths)
+    norm, k = NORM_NAMES[certificates.norm], certificates.k
+    if not len(attacks.rows):
+        return f"No {norm} radius for the top {k} is above 0: nothing was attacked."
+    text = f"{len(attacks.rows)} images attacked, {moved_out.sum()} labels left the top {k}"
+    if moved_out.any():
+        ratio = np.median(attacks.lengths[moved_out] / attacks.certified[moved_out])
+        text += f", at {ratio:.2f} certified radii in the median"
+    broken = ", ".join(str(index) for index in certificates.index[attacks.rows[attacks.within_radius]])
     if not broken:
-        return f"{said}; none within its radius."
-    allowed = "more than" if found.refuted else "no more than"
-    return f"{said}. Within their radius: images {broken}, {allowed} alpha = {one.alpha:g} explains."
+        return f"{text}; none within its radius."
+    verdict = "more than" if attacks.refuted else "no more than"
+    return f"{text}. Within their radius: images {broken}, {verdict} alpha = {certificates.alpha:g} explains."

@@ -1,4 +1,4 @@
-"""The commands that turn votes into certificates. They import torch only to look at images."""
+"""radii certify: certificates from votes. It imports torch only to read images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,8 +28,8 @@ from radii.votes import Votes
 
 
 @dataclass(frozen=True)
-class Certified(Options):
-    """What is certified."""
+class CertificateOptions(Options):
+    """Which certificates to compute."""
 
     title = "Certificates"
     norm: Norms = field(default_factory=list)
@@ -39,32 +39,35 @@ class Certified(Options):
         typer.Option(
             "--radii",
             metavar="[NORM:]RADIUS",
-            help="For the table, as 0.5 or linf:2/255; may be given several times.  [default: round ones]",
+            help="Radius in the table, for example 0.5 or linf:2/255 (repeatable).",
+            show_default="round radii",
         ),
     ] = field(default_factory=list)
     alpha: Alpha = 1e-3
     labels: Annotated[
         str | None,
         typer.Option(
-            help="true, predicted, or set (the whole predicted top-k set at once).  [default: those that the plan "
-            "watched, else true]"
+            help="Labels to certify: true, predicted, or top-k-set (all k together).",
+            show_default="those that the plan watched, or true",
         ),
     ] = None
     method: Annotated[
         str | None,
         typer.Option(
-            help="two-event, simultaneous (Jia et al.) or label (Cohen et al.).  [default: two-event, or the plan's]"
+            help="Confidence bounds: two-event, simultaneous (Jia et al.) or binary (Cohen et al.).",
+            show_default="those of the plan, or two-event",
         ),
     ] = None
     l0_unit: L0Unit = "pixel"
     box: Annotated[
-        bool, typer.Option("--box", help="Use each image's own box for l0 and l1; loads the data set.")
+        bool,
+        typer.Option("--box", help="Larger l0 and l1 radii from each image's distances to [0, 1]."),
     ] = False
 
     def radii(self) -> dict[str, tuple[float, ...]]:
-        """The radii of the tables, by norm."""
+        """Return the radii of the tables, by norm."""
         shown = parse_radii(self.radius, self.norm[0] if len(self.norm) == 1 else None)
-        if others := [one for one in self.norm if shown and one not in shown]:
+        if others := [norm for norm in self.norm if shown and norm not in shown]:
             raise InputError(
                 f"--radii are about {', '.join(shown)}, but --norm also asks for {', '.join(others)}: add radii there"
             )
@@ -74,64 +77,68 @@ class Certified(Options):
 @grouped
 def certify(
     votes: Files,
-    certified: Certified,
+    options: CertificateOptions,
     data_dir: DataDir = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for a CSV and a JSON file per norm and k.  [default: none]", rich_help_panel="Output"
+            help="Folder for a CSV and a JSON file per norm and k.",
+            rich_help_panel="Output",
         ),
     ] = None,
 ) -> None:
     """Compute certified radii from votes.
 
-    Needs no model. Prints one table per norm and k: the certified accuracy of each votes file at round radii, the
-    share of abstentions, the mean and the median radius. With --out, also writes one CSV (a row per image) and one
-    JSON (the settings, and the promise in words) for each. With --radii, the tables show these radii, and only
-    norms that have some.
+    The model is not needed. Each norm and k gets a table: the certified accuracy of each votes file at round radii,
+    the share of abstentions, and the mean and median radius. With --radii, the tables show these radii, and only
+    their norms. With --out, each norm and k also gets a CSV file with a row per image, and a JSON file with the
+    settings and the guarantee in words. With --box, the images are read as well.
     """
     from radii.report.export import csv_text, json_text, slug, summary, write_whole
 
     if out is not None:
         check_folder(out)
-    shown = certified.radii()
+    shown = options.radii()
     files = load_named(votes)
-    norms = list(shown) or certified.norm or certifiable(files.values())
-    boxed = certified.box and {"l0", "l1"} & set(norms)
-    with progress("certify", passing=True) as move:
-        found = certify_all(
+    norms = list(shown) or options.norm or certifiable(files.values())
+    # only l0 and l1 have rules that use the box
+    boxed = options.box and {"l0", "l1"} & set(norms)
+    with progress("certify", passing=True) as update:
+        certified = certify_all(
             files,
             norms,
-            certified.k,
-            alpha=certified.alpha,
-            labels=certified.labels,
-            method=certified.method,
-            unit=certified.l0_unit,
-            images={name: images_of(one, data_dir) for name, one in files.items()} if boxed else {},
-            progress=move,
+            options.k,
+            alpha=options.alpha,
+            labels=options.labels,
+            method=options.method,
+            unit=options.l0_unit,
+            images={name: images_of(loaded, data_dir) for name, loaded in files.items()} if boxed else {},
+            progress=update,
         )
-    say_left_out(files, found, norms)
+    say_excluded(files, certified, norms)
     if out is not None:
-        for name, certificates in found.items():
-            for (which, rank), one in certificates.items():
-                stem = f"{slug(name)}-{which}-top{rank}"
-                write_whole(out / f"{stem}.csv", csv_text(one))
-                write_whole(out / f"{stem}.json", json_text(summary(one)))
-    known = all(one.labels is not None for one in files.values())
-    for asked in dict.fromkeys(asked for certificates in found.values() for asked in certificates):
-        which = asked[0]
-        named = {name: certificates[asked] for name, certificates in found.items() if asked in certificates}
-        console.print(accuracy_table(named, shown.get(which, ())) if known else unlabelled_table(named))
-    firsts = [next(iter(one.values())) for one in found.values()]
-    wrong = max(one.alpha for one in firsts)
-    holds = f"with probability {1 - wrong:.10g} for its image" if wrong else "without any error probability"
-    say(f"Each radius holds {holds}; n = {draws_text(firsts)} draws an image.")
+        for name, by_question in certified.items():
+            for (norm, k), certificates in by_question.items():
+                stem = f"{slug(name)}-{norm}-top{k}"
+                write_whole(out / f"{stem}.csv", csv_text(certificates))
+                write_whole(out / f"{stem}.json", json_text(summary(certificates)))
+    labelled = all(loaded.labels is not None for loaded in files.values())
+    # a norm may have rules for some of the files only; each table shows those that it has
+    for question in dict.fromkeys(question for by_question in certified.values() for question in by_question):
+        by_name = {name: certified[name][question] for name in certified if question in certified[name]}
+        radii = shown.get(question[0], ())
+        console.print(accuracy_table(by_name, radii) if labelled else unlabelled_table(by_name))
+    firsts = [next(iter(by_question.values())) for by_question in certified.values()]
+    # the statement covers all tables, so the largest alpha counts; enumerated noise has none
+    alpha = max(certificates.alpha for certificates in firsts)
+    holds = f"with probability {1 - alpha:.10g}" if alpha else "without sampling error"
+    say(f"Each radius holds for its image {holds}; n = {draws_text(firsts)} noise samples per image.")
     if out is not None:
         say(f"One CSV and one JSON file for each norm and k: {out}")
 
 
-def say_left_out(files: Mapping[str, Votes], found: Mapping[str, object], norms: Sequence[str]) -> None:
-    """Say which votes have no certificates, because no rule fits their noise."""
-    for name in [name for name in files if name not in found]:
-        noise = files[name].noise.name
-        say(f"{name} is left out: no rule certifies {' or '.join(norms)} under {noise} noise.")
+def say_excluded(files: Mapping[str, Votes], certified: Mapping[str, object], norms: Sequence[str]) -> None:
+    """Print which votes have no certificates, because no rule fits their noise."""
+    for name, votes in files.items():
+        if name not in certified:
+            say(f"{name} is excluded: no rule certifies {' or '.join(norms)} under {votes.noise.name} noise.")

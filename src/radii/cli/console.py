@@ -1,4 +1,4 @@
-"""What the terminal shows: progress with the time left, tables, and errors in one sentence."""
+"""What the terminal shows: progress with the time left, sentences, tables, and errors in one sentence."""
 
 import signal
 import sys
@@ -26,256 +26,209 @@ from radii.report.accuracy import round_radii, same_question, summarize, tabulat
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.storage.memory import is_out_of_memory
 
-# a file or a pipe has no width of its own
+# files and pipes have no width: 100 columns hold every table
 console = Screen(
     highlight=False, markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 100
 )
+# shells report a process that a signal ends as 128 plus the signal, 2 for Ctrl-C and 15 for SIGTERM
 INTERRUPTED, TERMINATED = 130, 143
-REPEATABLE = "finished files are whole, and the same command starts the rest again"
-FIRST_LINE, RAREST_LINE = 5.0, 600.0
-"""Seconds until the first line of progress where there is no terminal, and most seconds between two."""
-TELLING = 0.01
-"""The share of a job that must be done before its end can be told."""
+REPEATABLE = "finished files are complete, and the same command does the rest"
+FIRST_LINE, LONGEST_PAUSE = 5.0, 600.0
+"""Without a terminal: seconds until the first line of progress, and at most between two lines."""
+ENOUGH = 0.01
+"""Share of a job after which its pace is stable enough to predict the end."""
 UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-UNSEEN = ("Cc", "Cf", "Cs")
-"""Categories of Unicode: commands of terminals, marks that turn the order of letters round, halves of letters."""
+INVISIBLE = ("Cc", "Cf", "Cs")
+"""Unicode categories of control characters, format marks such as right-to-left overrides, and surrogates."""
 
-Move = Callable[..., None]
-"""Called as `move(done, total)`, or with a mapping of metrics as the third argument."""
-
-
-class Stopped(BaseException):
-    """A command was asked to end, by Ctrl-C or SIGTERM; `kept` says what is left and how to go on."""
-
-    def __init__(self, status: int, kept: str = REPEATABLE) -> None:
-        super().__init__(kept)
-        self.status, self.kept = status, kept
+Update = Callable[..., None]
+"""Callback of a job: `update(done, total)`, or with a mapping of metrics as the third argument."""
 
 
-_asked: list[BaseException] = []
-
-
-def end_when_asked() -> None:
-    """Let SIGTERM, which clusters send when the time is over, end a command as Ctrl-C does."""
-    _asked.clear()
-
-    def end(number: int, _: Any) -> None:
-        _asked.append(KeyboardInterrupt() if number == signal.SIGINT else Stopped(TERMINATED))
-        raise _asked[-1]
-
-    signal.signal(signal.SIGTERM, end)
-    # a command in the background may have been started without Ctrl-C
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, end)
-
-
-def unless_asked_to_end(move: Move) -> Move:
-    """The same after a look whether the command was asked to end.
-
-    pyarrow, for one, drops whatever is raised while it imports pandas on its own: the command would go on for hours.
-    """
-
-    def moved(*state: Any) -> None:
-        if _asked:
-            raise _asked[-1]
-        move(*state)
-
-    return moved
+# progress -----------------------------------------------------------------------------------------
 
 
 @contextmanager
-def keeping(words: Callable[[], str]) -> Iterator[None]:
-    """Say `words` if the command is asked to end meanwhile."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Stopped(INTERRUPTED, words()) from None
-    except Stopped as error:
-        raise Stopped(error.status, words()) from None
+def progress(words: str, *, passing: bool = False) -> Iterator[Update]:
+    """Show the progress of a job and the time left: a bar in a terminal, otherwise a few lines.
 
-
-class Pace:
-    """How fast a job goes since its first sign of life: what came before was its start, and comes only once."""
-
-    def __init__(self) -> None:
-        self._first: tuple[float, int] | None = None
-
-    def left(self, now: float, done: int, total: int) -> float | None:
-        """Seconds left at the average pace so far, or None while too little is done to tell."""
-        if done and self._first is None:
-            self._first = now, done
-        then, before = self._first or (now, done)
-        if done - before < TELLING * total:
-            return None
-        return (now - then) * (total - done) / (done - before)
-
-
-class TimeLeft(ProgressColumn):
-    """The time left at the average pace so far; the time it took, at the end and while that is not known."""
-
-    def render(self, task: Task) -> Text:
-        taken = (task.finished_time if task.finished else task.elapsed) or 0.0
-        left, moved = task.fields["left"], task.fields["moved"]
-        if task.finished or left is None:
-            return Text(f"{clock(taken)}     ")
-        return Text(f"{clock(max(left - (taken - moved), 0.0))} left")
-
-
-@contextmanager
-def progress(words: str, *, passing: bool = False) -> Iterator[Move]:
-    """Show how far a job is, and how long it will take: a bar, or a few lines where there is no terminal.
-
-    Yields what is to be called with `(done, total)`. A `passing` bar leaves nothing behind.
+    Yields the callback to call as `update(done, total)`. A `passing` bar is removed at the end.
     """
     if not console.is_terminal:
-        yield unless_asked_to_end(lines(words, passing))
+        yield raising_if_interrupted(line_progress(words, passing))
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=12),
         TaskProgressColumn(),
         TimeLeft(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[metrics]}"),
     )
     with Progress(*columns, console=console, transient=passing) as bar:
-        task, pace = bar.add_task(words, total=None, note="", left=None, moved=0.0), Pace()
+        task, pace = bar.add_task(words, total=None, metrics="", left=None, updated=0.0), Pace()
 
-        def move(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
-            moved = bar.tasks[0].elapsed or 0.0
-            left = pace.left(moved, done, total)
-            bar.update(task, completed=done, total=total, note=note(metrics), left=left, moved=moved)
+        def update(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
+            now = bar.tasks[0].elapsed or 0.0
+            left = pace.seconds_left(now, done, total)
+            bar.update(
+                task, completed=done, total=total, metrics=metrics_text(metrics), left=left, updated=now
+            )
 
-        yield unless_asked_to_end(move)
+        yield raising_if_interrupted(update)
 
 
-def lines(words: str, passing: bool) -> Move:
-    """Progress for a file or a pipe: a line after some seconds, then ever rarer ones, and one at the end."""
+def line_progress(words: str, passing: bool) -> Update:
+    """Return a callback that prints lines: one after some seconds, then at growing intervals, and one at the end."""
     start = last = time.monotonic()
     pace = Pace()
 
-    def move(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
+    def update(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
         nonlocal last
         now = time.monotonic()
-        rest = pace.left(now, done, total)
-        wait = min(max(FIRST_LINE, (last - start) / 2), RAREST_LINE)
-        if passing if done >= total else now - last < wait:
+        seconds_left = pace.seconds_left(now, done, total)
+        # each pause is half of the time so far, so that logs of long jobs stay short
+        pause = min(max(FIRST_LINE, (last - start) / 2), LONGEST_PAUSE)
+        if passing if done >= total else now - last < pause:
             return
-        last, taken = now, now - start
-        left = "" if rest is None else f", {clock(rest)} left"
-        state = f"{done / total:.0%}{left}" if done < total else f"done in {clock(taken)}"
-        console.print(", ".join(filter(None, [f"{words}: {state}", note(metrics)])))
+        last = now
+        left = "" if seconds_left is None else f", {clock_text(seconds_left)} left"
+        state = f"{done / total:.0%}{left}" if done < total else f"done in {clock_text(now - start)}"
+        console.print(", ".join(filter(None, [f"{words}: {state}", metrics_text(metrics)])))
 
-    return move
+    return update
 
 
-def note(metrics: Mapping[str, float]) -> str:
-    """The metrics that say how a training goes, in a few letters; the last is images a second."""
+class Pace:
+    """The pace of a job since its first result: the start before it happens only once, and would distort the rest."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def seconds_left(self, now: float, done: int, total: int) -> float | None:
+        """Return the seconds left at the average pace, or None while too little is done to predict them."""
+        if done and self._first is None:
+            self._first = now, done
+        start, before = self._first or (now, done)
+        if done - before < ENOUGH * total:
+            return None
+        return (now - start) * (total - done) / (done - before)
+
+
+class TimeLeft(ProgressColumn):
+    """Column of the time left; at the end, and while it is unknown, of the time that has passed."""
+
+    def render(self, task: Task) -> Text:
+        elapsed = (task.finished_time if task.finished else task.elapsed) or 0.0
+        left, updated = task.fields["left"], task.fields["updated"]
+        if task.finished or left is None:
+            return Text(f"{clock_text(elapsed)}     ")  # as wide as with " left"
+        return Text(f"{clock_text(max(left - (elapsed - updated), 0.0))} left")
+
+
+def metrics_text(metrics: Mapping[str, float]) -> str:
+    """Return the metrics of a training step in a few letters: loss, accuracy, images per second."""
     if not metrics:
         return ""
     loss, accuracy, pace = (metrics[name] for name in ("loss", "accuracy", "images_per_second"))
-    return f"loss {loss:.3g}, {accuracy:.0%} right, {pace:,.0f}/s"
+    return f"loss {loss:.3g}, {accuracy:.0%} correct, {pace:,.0f}/s"
 
 
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds."""
+def clock_text(seconds: float) -> str:
+    """Return hours, minutes and seconds."""
     return str(timedelta(seconds=int(seconds)))
 
 
 def duration_text(seconds: float) -> str:
-    """A long time for people, in its two largest units: `3 days 4 h`, `1 h 20 min`, `12 s`."""
+    """Return a duration in its two largest units: `3 days 4 h`, `1 h 20 min`, `12 s`."""
     for (name, size), (small_name, small) in pairwise(UNITS):
         if seconds >= size:
-            many, rest = divmod(round(seconds / small), size // small)
-            plural = "s" if name == "day" and many > 1 else ""
-            return f"{many} {name}{plural}" + (f" {rest} {small_name}" if rest else "")
+            count, rest = divmod(round(seconds / small), size // small)
+            plural = "s" if name == "day" and count > 1 else ""
+            return f"{count} {name}{plural}" + (f" {rest} {small_name}" if rest else "")
     return f"{round(seconds)} s" if seconds >= 1 else "less than 1 s"
 
 
-def say(sentence: str) -> None:
-    """Print a sentence as it is: a path is never broken."""
-    console.print(harmless(sentence), soft_wrap=True)
+# interruptions ------------------------------------------------------------------------------------
 
 
-def harmless(text: str) -> str:
-    """What a terminal shows and does not obey, without keys: words of files and paths may hold its commands."""
-    return "".join(
-        one if one == "\n" or category(one) not in UNSEEN else "\N{REPLACEMENT CHARACTER}"
-        for one in without_keys(text)
-    )
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM has ended the work; `kept` says what is left and how to continue."""
+
+    def __init__(self, status: int, kept: str = REPEATABLE) -> None:
+        super().__init__(kept)
+        self.status, self.kept = status, kept
 
 
-def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float] = ()) -> Table:
-    """Certified accuracy at 0 and `radii`, one row a name, with abstention and mean and median radius.
+_received: list[BaseException] = []
 
-    Without radii at round ones, as many as the terminal has room for, five at most.
+
+def handle_signals() -> None:
+    """Let SIGTERM, which clusters send when the time is over, end a command as Ctrl-C does."""
+    _received.clear()
+
+    def end(number: int, _: Any) -> None:
+        _received.append(KeyboardInterrupt() if number == signal.SIGINT else Interrupted(TERMINATED))
+        raise _received[-1]
+
+    signal.signal(signal.SIGTERM, end)
+    # a shell starts commands in the background with Ctrl-C ignored: leave it so
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, end)
+
+
+def raising_if_interrupted(update: Update) -> Update:
+    """Return a callback that raises again what a signal raised, if a library has dropped it.
+
+    pyarrow drops all exceptions while it imports pandas: a command interrupted then would run for hours.
     """
-    if radii:
-        return _accuracy_table(certificates, [0.0, *radii])
-    roomy = console.options.update(width=10 * console.width)
-    several = certificates.values()
-    tables = (_accuracy_table(certificates, round_radii(several, most=most)) for most in (5, 4, 3, 2))
-    return next(
-        (table for table in tables if console.measure(table, options=roomy).maximum <= console.width),
-        _accuracy_table(certificates, round_radii(several, most=1)),
+
+    def checked(*state: Any) -> None:
+        if _received:
+            raise _received[-1]
+        update(*state)
+
+    return checked
+
+
+@contextmanager
+def interrupted_with(kept: str) -> Iterator[None]:
+    """Attach to an interruption within what is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(INTERRUPTED, kept) from None
+    except Interrupted as error:
+        raise Interrupted(error.status, kept) from None
+
+
+# sentences ----------------------------------------------------------------------------------------
+
+
+def say(sentence: str) -> None:
+    """Print a sentence without line breaks of its own, so that paths can be copied."""
+    console.print(printable(sentence), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Return the text without keys of addresses, and without characters that control a terminal.
+
+    Names in files and paths may hold escape sequences, which would clear the screen or hide text.
+    """
+    return "".join(
+        letter if letter == "\n" or category(letter) not in INVISIBLE else "\N{REPLACEMENT CHARACTER}"
+        for letter in without_keys(text)
     )
 
 
-def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float]) -> Table:
-    found = tabulate(certificates, radii)
-    what = "certified accuracy" if found.k == 1 else f"certified top-{found.k} accuracy"
-    box = all(one.box for one in certificates.values())
-    table = titled(f"{NORM_NAMES[found.norm]}: {what} at a radius of at least", found.norm, found.unit, box)
-    table.add_column("", no_wrap=True)
-    for header in (*found.headers, "abstained", "mean", "median"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for name, shares, best in zip(found.names, found.shares, found.best, strict=True):
-        cells = [Text(f"{x:.1%}", style="bold" if top else "") for x, top in zip(shares, best, strict=True)]
-        if name not in certificates:
-            table.add_row(name, *cells, "", "", "")
-            continue
-        numbers = summarize(certificates[name])
-        middle = [radius_text(radius, found.norm) for radius in (numbers.mean_radius, numbers.median_radius)]
-        table.add_row(name, *cells, f"{numbers.abstention:.1%}", *middle)
-    if "best" in found.kinds:
-        table.caption = f"best σ: chosen at each radius after looking at the results\n{table.caption}"
-    return table
-
-
-def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
-    """What can be said without true labels: how many labels are certified, and how far."""
-    norm, unit, k = same_question(certificates.values())
-    table = titled(
-        f"{NORM_NAMES[norm]}: certified top-{k} radii, true labels unknown",
-        norm,
-        unit,
-        all(one.box for one in certificates.values()),
-    )
-    for header in ("", "images", "abstained", "largest", "median"):
-        table.add_column(header, justify="right" if header else "left", no_wrap=True)
-    for name, one in certificates.items():
-        middle = np.sort(one.radius)[(len(one) - 1) // 2]
-        shown = [radius_text(radius, norm) for radius in (one.radius.max(), middle)]
-        table.add_row(name, str(len(one)), f"{one.abstained.mean():.1%}", *shown)
-    return table
-
-
-def titled(title: str, norm: str, unit: str, box: bool = False) -> Table:
-    """An empty table of radii."""
-    inside = "; perturbations keep images in [0, 1]" if box else ""
-    caption = f"radii in {unit_text(norm, unit)}{inside}\n"
-    left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
-    return Table(title=title, caption=caption, box=SIMPLE_HEAD, **left)
-
-
-def show_notices() -> None:
-    """Print each notice once, as one line to standard error; other warnings are none of the user's business."""
+def print_warnings() -> None:
+    """Print each warning of this package once, as one line to standard error; ignore those of libraries."""
     shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         text = str(message)
         if issubclass(category, RadiiWarning) and text not in shown:
             shown.add(text)
-            warn(f"radii: note: {harmless(' '.join(text.split()))}")
+            warn(f"radii: note: {printable(' '.join(text.split()))}")
 
     warnings.simplefilter("always", RadiiWarning)
     warnings.showwarning = show
@@ -283,35 +236,104 @@ def show_notices() -> None:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Turn what a user can mend into one sentence and exit status 2; being asked to end into 130 or 143."""
+    """Turn errors that a user can fix into one sentence and exit status 2, interruptions into 130 or 143.
+
+    Other exceptions are bugs, and keep their traceback.
+    """
     try:
         yield
     except InputError as error:
         fail(str(error), 2)
     except OSError as error:
-        fail(_os_words(error), 2)
+        fail(_system_text(error), 2)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        fail("out of memory: free some, or take a smaller part of the work", 2)
+        fail("out of memory: free some, or do a smaller part of the work", 2)
     except KeyboardInterrupt:
         fail(f"interrupted; {REPEATABLE}", INTERRUPTED)
-    except Stopped as error:
+    except Interrupted as error:
         fail(f"interrupted; {error.kept}", error.status)
 
 
-def _os_words(error: OSError) -> str:
-    """What the system says and of which file, or which file stands where a folder has to be."""
+def _system_text(error: OSError) -> str:
+    """Return the error of the system with its file; name a file that stands in the place of a folder."""
     if error.filename and isinstance(error, FileExistsError | NotADirectoryError):
         path = Path(error.filename)
-        for one in (path, *path.parents):
-            if one.is_file():
-                return f"a folder was expected, but {one} is a file: name another place"
-    words = error.strerror or str(error) or type(error).__name__
-    return f"{words}: {error.filename}" if error.filename else words
+        for parent in (path, *path.parents):
+            if parent.is_file():
+                return f"a folder was expected, but {parent} is a file: choose another path"
+    text = error.strerror or str(error) or type(error).__name__
+    return f"{text}: {error.filename}" if error.filename else text
 
 
 def fail(sentence: str, status: int) -> NoReturn:
-    """Print `radii: sentence` to standard error and leave."""
-    warn(f"radii: {harmless(' '.join(sentence.split()))}")
+    """Print `radii: sentence` to standard error and exit."""
+    warn(f"radii: {printable(' '.join(sentence.split()))}")
     raise SystemExit(status)
+
+
+# tables -------------------------------------------------------------------------------------------
+
+
+def radius_table(title: str, norm: str, unit: str, box: bool = False) -> Table:
+    """Return an empty table of radii, with their unit below it."""
+    inside = "; perturbations keep images in [0, 1]" if box else ""
+    caption = f"radii in {unit_text(norm, unit)}{inside}\n"
+    left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
+    return Table(title=title, caption=caption, box=SIMPLE_HEAD, **left)
+
+
+def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float] = ()) -> Table:
+    """Return a table of certified accuracy at 0 and `radii`, with abstention and mean and median radius.
+
+    It has one row per name. Without `radii`, it shows round ones, at most five, as many as fit the terminal.
+    """
+    if radii:
+        return _accuracy_table(certificates, [0.0, *radii])
+    unlimited = console.options.update(width=10 * console.width)  # to measure a table that does not fit
+    several = certificates.values()
+    tables = (_accuracy_table(certificates, round_radii(several, most=most)) for most in (5, 4, 3, 2))
+    return next(
+        (table for table in tables if console.measure(table, options=unlimited).maximum <= console.width),
+        _accuracy_table(certificates, round_radii(several, most=1)),
+    )
+
+
+def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float]) -> Table:
+    rows = tabulate(certificates, radii)
+    quantity = "certified accuracy" if rows.k == 1 else f"certified top-{rows.k} accuracy"
+    box = all(of_name.box for of_name in certificates.values())
+    table = radius_table(
+        f"{NORM_NAMES[rows.norm]}: {quantity} at a radius of at least", rows.norm, rows.unit, box
+    )
+    table.add_column("", no_wrap=True)
+    for header in (*rows.headers, "abstained", "mean", "median"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for name, shares, best in zip(rows.names, rows.shares, rows.best, strict=True):
+        cells = [Text(f"{x:.1%}", style="bold" if top else "") for x, top in zip(shares, best, strict=True)]
+        if name not in certificates:  # the best of several sigma has no radii of its own
+            table.add_row(name, *cells, "", "", "")
+            continue
+        numbers = summarize(certificates[name])
+        middle = [radius_text(radius, rows.norm) for radius in (numbers.mean_radius, numbers.median_radius)]
+        table.add_row(name, *cells, f"{numbers.abstention:.1%}", *middle)
+    if "best" in rows.kinds:
+        table.caption = f"best σ: chosen at each radius after looking at the results\n{table.caption}"
+    return table
+
+
+def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
+    """Return a table without true labels: the number of images, abstention, and largest and median radius."""
+    norm, unit, k = same_question(certificates.values())
+    box = all(of_name.box for of_name in certificates.values())
+    table = radius_table(f"{NORM_NAMES[norm]}: certified top-{k} radii, true labels unknown", norm, unit, box)
+    for header in ("", "images", "abstained", "largest", "median"):
+        table.add_column(header, justify="right" if header else "left", no_wrap=True)
+    for name, of_name in certificates.items():
+        median = np.sort(of_name.radius)[
+            (len(of_name) - 1) // 2
+        ]  # the lower of two, so that it is never above
+        radii = [radius_text(radius, norm) for radius in (of_name.radius.max(), median)]
+        table.add_row(name, str(len(of_name)), f"{of_name.abstained.mean():.1%}", *radii)
+    return table

@@ -1,4 +1,4 @@
-"""radii data: the known data sets, and what is in one's own images."""
+"""radii data: the known data sets, and what your own images contain."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,43 +15,43 @@ def data(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME|PATH",
-            help="Data set, or images of your own, to check.  [default: list all]",
+            metavar="NAME|PATH", help="Data set or images to check.", show_default="a list of all data sets"
         ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """List the data sets, or check one of them.
 
-    Without a name: the known data sets, and how radii train treats each by default. With one: loads it (downloads
-    it, if it has to), checks its files, and prints the number of images. With a path to images of your own, also
-    prints what was found there: a folder of class folders, a .npz or .npy file, Parquet, or a folder of idx files.
+    Without an argument: the known data sets, with the model and the epochs that radii train uses by default. With a
+    name: the data set is loaded, after a download if needed, its files are checked, and the number of images is
+    printed. A path names your own images: a folder of class folders, a .npz or .npy file, Parquet, or a folder of idx
+    files. For these, the pixels and classes are printed too.
     """
     from radii.data import ALL
     from radii.data.loading import DATASETS, load_data, splits_of
     from radii.training.recipe import RECIPES
 
     if name is None:
-        table = Table("name", "what it is", "trained by default", box=SIMPLE_HEAD)
-        for known, words in DATASETS.items():
+        table = Table("name", "images", "default training", box=SIMPLE_HEAD)
+        for known, description in DATASETS.items():
             recipe = RECIPES[known]
-            table.add_row(known, words, f"{recipe['model']}, {recipe['epochs']} epochs")
+            table.add_row(known, description, f"{recipe['model']}, {recipe['epochs']} epochs")
         console.print(table)
         return
     splits = splits_of(name, data_dir)
     if ALL in splits:
         say(
-            f"{name} tells no splits apart: every fifth image of each class is a test image, the others train"
+            f"{name} has no splits: every fifth image of each class is used for testing, the others for training"
         )
     for split in [ALL] if ALL in splits else splits:
-        found = load_data(name, split, data_dir)
-        say(f"{name} {split}: {len(found)} images of {found.shape}, {len(found.classes)} classes")
-        if found.identity and found.identity.digest:
-            kind = "8-bit" if found.pixels.dtype.itemsize == 1 else "real"
-            turned = ", pictures turned as their EXIF orientation says" if found.identity.turned else ""
-            say(f"  {kind} pixels{turned}, sha256:{found.identity.digest}; {short_list(found.classes)}")
+        images = load_data(name, split, data_dir)
+        say(f"{name} {split}: {len(images)} images of {images.shape}, {len(images.classes)} classes")
+        if images.identity and images.identity.digest:
+            kind = "8-bit" if images.pixels.dtype.itemsize == 1 else "real"
+            rotated = ", rotated by their EXIF orientation" if images.identity.turned else ""
+            say(f"  {kind} pixels{rotated}, sha256:{images.identity.digest}; {short_list(images.classes)}")
 
 
-def short_list(words: Sequence[str], most: int = 10) -> str:
-    """`a, b, c`, with dots where there are more."""
-    return ", ".join(words[:most]) + (", ..." if len(words) > most else "")
+def short_list(names: Sequence[str], most: int = 10) -> str:
+    """Return `a, b, c`, with dots in place of names beyond `most`."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

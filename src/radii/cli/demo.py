@@ -1,4 +1,4 @@
-"""The whole job on embedded data: train under three noises, vote, certify in every norm and for k = 1, 2, 3, report."""
+"""The work of radii demo: train under three noises, vote, certify every norm and k, report, on embedded data."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,19 +22,18 @@ from radii.votes.plans import fixed
 
 KS = (1, 2, 3)
 
-Watch = Callable[[str], AbstractContextManager]
-"""Shows progress: called with words, gives a context whose value is called as `(done, total, ...)`."""
-
-
 COMPARED = ("laplace", "gaussian", "uniform")
-"""Noises, with a rule for every norm."""
+"""Noises that have a rule for every norm."""
+
+Watch = Callable[[str], AbstractContextManager]
+"""Shows progress: called with a job's name, returns a context that yields the callback `update(done, total, ...)`."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What to do: the embedded data set, equal sigma for all noises, so many test images and draws.
+    """Settings of the demo: embedded data set, one sigma for all noises, test images, and noise samples per image.
 
-    `epochs`: None for as many as the data set usually gets.
+    `epochs`: None for the usual number of the data set.
     """
 
     data: str = "mnist5k"
@@ -45,11 +44,11 @@ class Demo:
     epochs: int | None = None
 
     def recipe(self, noise: str) -> Recipe:
-        """How the model under one noise is trained."""
+        """Return the recipe of the model under one noise."""
         return make_recipe(self.data, noise=noise, sigma=self.sigma, epochs=self.epochs)
 
     def shown(self) -> DataSet:
-        """The test images: spread evenly over the whole, so that every class is among them."""
+        """Return the test images, spread evenly over the split so that every class is among them."""
         if self.images < 1:
             raise InputError(f"at least one image must be taken; got {self.images}")
         test = load_data(self.data, "test")
@@ -57,61 +56,57 @@ class Demo:
 
 
 def run_demo(demo: Demo, folder: Path, watch: Watch) -> tuple[dict[str, dict], Path]:
-    """Do the whole job in `folder`, taking up what an earlier call had finished.
+    """Do all work in `folder`, except what an earlier call has finished.
 
     Returns the certificates, `{"Laplace": {(norm, k): Certificates}, ...}`, and the page of the report.
     """
     recipes, shown, plan = [demo.recipe(noise) for noise in COMPARED], demo.shown(), fixed(demo.n)
+    # too few samples for any certificate show before minutes of training
     check_alpha(demo.alpha)
     for k in KS:
         check_reach(plan.n, k, demo.alpha, "two-event", len(shown.classes))
-    drawn = {}
+    votes = {}
     for recipe in recipes:
         run = folder / recipe.noise
         train_once(recipe, run, watch)
-        drawn[recipe.noise.capitalize()] = vote_once(demo, run, shown, watch)
-    found = certify_all(drawn, NORMS, KS, alpha=demo.alpha, unit="pixel")
-    with watch("report") as move:
-        runs = [Run(name, found[name], votes) for name, votes in drawn.items()]
-        page = report(runs, shown, folder / "report", f"Certified robustness on {demo.data}", move)
-    return found, page
+        votes[recipe.noise.capitalize()] = vote_once(demo, run, shown, watch)
+    certificates = certify_all(votes, NORMS, KS, alpha=demo.alpha, unit="pixel")
+    runs = [Run(name, certificates[name], counted) for name, counted in votes.items()]
+    examples = shown.at(shown.index[choose_examples(runs[0].certificates["l2", 1])])
+    with watch("report") as update:
+        page = write_report(
+            runs,
+            folder / "report",
+            title=f"Certified robustness on {demo.data}",
+            examples=shown_examples(examples, votes),
+            progress=update,
+        )
+    return certificates, page
 
 
 def train_once(recipe: Recipe, folder: Path, watch: Watch) -> None:
-    """Train a model by this recipe, unless it is there."""
+    """Train a model by this recipe, unless `folder` holds it."""
     if (folder / WEIGHTS).exists():
+        # models of different settings must not be compared as if they had the same
         if load_run(folder)[1].recipe != recipe:
             raise InputError(f"{folder} holds a model by another recipe: choose another folder with --out")
         return
-    with watch(f"train {recipe.noise}") as move:
-        train(recipe, load_data(recipe.data, "train"), folder, progress=move)
+    with watch(f"train {recipe.noise}") as update:
+        train(recipe, load_data(recipe.data, "train"), folder, progress=update)
 
 
 def vote_once(demo: Demo, run: Path, images: DataSet, watch: Watch) -> Votes:
-    """The votes of the model in `run` on `images`, drawn now unless they are there."""
+    """Return the votes of the model in `run` on `images`: from its votes file, or counted now."""
     path, plan = run / "votes.parquet", fixed(demo.n)
     model, config = load_run(run)
-    law = config.recipe.law()
+    noise = config.recipe.law()
     if path.exists():
         votes = load_votes(path)
-        wanted = (plan, images.identity, law, digest(model))
-        if (votes.plan, votes.data, votes.noise, votes.model) != wanted or not votes.complete:
+        expected = (plan, images.identity, noise, digest(model))
+        if (votes.plan, votes.data, votes.noise, votes.model) != expected or not votes.complete:
             raise InputError(f"{path} holds other votes: choose another folder with --out")
         return votes
-    with watch(f"vote {config.recipe.noise}") as move:
-        votes = Smoothed(model, law).vote(images, plan=plan, progress=move)
+    with watch(f"vote {config.recipe.noise}") as update:
+        votes = Smoothed(model, noise).vote(images, plan=plan, progress=update)
     votes.save(path)
     return votes
-
-
-def report(
-    runs: list[Run],
-    data: DataSet,
-    folder: Path,
-    title: str,
-    progress: Callable[[int, int], object],
-) -> Path:
-    """The page that compares the noises, with images worth looking at."""
-    chosen = data.at(data.index[choose_examples(runs[0].certificates["l2", 1])])
-    drawn = {run.name: run.votes for run in runs if run.votes is not None}
-    return write_report(runs, folder, title=title, examples=shown_examples(chosen, drawn), progress=progress)

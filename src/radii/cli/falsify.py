@@ -1,4 +1,4 @@
-"""The command that tries to prove a rule wrong."""
+"""radii falsify: the attempt to prove the rule of a noise wrong."""
 
 from typing import Annotated
 
@@ -7,79 +7,89 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from radii.cli.console import console, progress, say
-from radii.cli.noises import parse_shape
-from radii.cli.options import OwnSigma, Seed
+from radii.cli.options import OptionalSigma, Seed, parse_shape
 from radii.errors import InputError, check_name
 from radii.noises import make_noise
 from radii.report.formatting import radius_text
 
 SHOWN = 3
-"""Trials of each radius, the most dangerous ones."""
+"""Trials shown for each radius: those that come closest to proving the rule wrong."""
 
 
 def falsify(
     noise: Annotated[
-        str, typer.Argument(metavar="NOISE", help="As laplace, or flips:keep=0.8; radii noises lists all.")
+        str, typer.Argument(metavar="NOISE", help="Noise, for example laplace or flips:keep=0.8.")
     ],
-    norm: Annotated[str, typer.Argument(metavar="NORM", help="l0, l1, l2 or linf.")],
-    sigma: OwnSigma = None,
+    norm: Annotated[str, typer.Argument(metavar="NORM", help="Norm: l0, l1, l2 or linf.")],
+    shape: Annotated[str, typer.Option(help="Shape of one input.", rich_help_panel="Images")] = "1,4,4",
+    sigma: OptionalSigma = None,
     p: Annotated[
         list[float],
         typer.Option(
-            metavar="P", help="Probability of a label whose radius is attacked; may be given several times."
+            metavar="P",
+            help="Probability of the label whose radius is tested (repeatable).",
+            rich_help_panel="Plan",
         ),
     ] = [0.7, 0.95],  # noqa: B006 (typer copies it)
-    shape: Annotated[str, typer.Option(help="Shape of one input.")] = "1,4,4",
-    draws: Annotated[int, typer.Option(help="Noise samples before and after each perturbation.")] = 200_000,
+    draws: Annotated[
+        int,
+        typer.Option(help="Noise samples before and after each perturbation.", rich_help_panel="Plan"),
+    ] = 200_000,
     overclaim: Annotated[
         float,
-        typer.Option(help="Factor by which the rule overclaims, on purpose: it should be caught."),
+        typer.Option(
+            help="Factor by which the tested radii exceed those of the rule.", rich_help_panel="Plan"
+        ),
     ] = 1.0,
     seed: Seed = 0,
 ) -> None:
     """Try to prove a rule wrong.
 
-    The rule of a noise and a norm bounds how far the probability of any region can rise within a radius. This
-    perturbs an input by the radius, along few features, many, or at random, takes noise samples before and after,
-    and counts how many lie in regions by the likelihood ratio, half-spaces and boxes. If more do than the rule
-    allows, the rule is wrong, and the exit status is 1. A sound rule is called wrong with probability 1e-9 at most.
+    The rule of a noise and a norm bounds the probability of any region after a perturbation within a radius. This
+    command perturbs an input by the radius, along few features, many, or in random directions. It counts the noise
+    samples before and after in regions by the likelihood ratio, in half-spaces and in boxes. If a region holds more
+    than the rule allows, the rule is wrong, and the exit status is 1. A sound rule is called wrong with probability
+    at most 1e-9. With --overclaim above 1, the test should fail, which shows that it can.
     """
     import numpy as np
 
     from radii.certificates.falsify import falsify as try_all
     from radii.certificates.radius import certified_radius
 
-    law, sizes = make_noise(noise, sigma), parse_shape(shape)
-    check_name(f"norm for {law.name} noise", norm, law.rules)
+    distribution, sizes = make_noise(noise, sigma), parse_shape(shape)
+    check_name(f"norm for {distribution.name} noise", norm, distribution.rules)
     if not 1 <= overclaim <= 10:
         raise InputError(f"overclaim is a factor from 1 to 10; got {overclaim:g}")
     if not 1000 <= draws <= 10**8:
         raise InputError(f"draws must be from 1000 to 10**8; got {draws}")
-    for one in p:
-        if not 0.5 < one < 1:
-            raise InputError(f"p must lie between 1/2 and 1, where there are radii; got {one:g}")
+    for probability in p:
+        if not 0.5 < probability < 1:
+            raise InputError(f"p must lie between 1/2 and 1, where there are radii; got {probability:g}")
     table = Table(
-        "radius", "move", "region", "before, at most", "after, at least", "allowed", box=SIMPLE_HEAD
+        "radius", "perturbation", "region", "before, at most", "after, at least", "allowed", box=SIMPLE_HEAD
     )
     count, beaten = 0, 0
-    with progress("falsify") as move:
-        for number, one in enumerate(p):
-            radius = float(certified_radius(law, norm, np.array([one]), shape=sizes)[0])
+    with progress("falsify") as update:
+        for number, probability in enumerate(p):
+            radius = float(certified_radius(distribution, norm, np.array([probability]), shape=sizes)[0])
             if not radius:
                 raise InputError(
-                    f"{law.name} noise certifies no {norm} radius at p = {one:g}: nothing to attack"
+                    f"{distribution.name} noise certifies no {norm} radius at p = {probability:g}, so there is nothing "
+                    "to test: choose a larger p"
                 )
+            # an l0 radius counts whole features
             far = radius * overclaim if norm != "l0" else float(np.ceil(radius * overclaim))
-            found = try_all(law, norm, radius, sizes, length=far, draws=draws, seed=seed)
-            count, beaten = count + len(found), beaten + sum(trial.refutes for trial in found)
-            for trial in found[:SHOWN]:
+            trials = try_all(distribution, norm, radius, sizes, length=far, draws=draws, seed=seed)
+            count, beaten = count + len(trials), beaten + sum(trial.refutes for trial in trials)
+            for trial in trials[:SHOWN]:
                 numbers = (f"{value:.4f}" for value in (trial.before, trial.after, trial.allowed))
                 table.add_row(radius_text(radius, norm), trial.perturbation, trial.region, *numbers)
-            move(number + 1, len(p))
+            update(number + 1, len(p))
     console.print(table)
     claimed = f", radii overclaimed by {overclaim:g}" if overclaim > 1 else ""
     say(
-        f"{law.name} noise, {law.level_words}, {norm}, shape {sizes}{claimed}: {count} trials, {beaten} beat the rule."
+        f"{distribution.name} noise, {distribution.level_words}, {norm}, shape {sizes}{claimed}: {count} trials, "
+        f"{beaten} beat the rule."
     )
     if beaten:
         raise SystemExit(1)

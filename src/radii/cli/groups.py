@@ -11,7 +11,7 @@ from typer.models import OptionInfo
 
 
 class Options:
-    """The options of one group, as fields of a dataclass; each says in its annotation what typer needs."""
+    """Base of the records: dataclasses whose fields are options, annotated as typer reads them."""
 
     title: ClassVar[str]
 
@@ -19,8 +19,8 @@ class Options:
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Return the command for typer: each parameter that is a record is replaced by the options that are its fields.
 
-    The help shows them under the title of the record. The command itself is called with records, so that it has few
-    arguments, whatever the number of its options.
+    The help lists them under the title of the record. The command itself is called with records, so that it has few
+    parameters, whatever the number of its options.
     """
     hints = get_type_hints(command, include_extras=True)
     options: list[inspect.Parameter] = []
@@ -30,39 +30,40 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         if not (isinstance(kind, type) and issubclass(kind, Options)):
             options.append(_option(name, parameter.default, kind))
             continue
-        own = get_type_hints(kind, include_extras=True)
-        known = fields(kind)  # type: ignore[arg-type]  # a record is a dataclass
-        records[name] = kind, [one.name for one in known]
-        for one in known:
-            default = one.default if one.default_factory is MISSING else one.default_factory()
-            options.append(_option(one.name, default, _titled(own[one.name], kind.title)))
+        annotations = get_type_hints(kind, include_extras=True)
+        members = fields(kind)  # type: ignore[arg-type]  # a record is a dataclass
+        records[name] = kind, [member.name for member in members]
+        for member in members:
+            default = member.default if member.default_factory is MISSING else member.default_factory()
+            options.append(_option(member.name, default, _titled(annotations[member.name], kind.title)))
 
     @wraps(command)
-    def flat(**given: Any) -> None:
+    def flat(**values: Any) -> None:
         made = {
-            name: kind(**{field: given.pop(field) for field in names})
+            name: kind(**{field: values.pop(field) for field in names})
             for name, (kind, names) in records.items()
         }
-        command(**given, **made)
+        command(**values, **made)
 
+    # typer reads the signature, and test_completion the annotations
     flat.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
-    flat.__annotations__ = {one.name: one.annotation for one in options}
+    flat.__annotations__ = {option.name: option.annotation for option in options}
     return flat
 
 
 def _option(name: str, default: Any, annotation: Any) -> inspect.Parameter:
-    # by keyword alone, since one without a default may follow others
+    # keyword-only, since a parameter without a default may follow others
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _titled(annotation: Any, title: str) -> Any:
-    """An annotation whose option is listed under a title."""
+    """Return the annotation with its option under `title`, unless it names a heading itself."""
     kind, *extras = get_args(annotation)
-    return Annotated[(kind, *(_under(one, title) for one in extras))]
+    return Annotated[(kind, *(_under(extra, title) for extra in extras))]
 
 
 def _under(extra: Any, title: str) -> Any:
-    if isinstance(extra, OptionInfo):
-        extra = copy(extra)
+    if isinstance(extra, OptionInfo) and not extra.rich_help_panel:
+        extra = copy(extra)  # several records may share one annotation
         extra.rich_help_panel = title
     return extra

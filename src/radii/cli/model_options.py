@@ -1,4 +1,4 @@
-"""Which model radii vote polls: one that radii train made, or any other, with what is said about it."""
+"""The model that a command samples: a run folder of radii train, or any other model with its input format."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from radii.cli.groups import Options
-from radii.cli.options import Behind
+from radii.cli.options import ClassifierRun
 from radii.errors import InputError
 from radii.noises import Noise, make_noise
 from radii.storage.documents import parse_number
@@ -25,99 +25,57 @@ if TYPE_CHECKING:
     from radii.training.run_folder import Config
 
 
-Named = Annotated[
+ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN|MODEL",
-        help="Run folder that radii train wrote, or a model: MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx, http://...",
+        help="Run folder of radii train, or MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx, http://...",
     ),
 ]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|PATH",
-        help="Images to sample, of the shape and classes that the model knows.  [default: those of the training]",
-    ),
-]
-GivenNoise = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME[:PARAMETER=NUMBER,...]", help="Of a MODEL: the noise; radii noises lists them."
-    ),
-]
-GivenSigma = Annotated[
-    float | None,
-    typer.Option(help="Of a MODEL: standard deviation of the noise; images lie in [0, 1].  [default: 0.5]"),
-]
-InputRange = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LOW,HIGH", help="Of a MODEL: images are mapped from [0, 1] to this.  [default: 0,1]"
-    ),
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NUMBER,...", help="Of a MODEL: subtracted after that, one number or one per channel."
-    ),
-]
-Std = Annotated[
-    str | None, typer.Option(metavar="NUMBER,...", help="Of a MODEL: divisor after that, likewise.")
-]
-Layout = Annotated[str | None, typer.Option(help="Of a MODEL: nchw, nhwc or flat.  [default: nchw]")]
-Binary = Annotated[
-    str | None,
-    typer.Option(help="Of a MODEL with one output: logit or probability, of class 1."),
-]
-ClassMap = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The outputs of the model for each class of the data, JSON or CSV."),
-]
-Split = Annotated[str, typer.Option(help="test or train; all, for images of your own without splits.")]
-Precision = Annotated[
-    str, typer.Option(help="float32, or bfloat16: another, faster classifier; auto for the faster here.")
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(help="Noise samples per forward pass.  [default: the fastest in a short trial]"),
-]
-Compile = Annotated[
-    bool,
-    typer.Option("--compile", help="Fuse layers by torch.compile: half a minute at the start, then faster."),
-]
-ExactArithmetic = Annotated[
-    bool,
-    typer.Option(
-        "--exact-arithmetic",
-        help="Add noise without rounding, on a lattice, so that the proofs cover the program.",
-    ),
-]
-
-
-Takes = tuple["Smoothed", tuple[int, ...], tuple[str, ...]]
-"""The smoothed classifier with its classes in order, the shape of an image, and the names of classes."""
 
 
 @dataclass(frozen=True)
-class Declared(Options):
-    """What options say about a model that radii train did not make; None where they say nothing."""
+class InputFormat(Options):
+    """Input and output format of a model; None for options that were not given."""
 
     title = "Model"
-    classifier: Behind = None
-    input_range: InputRange = None
-    mean: Mean = None
-    std: Std = None
-    layout: Layout = None
-    binary: Binary = None
-    class_map: ClassMap = None
+    classifier: ClassifierRun = None
+    input_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW,HIGH",
+            help="Range of the model's input, to which [0, 1] is scaled.",
+            show_default="0,1",
+        ),
+    ] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER,...", help="Mean subtracted after scaling, one number or one per channel."
+        ),
+    ] = None
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER,...", help="Divisor after the mean, one number or one per channel."),
+    ] = None
+    layout: Annotated[
+        str | None, typer.Option(help="Input layout: nchw, nhwc or flat.", show_default="nchw")
+    ] = None
+    binary: Annotated[
+        str | None, typer.Option(help="Meaning of a single output: logit or probability of class 1.")
+    ] = None
+    class_map: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Model outputs of each class of the data, JSON or CSV."),
+    ] = None
 
-    def own(self) -> dict[str, str | None]:
-        """What a run folder says of its model itself, by the names of the options."""
-        own = {"input-range": self.input_range, "mean": self.mean, "std": self.std}
-        return own | {"layout": self.layout, "binary": self.binary}
+    def stored_in_runs(self) -> dict[str, str | None]:
+        """Return the options that a run folder makes superfluous, by name."""
+        options = {"input-range": self.input_range, "mean": self.mean, "std": self.std}
+        return options | {"layout": self.layout, "binary": self.binary}
 
     def parsed(self) -> dict[str, Any]:
-        """What `radii.load_model` is told."""
+        """Return the keyword arguments of `radii.load_model`."""
         return {
             "input_range": numbers("input-range", self.input_range) or (0.0, 1.0),
             "mean": numbers("mean", self.mean),
@@ -130,12 +88,27 @@ class Declared(Options):
 
 @dataclass(frozen=True)
 class NoiseOptions(Options):
-    """The noise of a model that radii train did not make, and how it is added."""
+    """The noise, which a run folder stores, and how it is added."""
 
     title = "Noise"
-    noise: GivenNoise = None
-    sigma: GivenSigma = None
-    exact_arithmetic: ExactArithmetic = False
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:PARAMETER=NUMBER,...]",
+            help="Noise distribution; radii noises lists them.",
+            show_default="that of RUN",
+        ),
+    ] = None
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of the noise per feature, images in [0, 1].",
+            show_default="that of RUN, or 0.5",
+        ),
+    ] = None
+    exact_arithmetic: Annotated[
+        bool, typer.Option("--exact-arithmetic", help="Noise on a lattice, added without rounding errors.")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -143,47 +116,60 @@ class Execution(Options):
     """How the model is run."""
 
     title = "Running"
-    precision: Precision = "float32"
-    batch_size: BatchSize = None
-    compile: Compile = False
+    precision: Annotated[
+        str, typer.Option(help="Precision of the model: float32, bfloat16, or auto (the faster).")
+    ] = "float32"
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Noise samples per forward pass.", show_default="the fastest in a short trial"),
+    ] = None
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Layer fusion by torch.compile, which takes half a minute first."),
+    ] = False
 
 
-class Polled(ABC):
-    """A model and the noise that it is polled under."""
+class ModelSource(ABC):
+    """Where a model comes from, with the noise and the images that it is sampled on."""
 
     @property
     @abstractmethod
-    def votes(self) -> str:
-        """Where its votes go unless another file is named."""
+    def votes_path(self) -> str:
+        """Path of the votes file unless another one is given."""
 
     @abstractmethod
     def load(self, device: "torch.device") -> "BaseClassifier":
-        """The model, on a device if it is a module."""
+        """Load the model, a torch module onto `device`."""
 
     @abstractmethod
-    def law(self) -> Noise:
-        """The noise."""
+    def noise(self) -> Noise:
+        """Return the noise."""
 
     @abstractmethod
-    def data(self) -> str:
-        """The name of the data set, or the path of images."""
+    def data_name(self) -> str:
+        """Return the name of the data set, or the path of your own images."""
 
     @abstractmethod
-    def fitting(self, images: "DataSet") -> "DataSet":
-        """Images that the model can be asked about, with its classes; others are refused."""
+    def accepted(self, images: "DataSet") -> "DataSet":
+        """Return the images with the classes of the model; raise `InputError` for images that it cannot take."""
 
     @abstractmethod
-    def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> "Takes":
-        """What it can be asked about, without more data than that needs."""
+    def interface(
+        self, smoothed: "Smoothed", split: str, data_dir: Path | None
+    ) -> tuple["Smoothed", tuple[int, ...], tuple[str, ...]]:
+        """Return the smoothed classifier with its final order of classes, the shape of an image, and class names.
+
+        Loads images only if the model does not define these itself.
+        """
 
     @abstractmethod
-    def check(self, smoothed: "Smoothed", data: "DataSet") -> None:
-        """Refuse a model that does not know these images."""
+    def check_scale(self, smoothed: "Smoothed", data: "DataSet") -> None:
+        """Raise `InputError` for a model that classifies the clean images in another scale only."""
 
 
 @dataclass(frozen=True)
-class TrainedRun(Polled):
-    """A run folder, which says all that is to be known; behind a denoiser a classifier of another."""
+class TrainedRun(ModelSource):
+    """A run folder, which stores the input format, the noise and the data set; `classifier` is behind a denoiser."""
 
     folder: Path
     classifier: Path | None
@@ -191,7 +177,7 @@ class TrainedRun(Polled):
     class_map: Path | None = None
 
     @property
-    def votes(self) -> str:
+    def votes_path(self) -> str:
         return str(self.folder / "votes.parquet")
 
     def load(self, device: "torch.device") -> "BaseClassifier":
@@ -203,50 +189,54 @@ class TrainedRun(Polled):
 
     @cached_property
     def config(self) -> "Config":
-        """What the folder says of the run."""
+        """The configuration that the folder stores."""
         from radii.training.run_folder import load_config
 
         return load_config(self.folder)
 
-    def law(self) -> Noise:
+    def noise(self) -> Noise:
         return self.config.recipe.law()
 
-    def data(self) -> str:
+    def data_name(self) -> str:
         return self.other_data or self.config.recipe.data
 
-    def fitting(self, images: "DataSet") -> "DataSet":
+    def accepted(self, images: "DataSet") -> "DataSet":
+        # a class map assigns the classes itself, so that only the shape must fit
         return (
             self.config.match_classes(images) if self.class_map is None else self.config.match_shape(images)
         )
 
-    def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
+    def interface(
+        self, smoothed: "Smoothed", split: str, data_dir: Path | None
+    ) -> tuple["Smoothed", tuple[int, ...], tuple[str, ...]]:
         from radii.models.adapters.outputs import class_names
 
         if self.other_data is not None:
             raise InputError(
-                f"--data shows what a model takes that radii train did not make: {self.folder} is a run folder, which "
-                "says it"
+                f"--data defines the input of models that radii train did not make; {self.folder} is a run folder, "
+                "which stores it: leave out --data"
             )
-        # with a class map those of the map, which may have no names
+        # the names of a class map, if there is one; it may have none
         return smoothed, self.config.shape, class_names(smoothed.model)
 
-    def check(self, smoothed: "Smoothed", data: "DataSet") -> None:
-        """It was trained on such images, by this program."""
+    def check_scale(self, smoothed: "Smoothed", data: "DataSet") -> None:
+        """Accept the model: radii train made it for images in [0, 1]."""
 
 
 @dataclass(frozen=True)
-class GivenModel(Polled):
-    """Any other model, by its name, which may be an address with keys; the rest is said by options."""
+class ExternalModel(ModelSource):
+    """Any other model, by its name, with the options that a run folder would store."""
 
-    spec: str = field(repr=False)
-    name_of_data: str
-    noise: Noise
-    declared: Mapping[str, Any]
+    spec: str = field(repr=False)  # an address may hold keys
+    data: str
+    distribution: Noise
+    input_format: Mapping[str, Any]
 
     @property
-    def votes(self) -> str:
-        place = urlsplit(self.spec)
-        name = place.hostname if place.netloc else Path(self.spec.rpartition(":")[2]).stem
+    def votes_path(self) -> str:
+        # the path and the query of an address may hold slashes and keys
+        url = urlsplit(self.spec)
+        name = url.hostname if url.netloc else Path(self.spec.rpartition(":")[2]).stem
         return f"{name}.votes.parquet"
 
     def load(self, device: "torch.device") -> "BaseClassifier":
@@ -254,67 +244,72 @@ class GivenModel(Polled):
 
         from radii.models.adapters import load_model
 
-        model = load_model(self.spec, **self.declared)
+        model = load_model(self.spec, **self.input_format)
         return model.to(device) if isinstance(model, nn.Module) else model
 
-    def law(self) -> Noise:
-        return self.noise
+    def noise(self) -> Noise:
+        return self.distribution
 
-    def data(self) -> str:
-        return self.name_of_data
+    def data_name(self) -> str:
+        return self.data
 
-    def fitting(self, images: "DataSet") -> "DataSet":
-        """Any: what the model takes is seen when it is asked."""
+    def accepted(self, images: "DataSet") -> "DataSet":
+        """Return the images: whether the model takes them shows in the first query."""
         return images
 
-    def takes(self, smoothed: "Smoothed", split: str, data_dir: Path | None) -> Takes:
+    def interface(
+        self, smoothed: "Smoothed", split: str, data_dir: Path | None
+    ) -> tuple["Smoothed", tuple[int, ...], tuple[str, ...]]:
         from radii.data import load_data
         from radii.models.adapters.outputs import class_names
 
-        data = load_data(self.name_of_data, split, data_dir)
-        known = smoothed.matched(data)
-        self.check(known, data)
-        # labels without names have those of the model, if it has any
-        own = () if data.named else class_names(known.model)
-        return known, data.shape, own or data.classes
+        data = load_data(self.data, split, data_dir)
+        matched = smoothed.matched(data)
+        self.check_scale(matched, data)
+        # labels without names get those of the model, if it has any
+        names = () if data.named else class_names(matched.model)
+        return matched, data.shape, names or data.classes
 
-    def check(self, smoothed: "Smoothed", data: "DataSet") -> None:
+    def check_scale(self, smoothed: "Smoothed", data: "DataSet") -> None:
         from radii.sampling.scale_check import check_scale
 
         check_scale(smoothed.model, smoothed.noise, data)
 
 
-def polled_by(
-    run: str, data: str | None, noise: str | None, sigma: float | None, declared: Declared
-) -> Polled:
-    """What the options of radii vote mean; those that have no meaning are refused."""
+def model_source(
+    run: str, data: str | None, noise: str | None, sigma: float | None, input_format: InputFormat
+) -> ModelSource:
+    """Return the model that `run` and the options name; raise `InputError` for options that do not apply to it."""
     from radii.models.adapters import FORMS, is_spec
 
-    own = {"noise": noise, "sigma": sigma, **declared.own()}
+    stored = {"noise": noise, "sigma": sigma, **input_format.stored_in_runs()}
     if not is_spec(run):
-        if not Path(run).is_dir() and any(value is not None for value in (data, *own.values())):
+        if not Path(run).is_dir() and any(value is not None for value in (data, *stored.values())):
             raise InputError(f"there is no run folder {run}; a model is {FORMS}")
-        for name, value in own.items():
+        for name, value in stored.items():
             if value is not None:
                 raise InputError(
-                    f"--{name} is for models that radii train did not make: {run} is a run folder, which says it"
+                    f"--{name} is for models that radii train did not make; {run} is a run folder, which stores it: "
+                    f"leave out --{name}"
                 )
-        return TrainedRun(Path(run), declared.classifier, data, declared.class_map)
-    if declared.classifier is not None:
-        raise InputError(f"--classifier stands behind a denoiser in a run folder; {run} is a model")
+        return TrainedRun(Path(run), input_format.classifier, data, input_format.class_map)
+    if input_format.classifier is not None:
+        raise InputError(
+            f"--classifier is for run folders that hold a denoiser; {run} is a model: leave out --classifier"
+        )
     if data is None or noise is None:
         missing = " and ".join(
             f"--{name}" for name, value in (("data", data), ("noise", noise)) if value is None
         )
         raise InputError(f"{run} is a model, not a run folder: add {missing}")
-    return GivenModel(run, data, make_noise(noise, sigma), declared.parsed())
+    return ExternalModel(run, data, make_noise(noise, sigma), input_format.parsed())
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """`0.5,0.4,0.3` as numbers."""
+    """Return the numbers in a text such as `0.5,0.4,0.3`."""
     if text is None:
         return None
     try:
-        return tuple(parse_number(one) for one in text.split(","))
+        return tuple(parse_number(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"--{option} is numbers, for example 0.5,0.4,0.3; got {text!r}") from None

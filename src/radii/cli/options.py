@@ -1,4 +1,4 @@
-"""What commands are given: options that several of them share, votes files, and the images behind votes."""
+"""Options and arguments that several commands share, votes files by name, and the images behind votes."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from radii.certificates.certify import LABELS
 from radii.certificates.planning import RadiusTarget
 from radii.errors import InputError
 from radii.noises import NOISES, Noise
-from radii.noises.norms import NORMS, UNITS, unit_of
+from radii.noises.norms import NORMS, UNITS, check_shape, unit_of
 from radii.storage.documents import names_in, parse_number
 from radii.storage.folders import bare
 from radii.votes import PRECISIONS, Votes, check_fingerprints, load_votes
@@ -22,54 +22,68 @@ from radii.votes.plans import PLANS, Plan
 if TYPE_CHECKING:
     from radii.data import DataSet
 
+# a help text is a noun phrase of at most 12 words; tests/cli/test_cli.py counts them
 
+ClassifierRun = Annotated[
+    Path | None, typer.Option(metavar="RUN", help="Run folder of the classifier behind a denoiser.")
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder with the data set (cifar10, cifar100).  [default: downloaded once]",
+        help="Folder that contains the data set.",
+        show_default="a download, made once",
         rich_help_panel="Images",
     ),
 ]
-Sigma = Annotated[
-    float, typer.Option(help="Standard deviation of the noise on one feature; images lie in [0, 1].")
-]
-OwnSigma = Annotated[
-    float | None,
+Split = Annotated[str, typer.Option(help="Split: test or train, or all for images without splits.")]
+Shape = Annotated[str, typer.Option(help="Shape of one image.", rich_help_panel="Images")]
+NoiseName = Annotated[
+    str,
     typer.Option(
-        help="Standard deviation of the noise on one feature; images lie in [0, 1].  [default: 0.5]"
+        metavar="NAME[:PARAMETER=NUMBER,...]",
+        help="Noise distribution; radii noises lists them.",
+        rich_help_panel="Noise",
     ),
 ]
-NoiseName = Annotated[
-    str, typer.Option(metavar="NAME[:PARAMETER=NUMBER,...]", help="The noise; radii noises lists them.")
+Sigma = Annotated[
+    float,
+    typer.Option(
+        help="Standard deviation of the noise per feature, images in [0, 1].", rich_help_panel="Noise"
+    ),
 ]
-Seed = Annotated[
-    int,
-    typer.Option(help="The same seed gives the same result on one machine.", rich_help_panel="Running"),
+OptionalSigma = Annotated[
+    float | None,
+    typer.Option(
+        help="Standard deviation of the noise per feature, images in [0, 1].",
+        show_default="0.5",
+        rich_help_panel="Noise",
+    ),
 ]
-Behind = Annotated[
-    Path | None,
-    typer.Option(metavar="RUN", help="If the run holds a denoiser: the run of the classifier behind it."),
-]
-Files = Annotated[list[Path], typer.Argument(metavar="VOTES", help="Files that radii vote wrote.")]
+Files = Annotated[list[Path], typer.Argument(metavar="VOTES", help="Votes files of radii vote.")]
 Norms = Annotated[
     list[str],
     typer.Option(
-        "--norm", metavar="NORM", help="l0, l1, l2 or linf; may be given several times.  [default: all]"
+        "--norm", metavar="NORM", help="Norm: l0, l1, l2 or linf (repeatable).", show_default="all norms"
     ),
 ]
 Ks = Annotated[
-    list[int], typer.Option("--k", metavar="K", help="Certify the top K; may be given several times.")
+    list[int], typer.Option("--k", metavar="K", help="Size k of the certified top-k prediction (repeatable).")
 ]
+K = Annotated[int, typer.Option(help="Size k of the certified top-k prediction.")]
 Radii = Annotated[
     list[str],
     typer.Option(
         "--radii",
         metavar="[NORM:]RADIUS",
-        help="To certify, as 0.5 or linf:2/255; may be given several times.",
+        help="Radius to certify, for example 0.5 or linf:2/255 (repeatable).",
     ),
 ]
-Alpha = Annotated[float, typer.Option(help="Probability that a certificate is wrong, per image.")]
-L0Unit = Annotated[str, typer.Option(help="What l0 counts: pixel (all channels of a position) or feature.")]
+Alpha = Annotated[float, typer.Option(help="Error probability of a certificate, per image.")]
+L0Unit = Annotated[str, typer.Option(help="Unit of l0 radii: pixel (with all its channels) or feature.")]
+Seed = Annotated[
+    int,
+    typer.Option(help="Seed of the random numbers, reproducible on one machine.", rich_help_panel="Running"),
+]
 
 RENAMED = {
     "--average": "--ema",
@@ -85,40 +99,53 @@ RENAMED = {
     "--subset": "--indices",
     "--unit": "--l0-unit",
 }
-"""Options by names that they once had."""
+"""Former names of options, with the present ones."""
 
 
-def parse_options(given: Sequence[str]) -> dict[str, float]:
-    """`m=4` as a name and a number."""
+def parse_loss_options(texts: Sequence[str]) -> dict[str, float]:
+    """Return options of a loss by name, for example of `m=4`."""
     options: dict[str, float] = {}
-    for one in given:
-        name, _, text = one.partition("=")
+    for text in texts:
+        name, _, value = text.partition("=")
         try:
-            options[name.strip()] = int(text) if text.strip().lstrip("-").isdigit() else float(text)
+            options[name.strip()] = int(value) if value.strip().lstrip("-").isdigit() else float(value)
         except ValueError:
-            raise InputError(f"an option of a loss is NAME=VALUE, for example m=4; got {one!r}") from None
+            raise InputError(f"an option of a loss is NAME=VALUE, for example m=4; got {text!r}") from None
     return options
 
 
-def parse_radii(given: Sequence[str], norm: str | None) -> dict[str, tuple[float, ...]]:
-    """`0.5`, `2/255` or `linf:2/255` as radii that rise, by norm; those without one are in `norm`."""
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Return the shape that a text such as `3,32,32` stands for."""
+    try:
+        return check_shape(text.split(","))
+    except InputError as error:
+        raise InputError(
+            f"shape must be the sizes of one image, for example 3,32,32; got {text!r}"
+        ) from error
+
+
+def parse_radii(texts: Sequence[str], norm: str | None) -> dict[str, tuple[float, ...]]:
+    """Return radii in increasing order by norm, of texts such as `0.5`, `2/255` or `linf:2/255`.
+
+    Radii without a norm are in `norm`.
+    """
     radii: dict[str, set[float]] = {}
-    for one in given:
-        where, _, text = one.rpartition(":")
+    for text in texts:
+        prefix, _, number = text.rpartition(":")
         try:
-            radius = parse_number(text)
+            radius = parse_number(number)
         except ValueError:
             raise InputError(
                 f"a radius is a number or a fraction, with its norm if it has another one, for example 0.5 or "
-                f"linf:2/255; got {one!r}"
+                f"linf:2/255; got {text!r}"
             ) from None
-        where = where or norm or ""
-        if not where:
+        its_norm = prefix or norm or ""
+        if not its_norm:
             raise InputError(
-                f"say which norm the radius {one} is in, for example l2:{one}, or give one --norm"
+                f"the norm of the radius {text} is unknown: write for example l2:{text}, or give one --norm"
             )
-        radii.setdefault(where, set()).add(radius)
-    return {where: tuple(sorted(found)) for where, found in radii.items()}
+        radii.setdefault(its_norm, set()).add(radius)
+    return {its_norm: tuple(sorted(values)) for its_norm, values in radii.items()}
 
 
 def targets_of(
@@ -131,42 +158,58 @@ def targets_of(
 ) -> list[RadiusTarget]:
     """Return the radii of each norm as a target of a plan; `unit` is what l0 counts."""
     return [
-        RadiusTarget(noise, norm, tuple(at), shape, k, unit_of(norm, unit), exact_arithmetic)
-        for norm, at in radii.items()
+        RadiusTarget(noise, norm, tuple(values), shape, k, unit_of(norm, unit), exact_arithmetic)
+        for norm, values in radii.items()
     ]
 
 
+def reach_text(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
+    """Return in words the largest radii that a plan can certify."""
+    from radii.certificates.planning import farthest
+    from radii.report.formatting import radius_text
+
+    reach = farthest(plan, noise, k=k, alpha=alpha, classes=classes, shape=shape, unit="pixel")
+    if not reach:
+        return f"All {plan.n_max} outcomes of the noise on each image: no sampling error"
+    radii = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
+    return f"The largest radii that {plan.n_max} samples can certify at alpha {alpha:g}: {radii}"
+
+
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
-    """Votes by the shortest names that differ: the noise, with its level, with the folder, with the whole path."""
+    """Return votes by the shortest names that differ: the noise; with its level; with the folder; with the path."""
     if len({path.resolve() for path in paths}) < len(paths):
-        raise InputError("a votes file is given twice")
+        raise InputError("a votes file is given twice: give each file once")
     loaded = [load_votes(path) for path in paths]
-    short = [one.noise.title for one in loaded]
-    level = [f"{name} {one.noise.level:g}" for name, one in zip(short, loaded, strict=True)]
-    places = [bare(path) for path in paths]
-    inner = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(level, places, strict=True)]
-    whole = [f"{name} {path.resolve()}" for name, path in zip(level, places, strict=True)]
-    names = next(names for names in (short, level, inner, whole) if len(set(names)) == len(names))
+    # from the shortest, which fit a table, to paths, which always differ
+    by_noise = [votes.noise.title for votes in loaded]
+    by_level = [f"{name} {votes.noise.level:g}" for name, votes in zip(by_noise, loaded, strict=True)]
+    stems = [bare(path) for path in paths]
+    by_folder = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(by_level, stems, strict=True)]
+    by_path = [f"{name} {path.resolve()}" for name, path in zip(by_level, stems, strict=True)]
+    candidates = (by_noise, by_level, by_folder, by_path)
+    names = next(names for names in candidates if len(set(names)) == len(names))
     return dict(zip(names, loaded, strict=True))
 
 
 def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:
-    """The images that votes are about, in their order, in [0, 1]."""
-    return data_behind(votes, data_dir).images()
+    """Return the images of the votes in their order, `(images, *shape)` in [0, 1]."""
+    return data_of(votes, data_dir).images()
 
 
-def data_behind(votes: Votes, data_dir: Path | None) -> "DataSet":
-    """The images that votes are about, in their order, with all that the data set says of them."""
+def data_of(votes: Votes, data_dir: Path | None) -> "DataSet":
+    """Return the images of the votes in their order, as a data set; raise `InputError` if they were changed."""
     from radii.data.loading import load_identified
 
     data = load_identified(votes.data, data_dir).at(votes.index)
+    # files of your own may have changed since
     check_fingerprints(votes, data.images())
     return data
 
 
-HERE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[1]
 
-# tests/cli/test_completion.py holds these against the modules that know them, which import torch
+# Written out, since the modules that define them import torch, for which no key press can wait;
+# tests/cli/test_completion.py compares both.
 DATA = ("mnist5k", "digits", "cifar10", "cifar100")
 MODELS = ("small-cnn", "wrn-16-2", "wrn-16-4", "wrn-40-2", "wrn-22-3-half", "wrn-28-10", "denoiser-8-32")
 LOSSES = ("noise-augmentation", "stability", "consistency", "smoothadv", "macer", "ordinary", "denoising")
@@ -186,37 +229,25 @@ NAMES: Mapping[str, Iterable[str]] = {
     "norm": NORMS,
     "plan": PLANS,
     "precision": (*PRECISIONS, "auto"),
-    "published": names_in(HERE / "report" / "published"),
-    "recipe": names_in(HERE / "training" / "recipes"),
+    "published": names_in(PACKAGE / "report" / "published"),
+    "recipe": names_in(PACKAGE / "training" / "recipes"),
     "split": ("test", "train", "all"),
     "l0_unit": UNITS,
 }
-"""By what commands call it; a path is completed where no name fits."""
+"""Names that shells complete, by parameter; where none fits, shells complete paths."""
 
 
 def completed(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, each of whose options and arguments that takes a name knows which."""
-    for one in inspect.signature(command).parameters.values():
-        if one.name in NAMES:
-            for info in one.annotation.__metadata__:
-                info.autocompletion = _beginning(NAMES[one.name])
+    """Return the command with completion for each parameter in `NAMES`."""
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name in NAMES:
+            for info in parameter.annotation.__metadata__:
+                info.autocompletion = _completion(NAMES[parameter.name])
     return command
 
 
-def _beginning(names: Iterable[str]) -> Callable[[str], list[str]]:
+def _completion(names: Iterable[str]) -> Callable[[str], list[str]]:
     def matching(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
 
     return matching
-
-
-def reach_text(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
-    """Return in words the largest radii that a plan can certify."""
-    from radii.certificates.planning import farthest
-    from radii.report.formatting import radius_text
-
-    reach = farthest(plan, noise, k=k, alpha=alpha, classes=classes, shape=shape, unit="pixel")
-    if not reach:
-        return f"All {plan.n_max} outcomes of the noise on each image: no sampling error"
-    radii = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())
-    return f"The largest radii that {plan.n_max} samples can certify at alpha {alpha:g}: {radii}"

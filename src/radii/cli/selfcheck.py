@@ -1,6 +1,7 @@
-"""Whether numbers come out right on this machine: known radii and bounds, stored noise, sums without rounding.
+"""Self checks: whether this machine computes known radii, bounds, noise and sums correctly.
 
-Nothing of this depends on luck. It takes a second, and is no proof: the tests are far more.
+Each check is deterministic and returns the first error that it finds, or an empty text. They take a second, and do not
+replace the tests.
 """
 
 from collections.abc import Callable
@@ -27,13 +28,13 @@ COMPUTED = (
     ("laplace:sigma=0.5", "l2", 0.99, 0.79429394),
     ("generalized-normal:exponent=4,sigma=0.5", "l2", 0.99, 0.82529671),
 )
-"""The same, of rules that compose losses or read a table that comes with radii."""
+"""The same for rules that compose losses or read a table of the package."""
 
 COUNTED = ((1000, 0, 0.9931160484209338), (990, 10, 0.9760361871553114))
-"""Votes for the label and for its rival, and the lower bound on its probability, at alpha 0.001."""
+"""Votes for the label and for its rival, and the lower bound on the label's probability at alpha 0.001."""
 
-PLACE = (7, 123)
-"""The image and the draw whose noise is stored here; the seed is 5."""
+POSITION = (7, 123)
+"""Image and draw of the stored random numbers; the seed is 5."""
 
 DRAWN = {
     "normal": (1.3368006, -3.1186938, -0.61672294, 1.4390442),
@@ -41,78 +42,83 @@ DRAWN = {
     "uniform": (0.82638085, 0.9041584, 0.44874007, 0.7628757),
     "double": (0.904158472741577, 0.762875717237764, 0.17584645689229894, 0.2548207296668077),
 }
-"""Its first numbers, as the noises that are made of them ask for them."""
+"""The first numbers there, by the methods that noises call."""
 
 LATTICE = (145, 390, -2507, 1972, -2649, 352, 2632, -24)
-"""Laplace noise of sigma 0.5 there in steps of the lattice."""
+"""Laplace noise of sigma 0.5 there, in steps of the lattice."""
 
 
 def wrong_radii() -> str:
-    """Closed forms to nine digits, and from below; the others to a millionth."""
+    """Check radii: closed forms to nine digits and from below, the others to a millionth."""
     for cases, above, below in ((CLOSED, 1e-12, 1e-9), (COMPUTED, 1e-6, 1e-6)):
         for name, norm, p, expected in cases:
-            found = float(certified_radius(make_noise(name), norm, np.array([p]), shape=SHAPE)[0])
-            if not expected * (1 - below) <= found <= expected * (1 + above):
-                return f"the {norm} radius of {name} at p = {p:g} is {expected:.10g}, not {found:.10g}"
+            radius = float(certified_radius(make_noise(name), norm, np.array([p]), shape=SHAPE)[0])
+            if not expected * (1 - below) <= radius <= expected * (1 + above):
+                return f"the {norm} radius of {name} at p = {p:g} is {expected:.10g}, not {radius:.10g}"
     return ""
 
 
 def wrong_bounds() -> str:
-    """Exact confidence bounds, to nine digits and from below."""
+    """Check Clopper-Pearson bounds, to nine digits and from below."""
     for votes, others, expected in COUNTED:
-        found = float(bounds(np.array([[votes, others]]), np.array([0]), method="binary")[0][0])
-        if not expected * (1 - 1e-9) <= found <= expected:
+        lower = float(bounds(np.array([[votes, others]]), np.array([0]), method="binary")[0][0])
+        if not expected * (1 - 1e-9) <= lower <= expected:
             return (
-                f"{votes} of {votes + others} votes prove a probability of {expected:.10g}, not {found:.10g}"
+                f"{votes} of {votes + others} votes prove a probability of {expected:.10g}, not {lower:.10g}"
             )
     return ""
 
 
 def wrong_noise() -> str:
-    """Counted random numbers, to the last digits, where other processors may round differently."""
+    """Check counter-based random numbers, up to the last digits, which other processors may round differently."""
     for kind, expected in DRAWN.items():
-        found = getattr(Stream(5).at(*([one] for one in PLACE)), kind)((1, len(expected)))[0]
-        if not np.allclose(found, expected, rtol=1e-6, atol=0):
+        numbers = getattr(_stream(), kind)((1, len(expected)))[0]
+        if not np.allclose(numbers, expected, rtol=1e-6, atol=0):
             return (
-                f"from one seed numpy {np.__version__} draws other {kind} numbers than radii knows: votes drawn here "
-                "hold, but nobody with another version can draw them again"
+                f"numpy {np.__version__} draws other {kind} numbers from a seed than radii expects: votes drawn here "
+                "are valid, but another version cannot reproduce them"
             )
     return ""
 
 
 def wrong_lattice() -> str:
-    """Noise on the lattice as it is stored, and its sums with bytes in float32, which must round nothing."""
-    noise = draw_levels(Laplace(0.5), Stream(5).at(*([one] for one in PLACE)), (1, 256))
+    """Check noise on the lattice, and its sums with bytes in float32, which must be exact."""
+    noise = draw_levels(Laplace(0.5), _stream(), (1, 256))
     levels = np.arange(256, dtype=np.uint8)[None]
     if (noise[0, : len(LATTICE)] * PARTS).tolist() != list(LATTICE):
-        return "noise on the lattice is not that which is stored"
+        return "noise on the lattice differs from the stored noise"
     if not np.array_equal((levels + noise).astype(np.float64), levels.astype(np.float64) + noise):
         return "a byte plus noise on the lattice was rounded"
     return ""
 
 
+def _stream() -> Stream:
+    return Stream(5).at(*([number] for number in POSITION))
+
+
 def wrong_network(device: str) -> str:
-    """A convolution and a matrix product of whole numbers so small that nothing is rounded, in whatever order."""
+    """Check a convolution and a matrix product on a device, of integers small enough for exact sums in any order."""
     import torch
 
     random = np.random.default_rng(0)
+    # sums of 2592 products of at most 64 stay far below 2**24, up to which float32 holds all integers, also in tf32
     images, kernels = random.integers(-8, 9, (4, 8, 18, 18)), random.integers(-8, 9, (16, 8, 3, 3))
     windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), (2, 3))
     expected = np.einsum("nchwij,kcij->nkhw", windows, kernels)
     with torch.inference_mode():
-        left, right = (torch.from_numpy(one).float().to(device) for one in (images, kernels))
-        found = torch.nn.functional.conv2d(left, right).cpu().numpy()
+        left, right = (torch.from_numpy(array).float().to(device) for array in (images, kernels))
+        convolved = torch.nn.functional.conv2d(left, right).cpu().numpy()
         product = (left.flatten(1) @ left.flatten(1).T).cpu().numpy()
     flat = images.reshape(len(images), -1)
-    if not (np.array_equal(found, expected) and np.array_equal(product, flat @ flat.T)):
-        return f"torch multiplies whole numbers wrongly on {device}"
+    if not (np.array_equal(convolved, expected) and np.array_equal(product, flat @ flat.T)):
+        return f"torch multiplies integers wrongly on {device}"
     return ""
 
 
 CHECKS: dict[str, Callable[[], str]] = {
     "radii from probabilities": wrong_radii,
     "bounds from counts": wrong_bounds,
-    "counted noise": wrong_noise,
+    "reproducible noise": wrong_noise,
     "noise on the lattice": wrong_lattice,
 }
-"""What is checked, and what says the first thing that is wrong, or nothing; all without torch."""
+"""Checks that need no torch, by what they check."""

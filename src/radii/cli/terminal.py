@@ -1,7 +1,7 @@
-"""Standard output and error as they come: without some letters, closed, broken or full.
+"""Standard output and error in any state: with an encoding that lacks letters, closed, broken or full.
 
-Not every console knows every letter: old Windows consoles and the locale C lack the symbols of norms. What is shown in
-their place is decided here. Files are always UTF-8.
+Old Windows consoles and the locale C lack letters such as the symbols of norms; this module replaces them by ASCII.
+Files are always UTF-8.
 """
 
 import codecs
@@ -19,10 +19,10 @@ from rich.text import Text
 
 INPUT, OUTPUT, ERRORS = "stdin", "stdout", "stderr"
 PIPE_BROKE = 128 + getattr(signal, "SIGPIPE", 13)
-"""What shells report of a program whose reader has gone, as `head` goes."""
+"""Exit status of a program whose reader has closed the pipe, as shells report it for SIGPIPE."""
 
 READABLE = "radii.readable"
-"""The name of the way in which letters are encoded that a console lacks."""
+"""Name of the error handler that replaces letters which an encoding lacks."""
 
 PAIRS = """
 ∞ inf  σ sigma  α alpha  β beta  δ delta  ε eps  λ lambda  µ u  ≤ <=  ≥ >=  ≠ !=  ≈ ~  ± +-  √ sqrt  × x  ² ^2  ³ ^3
@@ -30,11 +30,11 @@ PAIRS = """
 ─ -  ━ -  ╸ -  ╺ -  │ |  ┃ |  ░ .  █ #
 """
 SYMBOLS = dict(zip(PAIRS.split()[::2], PAIRS.split()[1::2], strict=True))
-"""In ASCII, where Unicode does not trace a letter back to others."""
+"""Replacements in ASCII for symbols that Unicode does not decompose into other letters."""
 
 
 def readable(text: str) -> str:
-    """Return `text` in ASCII: symbols as `l2` or `sigma`, letters without accents, others by their numbers."""
+    """Return `text` in ASCII: symbols as `l2` or `sigma`, letters without accents, others by their code points."""
     return "".join(map(_in_ascii, text))
 
 
@@ -55,26 +55,26 @@ codecs.register_error(READABLE, _replace)
 
 
 class Screen(Console):
-    """A console that lays out what its output can show."""
+    """A console that lays out text as its output will show it, and reports an output that fails."""
 
     def render_str(self, text: str, **how: Any) -> Text:
-        """The text as it will be encoded: letters that are replaced may take more room."""
+        """Return the text as it will be encoded, since replacements may be wider than the letters."""
         return super().render_str(text.encode(self.encoding, READABLE).decode(self.encoding), **how)
 
     def print(self, *what: Any, **how: Any) -> None:
-        """Print; `Undelivered` if the output does not take it."""
+        """Print; raise `OutputFailed` if the output cannot be written."""
         try:
             super().print(*what, **how)
         except OSError as error:
-            raise Undelivered(error) from error
+            raise OutputFailed(error) from error
 
     def on_broken_pipe(self) -> NoReturn:
-        """The reader has gone; `delivering` knows what to do."""
-        raise Undelivered(BrokenPipeError())
+        """Raise `OutputFailed` in place of rich's own exit, so that `delivering` decides the exit status."""
+        raise OutputFailed(BrokenPipeError())
 
 
-class Undelivered(BaseException):
-    """Standard output does not take what is printed; no error of the work, so that no part of it handles it."""
+class OutputFailed(BaseException):
+    """Standard output cannot be written. Not an `Exception`, so that no part of the work handles it."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(reason)
@@ -84,7 +84,7 @@ class Undelivered(BaseException):
 def open_streams() -> None:
     """Open closed standard streams on the null device, and let the others encode every letter.
 
-    A number that is free would be that of the next file, and what is printed would go there.
+    Otherwise the next file would get the number of the closed stream, and what is printed would go into it.
     """
     for name in (INPUT, OUTPUT, ERRORS):
         stream = getattr(sys, name)
@@ -96,7 +96,7 @@ def open_streams() -> None:
 
 
 def warn(line: str) -> None:
-    """Print a line to standard error, if anything is there to take it."""
+    """Print a line to standard error; do nothing if it cannot be written."""
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
@@ -105,18 +105,18 @@ def warn(line: str) -> None:
 
 @contextmanager
 def delivering() -> Iterator[None]:
-    """See to it that all that is printed within arrives.
+    """Flush standard output at the end of the context, and report an output that cannot be written.
 
-    Where it cannot: an end as by SIGPIPE if the reader has gone, else an `OSError` that names standard output.
+    Exits as by SIGPIPE if the reader has closed the pipe; raises `OSError` otherwise, for example on a full disk.
     """
     output, failed = sys.stdout, None
     try:
         yield
-    except Undelivered as error:
+    except OutputFailed as error:
         failed = error.reason
         _silence(output)
     except SystemExit as end:
-        # rich ends the program where a reader of help has gone; click puts another stream in place of the one
+        # without its reader, rich exits from the help, and typer replaces the stream
         gone = isinstance(end.__context__, BrokenPipeError) or sys.stdout is not output
         failed = BrokenPipeError() if gone else _flush(output)
         if failed is None:
@@ -135,7 +135,7 @@ def delivering() -> Iterator[None]:
 
 
 def _flush(output: TextIO) -> OSError | None:
-    """Write what is still held back; why that fails, if it does."""
+    """Flush the output; return the error if that fails."""
     try:
         output.flush()
     except OSError as error:
@@ -145,7 +145,7 @@ def _flush(output: TextIO) -> OSError | None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Send what is held back, and all that follows, to the null device: Python would complain about it at the end."""
+    """Redirect the stream to the null device, as Python would report the failure again when it flushes at exit."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

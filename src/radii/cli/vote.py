@@ -1,4 +1,4 @@
-"""The commands that ask a trained model, and that put together what several machines drew. They import torch late."""
+"""radii vote, which samples a model, and radii merge, which combines parts of votes. They import torch late."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -7,9 +7,9 @@ import typer
 
 from radii.cli.console import say
 from radii.cli.groups import Options, grouped
-from radii.cli.model_options import Declared, Execution, Named, NoiseOptions, polled_by
-from radii.cli.options import L0Unit, Radii, Seed, parse_radii, reach_text, targets_of
-from radii.cli.vote_job import ImageOptions, JobSource, Team, draw, draw_for
+from radii.cli.model_options import Execution, InputFormat, ModelArgument, NoiseOptions, model_source
+from radii.cli.options import K, L0Unit, Radii, Seed, parse_radii, reach_text, targets_of
+from radii.cli.vote_job import ImageOptions, JobSource, Processes, sample, sample_for
 from radii.errors import InputError, check_name
 from radii.noises import Noise
 from radii.noises.norms import UNITS, unit_of
@@ -17,63 +17,60 @@ from radii.storage.folders import check_writable, exists, with_suffix, write_fil
 from radii.votes import Votes, load_votes
 from radii.votes.plans import PLANS, Plan
 
-Out = Annotated[
-    str | None,
-    typer.Option(
-        help="Votes file, or its address in an object store.  [default: votes.parquet in RUN; MODEL.votes.parquet "
-        "here, by the last word of its name]",
-        rich_help_panel="Output",
-    ),
-]
+# alpha, n0 and the largest n are those of Cohen et al., ICML 2019
+USUAL_N, USUAL_N0, USUAL_N_MAX = 1000, 100, 100_000
+USUAL_ALPHA = 1e-3
 
 
 @dataclass(frozen=True)
 class PlanOptions(Options):
-    """How many noise samples, and which certificates they are for."""
+    """How many noise samples, and for which certificates."""
 
     title = "Plan"
-    n: Annotated[
-        int | None,
-        typer.Option(help="Noise samples per image that bound its probabilities.  [default: 1000]"),
-    ] = None
-    radius: Radii = field(default_factory=list)
-    norm: Annotated[str, typer.Option(help="Norm of the radii; of radii themselves by two-stage.")] = "l2"
-    k: Annotated[int, typer.Option(help="With radii or two-stage: certify the top K.")] = 1
     plan: Annotated[
         str | None,
         typer.Option(
-            help="fixed, sequential, top-k, two-stage or anytime; exhaustive for splitting noise.  "
-            "[default: sequential with radii, else fixed]"
+            help="Sampling plan: fixed, sequential, top-k, two-stage, anytime or exhaustive.",
+            show_default="sequential with --radii, exhaustive for splitting noise, else fixed",
+        ),
+    ] = None
+    n: Annotated[
+        int | None,
+        typer.Option(help="Noise samples per image, by the plan fixed.", show_default=f"{USUAL_N}"),
+    ] = None
+    n0: Annotated[
+        int | None,
+        typer.Option(
+            help="Selection samples per image, which predict its label.",
+            show_default=f"{USUAL_N0} by the plan fixed, else 0: true labels",
         ),
     ] = None
     n_max: Annotated[
         int | None,
         typer.Option(
-            help="Most noise samples per image, by other plans than fixed; two-stage takes its pilot besides.  "
-            "[default: 100000]"
+            help="Maximum noise samples per image, by plans that stop early.",
+            show_default=f"{USUAL_N_MAX}",
         ),
     ] = None
-    n0: Annotated[
-        int | None,
-        typer.Option(
-            help="Selection samples per image, which predict its label; with radii at most so many.  "
-            "[default: 100; by plans other than fixed 0, for true labels]"
-        ),
-    ] = None
-    seconds: Annotated[float | None, typer.Option(help="Time limit of the plan anytime.")] = None
+    radius: Radii = field(default_factory=list)
+    norm: Annotated[str, typer.Option(help="Norm of --radii without one, and of two-stage.")] = "l2"
+    k: K = 1
     alpha: Annotated[
-        float, typer.Option(help="Probability that a certificate is wrong, per image, with radii.")
-    ] = 1e-3
+        float, typer.Option(help="Error probability of a certificate, per image, by adaptive plans.")
+    ] = USUAL_ALPHA
     l0_unit: L0Unit = "pixel"
+    seconds: Annotated[float | None, typer.Option(help="Time limit of the plan anytime, in seconds.")] = None
 
     def choose(self, noise: Noise, shape: tuple[int, ...], exact: bool) -> Plan:
-        """Return the plan that these options mean, under a noise and for a shape of images."""
+        """Return the plan that the options mean, for a noise and images of a shape."""
         from radii.certificates.planning import choose
 
         usual = "exhaustive" if noise.outcomes else "sequential" if self.radius else "fixed"
         name = check_name("sampling plan", self.plan or usual, PLANS)
         self._check_use(name)
-        given, usual_most, n0 = (self.n, 1000, 100) if name == "fixed" else (self.n_max, 100_000, 0)
+        fixed = name == "fixed"
+        most, usual_most = (self.n, USUAL_N) if fixed else (self.n_max, USUAL_N_MAX)
+        usual_n0 = USUAL_N0 if fixed else 0
         return choose(
             name,
             noise,
@@ -83,19 +80,19 @@ class PlanOptions(Options):
             k=self.k,
             unit=unit_of(self.norm, self.l0_unit),
             alpha=self.alpha,
-            n_max=usual_most if given is None else given,
-            selection=n0 if self.n0 is None else self.n0,
+            n_max=usual_most if most is None else most,
+            selection=usual_n0 if self.n0 is None else self.n0,
         )
 
     def _check_use(self, plan: str) -> None:
-        """Raise `InputError` for an option that the plan has no use for."""
-        for option, given, fits in (
+        """Raise `InputError` for an option that the plan does not use, which would silently do nothing."""
+        for option, is_given, is_used in (
             ("n", self.n is not None, plan == "fixed"),
             ("n-max", self.n_max is not None, plan not in ("fixed", "exhaustive")),
             ("radii", bool(self.radius), plan in ("sequential", "top-k")),
             ("n0", self.n0 is not None, plan not in ("two-stage", "exhaustive")),
         ):
-            if given and not fits:
+            if is_given and not is_used:
                 raise InputError(
                     f"--{option} has no meaning for the plan {plan}: leave it out, or choose another plan"
                 )
@@ -105,74 +102,76 @@ class PlanOptions(Options):
 
 @grouped
 def vote(
-    run: Named,
-    declared: Declared,
+    run: ModelArgument,
+    input_format: InputFormat,
     images: ImageOptions,
     noise: NoiseOptions,
     plan: PlanOptions,
     execution: Execution,
-    team: Team,
+    processes: Processes,
     seed: Seed = 0,
-    out: Out = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="Votes file, local or in an object store.",
+            show_default="votes.parquet in RUN, or MODEL.votes.parquet here",
+            rich_help_panel="Output",
+        ),
+    ] = None,
 ) -> None:
-    """Sample a model under noise and count its votes.
+    """Count the votes of a model on noise samples.
 
-    The model is a run folder of radii train, or any other model, for which --data, --noise and its input format are
-    given. This is the expensive step. With --n, every image gets the same number of noise samples, and every
-    certificate, in any norm, for any k and alpha, is computed from the votes later, without the model. With
-    --radii, each image is sampled until it is decided whether these radii are certified, at most n-max times and
-    mostly ten to a hundred times fewer: "sequential" counts the votes of the label, "top-k" those of its rivals
-    too. "two-stage" takes as many samples as the radius itself is worth; "anytime" samples all images alike until
-    --seconds are over. Writes one Parquet file: how often each class won on each image, and everything that
-    identifies these votes.
+    The model is a run folder of radii train, or any other model with --data, --noise and its input format. This is
+    the expensive step: it queries the model on noise samples of each image and counts the predicted classes. The
+    counts, and all that identifies them, are written to one Parquet file, from which radii certify computes
+    certificates without the model.
 
-    Unfinished work is kept in parts, in a folder beside that file; after any interruption, the same command
-    continues. Several commands may share the folder, on one machine or many, each with --shard or without.
+    With the plan fixed, every image gets --n noise samples, and the votes serve any norm, k and alpha. With --radii,
+    each image is sampled until these radii are certified or cannot be, which typically takes ten to a hundred times
+    fewer samples than --n-max. The plan sequential counts the votes of the label, and top-k those of its rivals too.
+    The plan two-stage decides after a pilot how many samples each image gets. The plan anytime samples all images
+    alike, until --seconds are over.
+
+    Images are chosen by --indices, --stride, --exclude and --limit, in this order.
+
+    Finished parts are kept in a folder beside the votes file. After an interruption, the same command continues.
+    Several commands, on one machine or many, may share the folder, with or without --shard.
     """
     from radii.engine.api import check_same_job
     from radii.votes.bounds import check_alpha, check_k
 
+    # what can be checked without the model comes first, since loading takes seconds
     check_name("unit", plan.l0_unit, UNITS)
-    polled = polled_by(run, images.data, noise.noise, noise.sigma, declared)
-    path = out or polled.votes
+    model = model_source(run, images.data, noise.noise, noise.sigma, input_format)
+    path = out or model.votes_path
     check_alpha(plan.alpha)
-    team.check()
-    votes = votes_there(path)
-    source = JobSource(polled, images, execution, noise.exact_arithmetic)
+    processes.check()
+    votes = existing_votes(path)
+    source = JobSource(model, images, execution, noise.exact_arithmetic)
     smoothed, data = loaded = source.load()
     classes, shape = len(data.classes), data.shape
     chosen = plan.choose(smoothed.noise, shape, noise.exact_arithmetic)
     check_k(plan.k, classes)
-    polled.check(smoothed, data)
+    model.check_scale(smoothed, data)
     farthest = reach_text(chosen, smoothed.noise, plan.k, plan.alpha, classes, shape)
     if votes is not None:
+        # schedulers start finished jobs again; a file of another job must not look like the result of this one
         check_same_job(votes, loaded, chosen, seed, plan.k, path)
-        say("All was drawn before.")
+        say("Nothing to do: the votes are complete.")
     else:
-        check_writable(path)
+        check_writable(path)  # hours of sampling must not end at a folder that takes no files
         say(farthest)
         if chosen.open_ended:
-            votes = draw_for(plan.seconds, loaded, chosen, seed, plan.k, path, team)
+            votes = sample_for(plan.seconds, loaded, chosen, seed, plan.k, path, processes)
         else:
-            votes = draw(source, loaded, chosen, seed, plan.k, path, team)
+            votes = sample(source, loaded, chosen, seed, plan.k, path, processes)
         if votes is None:
             return
-    say(
-        f"Votes of {copies_text(votes)} on {len(votes)} images: {path}\nNext: {next_command(votes, plan, path)}"
-    )
+    say(f"{votes_text(votes)}: {path}\nNext: {next_command(votes, plan, path)}")
 
 
-def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:
-    """The command that certifies what was sampled for."""
-    said = f"radii certify {path}"
-    said += "" if plan.alpha == 1e-3 or votes.tested_labels is None else f" --alpha {plan.alpha:g}"
-    said += " --labels predicted" if votes.tested_labels == "predicted" else ""
-    said += f" --k {plan.k}" if plan.k > 1 else ""
-    return said + "".join(f" --radii {one if ':' in one else f'{plan.norm}:{one}'}" for one in plan.radius)
-
-
-def votes_there(path: str) -> Votes | None:
-    """The votes that are in a file already, if it is there; another file is left alone."""
+def existing_votes(path: str) -> Votes | None:
+    """Return the votes in a file, None without a file; raise `InputError` if it holds something else."""
     if not exists(path):
         return None
     try:
@@ -181,19 +180,44 @@ def votes_there(path: str) -> Votes | None:
         raise InputError(f"{path} exists, and holds no votes: choose another file with --out") from error
 
 
+def votes_text(votes: Votes) -> str:
+    """Return the number of images and of noise samples per image, in words."""
+    if votes.plan.per_image:
+        return f"Votes on {len(votes)} images, {votes.n:,} noise samples per image"
+    return f"Votes on {len(votes)} images, {votes.samples.mean():,.1f} noise samples per image on average"
+
+
+def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:
+    """Return the command that computes the certificates for which the plan sampled."""
+    command = f"radii certify {path}"
+    if plan.alpha != USUAL_ALPHA and votes.tested_labels is not None:
+        command += f" --alpha {plan.alpha:g}"
+    if votes.tested_labels == "predicted":
+        command += " --labels predicted"
+    if plan.k > 1:
+        command += f" --k {plan.k}"
+    radii = (radius if ":" in radius else f"{plan.norm}:{radius}" for radius in plan.radius)
+    return command + "".join(f" --radii {radius}" for radius in radii)
+
+
 def merge(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="PARTS...", help="Folders of parts that radii vote keeps, and votes files."),
+        typer.Argument(metavar="PARTS", help="Folders of parts that radii vote keeps, and votes files."),
     ],
     out: Annotated[
-        str | None, typer.Option(help="Votes file.  [default: beside the first folder of parts]")
+        str | None,
+        typer.Option(
+            help="Votes file, local or in an object store.",
+            show_default="beside the first folder of parts",
+            rich_help_panel="Output",
+        ),
     ] = None,
 ) -> None:
-    """Merge votes that several machines drew.
+    """Merge votes from several machines.
 
-    Takes folders of parts of one run, each with some of the parts, and votes files about other images, or with
-    other noise samples of the same images. Needs neither the model nor the data. Nothing is counted twice: votes
+    PARTS are folders of parts of one run, each with some of the parts, and votes files on other images or with other
+    noise samples of the same images. Neither the model nor the data is needed. Nothing is counted twice, and votes
     that do not belong together are rejected.
     """
     from radii.engine.api import gather
@@ -203,9 +227,4 @@ def merge(
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
     votes = gather(sources)
     write_file(path, votes.encode())
-    say(f"Votes of {copies_text(votes)} on {len(votes)} images: {path}\nNext: radii certify {path}")
-
-
-def copies_text(votes: Votes) -> str:
-    """How many draws there are, or copies an image on average."""
-    return f"{votes.n} draws" if votes.plan.per_image else f"{votes.samples.mean():,.1f} copies an image"
+    say(f"{votes_text(votes)}: {path}\nNext: radii certify {path}")

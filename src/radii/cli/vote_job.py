@@ -1,4 +1,4 @@
-"""How radii vote draws: what each process loads, who draws, and what is said when it is interrupted."""
+"""The sampling behind radii vote: what each process loads, which processes sample, and how an interruption ends."""
 
 import os
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radii.cli.console import keeping, progress, say
+from radii.cli.console import interrupted_with, progress, say
 from radii.cli.groups import Options
-from radii.cli.model_options import Data, Execution, Polled, Split
-from radii.cli.options import DataDir
+from radii.cli.model_options import Execution, ModelSource
+from radii.cli.options import DataDir, Split
 from radii.errors import InputError, check_name
 from radii.storage.folders import exists, open_folder, with_suffix, write_file
 from radii.votes import Votes, load_votes
@@ -24,37 +24,39 @@ if TYPE_CHECKING:
 
     Loaded = tuple[Smoothed, DataSet]
 
-
 EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
 class ImageOptions(Options):
-    """Which images are sampled: of the positions every so many, of these not some, and of these the first."""
+    """Which images are sampled: positions, then a step, then exclusions, then a limit."""
 
     title = "Images"
-    data: Data = None
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Data set or images to sample.",
+            show_default="the training data of RUN",
+        ),
+    ] = None
     split: Split = "test"
     indices: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Positions in the split, one per line, or a .npy file. Of these come --stride, then --exclude, then "
-            "--limit.",
-        ),
+        typer.Option(metavar="FILE", help="File of positions in the split, one per line, or .npy."),
     ] = None
-    stride: Annotated[int, typer.Option(help="Take the first image, and then every STRIDE-th.")] = 1
+    stride: Annotated[int, typer.Option(help="Step from one sampled image to the next.")] = 1
     exclude: Annotated[
         list[int],
-        typer.Option(
-            metavar="POSITION", help="Position of an image to leave out; may be given several times."
-        ),
+        typer.Option(metavar="POSITION", help="Position of an image to leave out (repeatable)."),
     ] = field(default_factory=list)
-    limit: Annotated[int | None, typer.Option(help="Most images, from the first.  [default: all]")] = None
+    limit: Annotated[
+        int | None, typer.Option(help="Maximum number of images.", show_default="all images")
+    ] = None
     data_dir: DataDir = None
 
     def chosen(self, images: "DataSet") -> "DataSet":
-        """Those of the images that the options name."""
+        """Return the images that the options choose."""
         from radii.data import read_positions
 
         if self.indices is not None:
@@ -65,60 +67,70 @@ class ImageOptions(Options):
 
 @dataclass(frozen=True)
 class JobSource:
-    """Where the model and the images are, for any process that takes part."""
+    """Where the model and the images come from; each process loads them anew."""
 
-    model: Polled
+    model: ModelSource
     images: ImageOptions
     execution: Execution
     exact: bool
 
     def load(self, number: int = 0) -> "Loaded":
-        """The model, on the GPU of process `number` if there are any, and the images."""
+        """Load the model, onto the GPU of process `number` if there are GPUs, and the images."""
         from radii.data import load_data
         from radii.models.devices import device_of
         from radii.sampling import Smoothed
 
-        images = self.model.fitting(load_data(self.model.data(), self.images.split, self.images.data_dir))
-        data = self.images.chosen(images)
-        model, how = self.model.load(device_of(number)), self.execution
-        smoothed = Smoothed(model, self.model.law(), how.precision, how.batch_size, how.compile, self.exact)
-        return smoothed.matched(data), data
+        source, execution = self.model, self.execution
+        data = load_data(source.data_name(), self.images.split, self.images.data_dir)
+        chosen = self.images.chosen(source.accepted(data))
+        smoothed = Smoothed(
+            source.load(device_of(number)),
+            source.noise(),
+            execution.precision,
+            execution.batch_size,
+            execution.compile,
+            self.exact,
+        )
+        return smoothed.matched(chosen), chosen
 
 
 @dataclass(frozen=True)
-class Team(Options):
-    """Who draws: a share of the work or all of it, by how many processes, in parts of what size."""
+class Processes(Options):
+    """Which share of the work is done here, by which processes, in parts of which size."""
 
     title = "Running"
     shard: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N", help="Draw the I-th of N shares of the work.  [default: all that is missing]"
+            metavar="I/N", help="Share of the work: the I-th of N.", show_default="all missing parts"
         ),
     ] = None
     workers: Annotated[
-        int | None, typer.Option(help="Processes that draw.  [default: one per GPU, else this one]")
+        int | None,
+        typer.Option(
+            help="Number of worker processes.", show_default="one per GPU, or none: in this process"
+        ),
     ] = None
     executor: Annotated[
-        str, typer.Option(help="local, or ray: the cluster at RAY_ADDRESS, or one started here.")
+        str, typer.Option(help="Executor: local, or ray, at RAY_ADDRESS or started here.")
     ] = "local"
     worker_timeout: Annotated[
-        float, typer.Option(help="Seconds of silence after which a worker is replaced.")
+        float, typer.Option(help="Seconds without news after which a worker is replaced.")
     ] = 600.0
     part_size: Annotated[
         int | None,
-        typer.Option(help="Noise samples per part of the work.  [default: 16384, or more if there are many]"),
+        typer.Option(help="Noise samples per part of the work.", show_default="16384, or more in large jobs"),
     ] = None
 
     def check(self) -> None:
-        """Refuse what no team can be, before anything is loaded."""
+        """Raise `InputError` for impossible settings, before anything is loaded."""
         from radii.engine import check_workers
 
         check_workers(1 if self.workers is None else self.workers, self.worker_timeout)
-        self.share()
+        self.parsed_shard()
 
-    def share(self) -> "Shard | None":
-        """The shard that `I/N` means."""
+    def parsed_shard(self) -> "Shard | None":
+        """Return the shard that `I/N` means."""
         from radii.engine import Shard
 
         if self.shard is None:
@@ -128,17 +140,17 @@ class Team(Options):
             raise InputError(f"a shard is I/N, for example 2/7 for the second of seven; got {self.shard!r}")
         return Shard(int(number), int(count))
 
-    def start(self, source: JobSource, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
-        """Workers, one for each GPU if there are several, or this process."""
+    def executor_of(self, source: JobSource, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
+        """Return the executor: a Ray cluster, workers (one for each GPU if there are several), or this process."""
         from radii.engine import Job, LocalExecutor, Workers
         from radii.models.devices import gpus, threads_of
 
         if check_name("executor", self.executor, EXECUTORS) == "ray":
             return self._cluster(loaded, plan, seed, k)
         count = self.workers if self.workers is not None else gpus()
-        if self.workers is None and count <= 1:
+        if self.workers is None and count <= 1:  # this process has the model and the images already
             return LocalExecutor(Job.in_memory(*loaded, plan, seed, k))
-        threads = threads_of(count)
+        threads = threads_of(count)  # workers share the cores
         return Workers(
             lambda number: Job(partial(source.load, number), plan, seed, k, threads),
             count,
@@ -146,7 +158,6 @@ class Team(Options):
         )
 
     def _cluster(self, loaded: "Loaded", plan: Plan, seed: int, k: int) -> "Executor":
-        """All devices of the Ray cluster that RAY_ADDRESS names, or of this machine."""
         from radii.engine import Job
         from radii.engine.ray import Cluster
 
@@ -156,47 +167,63 @@ class Team(Options):
         return Cluster(*loaded, job, os.environ.get("RAY_ADDRESS", "local"))
 
 
-def draw(
-    source: JobSource, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str, team: Team
+def sample(
+    source: JobSource, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str, processes: Processes
 ) -> Votes | None:
-    """Draw what is missing, keep parts on the way, write the votes; None for a shard, of which the end is said."""
+    """Sample the missing parts, keep finished ones on the way, and write the votes.
+
+    Returns None after a shard that leaves others to do, and prints the next command.
+    """
     from radii.engine import Parts, run
 
-    folder, share = with_suffix(path, ".parts"), team.share()
+    folder, shard = with_suffix(path, ".parts"), processes.parsed_shard()
     parts = Parts(open_folder(folder))
-    kept = f"what is done is kept in {folder}, and the same command goes on from there"
-    part = "" if share is None else f", shard {share.number} of {share.count}"
-    with keeping(lambda: kept), progress(f"vote on {len(loaded[1])} images{part}") as move:
-        executor = team.start(source, loaded, plan, seed, k)
+    kept = f"finished parts are kept in {folder}, and the same command continues from there"
+    words = "" if shard is None else f", shard {shard.number} of {shard.count}"
+    with interrupted_with(kept), progress(f"vote on {len(loaded[1])} images{words}") as update:
+        executor = processes.executor_of(source, loaded, plan, seed, k)
         votes = run(
-            executor, parts, shard=share, block=team.part_size, finished=lambda: exists(path), progress=move
+            executor,
+            parts,
+            shard=shard,
+            block=processes.part_size,
+            finished=lambda: exists(path),  # by another command that shares the folder
+            progress=update,
         )
-    if share is not None and not exists(path):
+    if shard is not None and not exists(path):
         say(
-            f"Shard {share.number} of {share.count} is drawn: {folder}\nNext, when all are: radii merge {folder}"
+            f"Shard {shard.number} of {shard.count} is complete: {folder}\n"
+            f"Next, when all shards are: radii merge {folder}"
         )
         return None
     if votes is None:
-        # another process has finished, perhaps just before this one began the run anew
+        # another process has written the votes, perhaps just before this one created the parts again
         votes = load_votes(path)
         parts.check_result(votes, path)
         parts.clear()
         return votes
     write_file(path, votes.encode())
-    parts.clear()
+    parts.clear()  # after the votes are written, so that no interruption loses both
     return votes
 
 
-def draw_for(
-    seconds: float | None, loaded: "Loaded", plan: Plan, seed: int, k: int, path: str, team: Team
+def sample_for(
+    seconds: float | None,
+    loaded: "Loaded",
+    plan: Plan,
+    seed: int,
+    k: int,
+    path: str,
+    processes: Processes,
 ) -> Votes:
-    """Draw by the plan anytime, which looks at all images at once and stops when the time is over."""
-    if team != Team():
+    """Sample by the plan anytime, all images alike until the time is over, and write the votes."""
+    # an image's number of samples depends on the others, so the work cannot be cut into parts
+    if processes != Processes():
         raise InputError(
-            "the plan anytime draws in one piece: leave out --shard, --workers, --worker-timeout and --part-size"
+            "the plan anytime samples in one piece: leave out --shard, --workers, --worker-timeout and --part-size"
         )
     smoothed, data = loaded
-    with progress(f"vote on {len(data)} images") as move:
-        votes = smoothed.ready(data.shape, data).vote(data, plan, seed, None, move, seconds, k)
+    with progress(f"vote on {len(data)} images") as update:
+        votes = smoothed.ready(data.shape, data).vote(data, plan, seed, None, update, seconds, k)
     write_file(path, votes.encode())
     return votes

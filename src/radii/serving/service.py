@@ -1,4 +1,4 @@
-"""What is served: a model that is ready, under one noise, and the question that every image is asked."""
+"""What is served: a smoothed classifier that is ready to run, and what it certifies about each image."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,24 +16,24 @@ from radii.votes.plans import Plan
 
 @dataclass(frozen=True)
 class Answer:
-    """The label of an image, how far it is certified, and how many copies that took."""
+    """The label of an image, its certified radius, and the number of noise samples; without a label if abstained."""
 
     label: int
     radius: float
     abstained: bool
-    passes: int
+    samples: int
 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """The smoothed classifier that answers: how far does the label of an image stay in the top `k`?
+    """The smoothed classifier that answers: the label of an image, and how far it stays in the top `k`.
 
-    `plan`: `radii.anytime`, with selection draws, or `radii.exhaustive`; `seconds`: after which a plan for any moment
-    stops. `seed` is a secret: an image's noise follows from the seed and its pixels alone.
+    `plan`: `radii.anytime` with selection samples, or `radii.exhaustive`; `seconds`: time limit of a plan that can stop
+    at any moment. `seed` is a secret: an image's noise is a function of the seed and its pixels alone.
 
-    Guarantee: that of `radii.Certificates` for each image, whatever other images are asked about, before or beside it,
-    and for all answers about it together: they are bounds from the same draws (docs/serving.md). The images must be
-    chosen without knowledge of the seed.
+    Guarantee: that of `radii.Certificates` for each image, whatever other images are queried before or beside it. It
+    holds for all answers about an image together, which are bounds from the same noise samples (docs/serving.md). The
+    images must be chosen without knowledge of the seed.
     """
 
     sampler: Sampler
@@ -47,49 +47,50 @@ class Service:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # a norm without a rule, or a plan that does not fit, must show before the first request
         self.sampler.noise.trade_offs(Ball(self.norm, self.shape, self.unit))
         self.sampler.check(self._data_set({0: np.zeros(self.shape)}), self.plan, self.k)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image."""
+        """The shape of one image."""
         return self.sampler.shape
 
     def prepared(self, pixels: np.ndarray) -> tuple[int, np.ndarray]:
-        """An image, uint8 or float32 in [0, 1], as its number and what is polled; one off the grid is refused."""
+        """Return the number of an image and the image to sample, of uint8 pixels or float32 in [0, 1].
+
+        Raises `InputError` for pixels that are no 8-bit levels where the noise needs them.
+        """
         if self.sampler.exact or self.sampler.noise.of_bytes:
             pixels = levels_of(pixels)
         image = pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
         return number_of(image, self.seed), image
 
     def answers(self, images: dict[int, np.ndarray]) -> dict[int, Answer]:
-        """The answers about some images, by their numbers."""
-        numbers = list(images)
+        """Return the answers for some images, by their numbers."""
         votes = self.sampler.vote(
             self._data_set(images), self.plan, self.seed, seconds=self.seconds, k=self.k
         )
-        asked: dict[str, Any] = {"k": self.k, "alpha": self.alpha, "unit": self.unit}
-        found = certify(votes, self.norm, labels="predicted", **asked)
+        settings: dict[str, Any] = {"k": self.k, "alpha": self.alpha, "unit": self.unit}
+        certificates = certify(votes, self.norm, labels="predicted", **settings)
         columns = (
-            found.label.tolist(),
-            found.radius.tolist(),
-            found.abstained.tolist(),
+            certificates.label.tolist(),
+            certificates.radius.tolist(),
+            certificates.abstained.tolist(),
             votes.samples.tolist(),
         )
-        return {number: Answer(*row) for number, *row in zip(numbers, *columns, strict=True)}
+        return {number: Answer(*row) for number, *row in zip(images, *columns, strict=True)}
 
     def _data_set(self, images: dict[int, np.ndarray]) -> DataSet:
-        stack, numbers = np.stack(list(images.values())), np.array(list(images))
-        return DataSet(stack, None, numbers, classes=self.classes)
+        pixels, numbers = np.stack(list(images.values())), np.array(list(images))
+        return DataSet(pixels, None, numbers, classes=self.classes)
 
 
 def number_of(image: np.ndarray, seed: int) -> int:
-    """The number of an image in the random streams: 63 bits of its pixels' hash, keyed by the seed.
+    """Return the number of an image in the random streams: 63 bits of a hash of its pixels, keyed by the seed.
 
-    Without the key nobody finds two images of one number, or knows the noise that an image will get.
+    Without the key, nobody can find two images of one number, or predict the noise of an image.
     """
     content = f"{image.shape}\0".encode() + image.astype("<f4").tobytes()
-    return (
-        int.from_bytes(blake2b(content, digest_size=8, key=seed.to_bytes(8, "little")).digest(), "little")
-        >> 1
-    )
+    digest = blake2b(content, digest_size=8, key=seed.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest, "little") >> 1  # numbers of images are signed 64-bit integers, not below 0
