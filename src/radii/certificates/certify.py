@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,12 +12,13 @@ from radii.certificates.probability_bounds import NoiseRules, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
 from radii.errors import InputError, check_name, missing_extra
 from radii.noises import Noise
-from radii.noises.norms import NORMS, check_images, inner_radius, unit_of
+from radii.noises.norms import NORMS, Norm, Unit, check_images, inner_radius, unit_of
 from radii.noises.theory.bisection import bisect_whole
 from radii.votes import Votes, check_fingerprints
-from radii.votes.bounds import bounds, check_alpha, check_k
+from radii.votes.bounds import Method, bounds, check_alpha, check_k
 from radii.votes.image_identity import ImageIdentity
 
+Labels = Literal["true", "predicted", "top-k-set"] | str
 LABELS = ("true", "predicted", "top-k-set")
 
 
@@ -85,11 +86,11 @@ class Certificates:
     index: np.ndarray
     true_label: np.ndarray | None
     noise: Noise
-    norm: str
-    unit: str
+    norm: Norm
+    unit: Unit
     k: int
     alpha: float
-    method: str
+    method: Method
     labels: str
     shape: tuple[int, ...]
     n: int
@@ -150,13 +151,13 @@ class Certificates:
 
 def certify(
     votes: Votes,
-    norm: str,
+    norm: Norm,
     *,
     k: int = 1,
     alpha: float = 1e-3,
-    labels: str | np.ndarray = "true",
-    method: str | None = None,
-    unit: str = "feature",
+    labels: Labels | np.ndarray = "true",
+    method: Method | None = None,
+    unit: Unit = "feature",
     images: np.ndarray | None = None,
 ) -> Certificates:
     """Certify every image of `votes`: compute the radius within which its label stays in the top k.
@@ -280,7 +281,7 @@ def certify(
     )
 
 
-def certifiable(votes: Iterable[Votes]) -> list[str]:
+def certifiable(votes: Iterable[Votes]) -> list[Norm]:
     """Return the norms for which the noise of any of the votes has a rule."""
     with_rule = {norm for run in votes for norm in run.noise.rules}
     return [norm for norm in NORMS if norm in with_rule]
@@ -288,13 +289,13 @@ def certifiable(votes: Iterable[Votes]) -> list[str]:
 
 def certify_all(
     votes: Mapping[str, Votes],
-    norms: Sequence[str],
+    norms: Sequence[Norm],
     ks: Sequence[int],
     *,
     alpha: float = 1e-3,
-    labels: str | None = None,
-    method: str | None = None,
-    unit: str = "feature",
+    labels: Labels | None = None,
+    method: Method | None = None,
+    unit: Unit = "feature",
     images: Mapping[str, np.ndarray] = MappingProxyType({}),
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, dict[tuple[str, int], Certificates]]:
@@ -330,7 +331,7 @@ def certify_all(
     return {name: by_target for name, by_target in certificates.items() if by_target}
 
 
-def to_norm(certificates: Certificates, norm: str) -> Certificates:
+def to_norm(certificates: Certificates, norm: Norm) -> Certificates:
     """Return the certificates in another of the norms l1, l2 and linf, for noise without a rule for it.
 
     The radius is that of the largest ball within each certified one; from l1 to l2 that costs a factor `sqrt(d)`.
@@ -349,7 +350,7 @@ def check_complete(votes: Votes) -> None:
         )
 
 
-def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.ndarray, str]:
+def choose_labels(votes: Votes, labels: Labels | np.ndarray, k: int) -> tuple[np.ndarray, str]:
     """Return the labels to certify, chosen without the samples that bound them, and their source."""
     if not isinstance(labels, str):
         chosen = np.asarray(labels)
@@ -374,7 +375,7 @@ def choose_labels(votes: Votes, labels: str | np.ndarray, k: int) -> tuple[np.nd
     return (order[:, 0] if labels == "predicted" else order[:, :k]), labels
 
 
-def check_reach(n: int, k: int, alpha: float, method: str, classes: int) -> None:
+def check_reach(n: int, k: int, alpha: float, method: Method, classes: int) -> None:
     """Raise `InputError` for a number of samples at which not even unanimous votes certify anything."""
     if not unanimous(n, k, alpha, method, classes)[2]:
         raise InputError(
@@ -383,7 +384,7 @@ def check_reach(n: int, k: int, alpha: float, method: str, classes: int) -> None
         )
 
 
-def least_samples(k: int, alpha: float, method: str, classes: int) -> int:
+def least_samples(k: int, alpha: float, method: Method, classes: int) -> int:
     """Return the smallest number of samples at which unanimous votes confirm a label."""
 
     def too_few(n: np.ndarray) -> np.ndarray:
@@ -395,7 +396,9 @@ def least_samples(k: int, alpha: float, method: str, classes: int) -> int:
     return int(bisect_whole(too_few, low, high)[1])
 
 
-def unanimous(n: int, k: int, alpha: float, method: str, classes: int) -> tuple[np.ndarray, np.ndarray, bool]:
+def unanimous(
+    n: int, k: int, alpha: float, method: Method, classes: int
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return the bounds from `n` unanimous samples, `(1,)` and `(1, k)`, and whether they confirm the label."""
     counts = np.zeros((1, classes), dtype=np.int64)
     counts[0, 0] = n
@@ -405,15 +408,15 @@ def unanimous(n: int, k: int, alpha: float, method: str, classes: int) -> tuple[
 
 def reachable_radius(
     noise: Noise,
-    norm: str,
+    norm: Norm,
     n: int,
     *,
     k: int = 1,
     alpha: float = 1e-3,
-    method: str = "two-event",
+    method: Method = "two-event",
     classes: int,
     shape: tuple[int, ...],
-    unit: str = "feature",
+    unit: Unit = "feature",
 ) -> float:
     """Compute the largest radius that `n` unanimous noise samples can certify, before paying for them.
 

@@ -13,7 +13,7 @@ import numpy as np
 from radii.certificates.radius import certified_radius
 from radii.errors import InputError
 from radii.noises import GREY_LEVELS, Noise
-from radii.noises.norms import ORDERS, Ball
+from radii.noises.norms import ORDERS, Ball, Norm
 from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import lower_bound, upper_bound
 
@@ -55,7 +55,7 @@ class Trial:
 
 def falsify(
     noise: Noise,
-    norm: str,
+    norm: Norm,
     radius: float,
     shape: tuple[int, ...],
     *,
@@ -99,7 +99,7 @@ def falsify(
 
 
 def attack_radius(
-    noise: Noise, norm: str, p: float, shape: tuple[int, ...], *, draws: int = 100_000, seed: int = 0
+    noise: Noise, norm: Norm, p: float, shape: tuple[int, ...], *, draws: int = 100_000, seed: int = 0
 ) -> float:
     """Return the least radius at which an attack brings a region of probability `p` down to one half.
 

@@ -10,7 +10,7 @@ from radii.certificates.certify import check_reach, reachable_radius
 from radii.certificates.probability_bounds import NoiseRules
 from radii.errors import InputError, check_name
 from radii.noises import Noise
-from radii.noises.norms import Ball, unit_of
+from radii.noises.norms import Ball, Norm, Unit, unit_of
 from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_k
 from radii.votes.plans import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
@@ -61,11 +61,11 @@ class RadiusTarget:
     """
 
     noise: Noise
-    norm: str
+    norm: Norm
     radii: tuple[float, ...]
     shape: tuple[int, ...]
     k: int = 1
-    unit: str = "feature"
+    unit: Unit = "feature"
     exact_arithmetic: bool = False
 
     def __post_init__(self) -> None:
@@ -156,7 +156,7 @@ def rounded_up(levels: Sequence[float]) -> tuple[float, ...]:
     return tuple((1 - np.ldexp(np.floor(np.ldexp(digits, DIGITS)), exponent - DIGITS)).tolist())
 
 
-def check_units(radii: tuple[float, ...], norm: str) -> tuple[float, ...]:
+def check_units(radii: tuple[float, ...], norm: Norm) -> tuple[float, ...]:
     """Return the radii; raise `InputError` for parts of units in l0, where units are counted."""
     if norm == "l0" and any(radius != round(radius) for radius in radii):
         raise InputError(f"l0 radii count changed units and must be whole numbers; got {radii!r}")
@@ -275,10 +275,10 @@ def choose(
     noise: Noise,
     targets: Sequence[RadiusTarget],
     *,
-    norm: str,
+    norm: Norm,
     shape: tuple[int, ...],
     k: int,
-    unit: str,
+    unit: Unit,
     alpha: float,
     n_max: int,
     selection: int,
@@ -310,7 +310,7 @@ def choose(
 
 
 def farthest(
-    plan: Plan, noise: Noise, *, k: int, alpha: float, classes: int, shape: tuple[int, ...], unit: str
+    plan: Plan, noise: Noise, *, k: int, alpha: float, classes: int, shape: tuple[int, ...], unit: Unit
 ) -> dict[str, float]:
     """Return the largest radius that a plan can certify, by norm, where all noise samples agree.
 
@@ -393,11 +393,11 @@ def anytime(*, alpha: float = 1e-3, n_max: int = 100_000, selection: int = 0) ->
 
 def two_stage(
     noise: Noise,
-    norm: str,
+    norm: Norm,
     *,
     shape: tuple[int, ...],
     k: int = 1,
-    unit: str = "feature",
+    unit: Unit = "feature",
     price: float | None = None,
     n_max: int = 100_000,
     alpha: float = 1e-3,

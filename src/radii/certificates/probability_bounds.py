@@ -8,13 +8,13 @@ import numpy as np
 from radii.certificates.radius import certified_radius, check_bounds, confirmed, margin
 from radii.noises import Noise, ProductNoise
 from radii.noises.lattice import distance
-from radii.noises.norms import Ball
+from radii.noises.norms import Ball, Norm, Unit
 from radii.votes import ABSTAIN, Votes
-from radii.votes.bounds import sign_test
+from radii.votes.bounds import Method, sign_test
 
 
 def ideal_bounds(
-    votes: Votes, label: np.ndarray, *, k: int, alpha: float, method: str
+    votes: Votes, label: np.ndarray, *, k: int, alpha: float, method: Method
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds as `radii.bounds` does, by the plan of the votes, under the ideal noise that rules are about."""
     rules = NoiseRules(votes.noise, votes.shape, votes.exact_arithmetic)
@@ -38,13 +38,13 @@ class NoiseRules:
         return f"{self.noise.name} noise of {self.noise.level_words} on images of shape {self.shape}"
 
     def radius(
-        self, norm: str, unit: str, k: int, lower: np.ndarray, rivals: np.ndarray | None = None
+        self, norm: Norm, unit: Unit, k: int, lower: np.ndarray, rivals: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the radius that bounds under the ideal noise give, `(n,)`."""
         return certified_radius(self.noise, norm, lower, rivals, k=k, shape=self.shape, unit=unit)
 
     def holds(
-        self, norm: str, unit: str, k: int, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray
+        self, norm: Norm, unit: Unit, k: int, lower: np.ndarray, rivals: np.ndarray | None, radius: np.ndarray
     ) -> np.ndarray:
         """Return where bounds under the noise that is drawn certify `radius`, `(n,)`.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.noises import Noise
-from radii.noises.norms import Ball, check_shape
+from radii.noises.norms import Ball, Norm, Unit, check_shape
 from radii.noises.theory.tradeoffs import TradeOffs
 from radii.votes.bounds import check_k
 
@@ -25,13 +25,13 @@ Margin = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def certified_radius(
     noise: Noise,
-    norm: str,
+    norm: Norm,
     lower: np.ndarray,
     rivals: np.ndarray | None = None,
     *,
     k: int = 1,
     shape: tuple[int, ...],
-    unit: str = "feature",
+    unit: Unit = "feature",
     images: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute the certified top-k radius of every image from bounds on its class probabilities.
@@ -97,7 +97,7 @@ def certified_radius(
 
 
 def tradeoff(
-    noise: Noise, norm: str, radius: float, shape: tuple[int, ...], *, unit: str = "feature"
+    noise: Noise, norm: Norm, radius: float, shape: tuple[int, ...], *, unit: Unit = "feature"
 ) -> Callable[[np.ndarray], np.ndarray]:
     r"""Return the trade-off function $T$ between `noise` and `noise` shifted by at most `radius`.
 

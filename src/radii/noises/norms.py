@@ -3,11 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from radii.errors import InputError, check_name
 
+# any text is accepted, as it comes from files and commands, and checked at run time; editors offer the choices
+Norm = Literal["l0", "l1", "l2", "linf"] | str
+Unit = Literal["feature", "pixel"] | str
 NORMS = ("l0", "l1", "l2", "linf")
 UNITS = ("feature", "pixel")
 
@@ -45,9 +49,9 @@ class Ball:
     1024
     """
 
-    norm: str
+    norm: Norm
     shape: tuple[int, ...]
-    unit: str = "feature"
+    unit: Unit = "feature"
     images: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -87,7 +91,7 @@ class Ball:
         return limits.reshape(len(limits), self.unit_features, self.units).transpose(0, 2, 1)
 
 
-def unit_of(norm: str, unit: str) -> str:
+def unit_of(norm: Norm, unit: Unit) -> Unit:
     """Return the unit of radii in `norm`, given the unit that l0 is to count; other norms have no choice."""
     return unit if norm == "l0" else "feature"
 

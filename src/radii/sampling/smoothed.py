@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -15,14 +16,14 @@ from radii.errors import InputError, check_name
 from radii.models.digest import check_loaded
 from radii.noises import Noise
 from radii.noises.lattice import check_range
-from radii.noises.norms import Ball
+from radii.noises.norms import Ball, Norm, Unit
 from radii.sampling.class_matching import matched
 from radii.sampling.independence import random_images
 from radii.sampling.model_call import BaseClassifier
 from radii.sampling.sampler import Progress, Sampler, prepare_sampler
 from radii.sampling.scale_check import check_scale
 from radii.sampling.scheduler import Scheduler
-from radii.votes import PRECISIONS, Votes
+from radii.votes import PRECISIONS, Precision, Votes
 from radii.votes.bounds import check_alpha
 from radii.votes.plans import Fixed, Plan, check_plan
 from radii.votes.plans.fixed import AllAtOnce, check_whole
@@ -90,7 +91,7 @@ class Smoothed:
 
     model: BaseClassifier
     noise: Noise
-    precision: str = "float32"
+    precision: Precision | Literal["auto"] = "float32"
     batch: int | None = None
     compile: bool = False
     exact_arithmetic: bool = False
@@ -170,12 +171,12 @@ class Smoothed:
         images: Images,
         labels: Tensor | np.ndarray | None = None,
         *,
-        norm: str,
+        norm: Norm,
         radii: Sequence[float] | None = None,
         k: int = 1,
         alpha: float = 1e-3,
         n_max: int = 100_000,
-        unit: str = "feature",
+        unit: Unit = "feature",
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Certificates:
@@ -286,11 +287,11 @@ class Smoothed:
         self,
         images: Images,
         *,
-        norm: str,
+        norm: Norm,
         n: int = 1000,
         k: int = 1,
         alpha: float = 0.001,
-        unit: str = "feature",
+        unit: Unit = "feature",
         seconds: float | None = None,
         seed: int = 0,
         progress: Progress | None = None,

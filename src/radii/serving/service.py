@@ -9,7 +9,7 @@ import numpy as np
 from radii.certificates.certify import certify
 from radii.data.dataset import DataSet
 from radii.noises.lattice import levels_of
-from radii.noises.norms import Ball
+from radii.noises.norms import Ball, Norm, Unit
 from radii.sampling.sampler import Sampler
 from radii.votes.plans import Plan
 
@@ -39,9 +39,9 @@ class Service:
     sampler: Sampler
     plan: Plan
     seed: int
-    norm: str
+    norm: Norm
     k: int = 1
-    unit: str = "feature"
+    unit: Unit = "feature"
     alpha: float = 1e-3
     seconds: float | None = None
     classes: tuple[str, ...] = ()

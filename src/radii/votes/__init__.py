@@ -15,7 +15,15 @@ from radii.votes.file_format import (
 )
 from radii.votes.image_identity import ImageIdentity
 from radii.votes.merging import SHARED_FIELDS, check_same_manifest, merge
-from radii.votes.record import ABSTAIN, PRECISIONS, Votes, check_fingerprints, check_outcomes, join_ranges
+from radii.votes.record import (
+    ABSTAIN,
+    PRECISIONS,
+    Precision,
+    Votes,
+    check_fingerprints,
+    check_outcomes,
+    join_ranges,
+)
 
 __all__ = [
     "ABSTAIN",
@@ -24,6 +32,7 @@ __all__ = [
     "PRECISIONS",
     "SHARED_FIELDS",
     "ImageIdentity",
+    "Precision",
     "Votes",
     "check_fingerprints",
     "check_outcomes",

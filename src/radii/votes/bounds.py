@@ -1,6 +1,7 @@
 """Confidence bounds on class probabilities from counts: one-sided, finite-sample, and valid together."""
 
 from math import comb
+from typing import Literal
 
 import numpy as np
 from scipy.special import betainc, betaincinv
@@ -8,6 +9,7 @@ from scipy.special import betainc, betaincinv
 from radii.errors import InputError, check_name
 from radii.noises.theory.bisection import bisect
 
+Method = Literal["two-event", "simultaneous", "binary"] | str
 METHODS = ("two-event", "simultaneous", "binary")
 LEAST_ALPHA = 1e-200
 """Below this, the parts of alpha that bounds divide it into could underflow to 0."""
@@ -20,7 +22,7 @@ FEW = 16
 
 
 def bounds(
-    counts: np.ndarray, label: np.ndarray, *, k: int = 1, alpha: float = 1e-3, method: str = "two-event"
+    counts: np.ndarray, label: np.ndarray, *, k: int = 1, alpha: float = 1e-3, method: Method = "two-event"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute bounds on the probability of the label and of its `k` strongest rivals from class counts.
 

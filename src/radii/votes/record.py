@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from radii.storage.folders import write_file
 from radii.votes.image_identity import ImageIdentity, fingerprints
 from radii.votes.plans import Plan, check_plan
 
+Precision = Literal["float32", "bfloat16"] | str
 PRECISIONS = ("float32", "bfloat16")
 
 ABSTAIN = -1
@@ -102,7 +103,7 @@ class Votes:
     draws: Ranges
     seed: int
     model: str
-    precision: str = "float32"
+    precision: Precision = "float32"
     exact_arithmetic: bool = False
     data: ImageIdentity | None = None
     classes: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -31,8 +31,8 @@ def load_model(
     input_range: Sequence[float] = (0.0, 1.0),
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
-    layout: str = "nchw",
-    binary: str | None = None,
+    layout: Literal["nchw", "nhwc", "flat"] | str = "nchw",
+    binary: Literal["logit", "probability"] | str | None = None,
     class_map: Any = None,
 ) -> Callable[[Tensor], Tensor]:
     """Adapt any classifier to a model of images in [0, 1], which `radii.Smoothed` queries.
