@@ -32,7 +32,8 @@ class Attacks:
         Rows of the attacked images in `certificates`.
     lengths : `(attacked,)`, in the unit of the radii
         Length of the shortest perturbation seen to remove the label from the top k; infinite if none was.
-        No radius beyond it can be certified, except with probability 1e-5 at most per image.
+        No radius beyond it can be certified. This is wrong with probability about 1e-5 per image: about ten
+        tests, each at level 1e-6.
     perturbed : `(attacked, *shape)`
         Perturbed images; unchanged where nothing was found.
     """

@@ -46,7 +46,7 @@ class NoiseSampler:
     noise
         Distribution of the noise.
     source
-        Random numbers, for example a `radii.models.devices.TensorSource`.
+        Random numbers, for example of `TensorSource` in radii.models.devices.
     """
 
     noise: Noise
