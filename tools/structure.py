@@ -79,6 +79,25 @@ def bisections() -> int:
     )
 
 
+def kinds_of_lines() -> dict[str, int]:
+    """Lines of code, docstrings (those of constants too), comments and blank lines."""
+    counts = dict.fromkeys(("code", "docstring", "comment", "blank"), 0)
+    for path, tree in TREES.items():
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        texts = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ]
+        inside = {at for text in texts for at in range(text.lineno, (text.end_lineno or 0) + 1)}
+        for number, line in enumerate(lines, 1):
+            kind = "comment" if line.startswith("#") else "code" if line else "blank"
+            counts["docstring" if number in inside else kind] += 1
+    return counts
+
+
 def rows() -> Iterator[tuple[str, str]]:
     """What is measured, and the number."""
     lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in FILES]
@@ -94,6 +113,7 @@ def rows() -> Iterator[tuple[str, str]]:
     yield "modules that halve brackets", str(bisections())
     yield "lines per file, median; modules", f"{median(lengths):.0f}; {len(FILES)}"
     yield "lines under src", f"{sum(lengths):,}"
+    yield "of these", ", ".join(f"{count:,} {kind}" for kind, count in kinds_of_lines().items())
     yield "README", f"{len(readme)} lines of at most {max(map(len, readme))} columns"
 
 
