@@ -21,7 +21,7 @@ import radii.serving
 from commands import call, fine
 from driven import Command, kill
 from patience import HANG, wait_until
-from radii.data import load_data
+from radii.data import from_arrays, load_data
 from radii.serving import Service
 
 ROOT = Path(__file__).parents[2]
@@ -147,8 +147,8 @@ def test_models_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     image = load_data("digits").images([0])[0]
     (answer,) = service.answers({1: image}).values()
     model = radii.load_model("zoo:model", input_range=(-1, 1), layout="flat")
-    usual = radii.Smoothed(model, radii.Gaussian(0.25)).predict(
-        image[None], norm="l2", seed=service.seed, index=[1]
+    usual = radii.Smoothed(model, radii.Gaussian(0.25)).certify_predictions(
+        from_arrays(image[None], index=[1]), n=1000, norm="l2", seed=service.seed
     )
     assert (answer.label, answer.radius, answer.samples) == (usual.label[0], usual.radius[0], 1100)
     assert service.classes == tuple("0123456789")

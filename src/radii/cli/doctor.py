@@ -53,7 +53,7 @@ def doctor(
     if findings.problems:
         fail("; ".join(findings.problems), 1)
     if not as_json:
-        say("No problems findings.")
+        say("No problems found.")
 
 
 @dataclass(frozen=True)
