@@ -76,7 +76,7 @@ def test_a_subset_comes_before_other_rules(folder, printed):
     assert votes.index.tolist() == [3, 7]
     own = load_data(str(folder / "digits.npz"))
     assert votes.labels.tolist() == own.labels[[3, 7]].tolist()
-    assert str(votes.data).endswith(f"{own.identity.digest}, first 2 of all but 11 of 4 chosen of 80")
+    assert str(votes.data).endswith(f"{own.identity.digest}, first 2 of 4 chosen of 80 without 11")
     known = radii.load_votes(folder / "known.parquet")
     assert str(known.data) == "digits test, first 20 of 355"
 
@@ -144,7 +144,7 @@ MISTAKES = {
     "vote runs/digits --data-dir runs --out new": "there is no file or folder runs/digits.npz of images",
     "vote runs/digits --indices none --out new": "there is no file none of positions",
     "vote runs/digits --indices digits.npz --out new": "line 1 of digits.npz must be a position",
-    "vote runs/digits --indices far.txt --out new": "digits.npz test has no image 80",
+    "vote runs/digits --indices far.txt --out new": " has no image 80: is it the same data set?",
     "vote runs/digits --indices subset.txt --exclude 1 --out new": "image 1 cannot be left out: it is not among",
 }
 

@@ -221,7 +221,7 @@ def test_votes_of_what_is_no_number(server: Server, nan: float) -> None:
     table = np.zeros((64, 10), dtype=np.float32)
     table[3, 4] = nan
     server.plan = [200] * 5 + [packed(table)]
-    with pytest.raises(InputError, match="NaN or infinite logits on a noisy copy of image"):
+    with pytest.raises(InputError, match="NaN or infinite logits on a noise sample of image"):
         radii.Smoothed(radii.load_model(server.url), radii.Gaussian(0.25), batch=64).vote(
             IMAGES, plan=radii.fixed(50)
         )
