@@ -182,7 +182,8 @@ def test_what_has_no_gradients_cannot_be_attacked(tmp_path, monkeypatch) -> None
     assert ended.status == 2 and "follows gradients, which only a torch module has" in ended.err
     ended = call("attack", "function.votes.parquet")
     assert (
-        ended.status == 2 and "lies in no run folder: say which model gave these votes, by --run" in ended.err
+        ended.status == 2
+        and "lies in no run folder: name the model that gave these votes with --run" in ended.err
     )
 
 
@@ -191,7 +192,7 @@ MISTAKES = {
     "vote given_models:plain": "given_models:plain is a model, not a run folder: add --data and --noise",
     "vote given_models:plain --data digits": "add --noise",
     "vote given_models:plain --noise gaussian": "add --data",
-    "vote . --noise gaussian": "--noise is for models that radii train did not make: . is a run folder",
+    "vote . --noise gaussian": "--noise is for models that radii train did not make; . is a run folder",
     "vote . --sigma 1": "--sigma is for models that radii train did not make",
     "vote . --layout flat": "--layout is for models",
     "vote . --input-range 0,1": "--input-range is for models",
