@@ -105,7 +105,7 @@ def headline(votes: Sequence[radii.Votes]) -> str:
     draws = listed(f"{one.n:,}" for one in usual if not one.noise.outcomes)
     return (
         f"# Certified accuracy in short\n\n{table}\n"
-        f"{images}, n = {draws} draws an image, α = {ALPHA:g}; of splitting noise all copies, without α."
+        f"{images}, n = {draws} noise samples per image, α = {ALPHA:g}; splitting noise has no sampling error."
         " The best σ of a radius is chosen by these very images.\n"
         f"{spent(sequential)}"
         "What was published, with sources: `src/radii/report/published/cifar10.toml`; in ℓ₁ it is the best σ of each "
@@ -123,8 +123,8 @@ def spent(sequential: Sequence[radii.Votes]) -> str:
         return ""
     most = listed(f"{one.plan.n_max:,}" for one in sequential)
     return (
-        "Sequential votes count the label alone, and end when it is clear which of the radii that they were asked about"
-        f" (README.md) are certified, or at {most} draws; they begin with the same draws. On average they took"
+        "Sequential votes count the label alone. They end when it is decided which of the radii of their plan (README.md)"
+        f" are certified, or at {most} samples; they begin with the same noise samples. On average they took"
         f" {', '.join(means)}.\n"
     )
 

@@ -153,7 +153,7 @@ def test_a_mismatch_of_scale_is_explained(tmp_path, monkeypatch) -> None:
     )
     line = ("vote", "bytes_zoo:model", "--data", "digits", "--noise", "gaussian")
     ended = call(*line)
-    assert ended.status == 2 and "classified rightly, but 56 with --input-range 0,255" in ended.err
+    assert ended.status == 2 and "classified correctly, but 56 with --input-range 0,255" in ended.err
     assert ended.err.count("\n") == 1 and not list(tmp_path.glob("*.parquet"))
     fine(*line, "--input-range", "0,255", "--limit", 3, "--n", 50)
 

@@ -44,7 +44,7 @@ def test_the_page_from_top_to_bottom(module: None) -> None:
             exec(text, space)
         said = out.getvalue()
     assert space["certificates"].accuracy([0.25])[0] > 0.4
-    exact = radii.Smoothed(space["network"], space["noise"], exact=True)
+    exact = radii.Smoothed(space["network"], space["noise"], exact_arithmetic=True)
     assert radii.certify(
         exact.vote(space["load_data"]("digits").first(5), plan=radii.fixed(100)), "l1"
     ).radius.any()

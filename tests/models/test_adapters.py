@@ -284,11 +284,14 @@ def test_models_that_are_no_classifiers(name: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["one_logit", "one_number", "thresholded", "on_meta", "meta", "lazy"])
-@pytest.mark.parametrize("asked", [{}, {"norm": "l2"}])
-def test_nothing_is_sampled_of_models_that_are_no_classifiers(name: str, asked: dict, monkeypatch) -> None:
+@pytest.mark.parametrize("certified", [False, True])
+def test_nothing_is_sampled_of_models_that_are_no_classifiers(
+    name: str, certified: bool, monkeypatch
+) -> None:
     monkeypatch.setattr("radii.sampling.sampler.count_votes", lambda *_: pytest.fail("the model was sampled"))
     with pytest.raises(InputError, match="the model must"):
-        radii.Smoothed(getattr(given_models, name), radii.Gaussian(0.25)).predict(IMAGES, **asked)
+        smoothed = radii.Smoothed(getattr(given_models, name), radii.Gaussian(0.25))
+        smoothed.certify_predictions(IMAGES, norm="l2") if certified else smoothed.predict(IMAGES)
 
 
 def test_probabilities_vote_as_their_logits_do() -> None:

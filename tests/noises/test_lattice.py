@@ -196,7 +196,7 @@ def votes():
 def test_votes_say_so_and_do_not_mix(votes, tmp_path):
     votes.save(tmp_path / "v")
     loaded = radii.load_votes(tmp_path / "v")
-    assert votes.exact_arithmetic and loaded.exact
+    assert votes.exact_arithmetic and loaded.exact_arithmetic
     images = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8) / np.float32(255)
     smoothed = radii.Smoothed(brightness, radii.Laplace(0.5), exact_arithmetic=True, batch=32)
     parts = [

@@ -193,7 +193,7 @@ def test_parts_of_the_outcomes_add_up(tmp_path) -> None:
     whole.save(tmp_path / "votes.parquet")
     again = radii.load_votes(tmp_path / "votes.parquet")
     assert (again.noise, again.plan, again.noise.offsets) == (NOISE, plan, 0)
-    with pytest.raises(InputError, match="hold 7 of the 18 draws"):
+    with pytest.raises(InputError, match="hold 7 of the 18 planned samples"):
         radii.certify(smoothed.vote(images, plan=plan, draws=(0, 7)), "l1", labels="predicted")
 
 
