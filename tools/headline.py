@@ -123,9 +123,9 @@ def spent(sequential: Sequence[radii.Votes]) -> str:
         return ""
     most = listed(f"{one.plan.n_max:,}" for one in sequential)
     return (
-        "Sequential votes count the label alone. They end when it is decided which of the radii of their plan (README.md)"
-        f" are certified, or at {most} samples; they begin with the same noise samples. On average they took"
-        f" {', '.join(means)}.\n"
+        "Sequential votes count the label alone. They end when it is decided which of the radii of their plan"
+        f" (README.md) are certified, or at {most} samples; they begin with the same noise samples. On average"
+        f" they took {', '.join(means)}.\n"
     )
 
 

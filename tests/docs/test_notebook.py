@@ -155,7 +155,9 @@ def test_the_headline_answers_every_question() -> None:
         f"| Laplace, best σ | ℓ₁ | 1 | 1 | {shares[best]:.1%} (σ = {best:g}) | – | 39.0% (Laplace, Teng et al. 2019) |"
         in page
     )
-    assert "60 images (cifar10 test, first 60 of every 20th of 10000), n = 2,000 draws" in page
+    assert (
+        "60 images (cifar10 test, first 60 of every 20th of 10000), n = 2,000 noise samples per image" in page
+    )
     rows = HEADLINE["headline"](votes[:1]).splitlines()
     assert (
         "| Uniform, σ = 0.5 | ℓ₁ | 1 | 0.5 | – | – | 71.1% (uniform + stability, Yang et al. 2020) |" in rows
@@ -181,6 +183,6 @@ def test_the_headline_tells_what_sequential_votes_were_asked() -> None:
     ]
     assert shares == ["66.7%", "33.3%", "–"]
     assert (
-        "or at 20,000 draws" in page
+        "or at 20,000 samples" in page
         and f"On average they took {voted.samples.mean():,.0f} with laplace 0.5" in page
     )

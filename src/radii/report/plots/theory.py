@@ -34,8 +34,8 @@ def radius_by_probability(
 ) -> Figure:
     """Certified top-1 radius of each noise, all of one level, by the lower bound on the label's probability.
 
-    The axis is stretched towards 1 (log odds). With `n` and `alpha`, a line marks the largest bound that so
-    many draws can give, `alpha ** (1 / n)`: what lies beyond it needs more draws.
+    The axis is stretched towards 1 (log odds). With `n` and `alpha`, a line marks the largest bound that n
+    noise samples can give, `alpha ** (1 / n)`: what lies beyond it needs more samples.
     """
     levels = {noise.level_text for noise in noises}
     if len(levels) != 1:
@@ -79,12 +79,12 @@ def _limit(axes: Axes, curves: Sequence[Curve], norm: str) -> None:
 
 
 def _mark_reach(axes: Axes, n: int, alpha: float) -> None:
-    """A line at the largest lower bound that n draws can give, if it lies within the axis."""
+    """Draw a line at the largest lower bound that n samples can give, if it lies within the axis."""
     reach = alpha ** (1 / n)
     if reach >= _TICKS[-1]:
         return
     axes.axvline(reach, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
-    text = f"the most that {n:,} draws can show"
+    text = f"the most that {n:,} samples can show"
     axes.annotate(
         text,
         (reach, 1),
@@ -99,8 +99,8 @@ def _mark_reach(axes: Axes, n: int, alpha: float) -> None:
 
 
 def _caption(level: str, norm: str, shape: tuple[int, ...], n: int | None, alpha: float | None) -> str:
-    """The setting: noise level, input, and the draws where they are named."""
-    draws = [f"n = {n:,} draws an image", f"α = {alpha:g}"] if n and alpha else []
+    """Return the setting: noise level, input, and the noise samples where they are named."""
+    draws = [f"n = {n:,} noise samples per image", f"α = {alpha:g}"] if n and alpha else []
     size = " × ".join(map(str, shape))
     setting = [level, f"inputs {size} in [0, 1]", "k = 1, from the label's bound alone"]
     return " · ".join([*draws, *setting, "theory, no test images"])
