@@ -207,7 +207,7 @@ def test_theory_curves_are_certified_radii(norm):
 def test_theory_marks_what_the_draws_can_show():
     few = radius_by_probability([Laplace(0.5)], "l1", (1, 4, 4), n=1000, alpha=1e-3, points=5)
     assert few.axes[0].lines[-1].get_xdata()[0] == pytest.approx(0.001 ** (1 / 1000))
-    assert any("1,000 draws" in text for text in texts(few))
+    assert any("1,000 samples" in text for text in texts(few))
 
 
 def test_theory_is_drawn_at_one_sigma():
