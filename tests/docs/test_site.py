@@ -250,7 +250,9 @@ def test_pages_are_accessible(opened: Callable[..., Any], site: Path, address: s
     part: Any = None
     # the colours are all that differs in the dark
     rules = {} if scheme == "light" else {"runOnly": ["color-contrast"]}
-    for path in paths(site):
+    # pages of source code differ in their code alone, and take long: two of them stand for all
+    sources = [path for path in paths(site) if path.startswith("_modules/radii")]
+    for path in [path for path in paths(site) if path not in sources[2:]]:
         page.goto(address + path)
         options = {"resultTypes": ["violations"], **rules}
         violations = Axe().run(page, part, options).response["violations"]
