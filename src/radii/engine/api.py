@@ -13,7 +13,6 @@ from radii.engine.run import LocalExecutor, Shard, run
 from radii.errors import InputError
 from radii.sampling import Smoothed
 from radii.sampling.sampler import Progress
-from radii.sampling.scale_check import check_scale
 from radii.storage.folders import Location, open_folder
 from radii.votes import Votes, load_votes, merge
 from radii.votes.plans import Plan
@@ -60,9 +59,7 @@ def vote(
     if plan.open_ended:
         raise InputError("the plan anytime samples in one piece: use Smoothed.vote")
     data = as_data_set(images, labels)
-    smoothed = smoothed.matched(data)
-    check_scale(smoothed.model, smoothed.noise, data)
-    executor = LocalExecutor(Job.in_memory(smoothed, data, plan, seed))
+    executor = LocalExecutor(Job.in_memory(smoothed.checked(data), data, plan, seed))
     share = None if shard is None else Shard(*shard)
     return run(executor, Parts(open_folder(folder)), shard=share, block=block, progress=progress)
 

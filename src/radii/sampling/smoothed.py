@@ -338,9 +338,7 @@ class Smoothed:
         data = as_data_set(images)
         self.noise.trade_offs(Ball(norm, data.shape, unit))
         plan = budget_plan(self.noise, n, alpha, seconds)
-        smoothed = self.matched(data)
-        check_scale(smoothed.model, smoothed.noise, data)
-        sampler = smoothed.ready(data.shape, data)
+        sampler = self.checked(data).ready(data.shape, data)
         sampler.check(data, plan, k)
         if (test := plan.last_test(alpha, "binary")) is not None:
             check_reach(n, k, test[1], test[0], sampler.classes)
@@ -369,6 +367,12 @@ class Smoothed:
         model = matched(self.model, data)
         return self if model is self.model else replace(self, model=model)
 
+    def checked(self, data: DataSet) -> "Smoothed":
+        """Return this classifier as `matched` does, after a check that images come in the scale of its model."""
+        smoothed = self.matched(data)
+        check_scale(smoothed.model, smoothed.noise, data)
+        return smoothed
+
     def _sample(
         self,
         data: DataSet,
@@ -380,9 +384,7 @@ class Smoothed:
         k: int = 1,
     ) -> Votes:
         plan.labels_from(data.labels)
-        smoothed = self.matched(data)
-        check_scale(smoothed.model, smoothed.noise, data)
-        return smoothed.ready(data.shape, data).vote(data, plan, seed, part, progress, seconds, k)
+        return self.checked(data).ready(data.shape, data).vote(data, plan, seed, part, progress, seconds, k)
 
 
 def _part(plan: Plan, draws: tuple[int, int] | None) -> tuple[int, int] | None:
