@@ -10,8 +10,15 @@ from scipy.stats import binom
 
 from path_counting import count_paths, draw_by_draw, keep_going
 from radii.errors import InputError
-from radii.votes.plans import Boundaries, Sequential, fixed_boundaries
-from radii.votes.plans.failure_counts import CUT, Mass, likely_level, most_failures, new_failures
+from radii.votes.plans import Boundaries, Sequential, failure_counts, fixed_boundaries
+from radii.votes.plans.failure_counts import (
+    CUT_EXPONENT,
+    Mass,
+    cut,
+    likely_level,
+    most_failures,
+    new_failures,
+)
 from radii.votes.plans.sequential import (
     GIVEN_UP,
     NEAR,
@@ -134,11 +141,20 @@ def test_less_than_the_level_is_certified_less() -> None:
     assert found[-1] > 1 - GIVEN_UP
 
 
-def test_what_is_cut_off_counts_as_error() -> None:
-    # an alpha below what the windows leave out can certify nothing, however few the failures
-    assert most_failures(0.5, 1000, 1e-20) > 200
-    assert np.all(efficacy_boundary(0.5, np.array([1000]), np.array([CUT / 2])) == -1)
-    assert np.all(efficacy_boundary(0.5, np.array([1000]), np.array([CUT * 2])) > 200)
+def test_what_is_cut_off_counts_as_error(monkeypatch) -> None:
+    # windows that leave out more than alpha certify nothing, however few the failures
+    monkeypatch.setattr(failure_counts, "BELOW_ALPHA", 0.5)
+    assert most_failures(0.5, 1000, 1e-30) > 200
+    assert np.all(efficacy_boundary(0.5, np.array([1000]), np.array([1e-30])) == -1)
+    monkeypatch.setattr(failure_counts, "BELOW_ALPHA", 1.0)
+    assert np.all(efficacy_boundary(0.5, np.array([1000]), np.array([1e-30])) > 200)
+
+
+@pytest.mark.parametrize("alpha", [1e-17, 1e-20, 1e-60, 1e-200])
+def test_the_smallest_errors_are_spent_and_not_exceeded(alpha: float) -> None:
+    plan = level_boundaries(0.5, alpha, 1500)
+    spent = sum(count_paths(keep_going(plan), 0.5)[1])
+    assert Fraction(alpha) / 10 < spent <= Fraction(alpha)
 
 
 @pytest.mark.slow
@@ -313,7 +329,7 @@ def test_new_failures_against_forty_digits(draws: int, p: float) -> None:
         term = mp.binomial(draws, j) * (1 - mpf(p)) ** j * mpf(p) ** (draws - j)
         rest -= term
         assert float(abs(weights[j - low] / term - 1)) < 1e-11
-    assert rest <= CUT
+    assert rest <= cut(CUT_EXPONENT)
 
 
 def test_masses_add_and_split() -> None:

@@ -16,7 +16,8 @@ from radii.noises.theory.bisection import bisect_whole
 # The distribution of new failures is cut where Bernstein's inequality leaves exp(-46) on each side, 1e-20: far below
 # any error that is spent, and windows still grow like the square root of the number of samples.
 CUT_EXPONENT = 46.0
-CUT = 2 * math.exp(-CUT_EXPONENT)
+# For a smaller error, the exponent exceeds -log(alpha) by this: 1e5 looks then cut off 0.003 alpha at most.
+BELOW_ALPHA = 18.0
 # More than the relative rounding of any probability here, 1.2e-10: see docs/math/sequential.md, 'Rounding'.
 ROUNDING = 1e-9
 # Up to here that count of roundings holds.
@@ -34,11 +35,11 @@ class Mass:
     def total(self) -> float:
         return float(self.weights.sum())
 
-    def after(self, samples: int, p: float) -> "Mass":
-        """Return the distribution after more samples of success probability `p`; loses at most `CUT` of it."""
+    def after(self, samples: int, p: float, exponent: float = CUT_EXPONENT) -> "Mass":
+        """Return the distribution after more samples of success probability `p`, without at most `cut(exponent)`."""
         if not len(self.weights):
             return self
-        low, new = new_failures(samples, p)
+        low, new = new_failures(samples, p, exponent)
         return Mass(self.first + low, np.convolve(self.weights, new))
 
     def split(self, most: int) -> tuple["Mass", "Mass"]:
@@ -62,15 +63,26 @@ START = Mass(0, np.ones(1))
 NOTHING = Mass(0, np.ones(0))
 
 
-def new_failures(samples: int, p: float) -> tuple[int, np.ndarray]:
+def cut(exponent: float) -> float:
+    """Return the largest probability of what is cut off where Bernstein's inequality leaves exp(-exponent)."""
+    return 2 * math.exp(-exponent)
+
+
+def cut_exponent(alpha: float) -> float:
+    """Return the exponent at which what is cut off is negligible beside an error probability `alpha`."""
+    return max(CUT_EXPONENT, BELOW_ALPHA - math.log(alpha))
+
+
+def new_failures(samples: int, p: float, exponent: float = CUT_EXPONENT) -> tuple[int, np.ndarray]:
     """Return the binomial distribution of failures among samples of success probability `p`.
 
     That is the least number of failures that is kept, and the probabilities from there on. What is cut off has
-    probability at most `CUT`. Weights are scaled to add up to 1, so none is below the truth by more than rounding.
+    probability at most `cut(exponent)`. Weights are scaled to add up to 1, so none is below the truth by more than
+    rounding.
     """
     q = 1 - p
     # Bernstein's inequality solved for the distance from the mean
-    reach = CUT_EXPONENT / 3 + math.sqrt(CUT_EXPONENT**2 / 9 + 2 * CUT_EXPONENT * samples * q * p)
+    reach = exponent / 3 + math.sqrt(exponent**2 / 9 + 2 * exponent * samples * q * p)
     low, high = max(0, math.ceil(samples * q - reach)), min(samples, math.floor(samples * q + reach))
     mode = min(max(math.floor((samples + 1) * q), low), high)
     # ratios of neighbours from the mode keep the digits that logarithms of large factorials lose: 1e-10 at n = 1e5

@@ -24,10 +24,11 @@ from radii.votes.plans.base import (
 )
 from radii.votes.plans.boundaries import Boundaries, OperatingCharacteristics, check_levels
 from radii.votes.plans.failure_counts import (
-    CUT,
     MOST_SAMPLES,
     ROUNDING,
     START,
+    cut,
+    cut_exponent,
     least_samples,
     likely_level,
     most_failures,
@@ -303,11 +304,11 @@ def efficacy_boundary(level: float, looks: np.ndarray, allowed: np.ndarray) -> n
     certify = np.full(len(looks), -1)
     # no boundary exceeds that of the fixed test at the last look: runs beyond it are dropped, at no loss
     bearable = int(most_failures(level, int(looks[-1]), float(allowed[-1])))
-    running, spent, cut = START, 0.0, 0.0
+    exponent = cut_exponent(float(allowed[-1]))
+    running, spent = START, 0.0
     for look, samples in enumerate(np.diff(looks, prepend=0)):
-        running, _ = running.after(int(samples), level).split(bearable)
-        cut += CUT
-        risk = (spent + np.cumsum(running.weights)) * (1 + ROUNDING) + cut
+        running, _ = running.after(int(samples), level, exponent).split(bearable)
+        risk = (spent + np.cumsum(running.weights)) * (1 + ROUNDING) + (look + 1) * cut(exponent)
         affordable = int(np.searchsorted(risk, allowed[look], side="right"))
         if affordable:
             certify[look] = running.first + affordable - 1
