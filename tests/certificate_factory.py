@@ -50,5 +50,6 @@ def make_certificates(
         n=100_000,
         plan="fixed",
         mean_samples=100_100.0,
+        seed=seed,
         data=ImageIdentity("CIFAR-10", "test", part="every 20th of 10000"),
     )

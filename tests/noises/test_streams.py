@@ -76,3 +76,23 @@ def test_noise_has_its_law(name):
 def test_a_wrong_scale_would_be_noticed(name, factor):
     draws, noise = sample(name), make_noise(name, 0.5 * factor)
     assert scipy.stats.kstest(draws.ravel().astype(float), LAWS[name](noise).cdf).pvalue < 1e-6
+
+
+@pytest.mark.parametrize(
+    "first,second,seed,expected",
+    [
+        (("gaussian", 0.25), ("gaussian", 0.5), 0, 1.0),
+        (("gaussian", 0.25), ("laplace", 0.5), 0, -0.4),
+        (("laplace", 0.5), ("uniform", 0.5), 0, 0.4),
+        (("gaussian", 0.25), ("gaussian", 0.5), 1, 0.0),
+        (("laplace", 0.5), ("uniform", 0.5), 1, 0.0),
+    ],
+)
+def test_runs_of_one_seed_share_random_numbers(first, second, seed, expected):
+    """Correlations of the first feature, as docs/guarantees.md tells them; another seed takes them away."""
+    images = np.full((20_000, 1, 1, 1), 0.5, dtype=np.float32)
+    noisy = [
+        make_noise(*noise).perturb(images, Stream(key).at([0] * len(images), range(len(images)))).ravel()
+        for noise, key in ((first, 0), (second, seed))
+    ]
+    assert abs(np.corrcoef(noisy)[0, 1] - expected) < 0.03

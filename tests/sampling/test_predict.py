@@ -61,7 +61,7 @@ def test_answers_are_those_of_draws_counted_here() -> None:
 
 
 def test_radii_lie_below_the_truth() -> None:
-    found = Smoothed(above_half, NOISE).certify_predictions(IMAGES, n=2000, norm="l2")
+    found = Smoothed(above_half, NOISE).certify_predictions(IMAGES, n=2000, norm="l2", seed=0)
     truth = np.abs(AT - 0.5)
     assert np.all(found.radius <= truth) and np.all(found.lower <= ndtr(truth / SIGMA))
     held = found.radius > 0
@@ -96,12 +96,38 @@ def test_all_outcomes_leave_nothing_to_chance() -> None:
         Smoothed(random_model(), radii.Splitting(0.05)),
         random_images().mul(255).round().div(255),
     )
-    found = smoothed.certify_predictions(images, n=7, norm="l1")
+    found = smoothed.certify_predictions(images, n=7, norm="l1", seed=0)
     votes = smoothed.vote(images, plan=radii.exhaustive(smoothed.noise))
     same(found, radii.certify(votes, "l1", labels="predicted"))
     assert found.alpha == 0 and found.mean_samples == smoothed.noise.outcomes
     with pytest.raises(InputError, match=r"splitting noise takes all its 44 outcomes.*: leave out seconds"):
-        smoothed.certify_predictions(images, norm="l1", seconds=1)
+        smoothed.certify_predictions(images, norm="l1", seconds=1, seed=0)
+
+
+def test_a_known_seed_deceives_and_a_secret_one_does_not() -> None:
+    """All noise samples of seed 0 point along the image, so that they lengthen it: for others it is a coin toss."""
+    side, n = 128, 400
+    drawn = [
+        Stream(0, purpose).at([0] * m, range(m)).normal((m, side**2))
+        for purpose, m in (("select", N0), ("bound", n))
+    ]
+    along = np.linalg.lstsq(np.concatenate(drawn), np.ones(N0 + n), rcond=None)[0]
+    image = (0.5 + 0.4 * along / np.abs(along).max()).astype(np.float32).reshape(1, 1, side, side)
+    mean = float(((image - 0.5) ** 2).sum()) + side**2 * SIGMA**2
+
+    def long(noisy: torch.Tensor) -> torch.Tensor:
+        length = ((noisy - 0.5) ** 2).flatten(1).sum(1)
+        return torch.stack([torch.full_like(length, mean), length], 1)
+
+    # so small an alpha leaves nothing to chance, and the known seed deceives even there
+    question = {"norm": "l2", "n": n, "alpha": 1e-9}
+    known = Smoothed(long, NOISE).certify_predictions(image, seed=0, **question)
+    secret = [Smoothed(long, NOISE).certify_predictions(image, **question) for _ in range(2)]
+    assert known.label[0] == 1 and known.lower[0] > 0.9 and known.radius[0] > SIGMA
+    assert all(found.radius[0] == 0 for found in secret)
+    assert len({found.seed for found in (known, *secret)}) == 3
+    again = Smoothed(long, NOISE).certify_predictions(image, seed=secret[0].seed, **question)
+    same(again, secret[0])
 
 
 # the budget ---------------------------------------------------------------------------------------
@@ -124,7 +150,7 @@ def test_time_ends_the_sampling_and_certificates_hold(clock: list[float]) -> Non
     smoothed, passes = Smoothed(slow, NOISE, batch=128), []
     for seconds in (30.0, 60.0, 120.0, 1000.0):
         clock[0] = 0.0
-        found = smoothed.certify_predictions(IMAGES, n=1000, norm="l2", seconds=seconds)
+        found = smoothed.certify_predictions(IMAGES, n=1000, norm="l2", seconds=seconds, seed=0)
         assert np.all(found.radius <= np.abs(AT - 0.5))
         passes.append(found.mean_samples)
         # micro-batches at hand are finished, no others begun but the re-check; five were queried before the polling
@@ -142,7 +168,7 @@ def test_a_budget_that_is_spent_is_an_abstention(clock: list[float]) -> None:
             clock[0] += 0.001
             return above_half(noisy)
 
-    found = Smoothed(Late().eval(), NOISE, batch=8).certify_predictions(IMAGES, norm="l2", seconds=1)
+    found = Smoothed(Late().eval(), NOISE, batch=8).certify_predictions(IMAGES, norm="l2", seconds=1, seed=0)
     assert found.abstained.all() and not found.radius.any() and found.mean_samples < N0
 
 
@@ -300,7 +326,7 @@ def test_within_the_box_radii_are_those_of_the_same_votes(norm: str) -> None:
     smoothed = Smoothed(
         lambda noisy: noisy.flatten(1).mean(1)[:, None] * noisy.new_tensor([1.0, 0.0]), radii.Gaussian(0.8)
     )
-    free = smoothed.certify_predictions(images, n=2000, norm=norm)
+    free = smoothed.certify_predictions(images, n=2000, norm=norm, seed=0)
     votes = smoothed.vote(images, plan=radii.anytime(alpha=0.001, n_max=2000, selection=N0))
     boxed = radii.certify(votes, norm, labels="predicted", images=images)
     assert np.all(boxed.radius >= free.radius * (1 - 1e-9)) and (boxed.radius > free.radius).any()

@@ -62,6 +62,8 @@ class Certificates:
         Name of the sampling plan.
     mean_samples : noise samples per image
         Their mean over the images, selection samples included.
+    seed
+        Seed of the noise samples.
     data : ImageIdentity or None
         Data set and part of it.
     box
@@ -96,6 +98,7 @@ class Certificates:
     n: int
     plan: str
     mean_samples: float
+    seed: int
     data: ImageIdentity | None
     box: bool = False
     on_grid: bool = False
@@ -274,6 +277,7 @@ def certify(
         n=votes.n,
         plan=plan.name,
         mean_samples=float(votes.samples.mean()),
+        seed=votes.seed,
         data=votes.data,
         box=images is not None,
         on_grid=votes.exact_arithmetic or votes.noise.of_bytes,

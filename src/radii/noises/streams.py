@@ -7,6 +7,7 @@ under a microsecond.
 """
 
 import math
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,6 +85,11 @@ class Stream:
             fill(out=row, dtype=dtype)
         self._arrays += 1
         return rows.reshape(shape)
+
+
+def fresh_seed() -> int:
+    """Return a secret seed from the random numbers of the operating system."""
+    return secrets.randbits(64)
 
 
 def check_seed(seed: object) -> int:

@@ -17,6 +17,7 @@ from radii.models.digest import check_loaded
 from radii.noises import Noise
 from radii.noises.lattice import check_range
 from radii.noises.norms import Ball, Norm, Unit
+from radii.noises.streams import fresh_seed
 from radii.sampling.class_matching import matched
 from radii.sampling.independence import random_images
 from radii.sampling.model_call import BaseClassifier
@@ -138,7 +139,8 @@ class Smoothed:
         plan
             How many noise samples, for example `radii.fixed(10_000)`.
         seed
-            Seed of the noise; with the position of an image it determines each of its noise samples.
+            Seed of the noise; with the position of an image it determines each of its noise samples. A fixed seed is
+            for fixed test sets; if others may choose the images, take a secret one (docs/guarantees.md).
         draws : range [first, stop)
             Part of the samples of a fixed plan to take now. Parts add up with `+`.
         seconds
@@ -237,7 +239,7 @@ class Smoothed:
         *,
         n: int = 1000,
         alpha: float = 0.001,
-        seed: int = 0,
+        seed: int | None = None,
         progress: Progress | None = None,
     ) -> np.ndarray:
         """Predict the labels `(images,)` of the smoothed classifier; `radii.ABSTAIN` where `n` samples do not suffice.
@@ -252,7 +254,10 @@ class Smoothed:
             Noise samples per image.
         alpha : probability
             Error probability per image.
-        seed, progress
+        seed
+            Seed of the noise; by default fresh and secret in each call. A known seed lets an adversary choose images
+            that this noise misclassifies (docs/guarantees.md).
+        progress
             As in `vote`.
 
         Returns
@@ -280,7 +285,7 @@ class Smoothed:
         sampler = self.matched(data).ready(data.shape, data)
         stopping = AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n)
         scheduler = Scheduler(stopping, len(data), sampler.classes, None)
-        sampler.run(scheduler, data, seed, "predict", progress)
+        sampler.run(scheduler, data, fresh_seed() if seed is None else seed, "predict", progress)
         return clear_winner(scheduler.counts) if self.noise.outcomes else decide(scheduler.counts, alpha)
 
     def certify_predictions(
@@ -293,7 +298,7 @@ class Smoothed:
         alpha: float = 0.001,
         unit: Unit = "feature",
         seconds: float | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         progress: Progress | None = None,
     ) -> Certificates:
         """Predict labels and certify them within a budget of noise samples and of time.
@@ -315,13 +320,16 @@ class Smoothed:
             Most noise samples per image that bound the radius.
         seconds
             Time limit.
-        seed, progress
+        seed
+            Seed of the noise; by default fresh and secret in each call, and returned in the certificates. A known
+            seed lets an adversary choose images that are certified and wrong (docs/guarantees.md).
+        progress
             As in `vote`.
 
         Returns
         -------
         Certificates
-            Certificates of the predicted labels.
+            Certificates of the predicted labels, with the seed.
 
         Raises
         ------
@@ -331,7 +339,8 @@ class Smoothed:
         Notes
         -----
         Guarantee: that of `Certificates`, whenever the time is over: radii from the same seed, images, `n` and `alpha`,
-        in any norm and for any k and seconds, hold together with that probability (docs/math/sequential.md).
+        in any norm and for any k and seconds, hold together with that probability (docs/math/sequential.md). Each
+        call without a seed is a new test: among r calls about one image, one errs with probability up to `r * alpha`.
         """
         started = time.monotonic()
         check_alpha(alpha)
@@ -343,7 +352,7 @@ class Smoothed:
         if (test := plan.last_test(alpha, "binary")) is not None:
             check_reach(n, k, test[1], test[0], sampler.classes)
         left = None if seconds is None else max(started + seconds - time.monotonic(), LEAST_SECONDS)
-        votes = sampler.vote(data, plan, seed, None, progress, left, k)
+        votes = sampler.vote(data, plan, fresh_seed() if seed is None else seed, None, progress, left, k)
         return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit)
 
     def ready(self, shape: tuple[int, ...], data: DataSet | None = None) -> Sampler:
