@@ -9,9 +9,8 @@ import typer
 from radii import __version__
 from radii.cli import attack, certify, data, doctor, falsify, noises, plan, report, serve, train, vote
 from radii.cli.console import INTERRUPTED, handle_signals, one_sentence, print_warnings, say
-from radii.cli.options import completed
+from radii.cli.options import completed, usage_error
 from radii.cli.terminal import delivering, open_streams
-from radii.cli.usage import usage_error
 from radii.report.formatting import docstring
 from radii.storage.memory import keep_freed_memory
 
