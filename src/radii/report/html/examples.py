@@ -10,9 +10,9 @@ import numpy as np
 
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
+from radii.noises.theory.bisection import bisect
 from radii.report.formatting import NORM_NAMES, radius_text
 from radii.report.html.content import colours
-from radii.report.html.perturbations import perturbed
 from radii.report.html.runs import Run
 from radii.report.plots.strip import as_picture, class_name, labels_text
 from radii.report.plots.style import own_style
@@ -25,6 +25,12 @@ MOST_BARS = 3
 
 MOST_PERTURBED = 3
 """Images that are shown perturbed."""
+
+HALVINGS = 60
+"""Halvings of the interval that holds the step, which determine it to the last bit of a float64."""
+
+LONGEST = 2**20
+"""A step so long takes practically every value to a face of the box: a longer one would change nothing more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,3 +198,64 @@ def picture_uri(image: np.ndarray) -> str:
     with own_style():
         imsave(content, as_picture(image), format="png", cmap="gray", vmin=0, vmax=255)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def perturbed(image: np.ndarray, norm: str, radius: float, unit: str, seed: int = 0) -> np.ndarray:
+    """Return `image`, `(channels, height, width)` in [0, 1], plus a random perturbation of norm `radius`.
+
+    linf: every value changes by the radius. l2: a random direction. l1 and l0: random pixels change as far as the box
+    [0, 1] allows. The result stays in the box: where it is too small for the radius, the perturbation is as long as
+    it can be in its direction.
+    """
+    random = np.random.default_rng(seed)
+    if norm in ("l0", "l1"):
+        return _change_pixels(image, norm, radius, unit, random)
+    direction = (
+        random.standard_normal(image.shape) if norm == "l2" else random.choice([-1.0, 1.0], image.shape)
+    )
+    # away from the nearer face of the box wherever it would stop the perturbation
+    target = image + np.sign(direction) * radius
+    direction = np.where((target > 1) | (target < 0), -direction, direction)
+    if norm == "linf":
+        return np.clip(image + direction * radius, 0, 1)
+    return _scaled(image, direction, radius)
+
+
+def _scaled(image: np.ndarray, direction: np.ndarray, radius: float) -> np.ndarray:
+    """Return the image at l2 distance `radius` along `direction`, clipped to the box."""
+
+    def length(step: float) -> float:
+        return float(np.linalg.norm(np.clip(image + step * direction, 0, 1) - image))
+
+    upper = 1.0
+    while length(upper) < radius and upper < LONGEST:
+        upper *= 2
+    step, _ = bisect(lambda step: np.array(length(float(step)) <= radius), 0.0, upper, HALVINGS)
+    return np.clip(image + step * direction, 0, 1)
+
+
+def _change_pixels(
+    image: np.ndarray, norm: str, radius: float, unit: str, random: np.random.Generator
+) -> np.ndarray:
+    """Change pixels, or single features in l0, in random order to the farther face until `radius` is used up."""
+    channels, pixels = len(image), image[0].size
+    flat = image.reshape(channels, pixels).astype(float)
+    farthest = np.where(flat < 0.5, 1.0, 0.0)
+    spots = [(slice(None), pixel) for pixel in random.permutation(pixels)]
+    if norm == "l0" and unit == "feature":
+        spots = [
+            (slice(feature % channels, feature % channels + 1), feature // channels)
+            for feature in random.permutation(flat.size)
+        ]
+    left = radius
+    for spot in spots:
+        change = farthest[spot] - flat[spot]
+        cost = 1.0 if norm == "l0" else float(np.abs(change).sum())
+        share = min(1.0, left / cost)
+        if norm == "l0" and share < 1:  # a unit counts as a whole however little it changes
+            break
+        flat[spot] += share * change
+        left -= share * cost
+        if left <= 0:
+            break
+    return np.clip(flat.reshape(image.shape), 0, 1)
