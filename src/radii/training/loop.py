@@ -29,8 +29,7 @@ from radii.storage.atomic import check_writable
 from radii.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from radii.training.distributed import Processes, together
 from radii.training.losses import LOSSES, MIXES_CLEAN_IMAGES, WITHOUT_NOISE, NoiseSampler, check_noise
-from radii.training.optimization import SCHEDULES, Average
-from radii.training.recipe import Recipe
+from radii.training.recipe import SCHEDULES, Recipe
 from radii.training.run_folder import WEIGHTS, Config, save_config, save_metrics, save_model
 
 TrainingProgress = Callable[[int, int, dict[str, float]], object]
@@ -356,3 +355,24 @@ def crop_and_flip(pixels: Tensor, generator: Generator) -> Tensor:
     image = torch.arange(batch, device=pixels.device)[:, None, None, None]
     channel = torch.arange(channels, device=pixels.device)[None, :, None, None]
     return pixels[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+class Average:
+    """Exponential moving average of a model's weights (Polyak and Juditsky 1992; Tarvainen and Valpola 2017)."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+    def update(self, model: nn.Module, steps: int) -> None:
+        """Include the weights after `steps` steps of the optimizer."""
+        # at first over fewer steps, so that the initial weights are soon forgotten: the ramp of TensorFlow's average
+        decay = min(self.decay, steps / (steps + 9))
+        new = [weight.detach() for weight in model.parameters()]
+        torch._foreach_lerp_(list(self.weights.values()), new, 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Copy the averaged weights into the model, whose batch statistics stay those of its last weights."""
+        for name, weight in model.named_parameters():
+            weight.copy_(self.weights[name])

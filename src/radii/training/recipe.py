@@ -1,5 +1,6 @@
 """Recipes: what to train and how, by name (TOML files in `recipes/`) or from your own file."""
 
+import math
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,11 +12,32 @@ from radii.noises import Noise, make_noise
 from radii.noises.streams import check_seed
 from radii.storage.documents import WORDS, fits, names_in, toml_path
 from radii.training.losses import LOSSES, check_options
-from radii.training.optimization import SCHEDULES
 from radii.votes import PRECISIONS
 
 MOST, MOST_FLOAT = 10**9, 1e30
 """Upper limits on whole and real numbers in a recipe, below the largest that torch can hold."""
+
+WARM_UP = 0.2
+"""Share of the steps in which the learning rate rises."""
+
+
+def cosine(step: int, total: int) -> float:
+    """Return the factor of a linear warm-up, then of half a cosine down to 0 (Loshchilov and Hutter 2017)."""
+    warm = WARM_UP * total
+    if step < warm:
+        return (step + 1) / (warm + 1)  # not 0 at the first step, which would then do nothing
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / (total - warm))
+
+
+def triangle(step: int, total: int) -> float:
+    """Return the factor of a linear warm-up, then of a straight line down to 0: one cycle (Smith and Topin 2018)."""
+    warm = WARM_UP * total
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    return (total - step) / (total - warm)
+
+
+SCHEDULES = {"cosine": cosine, "triangle": triangle}
 
 
 @dataclass(frozen=True)
