@@ -12,7 +12,8 @@ from radii.noises.theory.bisection import bisect
 Method = Literal["two-event", "simultaneous", "binary"] | str
 METHODS = ("two-event", "simultaneous", "binary")
 # Half of the smallest float, 5e-324, is 0, and planning takes logarithms of parts of alpha: it would end in a math
-# domain error instead of a sentence. From 1e-320 on all plans were seen to work; the rest is room for smaller parts.
+# domain error instead of a sentence. Sequential, top-k and anytime plans were seen to work from 1e-320 on; the rest is
+# room for smaller parts.
 LEAST_ALPHA = 1e-200
 """Smallest error probability."""
 MOST_K = 10**6
@@ -113,16 +114,16 @@ def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.
     at most `alpha` (Clopper & Pearson 1934).
     """
     s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
-    some = s > 0
+    positive = s > 0
     # `betaincinv` takes no first parameter of 0; without successes the bound is 0 in the end
-    a = np.where(some, s, 1)
+    a = np.where(positive, s, 1)
     b = n - a + 1
     bound = np.array(betaincinv(a, b, alpha) * (1 - ROUNDING))
     # SciPy's inverse can be far off, too high even, so that the forward function decides. With SciPy 1.17, of a from 1
     # to 3000 only 1000 is wrong, at n of 1e6 and 1e8. `not <=` rather than `>` also catches NaN.
     if (wrong := ~(betainc(a, b, bound) <= alpha)).any():
         bound[wrong] = bisect_beta(a[wrong], b[wrong], alpha) * (1 - ROUNDING)
-    return np.where(some, bound, 0.0)
+    return np.where(positive, bound, 0.0)
 
 
 def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
@@ -143,12 +144,10 @@ def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
 def strongest_rivals(counts: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
     """Return the `k` largest counts of classes other than `label`, smallest first, `(images, k)`."""
     others, rows = counts.copy(), np.arange(len(counts))
-    # below every count: neither the label nor a class that was taken is found again
     others[rows, label] = -1
     if k > FEW:
         return np.sort(np.partition(others, counts.shape[1] - k, axis=1)[:, -k:], axis=1)
     strongest = np.empty((len(counts), k), dtype=counts.dtype)
-    # from the last column on, since the largest are found first and rising counts are returned
     for column in reversed(range(k)):
         largest = others.argmax(axis=1)
         strongest[:, column] = others[rows, largest]
@@ -167,7 +166,6 @@ def sign_test(more: np.ndarray, less: np.ndarray) -> np.ndarray:
 
     That is `P(Binomial(more + less, 1/2) >= more)`, from the votes for each class, in one shape; 1 for no votes.
     """
-    # the tail of a binomial variable is a beta function, whose first parameter must not be 0
     return np.where(more > 0, betainc(np.maximum(more, 1), less + 1.0, 0.5), 1.0)
 
 

@@ -22,7 +22,6 @@ from radii.votes.image_identity import ImageIdentity, parse_identity
 from radii.votes.plans import PLANS, Decision, Plan
 from radii.votes.record import Votes
 
-# The newest format that is read and the one that is written; docs/votes-file.md tells what each number added.
 FORMAT = 5
 PLAIN = ("shape", "seed", "model", "precision", "classes", "software")
 """Fields that are stored as they are, under their own names."""
@@ -164,18 +163,15 @@ def identity_of(document: dict[str, Any] | str | None) -> ImageIdentity | None:
 
 def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
     """Return the fields of the votes in a file of `size` bytes, by name; raise `InputError` for a wrong header."""
-    # files from before devices were known lack the field
     check_fields(header, HEADER, optional=("devices",))
     # a column that is passed over could be one that was renamed, and its default taken in its place
     if unknown := columns.keys() - COLUMNS:
         raise InputError(f"there are columns that votes do not have: {', '.join(sorted(unknown))}")
-    # copies, since fields are taken out one by one; what is left over has the names that `Votes` gives it
     columns, header = dict(columns), dict(header)
     header["classes"] = tuple(header["classes"])
     header["devices"] = tuple(header.get("devices", ()))
     for name in ("counts", "selection"):
         columns[name] = _dense(name, columns, len(header["classes"]), MOST_PER_BYTE * size)
-    # after the counts, which may be lists
     for name, column in columns.items():
         if isinstance(column, Lists):
             raise InputError(f"{name} must be one number per image")

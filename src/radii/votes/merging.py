@@ -48,7 +48,6 @@ def check_same_manifest(votes: Votes, other: Votes) -> None:
     for name in SHARED_FIELDS:
         if (first := getattr(votes, name)) != (second := getattr(other, name)):
             raise InputError(f"votes with different {name} cannot be added: {first} and {second}")
-    # labels are an array for all images or None: there is no value for an image without one
     if (votes.labels is None) != (other.labels is None):
         raise InputError(
             "votes with true labels and votes without cannot be added: give labels to both or neither"
@@ -84,7 +83,6 @@ def _join_images(groups: list[Votes]) -> Votes:
         for name in ("counts", "selection", "index", "labels", "certified")
         if getattr(first, name) is not None
     }
-    # for all images or for none: votes of older files have no fingerprints
     known = [group.fingerprints for group in groups if group.fingerprints is not None]
     joined["fingerprints"] = np.concatenate(known)[order] if len(known) == len(groups) else None
     devices = tuple({device for group in groups for device in group.devices})
@@ -105,7 +103,6 @@ def _add_samples(same: list[Votes]) -> Votes:
     return replace(
         first,
         counts=np.add.reduce([part.counts for part in same]),
-        # `Votes` reject ranges that overlap, so that no sample is counted twice
         draws=tuple(span for part in same for span in part.draws),
         fingerprints=known[0].fingerprints if known else None,
     )

@@ -166,7 +166,6 @@ class Votes:
 
     def __getitem__(self, images: slice | np.ndarray | list[int]) -> "Votes":
         """Return the votes on some of the images: a slice, a boolean mask, or positions."""
-        # numpy turns slices, masks and positions into rows; an image taken twice is rejected by the new record
         rows = np.arange(len(self))[images]
         if rows.ndim != 1:
             raise InputError(f"take images by a slice, a mask or a list of positions; got {images!r}")
@@ -228,7 +227,6 @@ def join_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
             raise InputError(
                 f"draws [{first}, {min(stop, joined[-1][1])}) are counted twice: take ranges that do not overlap"
             )
-        # touching ranges become one: the same samples have one form, whatever the parts they came in
         if joined and first == joined[-1][1]:
             joined[-1] = (joined[-1][0], stop)
         else:
@@ -270,13 +268,11 @@ def _check_identity(votes: "Votes") -> None:
     check_plan(votes.plan)
     check_outcomes(votes.plan, votes.noise)
     check_name("precision", votes.precision, PRECISIONS)
-    # the lattice is drawn feature by feature (docs/math/exact.md)
     if votes.exact_arithmetic and not isinstance(votes.noise, ProductNoise):
         raise InputError(f"there is no exact arithmetic of {votes.noise.name} noise: leave it out")
     if votes.plan.per_image is None:
         if votes.draws:
             raise InputError(f"a plan that is followed to its end has no ranges of draws; got {votes.draws}")
-    # ranges are in order by now, so the last one ends last
     elif not votes.draws or votes.draws[-1][1] > votes.plan.n_max:
         raise InputError(
             f"draws must lie in the plan's {votes.plan.n_max} and not be empty; got {votes.draws}"

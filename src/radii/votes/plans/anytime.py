@@ -110,7 +110,6 @@ class Anytime(Plan):
         n = votes.counts.sum(axis=1)
         successes = votes.counts[np.arange(len(label)), label]
         bound = replace(self, alpha=alpha).lower(successes, np.maximum(n, 1))
-        # a bound from 1 sample stands in where there are none
         return np.where(n > 0, bound, 0.0), None
 
     def lower(self, successes: np.ndarray, n: np.ndarray | int) -> np.ndarray:
@@ -144,7 +143,6 @@ class Anytime(Plan):
         """
         check_levels(levels)
         check_level_in_reach(levels[-1], self.n_max, self.alpha / 2)
-        # no bisection for the bound: a level lies below it where the mixture refutes that level (one crossing)
         looks, level = np.unique(looks), np.array(levels)[:, None]
         certify = most_refuting(level, looks, self.alpha / 2)
         tested = most_failures(level, looks, self.alpha / 2)
@@ -152,7 +150,6 @@ class Anytime(Plan):
         likely = np.array([likely_level(p, self.n_max, self.alpha, POWER) for p in levels])[:, None]
         # successes and failures exchanged: few enough successes refute that the label is as probable as `likely`
         futile = looks - most_refuting(1 - likely, looks, GIVEN_UP)
-        # every run ends at the last look
         futile[:, -1] = certify[:, -1] + 1
         return Boundaries(looks, certify, futile)
 

@@ -189,7 +189,7 @@ class StoppingRule(ABC):
     """A plan at work: how many samples an image gets before the next look.
 
     Images are rows of the arguments. Methods return the total number of samples at which to look next; an image that
-    has as many already is done. A rule without looks of its own takes what `first_look` asks for.
+    has as many already is done. A rule without looks of its own takes what `first_look` requests.
     """
 
     @property
@@ -312,7 +312,6 @@ def sampled_bounds(
     counts: np.ndarray, label: np.ndarray, k: int, alpha: float, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `radii.bounds` of images with samples, and the trivial bounds 0 and 1 of images without."""
-    # plans that stop early leave some images without any, which `bounds` rejects; most have samples of all
     drawn = counts.any(axis=1)
     if drawn.all():
         return bounds(counts, label, k=k, alpha=alpha, method=method)
@@ -327,7 +326,6 @@ def until_clear(selection: np.ndarray, most: int) -> np.ndarray:
     best = np.sort(selection, axis=1)[:, -2:]
     # with a single class there is no runner-up
     lead = best[:, -1] - (best[:, 0] if best.shape[1] > 1 else 0)
-    # no lead is possible before that many samples, so that they are taken at once
     more = np.where(taken == 0, SELECTION_LEAD, taken + SELECTION_STEP)
     return np.where(lead >= SELECTION_LEAD, taken, np.minimum(more, most))
 

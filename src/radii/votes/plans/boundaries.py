@@ -41,14 +41,12 @@ class Boundaries:
 
         All are `(runs,)`: `look`, the numbers of the looks; `failures` so far; `certified`, levels before this look.
         """
-        # a copy, since the caller still compares with the look before
         now = np.array(certified)
         levels = len(self.certify)
         # in rising order, so that one look may certify several levels, but none above one that fails (Theorem 2)
         for level in range(levels):
             now += (now == level) & (failures <= self.certify[level, look])
         done = now == levels
-        # runs that are done have no next level, and the index 0 only stands in for it
         return now, done | (failures >= self.futile[np.where(done, 0, now), look])
 
     def operating_characteristics(self, p: float) -> "OperatingCharacteristics":
@@ -86,7 +84,6 @@ class OperatingCharacteristics:
     @property
     def certified(self) -> np.ndarray:
         """Probability that each level is certified, `(levels,)`."""
-        # level c is certified in every run that ends with at least c of them
         return np.cumsum(self.ended.sum(axis=1)[::-1])[::-1][1:]
 
     @property

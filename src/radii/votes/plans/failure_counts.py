@@ -46,7 +46,6 @@ class Mass:
     def split(self, most: int) -> tuple["Mass", "Mass"]:
         """Return the part with at most `most` failures, and the part with more."""
         cut = min(max(most + 1 - self.first, 0), len(self.weights))
-        # slices share memory, which is safe: no method writes into the weights of another Mass
         return Mass(self.first, self.weights[:cut]), Mass(self.first + cut, self.weights[cut:])
 
     def plus(self, other: "Mass") -> "Mass":
@@ -61,7 +60,6 @@ class Mass:
         return Mass(first, weights)
 
 
-# before the first sample, every run has no failures; a set without runs has no weights at all
 START = Mass(0, np.ones(1))
 NOTHING = Mass(0, np.ones(0))
 
@@ -96,7 +94,6 @@ def most_failures(level: np.ndarray | float, n: np.ndarray | int, alpha: float) 
 
     Guarantee: at `level` and below it, the probability of at most that many failures is at most `alpha`.
     """
-    # the margin is on the side that rejects less
     return largest_count(lambda failures: at_most(failures, n, level) <= alpha * (1 - ROUNDING), n, level)
 
 

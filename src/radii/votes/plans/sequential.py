@@ -62,8 +62,8 @@ FIRST_FUTILITY = 16
 NEAR = 0.15
 """Relative distance to an efficacy look within which a look for futility is left out."""
 # A first look so near the end saves little, and it can leave the last look no count to certify, which stops every run
-# at once: so it was with 1 instead of 0.8 at 2 sigma and n_max = 400. With 0.5, labels that are nearly certain take 602
-# samples instead of 387 there at n_max = 602.
+# at once: that happened with 1 instead of 0.8, at 2 sigma and n_max = 400. With 0.5, labels that are nearly certain
+# take 602 samples instead of 387 there at n_max = 602.
 ALONE = 0.8
 """Share of `n_max` past which a first efficacy look is left out: then the only one is the last."""
 
@@ -138,8 +138,6 @@ class Sequential(SequentialPlan):
     def boundaries(self) -> Boundaries:
         """The tests of all levels, on the union of their looks."""
         parts = [level_boundaries(level, self.alpha, self.n_max, self.batch) for level in self.levels]
-        # each level keeps looks of its own, where unanimous votes just suffice for it; elsewhere it neither certifies
-        # (-1) nor gives up (n_max + 1), until the next lines carry its boundaries over
         looks = np.unique(np.concatenate([part.looks for part in parts]))
         certify = np.full((len(parts), len(looks)), -1)
         futile = np.full((len(parts), len(looks)), self.n_max + 1)
@@ -167,7 +165,6 @@ class Sequential(SequentialPlan):
         edges, levels = self.boundaries, len(self.levels)
         look = np.minimum(np.searchsorted(edges.looks, n), len(edges.looks) - 1)
         next_level = np.minimum(certified, levels - 1)
-        # counts between two looks find the next look here, and are told apart from it by the last line
         missed = edges.certify[next_level, look] < failures
         over = edges.futile[next_level, look] <= failures
         return (edges.looks[look] == n) & np.where(certified == levels, ~missed, missed & over)
@@ -207,7 +204,6 @@ class Sequential(SequentialPlan):
         self, votes: Counts, norm: str, unit: str, k: int, reach: np.ndarray, rules: Rules, box: bool
     ) -> np.ndarray:
         assert votes.certified is not None
-        # all decisions about this norm hold together, as each follows from the levels, so the largest radius counts
         radius = reach
         for decision in self.decisions:
             if not decision.answers(norm, unit, k, rules.exact):
@@ -319,7 +315,6 @@ def error_spending(efficacy: np.ndarray, alpha: float) -> np.ndarray:
     number = np.cumsum(efficacy) - 1
     shares = BEFORE_LAST * (AT_FIRST + (1 - AT_FIRST) * number / max(before - 1, 1))
     allowed = np.where(efficacy, alpha * shares, 0.0)
-    # assigned, not added up: no rounding takes it past alpha
     allowed[-1] = alpha
     return allowed
 
@@ -335,12 +330,11 @@ def efficacy_boundary(level: float, looks: np.ndarray, allowed: np.ndarray) -> n
     bearable = int(most_failures(level, int(looks[-1]), float(allowed[-1])))
     running, spent, cut = START, 0.0, 0.0
     for look, samples in enumerate(np.diff(looks, prepend=0)):
-        # the order counts: what this look cut off is added before it spends anything
+        # what this look cuts off counts as error before the look spends any
         running, _ = running.after(int(samples), level).split(bearable)
         cut += CUT
         # nothing is stopped for futility here, so a run that goes on all the same stays within alpha
         risk = (spent + np.cumsum(running.weights)) * (1 + ROUNDING) + cut
-        # the number of counts whose risk is at most what is allowed
         affordable = int(np.searchsorted(risk, allowed[look], side="right"))
         if affordable:
             certify[look] = running.first + affordable - 1

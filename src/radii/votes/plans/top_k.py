@@ -165,8 +165,7 @@ class TopK(SequentialPlan):
                 raise InputError(
                     f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
                 )
-            # an earlier look may have certified more than the last: with 1 - alpha the bounds of all looks hold
-            # together
+            # an earlier look may have certified more: the bounds of all looks hold together (Theorem 3)
             return np.maximum(reach, decided)
         # no ball of another norm lies within one of l0, and none of l0 within another
         if "l0" in (self.norm, norm):
@@ -198,7 +197,6 @@ class TopK(SequentialPlan):
         passed = [holds(lower, rivals, np.full(len(lower), radius)) for radius in self.radii]
         # the bounds of all looks hold together, so earlier certificates stay; rounding must not skip a smaller radius
         now = np.maximum(certified, np.logical_and.accumulate(passed).sum(axis=0))
-        # the index 0 only stands in for runs that have no radius left
         done = now == len(self.radii)
         following = np.array(self.radii)[np.where(done, 0, now)]
         futile = ~holds(*self.optimistic_bounds(counts, label), following)
@@ -210,7 +208,6 @@ class TopK(SequentialPlan):
         Images may be at different looks. At looks for futility alone, bounds are the trivial 0 and 1.
         """
         counts, label = check_counts(counts, label)
-        # images of one batch are at different looks, with few different shares: one call for each share
         shares = self.shares[self._look_of(counts)]
         lower, rivals = np.zeros(len(counts)), np.ones((len(counts), self.k))
         for share in np.unique(shares[shares > 0]):
@@ -226,7 +223,7 @@ class TopK(SequentialPlan):
         rivals = lower_bound(
             np.cumsum(strongest_rivals(counts, label, self.k), axis=1), n[:, None], FUTILITY_ERROR
         )
-        # the rules of noises take no probability of 1, at which every radius would hold
+        # the rules of noises take no probability of 1
         return np.minimum(upper_bound(votes, n, FUTILITY_ERROR), np.nextafter(1, 0)), rivals
 
     def _look_of(self, counts: np.ndarray) -> np.ndarray:

@@ -98,7 +98,6 @@ class TwoStage(Plan):
         check_name("unit", self.unit, UNITS)
         check_k(self.k)
         check_whole("pilot", self.pilot, 1, MOST_SAMPLES)
-        # the least of `sizes`, which run from there to `n_max`
         check_whole("n_max", self.n_max, FEWEST)
         check_alpha(self.alpha)
         if self.n_max > MOST_SAMPLES:
@@ -110,7 +109,6 @@ class TwoStage(Plan):
         return self.pilot
 
     def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
-        # the table is made once for all images: a row for each number of failures that a pilot can have
         return AfterPilot(self.pilot, self.fresh_samples(partial(rules.radius, self.norm, self.unit, self.k)))
 
     def labels_from(self, labels: np.ndarray | None) -> np.ndarray | None:
@@ -202,7 +200,6 @@ class TwoStage(Plan):
                 cumulative = np.concatenate([[0.0], np.cumsum(weights)])
                 most = most_failures(np.array(levels), size, self.alpha)
                 below[1:, column] = cumulative[np.clip(most + 1 - low, 0, len(weights))]
-        # from 'at least c levels' to 'exactly c'
         exactly = below - np.concatenate([below[1:], np.zeros((1, len(sizes)))])
         return OperatingCharacteristics(p, self.pilot + sizes, exactly * chance)
 
