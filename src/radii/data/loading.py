@@ -22,7 +22,7 @@ DATASETS = {
     "cifar10": "60000 photographs, 32x32 colour, 10 classes; --data-dir, or a download of 170 MB",
     "cifar100": "60000 photographs, 32x32 colour, 100 classes; --data-dir, or a download of 169 MB",
 }
-"""Names and what they are."""
+"""Names and descriptions of the built-in data sets."""
 
 LOADERS = {
     "mnist5k": bundled.load_mnist5k,

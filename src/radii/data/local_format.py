@@ -52,17 +52,17 @@ def name_classes(labels_of_splits: Iterable[np.ndarray], where: str) -> tuple[st
 
     The labels of all splits together, so that each split numbers them alike.
     """
-    several = [_flat(labels, where) for labels in labels_of_splits]
-    if are_words(several):
-        return in_order(word for labels in several for word in labels.tolist())
+    arrays = [_flat(labels, where) for labels in labels_of_splits]
+    if are_words(arrays):
+        return in_order(word for labels in arrays for word in labels.tolist())
     # up to the largest, though some may never occur: a label is the position of its class
-    largest = max(int(_whole(labels, where).max(initial=0)) for labels in several)
+    largest = max(int(_whole(labels, where).max(initial=0)) for labels in arrays)
     return tuple(map(str, range(largest + 1)))
 
 
-def are_words(several: Iterable[np.ndarray]) -> bool:
+def are_words(arrays: Iterable[np.ndarray]) -> bool:
     """Return whether all labels are words, which name their classes, and not numbers."""
-    return all(labels.dtype.kind == TEXT for labels in several)
+    return all(labels.dtype.kind == TEXT for labels in arrays)
 
 
 def number_labels(labels: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:
