@@ -20,6 +20,7 @@ class Average:
         """Include the weights after `steps` steps of the optimizer."""
         # at first over fewer steps, so that the initial weights are soon forgotten: the ramp of TensorFlow's average
         decay = min(self.decay, steps / (steps + 9))
+        # one call for all weights, where a loop would launch a GPU kernel for each
         new = [weight.detach() for weight in model.parameters()]
         torch._foreach_lerp_(list(self.weights.values()), new, 1 - decay)
 
@@ -43,6 +44,7 @@ def triangle(step: int, total: int) -> float:
     warm = WARM_UP * total
     if step < warm:
         return (step + 1) / (warm + 1)
+    # above 0 at the last step, `total - 1`, too
     return (total - step) / (total - warm)
 
 
