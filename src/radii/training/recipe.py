@@ -34,6 +34,7 @@ def triangle(step: int, total: int) -> float:
     warm = WARM_UP * total
     if step < warm:
         return (step + 1) / (warm + 1)
+    # above 0 at the last step, `total - 1`, too
     return (total - step) / (total - warm)
 
 
@@ -106,6 +107,7 @@ class Recipe:
     classifier: str = ""
 
     def __post_init__(self) -> None:
+        # types first: comparisons with a value of a wrong type would raise a TypeError of Python
         self._check_types()
         check_name("loss", self.loss, LOSSES)
         check_options(self.loss, self.options)
@@ -188,6 +190,7 @@ def make_recipe(data: str, shape: tuple[int, ...] | None = None, **changes: Any)
     known = [item.name for item in fields(Recipe)]
     for name in changes:
         check_name("field of a recipe", name, known)
+    # options of the command line that are not given are None
     changed = {name: value for name, value in changes.items() if value is not None}
     return Recipe(**{"data": data, **defaults(data, shape), **changed})
 
@@ -218,10 +221,12 @@ def read_recipe(name: str, **changes: Any) -> Recipe:
     # options of one method mean nothing to another
     if recipe.get("loss", document.get("loss")) != document.get("loss"):
         document.pop("options", None)
+    # changes come first, and the file fills in the rest; a change of one option must not drop the others
     for key, value in document.items():
         if key == "options" and isinstance(value, dict):
             recipe[key] = value | recipe.get(key, {})
         recipe.setdefault(key, value)
+    # named here, as a call without them would raise a TypeError of Python
     for key in ("data", "model"):
         if key not in recipe:
             raise InputError(f"the recipe {name} must say which {key}")

@@ -106,6 +106,7 @@ def declare_outputs(
 
 def as_model(spec: Any) -> Callable[[Tensor], Tensor]:
     """Return a module, callable or estimator as a callable from images to logits."""
+    # callables last, because modules and some estimators can be called too
     if isinstance(spec, nn.Module):
         check_loaded(spec)
         return spec
@@ -122,11 +123,13 @@ def as_model(spec: Any) -> Callable[[Tensor], Tensor]:
 def is_spec(text: str) -> bool:
     """Return whether text names a model for `load_model`, and not a run folder."""
     endings = (".onnx", ".pt2", *PICKLES)
+    # a run folder may have any name, also one with a colon or an ending
     return not Path(text).is_dir() and (":" in text or Path(text).suffix.lower() in endings)
 
 
 def _from_text(spec: str) -> Callable[[Tensor], Tensor]:
     ending = Path(spec).suffix.lower()
+    # first, since the path of an address may end like a file
     if "://" in spec:
         return Endpoint(spec)
     if ending == ".onnx":
