@@ -66,6 +66,7 @@ class Summary:
     quantiles: dict[float, float]
 
 
+# compared by identity: == of arrays is an array, which has no truth value
 @dataclass(frozen=True, eq=False)
 class AccuracyTable:
     """Certified accuracy at several radii, for one norm and k.
@@ -103,6 +104,7 @@ class AccuracyTable:
         Nothing is marked in a column of zeros or with a single share.
         """
         several = np.count_nonzero(~np.isnan(self.shares), axis=0) > 1
+        # no column is all NaN: only published rows have gaps
         return (self.shares == np.nanmax(self.shares, axis=0)) & (self.shares > 0) & several
 
 
@@ -122,6 +124,7 @@ def accuracy_curve(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
     """
     held = np.sort(certificates.radius[_certified(certificates)])
     radii = np.unique(np.append(0.0, held))
+    # side="left": an image is certified to its own radius, too
     return radii, (len(held) - np.searchsorted(held, radii, side="left")) / len(certificates)
 
 
@@ -175,6 +178,7 @@ def tabulate(
     norm, unit, k = same_question(certificates.values())
     others = of_question(published, norm, k, unit)
     if radii is None:
+        # published radii are columns too, or their rows would be empty
         radii = _joined(
             round_radii(certificates.values()), {radius for row in others for radius in row.accuracy}
         )
@@ -187,6 +191,7 @@ def tabulate(
     for row in others:
         if row.name in rows:
             raise InputError(f"two rows of one table are called {row.name!r}: rename one of them")
+        # NaN and no interpolation: between two published radii the accuracy is unknown
         shares = np.array([row.accuracy.get(radius, np.nan) for radius in columns])
         rows[row.name] = (shares, "published", row.noise, row.note)
     table, *known = zip(*rows.values(), strict=True)
@@ -249,6 +254,7 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
         if 1 < len(decided) <= most + 1:
             return decided.tolist()
     last = (
+        # not to the largest radius: a few images would stretch the table over columns of almost nothing
         max(radius_held_by(certified, 0.05) for certified in several)
         or max(certified_radii(certified).max() for certified in several)
         or _LAST_WHEN_EMPTY[norm]
@@ -256,6 +262,7 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
     if norm == "l0":
         return _round_counts(last, most)
     steps = _LINF_STEPS if norm == "linf" else _STEPS
+    # in fractions: as floats 0.3 // 0.1 is 2, and the last column would be missing
     end = Fraction(last)
     levels = [certified.noise.level for certified in several]
     if max(levels) >= 3 * min(levels):
@@ -267,7 +274,9 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
 def _round_counts(last: float, most: int) -> list[float]:
     """Return 0 and up to `most` of 1, 2, 3, 5, 7, 10, 15, 20, ... up to `last`, the first and the last kept."""
     series = [1, 2, 3, 5, 7, *(count * 10**power for power in range(1, 7) for count in (1, 1.5, 2, 3, 5, 7))]
+    # at least one unit, where hardly anything is certified
     reached = [float(count) for count in series if count <= max(1.0, last)]
+    # spread over the series, or the first ones alone would be columns
     picks = np.linspace(0, len(reached) - 1, min(most, len(reached))).round().astype(int)
     return [0.0, *(reached[pick] for pick in picks)]
 

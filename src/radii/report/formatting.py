@@ -43,6 +43,7 @@ def radius_text(radius: float, norm: str) -> str:
         return floor_text(radius, 0) if float(radius).is_integer() else floor_text(radius, 2)
     if norm == "linf":
         levels = Fraction(radius) * 255
+        # two decimals would take a tenth off a radius like 0.0995/255
         return f"{floor_text(levels, 2 if levels >= 1 or not levels else 3)}/255"
     return floor_text(radius, 3)
 
@@ -59,6 +60,7 @@ def unit_text(norm: str, unit: str) -> str:
 
 def probability_text(alpha: float) -> str:
     """Return the probability 1 - alpha with which a certificate holds, in percent: `99.9 %`."""
+    # ten digits hide the binary rounding of 1 - alpha
     return f"{100 * (1 - alpha):.10g}{NO_BREAK}%"
 
 
@@ -80,6 +82,7 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
 def _sampled_text(certificates: Sequence[Certificates]) -> str:
     """Return the number of noise samples per image where they are a random sample of the noise."""
     most = _range_text([certified.n for certified in certificates])
+    # rounded up: a text must not claim fewer samples than were drawn
     means = [math.ceil(certified.mean_samples) for certified in certificates if certified.plan != "fixed"]
     pilot = ", with a pilot" if any(certified.plan == "two-stage" for certified in certificates) else ""
     return f"up to {most} ({_range_text(means)} on average{pilot})" if means else most
@@ -148,7 +151,8 @@ def docstring(of: Callable[..., Any]) -> str:
         return inspect.getdoc(of) or ""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(of)))
-    except OSError:  # installed without sources
+    except OSError:
+        # installed without sources
         return ""
     node = tree.body[0]
     assert isinstance(node, ast.FunctionDef | ast.ClassDef)

@@ -68,6 +68,7 @@ def choose_examples(certificates: Certificates, count: int = 8) -> list[int]:
     # equal radii, which are frequent in l0, are ordered by the bound on the probability of the label
     order = np.lexsort((certificates.lower, certificates.radius))
     ranked = order[(correct & ~abstained)[order]]
+    # the failures come first in the count: a page that showed successes alone would mislead
     left = max(count - len(wrong) - len(silent), 0)
     spread = np.linspace(len(ranked) - 1, 0, min(left, len(ranked))).round().astype(int)[::-1]
     return [int(row) for row in np.concatenate([silent, wrong, ranked[spread]])][:count]
@@ -118,6 +119,7 @@ def _bars(run: Run, row: int, classes: Sequence[str]) -> list[dict[str, Any]]:
     if run.votes is None:
         return []
     counts, total = run.votes.counts[row], max(int(run.votes.counts[row].sum()), 1)
+    # of equally frequent classes the one with the smaller label, on every machine
     order = np.argsort(-counts, kind="stable")[:MOST_BARS]
     return [
         {
@@ -153,9 +155,11 @@ def perturbed_rows(examples: Examples, runs: Sequence[Run], norms: Sequence[str]
             # the first of equal radii
             (run, best), radius = max(zip(certified, radii, strict=True), key=lambda pair: pair[1])
             text = radius_text(radius, norm)
+            # seeded by the image, so that the same report is written again
             changed = perturbed(image, norm, radius, best.unit, seed=index)
             cells.append(
                 {
+                    # rounded, as astype alone would darken by half a grey level
                     "picture": picture_uri(np.round(255 * changed).astype(np.uint8)),
                     "alt": f"a perturbation of {NORM_NAMES[norm]} norm {text}",
                     "radius": text,
@@ -190,5 +194,6 @@ def picture_uri(image: np.ndarray) -> str:
 
     content = io.BytesIO()
     with own_style():
+        # imsave takes the origin from the settings: those of a user could turn pictures upside down
         imsave(content, as_picture(image), format="png", cmap="gray", vmin=0, vmax=255)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

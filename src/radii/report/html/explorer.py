@@ -73,6 +73,7 @@ def _series(number: int, run: Run, certificates: Certificates) -> dict[str, Any]
 
 def script_json(values: dict[str, Any]) -> str:
     """Return JSON that can stand inside a page: without "<" nothing in it ends the element."""
+    # NaN is no JSON, and one would stop the whole program; letters stay as they are, since the page is UTF-8
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
@@ -87,6 +88,7 @@ def attack_sentences(run: Run, norm: str) -> list[str]:
 
 
 def _attack_sentence(certificates: Certificates, lengths: np.ndarray) -> str:
+    # images of radius 0 are not attacked, and have no ratio
     held = certificates.correct & ~certificates.abstained & (certificates.radius > 0)
     removed = held & np.isfinite(lengths)
     inside = removed & (lengths <= certificates.radius)

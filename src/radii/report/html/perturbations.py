@@ -5,7 +5,7 @@ import numpy as np
 from radii.noises.theory.bisection import bisect
 
 HALVINGS = 60
-"""Halvings of the interval that holds the step, which determine it to the last bit of a float64."""
+"""Halvings of the interval that holds the step: at most 2^20 long, it is at most 2^-40 long after them."""
 
 LONGEST = 2**20
 """A step so long takes practically every value to a face of the box: a longer one would change nothing more."""
@@ -39,6 +39,7 @@ def _scaled(image: np.ndarray, direction: np.ndarray, radius: float) -> np.ndarr
         return float(np.linalg.norm(np.clip(image + step * direction, 0, 1) - image))
 
     upper = 1.0
+    # the length never falls with the step, so that doubling brackets the radius and halving finds it
     while length(upper) < radius and upper < LONGEST:
         upper *= 2
     step, _ = bisect(lambda step: np.array(length(float(step)) <= radius), 0.0, upper, HALVINGS)
@@ -60,10 +61,12 @@ def _change_pixels(
         ]
     left = radius
     for spot in spots:
+        # at least half of the range for each value, so that the cost below is never 0
         change = farthest[spot] - flat[spot]
         cost = 1.0 if norm == "l0" else float(np.abs(change).sum())
         share = min(1.0, left / cost)
-        if norm == "l0" and share < 1:  # a unit counts as a whole however little it changes
+        if norm == "l0" and share < 1:
+            # a unit counts as a whole however little it changes
             break
         flat[spot] += share * change
         left -= share * cost

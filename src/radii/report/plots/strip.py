@@ -48,6 +48,7 @@ def image_strip(
         axes = figure.add_axes(
             (left / width, (height - 0.42 - _TILE) / height, _TILE / width, _TILE / height)
         )
+        # limits of grey, or imshow would stretch the contrast of each image; the pixels stay as they were certified
         axes.imshow(as_picture(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_axis_off()
     lines = {

@@ -72,6 +72,7 @@ def lighter(colour: str, share: float) -> str:
 def readable(colour: str) -> str:
     """Return `colour`, darkened until small text in it is readable on paper (contrast 4.5, WCAG 2)."""
     while _contrast_with_paper(colour) < 4.5:
+        # in small steps, since each takes the name away from the colour of its curve
         colour = _mix(colour, INK, 0.08)
     return colour
 
@@ -93,6 +94,7 @@ def run_colours(certificates: Iterable[Certificates]) -> list[str]:
     """Return a colour for each run: that of its noise, in shades by level where several runs share the noise."""
     noises = [certified.noise for certified in certificates]
     rows_of: dict[str, list[int]] = {}
+    # the smallest level in the full colour: colours of runs do not depend on the order of the files
     for row in sorted(range(len(noises)), key=lambda row: noises[row].level):
         rows_of.setdefault(noises[row].name, []).append(row)
     colours = [""] * len(noises)
@@ -111,6 +113,7 @@ def frame(
     """
     height = HEIGHT + below
     figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
+    # not by pyplot, which keeps every figure in memory until it is closed
     FigureCanvasAgg(figure)
     size = (WIDTH - _LEFT - _RIGHT) / WIDTH, (HEIGHT - _BOTTOM - _TOP) / height
     axes = figure.add_axes((_LEFT / WIDTH, (_BOTTOM + below) / height, *size), facecolor="none")
@@ -132,6 +135,7 @@ def write_caption(figure: Figure, caption: str) -> None:
     """Write a caption of about two small lines at the bottom left, broken between facts where these are short."""
     width, height = figure.get_size_inches()
     line = int(17.6 * width)  # characters of this size in the figure's width
+    # a fact longer than half a line may be broken, which otherwise could leave a line half empty
     facts = [fact if len(fact) > line // 2 else fact.replace(" ", NO_BREAK) for fact in caption.split(" · ")]
     # a dot stays with the fact before it, and goes where it would end a line
     text = textwrap.fill(" · ".join(facts).replace(" ·", f"{NO_BREAK}·"), line)
@@ -170,11 +174,13 @@ def _spread(values: Iterable[Any], text: Callable[[Any], str]) -> str:
 
 def png_bytes(figure: Figure) -> bytes:
     """Return the figure as PNG, at twice the density of a screen."""
+    # without the version of matplotlib, so that other versions may write the same bytes
     return _saved(figure, format="png", dpi=200, metadata={"Software": None})
 
 
 def svg_text(figure: Figure) -> str:
     """Return the figure as SVG with its text as text; the same figure gives the same bytes."""
+    # without the date, which would differ in each run
     svg = _saved(figure, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))).decode()
     return re.sub(r'(?<= d=")[ML \d.\-z\n]+(?=")', lambda path: _short_path(path.group()), svg)
 
@@ -186,6 +192,7 @@ def _short_path(path: str) -> str:
     """
     short, at = "", ("", "")
     for command, x, y in re.findall(r"([MLz])(?: (\S+) (\S+))?", path):
+        # z, which closes a path, has no point
         to = (x and f"{float(x):.1f}".removesuffix(".0"), y and f"{float(y):.1f}".removesuffix(".0"))
         if command == "L" and to[1] == at[1]:
             short += f"H{to[0]}"
@@ -199,6 +206,7 @@ def _short_path(path: str) -> str:
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     content = io.BytesIO()
+    # again, since texts read some settings only when they are drawn
     with own_style():
         figure.savefig(content, **options)
     return content.getvalue()
