@@ -93,7 +93,8 @@ def attack(
     from radii.storage.atomic import check_folder
     from radii.training.run_folder import CONFIG
 
-    if out is not None:  # attacks take minutes, so an impossible folder must show first
+    # attacks take minutes, so an impossible folder must show first
+    if out is not None:
         check_folder(out)
     loaded = load_votes(votes)
     if certificates.stride < 1:
@@ -123,7 +124,8 @@ def attack(
             if out is not None:
                 text = attacked_text(attacked, attacks.rows, attacks.lengths)
                 write_whole(out / file_name(votes, norm, k), text)
-    if refuted:  # so that scripts notice
+    # so that scripts notice
+    if refuted:
         raise SystemExit(1)
 
 
@@ -159,6 +161,7 @@ def bounds_table(attacks: "Attacks") -> "Table":
 
     certificates = attacks.certificates
     quantity = "accuracy" if certificates.k == 1 else f"top-{certificates.k} accuracy"
+    # a copy, since certificates are not to be changed
     reached = np.array(certificates.radius)
     # where no attack succeeded, the certified radius is all that is known
     reached[attacks.rows] = np.where(np.isfinite(attacks.lengths), attacks.lengths, attacks.certified)

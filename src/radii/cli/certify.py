@@ -66,6 +66,7 @@ class CertificateOptions(Options):
 
     def radii(self) -> dict[str, tuple[float, ...]]:
         """Return the radii of the tables, by norm."""
+        # one --norm is that of all radii; of several, none can be meant
         shown = parse_radii(self.radius, self.norm[0] if len(self.norm) == 1 else None)
         if others := [norm for norm in self.norm if shown and norm not in shown]:
             raise InputError(

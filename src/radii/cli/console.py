@@ -26,7 +26,7 @@ from radii.report.accuracy import round_radii, same_question, summarize, tabulat
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.storage.memory import is_out_of_memory
 
-# files and pipes have no width: 100 columns hold every table
+# files and pipes have no width: 100 columns hold every table; no markup, since paths and names may hold brackets
 console = Screen(
     highlight=False, markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 100
 )
@@ -121,7 +121,9 @@ class TimeLeft(ProgressColumn):
         elapsed = (task.finished_time if task.finished else task.elapsed) or 0.0
         left, updated = task.fields["left"], task.fields["updated"]
         if task.finished or left is None:
-            return Text(f"{clock_text(elapsed)}     ")  # as wide as with " left"
+            # as wide as with " left", so that the columns beside it stay in place
+            return Text(f"{clock_text(elapsed)}     ")
+        # counts down between two updates, which may be far apart
         return Text(f"{clock_text(max(left - (elapsed - updated), 0.0))} left")
 
 
@@ -164,6 +166,7 @@ _received: list[BaseException] = []
 
 def handle_signals() -> None:
     """Let SIGTERM, which clusters send when the time is over, end a command as Ctrl-C does."""
+    # tests run several commands in one process
     _received.clear()
 
     def end(number: int, _: Any) -> None:
@@ -230,6 +233,7 @@ def print_warnings() -> None:
             shown.add(text)
             warn(f"radii: note: {printable(' '.join(text.split()))}")
 
+    # also under PYTHONWARNINGS=ignore: notes tell what was damaged, lost or assumed
     warnings.simplefilter("always", RadiiWarning)
     warnings.showwarning = show
 
@@ -247,6 +251,7 @@ def one_sentence() -> Iterator[None]:
     except OSError as error:
         fail(_system_text(error), 2)
     except (MemoryError, RuntimeError) as error:
+        # any other RuntimeError is a bug
         if not is_out_of_memory(error):
             raise
         fail("out of memory: free some, or do a smaller part of the work", 2)
@@ -291,7 +296,8 @@ def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[flo
     """
     if radii:
         return _accuracy_table(certificates, [0.0, *radii])
-    unlimited = console.options.update(width=10 * console.width)  # to measure a table that does not fit
+    # a table that does not fit is measured as if there were room, since rich would cut it to the width
+    unlimited = console.options.update(width=10 * console.width)
     several = certificates.values()
     tables = (_accuracy_table(certificates, round_radii(several, most=most)) for most in (5, 4, 3, 2))
     return next(
@@ -312,7 +318,8 @@ def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[fl
         table.add_column(header, justify="right", no_wrap=True)
     for name, shares, best in zip(rows.names, rows.shares, rows.best, strict=True):
         cells = [Text(f"{x:.1%}", style="bold" if top else "") for x, top in zip(shares, best, strict=True)]
-        if name not in certificates:  # the best of several sigma has no radii of its own
+        # the best of several sigma has no radii of its own
+        if name not in certificates:
             table.add_row(name, *cells, "", "", "")
             continue
         numbers = summarize(certificates[name])
@@ -331,9 +338,8 @@ def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
     for header in ("", "images", "abstained", "largest", "median"):
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     for name, of_name in certificates.items():
-        median = np.sort(of_name.radius)[
-            (len(of_name) - 1) // 2
-        ]  # the lower of two, so that it is never above
+        # the lower of the two in the middle, so that half of the images have at least this radius
+        median = np.sort(of_name.radius)[(len(of_name) - 1) // 2]
         radii = [radius_text(radius, norm) for radius in (of_name.radius.max(), median)]
         table.add_row(name, str(len(of_name)), f"{of_name.abstained.mean():.1%}", *radii)
     return table

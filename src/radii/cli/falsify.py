@@ -91,5 +91,6 @@ def falsify(
         f"{distribution.name} noise, {distribution.level_words}, {norm}, shape {sizes}{claimed}: {count} trials, "
         f"{beaten} beat the rule."
     )
+    # so that scripts notice
     if beaten:
         raise SystemExit(1)

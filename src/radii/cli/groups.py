@@ -31,6 +31,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             options.append(_option(name, parameter.default, kind))
             continue
         annotations = get_type_hints(kind, include_extras=True)
+        # in the order of the fields, which is that of the help
         members = fields(kind)  # type: ignore[arg-type]  # a record is a dataclass
         records[name] = kind, [member.name for member in members]
         for member in members:
@@ -64,6 +65,7 @@ def _titled(annotation: Any, title: str) -> Any:
 
 def _under(extra: Any, title: str) -> Any:
     if isinstance(extra, OptionInfo) and not extra.rich_help_panel:
-        extra = copy(extra)  # several records may share one annotation
+        # a copy, since several records may share one annotation
+        extra = copy(extra)
         extra.rich_help_panel = title
     return extra

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -37,14 +37,18 @@ DataDir = Annotated[
 ]
 Split = Annotated[str, typer.Option(help="Split: test or train, or all for images without splits.")]
 Shape = Annotated[str, typer.Option(help="Shape of one image.", rich_help_panel="Images")]
-NoiseName = Annotated[
-    str,
-    typer.Option(
+
+
+def noise_option(default: bool | str = True) -> Any:
+    """Return the option of a noise; `default` is the text that the help shows for it, True for the value itself."""
+    return typer.Option(
         metavar="NAME[:PARAMETER=NUMBER,...]",
         help="Noise distribution; radii noises lists them.",
+        show_default=default,
         rich_help_panel="Noise",
-    ),
-]
+    )
+
+
 Sigma = Annotated[
     float,
     typer.Option(
@@ -108,6 +112,7 @@ def parse_loss_options(texts: Sequence[str]) -> dict[str, float]:
     for text in texts:
         name, _, value = text.partition("=")
         try:
+            # whole numbers stay whole: some options, such as m, are counts
             options[name.strip()] = int(value) if value.strip().lstrip("-").isdigit() else float(value)
         except ValueError:
             raise InputError(f"an option of a loss is NAME=VALUE, for example m=4; got {text!r}") from None

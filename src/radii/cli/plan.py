@@ -19,10 +19,10 @@ from radii.cli.options import (
     Alpha,
     K,
     L0Unit,
-    NoiseName,
     OptionalSigma,
     Radii,
     Shape,
+    noise_option,
     parse_radii,
     parse_shape,
     targets_of,
@@ -43,7 +43,7 @@ class TargetOptions(Options):
 
     title = "Plan"
     shape: Shape = "3,32,32"
-    noise: NoiseName = "gaussian"
+    noise: Annotated[str, noise_option()] = "gaussian"
     sigma: OptionalSigma = None
     p: Annotated[
         list[float],
@@ -106,7 +106,8 @@ class CostOptions(Options):
         if self.passes_per_second is None and (self.devices is not None or self.price is not None):
             name = "price" if self.devices is None else "devices"
             raise InputError(f"--{name} needs --passes-per-second, of one device")
-        self.fleet()  # raises for numbers that devices cannot have
+        # raises for numbers that devices cannot have
+        self.fleet()
 
     def fleet(self) -> Devices | None:
         """Return the devices, or None if their speed is unknown."""
@@ -154,7 +155,8 @@ def plan(target: TargetOptions, cost: CostOptions) -> None:
     targets = target.targets()
     chosen = sequential(*targets, alpha=target.alpha, n_max=target.n_max, batch=target.batch_size)
     work = None if cost.images is None else cost.work(target.n_max, targets[0], chosen, target.p)
-    if work:  # only a data set has a number of classes
+    # only a data set has a number of classes
+    if work:
         check_k(target.k, work[0]["fixed"].classes)
     console.print(chances_table(targets, chosen, target.p))
     say(assumptions_text(targets, chosen))
@@ -171,6 +173,7 @@ def chances_table(targets: Sequence[RadiusTarget], plan: Sequential, p: Sequence
         for target in targets
         for radius, level in zip(target.radii, target.levels(), strict=True)
     ]
+    # the plan fixed that could certify as far as the sequential one, at the same alpha
     usual = fixed_boundaries(plan.levels, plan.n_max, plan.alpha)
     table = Table(box=SIMPLE_HEAD)
     samples = ("mean samples", "median", "95 %")
@@ -295,4 +298,5 @@ def passes_text(passes: float) -> str:
     """Return a number of forward passes: all digits of a whole number, three of an estimate."""
     if passes.is_integer():
         return f"{passes:,.0f}"
+    # .3g alone would write larger numbers with an exponent
     return f"{passes:.3g}" if passes < 100 else f"{float(f'{passes:.3g}'):,.0f}"

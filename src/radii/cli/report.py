@@ -105,6 +105,7 @@ def report(
             "no votes have attacks in these norms and k beside them: "
             f"run radii attack {votes[0]} --out {folder}, with --run for a model that radii train did not make"
         )
+    # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
     runs = [Run(name, certified[name], loaded, attacked[name]) for name, loaded in files.items()]
     examples = choose_shown(files, runs[0].certificates, page.data_dir) if page.examples else None
@@ -129,6 +130,7 @@ def choose_shown(
     from radii.report.html import choose_examples
 
     first, *others = files.values()
+    # a card shows one image with the votes of all runs
     if any(votes.data != first.data or not np.array_equal(votes.index, first.index) for votes in others):
         say("The page has no example images: the votes are about different images.")
         return None
@@ -137,7 +139,8 @@ def choose_shown(
     try:
         data = data_of(first[rows], data_dir)
     except InputError as error:
-        if data_dir is not None:  # images that the user named must be there
+        # images that the user named must be there
+        if data_dir is not None:
             raise
         say(f"The page has no example images: {error}")
         return None

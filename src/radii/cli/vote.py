@@ -152,6 +152,7 @@ def vote(
     classes, shape = len(data.classes), data.shape
     chosen = plan.choose(smoothed.noise, shape, noise.exact_arithmetic)
     check_k(plan.k, classes)
+    # queries the model on clean images, so after all that costs nothing
     model.check_scale(smoothed, data)
     farthest = reach_text(chosen, smoothed.noise, plan.k, plan.alpha, classes, shape)
     if votes is not None:
@@ -159,12 +160,14 @@ def vote(
         check_same_job(votes, loaded, chosen, seed, plan.k, path)
         say("Nothing to do: the votes are complete.")
     else:
-        check_writable(path)  # hours of sampling must not end at a folder that takes no files
+        # hours of sampling must not end at a folder that takes no files
+        check_writable(path)
         say(farthest)
         if chosen.open_ended:
             votes = sample_for(plan.seconds, loaded, chosen, seed, plan.k, path, processes)
         else:
             votes = sample(source, loaded, chosen, seed, plan.k, path, processes)
+        # a shard that leaves others to do has printed the next command
         if votes is None:
             return
     say(f"{votes_text(votes)}: {path}\nNext: {next_command(votes, plan, path)}")
@@ -190,6 +193,7 @@ def votes_text(votes: Votes) -> str:
 def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:
     """Return the command that computes the certificates for which the plan sampled."""
     command = f"radii certify {path}"
+    # a plan that stopped early decided at its alpha; votes of other plans serve any
     if plan.alpha != USUAL_ALPHA and votes.tested_labels is not None:
         command += f" --alpha {plan.alpha:g}"
     if votes.tested_labels == "predicted":
@@ -223,6 +227,7 @@ def merge(
     from radii.engine.api import gather
 
     path = out or with_suffix(sources[0], ".parquet")
+    # never replaced: the file may hold hours of other votes
     if exists(path):
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
     votes = gather(sources)

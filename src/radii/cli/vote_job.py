@@ -148,10 +148,13 @@ class Processes(Options):
         if check_name("executor", self.executor, EXECUTORS) == "ray":
             return self._cluster(loaded, plan, seed, k)
         count = self.workers if self.workers is not None else gpus()
-        if self.workers is None and count <= 1:  # this process has the model and the images already
+        # this process has the model and the images already
+        if self.workers is None and count <= 1:
             return LocalExecutor(Job.in_memory(*loaded, plan, seed, k))
-        threads = threads_of(count)  # workers share the cores
+        # workers share the cores
+        threads = threads_of(count)
         return Workers(
+            # jobs are pickled: a partial of a method can be, a lambda could not
             lambda number: Job(partial(source.load, number), plan, seed, k, threads),
             count,
             self.worker_timeout,
@@ -187,9 +190,11 @@ def sample(
             parts,
             shard=shard,
             block=processes.part_size,
-            finished=lambda: exists(path),  # by another command that shares the folder
+            # by another command that shares the folder
+            finished=lambda: exists(path),
             progress=update,
         )
+    # another shard, or a merge, may have completed the votes meanwhile
     if shard is not None and not exists(path):
         say(
             f"Shard {shard.number} of {shard.count} is complete: {folder}\n"
@@ -203,7 +208,8 @@ def sample(
         parts.clear()
         return votes
     write_file(path, votes.encode())
-    parts.clear()  # after the votes are written, so that no interruption loses both
+    # after the votes are written, so that no interruption loses both
+    parts.clear()
     return votes
 
 
