@@ -17,6 +17,7 @@ while os.getppid() == int(sys.argv[1]):
 
 def main() -> int:
     loop = [sys.executable, "-c", LOOP, str(os.getpid())]
+    # a process per loop: threads of one would share a core
     loops = [subprocess.Popen(loop) for _ in range(LOOPS)]
     try:
         with subprocess.Popen(sys.argv[1:]) as command:

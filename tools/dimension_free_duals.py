@@ -31,6 +31,7 @@ def programme(tau: float) -> Majorant:
         cubes = np.maximum(points[:, None] - KNOTS, 0) ** 3
         rows = np.hstack([np.ones((len(points), 1)), points[:, None] ** 2, cubes])
         x = linprog(cost, A_ub=-rows, b_ub=-np.maximum(points - tau, 0), bounds=limits, method="highs").x
+        # the solver leaves rounding in coefficients that are 0
         kept = x[2:] > 1e-10
         majorant = Majorant(tau, x[0], x[1], tuple(KNOTS[kept]), tuple(x[2:][kept]))
         # between the points the majorant can fail at critical points only

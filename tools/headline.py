@@ -146,6 +146,7 @@ def listed(values: Iterable[str]) -> str:
 
 def main() -> None:
     folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
+    # in the order of the names, which is that of the numbers in the text
     paths = sorted(folder.glob("*/votes*.parquet"))
     if not paths:
         raise SystemExit(f"there are no votes in {folder}: give the folder above the runs")

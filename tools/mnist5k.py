@@ -53,6 +53,7 @@ def usual(noise: str) -> Recipe:
 
 
 def trained(recipe: Recipe, classifier: nn.Module | None = None) -> nn.Module:
+    # a network is trained in seconds by its recipe, so its run folder is not kept
     with TemporaryDirectory() as folder:
         return train(recipe, load_data("mnist5k", "train"), Path(folder) / "run", classifier=classifier)
 
@@ -88,6 +89,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, noise, network in networks():
         path = FOLDER / f"{name}.parquet"
+        # trained only where votes are missing
         if not path.exists():
             print(path.name, file=sys.stderr)
             vote(network(), noise).save(path)

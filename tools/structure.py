@@ -85,6 +85,7 @@ def bisections() -> int:
 
 def kinds_of_lines() -> dict[str, int]:
     """Return the lines of code, docstrings (those of constants too), comments and blank lines."""
+    # by the syntax tree: a string in a statement of its own is documentation, wherever it stands
     counts = dict.fromkeys(("code", "docstring", "comment", "blank"), 0)
     for path, tree in TREES.items():
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]

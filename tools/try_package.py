@@ -36,6 +36,7 @@ def run(*command: object, status: int = 0) -> str:
     """Return the output of a command, run in an empty folder; exit unless it ends with `status`."""
     # PYTHONPATH could lead to the source in place of the installed package
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    # far from the source, which Python would import from the current folder
     with tempfile.TemporaryDirectory() as folder:
         ended = subprocess.run(
             [str(part) for part in command], cwd=folder, env=outside, capture_output=True, text=True
@@ -79,6 +80,7 @@ def main() -> None:
     # packages of developers could hide a requirement that is missing
     if find_spec("pytest"):
         raise SystemExit("this environment has more than radii and what it needs")
+    # without the extra, the command must name it
     if with_report:
         with tempfile.TemporaryDirectory() as out:
             run(RADII, "report", VOTES, "--no-examples", "--out", out)

@@ -49,6 +49,7 @@ ALONE = ("ordinary", "denoiser", "longer")
 @lru_cache
 def votes_of(data: str) -> tuple[tuple[str, radii.Votes], ...]:
     """Return all votes on a data set, with the names of their files or runs."""
+    # sorted: tables must not depend on the order in which a file system lists files
     paths = [path for kind in VOTES[data] for path in sorted((ROOT / "results").glob(kind))]
     names = [path.parent.name if path.stem == "votes" else path.stem for path in paths]
     return tuple((name, radii.load_votes(path)) for name, path in zip(names, paths, strict=True))
@@ -79,6 +80,7 @@ def compare(data: str, norm: str, k: int) -> str:
         if ("l1" if norm == "box" else norm) in votes.noise.rules and not name.startswith(ALONE):
             by_noise[votes.noise.title].append((f"{votes.noise.level:g}", shares(votes, data, norm, k)))
     best = {title: max_of(levels) for title, levels in by_noise.items()}
+    # the sum over the radii orders the rows, from the noise that certifies the most
     total = {title: sum(share for share, _ in cells) for title, cells in best.items()}
     shown = [title for title in sorted(total, key=lambda title: -total[title]) if total[title]]
     none = ", ".join(title for title in total if not total[title])

@@ -57,6 +57,7 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Update]:
     if not console.is_terminal:
         yield raising_if_interrupted(line_progress(words, passing))
         return
+    # rich's own time left is that of the last updates, and does not count down between them
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=12),
@@ -64,6 +65,7 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Update]:
         TimeLeft(),
         TextColumn("{task.fields[metrics]}"),
     )
+    # the total is unknown until the first update; until then rich shows that the job is alive
     with Progress(*columns, console=console, transient=passing) as bar:
         task, pace = bar.add_task(words, total=None, metrics="", left=None, updated=0.0), Pace()
 
@@ -88,6 +90,7 @@ def line_progress(words: str, passing: bool) -> Update:
         seconds_left = pace.seconds_left(now, done, total)
         # each pause is half of the time so far, so that logs of long jobs stay short
         pause = min(max(FIRST_LINE, (last - start) / 2), LONGEST_PAUSE)
+        # the last line is printed whatever the pause, unless the bar would be removed in a terminal
         if passing if done >= total else now - last < pause:
             return
         last = now
@@ -106,6 +109,7 @@ class Pace:
 
     def seconds_left(self, now: float, done: int, total: int) -> float | None:
         """Return the seconds left at the average pace, or None while too little is done to predict them."""
+        # not at the first call but at the first result: loading and compiling come before it
         if done and self._first is None:
             self._first = now, done
         start, before = self._first or (now, done)
@@ -153,6 +157,7 @@ def duration_text(seconds: float) -> str:
 # interruptions ------------------------------------------------------------------------------------
 
 
+# like KeyboardInterrupt no Exception, which libraries and workers catch
 class Interrupted(BaseException):
     """Ctrl-C or SIGTERM has ended the work; `kept` says what is left and how to continue."""
 
@@ -170,6 +175,7 @@ def handle_signals() -> None:
     _received.clear()
 
     def end(number: int, _: Any) -> None:
+        # kept, since a library may drop the exception (`raising_if_interrupted`)
         _received.append(KeyboardInterrupt() if number == signal.SIGINT else Interrupted(TERMINATED))
         raise _received[-1]
 
@@ -265,6 +271,7 @@ def _system_text(error: OSError) -> str:
     """Return the error of the system with its file; name a file that stands in the place of a folder."""
     if error.filename and isinstance(error, FileExistsError | NotADirectoryError):
         path = Path(error.filename)
+        # the system names the path that it could not make, not the file that is in its way
         for parent in (path, *path.parents):
             if parent.is_file():
                 return f"a folder was expected, but {parent} is a file: choose another path"
@@ -274,6 +281,7 @@ def _system_text(error: OSError) -> str:
 
 def fail(sentence: str, status: int) -> NoReturn:
     """Print `radii: sentence` to standard error and exit."""
+    # on one line: messages of libraries and names of files may hold line breaks
     warn(f"radii: {printable(' '.join(sentence.split()))}")
     raise SystemExit(status)
 
@@ -299,6 +307,7 @@ def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[flo
     # a table that does not fit is measured as if there were room, since rich would cut it to the width
     unlimited = console.options.update(width=10 * console.width)
     several = certificates.values()
+    # made one at a time, until one fits
     tables = (_accuracy_table(certificates, round_radii(several, most=most)) for most in (5, 4, 3, 2))
     return next(
         (table for table in tables if console.measure(table, options=unlimited).maximum <= console.width),

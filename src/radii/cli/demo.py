@@ -60,12 +60,14 @@ def run_demo(demo: Demo, folder: Path, watch: Watch) -> tuple[dict[str, dict], P
 
     Returns the certificates, `{"Laplace": {(norm, k): Certificates}, ...}`, and the page of the report.
     """
+    # wrong settings of any model show here, before the first is trained
     recipes, shown, plan = [demo.recipe(noise) for noise in COMPARED], demo.shown(), fixed(demo.n)
     # too few samples for any certificate show before minutes of training
     check_alpha(demo.alpha)
     for k in KS:
         check_reach(plan.n, k, demo.alpha, "two-event", len(shown.classes))
     votes = {}
+    # one noise after the other: what is finished is kept by an interruption
     for recipe in recipes:
         run = folder / recipe.noise
         train_once(recipe, run, watch)

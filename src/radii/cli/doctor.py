@@ -152,6 +152,7 @@ def examine() -> Findings:
     """Examine everything. Takes a few seconds, writes nothing, and uses no network connection."""
     devices, torch = _devices()
     checks = dict(CHECKS)
+    # each device by itself, since one of several GPUs may be broken
     for device in devices:
         checks[f"networks on {device.name}"] = partial(wrong_network, device.name)
     return Findings(
@@ -178,6 +179,7 @@ def packages() -> list[Package]:
         marker = requirement.marker
         extra = next(name for name in extras if marker is None or marker.evaluate({"extra": name}))
         if extra not in DEVELOPER_EXTRAS:
+            # pyproject.toml has lower bounds alone
             least = str(requirement.specifier).removeprefix(">=")
             result.append(Package(requirement.name, least, extra, _installed(requirement.name)))
     return result

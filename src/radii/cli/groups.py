@@ -44,9 +44,10 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             name: kind(**{field: values.pop(field) for field in names})
             for name, (kind, names) in records.items()
         }
+        # the values that are left belong to parameters that are no records
         command(**values, **made)
 
-    # typer reads the signature, and test_completion the annotations
+    # `wraps` alone would show the signature of the command; typer reads this one, and test_completion the annotations
     flat.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     flat.__annotations__ = {option.name: option.annotation for option in options}
     return flat

@@ -181,6 +181,7 @@ class TrainedRun(ModelSource):
         model = load_classifier(self.folder, self.classifier)[0].to(device)
         return declare_outputs(model, class_map=self.class_map)
 
+    # read once: noise, data set and shape all come from it
     @cached_property
     def config(self) -> "Config":
         """The configuration that the folder stores."""
@@ -240,6 +241,7 @@ class ExternalModel(ModelSource):
         from radii.models.adapters import load_model
 
         model = load_model(self.spec, **self.input_format)
+        # endpoints and programs of other libraries choose their device themselves
         return model.to(device) if isinstance(model, nn.Module) else model
 
     def noise(self) -> Noise:
@@ -290,10 +292,12 @@ def model_source(
                     f"leave out --{name}"
                 )
         return TrainedRun(Path(run), input_format.classifier, data, input_format.class_map)
+    # rejected, since it would silently do nothing
     if input_format.classifier is not None:
         raise InputError(
             f"--classifier is for run folders that hold a denoiser; {run} is a model: leave out --classifier"
         )
+    # sigma has a default, and some noises have none
     if data is None or noise is None:
         missing = " and ".join(
             f"--{name}" for name, value in (("data", data), ("noise", noise)) if value is None

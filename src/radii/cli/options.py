@@ -135,6 +135,7 @@ def parse_radii(texts: Sequence[str], norm: str | None) -> dict[str, tuple[float
     Radii without a norm are in `norm`.
     """
     radii: dict[str, set[float]] = {}
+    # a set per norm: a radius that is given twice is one target
     for text in texts:
         prefix, _, number = text.rpartition(":")
         try:
@@ -182,6 +183,7 @@ def reach_text(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, sha
 
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
     """Return votes by the shortest names that differ: the noise; with its level; with the folder; with the path."""
+    # resolved, since two paths may lead to one file
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a votes file is given twice: give each file once")
     loaded = [load_votes(path) for path in paths]
@@ -251,6 +253,7 @@ def completed(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+# a function for each list of names: closures made in the loop above would all complete those of the last parameter
 def _completion(names: Iterable[str]) -> Callable[[str], list[str]]:
     def matching(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]

@@ -125,6 +125,7 @@ class CostOptions(Options):
         """Return the work by the plan fixed and, if given, by the sequential `plan`, and what the latter assumes."""
         assert self.images is not None
         votes, classes = load_pilot(self.pilot, self.classes)
+        # without --n0, the default of the plan fixed
         selection = {} if self.n0 is None else {"selection": self.n0}
         usual = fixed(n_max if self.n is None else self.n, **selection)
         work = {"fixed": Work(self.images, classes, (usual.n,), usual.selection)}
@@ -228,6 +229,7 @@ def load_pilot(path: Path | None, classes: int | None) -> tuple[Votes | None, in
     if path is None:
         return None, USUAL_CLASSES if classes is None else classes
     pilot = load_votes(path)
+    # a number that contradicts the pilot would be about another data set
     if classes not in (None, len(pilot.classes)):
         raise InputError(f"the pilot has {len(pilot.classes)} classes, not {classes}: leave out --classes")
     return pilot, len(pilot.classes)

@@ -89,6 +89,7 @@ def report(
     for loaded in files.values():
         check_same_data(others, loaded.data)
     norms, ks = compared.norm or certifiable(files.values()), compared.k or usual_ks(files)
+    # a passing bar: the page is the result, and its own bar follows
     with progress("certify", passing=True) as update:
         certified = certify_all(
             files, norms, ks, alpha=compared.alpha, unit=compared.l0_unit, progress=update
@@ -157,7 +158,9 @@ def shown_examples(data: "DataSet", files: Mapping[str, Votes]) -> "Examples":
 
     noisy = {}
     for name, votes in files.items():
+        # by the seed of the votes: these are samples that the model received
         samples = NoisyImages(data, votes.noise, votes.seed, exact=votes.exact_arithmetic).first()
         noisy[name] = np.round(255 * votes.noise.pictures(samples)).astype(np.uint8)
+    # the data may name classes in another order than the model counted them
     classes = next((votes.classes for votes in files.values()), data.classes)
     return Examples(data.pictures(), data.index, classes, noisy)

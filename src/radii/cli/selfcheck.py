@@ -85,6 +85,7 @@ def wrong_noise() -> str:
 
 def wrong_lattice() -> str:
     """Check noise on the lattice, and its sums with bytes in float32, which must be exact."""
+    # 256 numbers, one for each value of a byte, so that a sum with every byte is checked
     noise = draw_levels(Laplace(0.5), _stream(), (1, 256))
     levels = np.arange(256, dtype=np.uint8)[None]
     if (noise[0, : len(LATTICE)] * PARTS).tolist() != list(LATTICE):

@@ -99,6 +99,7 @@ def open_streams() -> None:
 
 def warn(line: str) -> None:
     """Print a line to standard error; do nothing if it cannot be written."""
+    # flushed, so that a failure shows here and not when Python exits
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:

@@ -181,6 +181,7 @@ def train(
         "sigma": noise.sigma,
         "model": model,
         "loss": loss,
+        # None in place of no options, which would replace those of the recipe
         "options": parse_loss_options(method.option) if method.option else None,
         "average": method.ema,
         "epochs": method.epochs,
@@ -202,6 +203,7 @@ def train(
     distribution = chosen.law()
     name += "-denoiser" if denoise else "-ordinary" if chosen.loss == "ordinary" else ""
     folder = out or Path("runs") / f"{name}-{distribution.name}-{distribution.level:g}"
+    # a denoiser learns through its classifier, which must take its images and know their labels
     if denoise is not None and (config.shape, config.classes) != (data_set.shape, data_set.classes):
         raise InputError(
             f"{denoise} was trained on images of the shape {config.shape} with the classes of {config.recipe.data}, "

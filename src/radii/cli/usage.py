@@ -19,6 +19,7 @@ def _number_sentence(error: Any) -> str:
     """Return what a number must be and what came instead; empty for other errors."""
     # the parser reads numbers by pydantic, whose errors carry a code such as int_parsing, and the input
     details: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+    # other kinds of errors are sentences already
     kind = KINDS.get(details[0]["type"].partition("_")[0]) if details else None
     if kind is None or getattr(error, "param", None) is None:
         return ""
@@ -28,6 +29,7 @@ def _number_sentence(error: Any) -> str:
 def _option_sentence(error: Any) -> str:
     """Return the parser's sentence about an option, an argument or a command, with the new name of a renamed option."""
     option, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
+    # before the similar names, of which none may be the new one
     if option in RENAMED:
         return f"no such option: {option} is called {RENAMED[option]} now"
     if near:

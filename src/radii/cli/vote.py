@@ -68,6 +68,7 @@ class PlanOptions(Options):
         usual = "exhaustive" if noise.outcomes else "sequential" if self.radius else "fixed"
         name = check_name("sampling plan", self.plan or usual, PLANS)
         self._check_use(name)
+        # other plans watch true labels unless selection samples are wanted
         fixed = name == "fixed"
         most, usual_most = (self.n, USUAL_N) if fixed else (self.n_max, USUAL_N_MAX)
         usual_n0 = USUAL_N0 if fixed else 0
@@ -80,6 +81,7 @@ class PlanOptions(Options):
             k=self.k,
             unit=unit_of(self.norm, self.l0_unit),
             alpha=self.alpha,
+            # not `most or ...`: 0 is a mistake that the plan reports, not a missing option
             n_max=usual_most if most is None else most,
             selection=usual_n0 if self.n0 is None else self.n0,
         )
@@ -146,6 +148,7 @@ def vote(
     path = out or model.votes_path
     check_alpha(plan.alpha)
     processes.check()
+    # read now, so that a file of another kind is rejected before the model is loaded
     votes = existing_votes(path)
     source = JobSource(model, images, execution, noise.exact_arithmetic)
     smoothed, data = loaded = source.load()
@@ -185,6 +188,7 @@ def existing_votes(path: str) -> Votes | None:
 
 def votes_text(votes: Votes) -> str:
     """Return the number of images and of noise samples per image, in words."""
+    # plans that stop early take another number of samples for each image
     if votes.plan.per_image:
         return f"Votes on {len(votes)} images, {votes.n:,} noise samples per image"
     return f"Votes on {len(votes)} images, {votes.samples.mean():,.1f} noise samples per image on average"
@@ -200,6 +204,7 @@ def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:
         command += " --labels predicted"
     if plan.k > 1:
         command += f" --k {plan.k}"
+    # the command has no --norm, so each radius gets its own
     radii = (radius if ":" in radius else f"{plan.norm}:{radius}" for radius in plan.radius)
     return command + "".join(f" --radii {radius}" for radius in radii)
 

@@ -28,6 +28,7 @@ DECIDING = tuple(name for name, kind in PLANS.items() if kind.decides)
 SAME = 1e-9
 """Relative difference up to which two radii are the same: rules return a given radius up to rounding."""
 
+# exact, since a step of 0.1 in binary would miss 0.3 after three steps
 _STEPS = [Fraction(digits) * Fraction(10) ** power for power in range(-6, 7) for digits in ("1", "2.5", "5")]
 """Round numbers, in image units: the step between radii, or the radii themselves."""
 
@@ -187,6 +188,7 @@ def tabulate(
         name: (certified.accuracy(columns), "run", certified.noise.name, "")
         for name, certified in certificates.items()
     }
+    # after the runs, since no single classifier reaches these
     rows |= _best_levels(certificates, columns)
     for row in others:
         if row.name in rows:
@@ -211,6 +213,7 @@ def _best_levels(
     rows = {}
     for noise in dict.fromkeys(certified.noise.name for certified in certificates.values()):
         several = [certified for certified in certificates.values() if certified.noise.name == noise]
+        # one level leaves nothing to choose
         levels = sorted({certified.noise.level for certified in several})
         if len(levels) > 1:
             name = several[0].noise.level_name
@@ -230,6 +233,7 @@ def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
     questions = {(certified.norm, certified.unit, certified.k) for certified in several}
     if len(questions) != 1:
         raise InputError(f"compare certificates of one norm, unit and k at a time; got {sorted(questions)}")
+    # a radius within the box covers fewer perturbations, and so is larger
     if len({certified.box for certified in several}) > 1:
         raise InputError(
             "compare certificates that all use the box [0, 1], or none of them; got some of each kind"
@@ -267,6 +271,7 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
     levels = [certified.noise.level for certified in several]
     if max(levels) >= 3 * min(levels):
         return [0.0, *(float(step) for step in [step for step in steps if step <= end][-most:])]
+    # the finest step that needs at most `most` columns
     step = next((step for step in steps if end <= most * step), steps[-1])
     return [float(step * multiple) for multiple in range(end // step + 1)]
 

@@ -82,6 +82,7 @@ def read_found(path: Path, certificates: Certificates) -> np.ndarray:
         valid = False
     if not valid:
         raise InputError(f"{path} is not what radii attack writes: index, label, certified, found")
+    # a file is bound to its certificates by their labels and radii, since it records neither alpha nor plan
     row_of = {int(index): row for row, index in enumerate(certificates.index)}
     # -1 where the certificates lack the image, which is rejected below
     rows = np.array([row_of.get(int(index), -1) for index in numbers[:, 0]], dtype=np.int64)

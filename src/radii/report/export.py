@@ -67,6 +67,7 @@ def _radius_column(certificates: Certificates) -> list[str]:
     if certificates.norm != "l0" and certificates.plan in DECIDING:
         # repr is the shortest text that reads back as the same number
         return [repr(radius) if sure else "" for radius, sure in known]
+    # l0 radii are whole numbers
     digits = 0 if certificates.norm == "l0" else DECIMALS
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
@@ -83,6 +84,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def summary(certificates: Certificates) -> dict[str, Any]:
     """Return the identity, the guarantee and the results of a set of certificates, ready for JSON."""
     results = asdict(summarize(certificates))
+    # keys of JSON are text
     results["quantiles"] = {f"{share:g}": radius for share, radius in results["quantiles"].items()}
     return {**identity(certificates), "results": results}
 

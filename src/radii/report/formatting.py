@@ -70,6 +70,7 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
     `1,000`; `up to 100,000 (1,021 on average)` if the plan stops early; `all 442` if the noise has no more outcomes.
     """
     every = list(certificates)
+    # all outcomes are no sample: their number is told apart from numbers of samples
     enumerated = [certified.n for certified in every if certified.plan == "exhaustive"]
     sampled = [certified for certified in every if certified.plan != "exhaustive"]
     texts = [
@@ -106,6 +107,7 @@ def guarantee(certificates: Certificates) -> str:
     """Return the guarantee of a set of certificates in one sentence."""
     label = "any of the certified labels" if certificates.labels == "top-k-set" else "the certified label"
     effect = f"removes {label} from the top {certificates.k} of"
+    # of one label, to leave the top 1 is to change the prediction; a set of labels keeps its own words
     if certificates.k == 1 and certificates.labels != "top-k-set":
         effect = "changes the certified prediction of"
     unit = unit_text(certificates.norm, certificates.unit)

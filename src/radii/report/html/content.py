@@ -186,6 +186,7 @@ def _probabilities(certificates: Iterable[Certificates]) -> str:
 
 def _without_sampling_error(runs: Sequence[Run]) -> str:
     """Return which runs counted all outcomes of their noise, by its name unless other runs sampled it."""
+    # a noise that some runs sample and others enumerate would be told wrongly by its name
     sampled = {run.noise.name for run in runs if run.all[0].alpha}
     # certificates that count all outcomes of the noise have alpha = 0
     exact = [run for run in runs if not run.all[0].alpha]
@@ -202,6 +203,7 @@ def _without_sampling_error(runs: Sequence[Run]) -> str:
 
 def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Return what was measured, as pairs of name and value."""
+    # runs may differ in any of these: each value is listed once
     every = _all(runs)
     shapes = _range(" × ".join(map(str, certified.shape)) for certified in every)
     alphas = _range(f"{certified.alpha:g}" for certified in every)
@@ -223,6 +225,7 @@ def _sampling_facts(votes: Sequence[Votes]) -> list[tuple[str, str]]:
     """Return how the votes were sampled; nothing without votes."""
     if not votes:
         return []
+    # votes of older versions record no devices
     devices = [device for record in votes for device in record.devices]
     return [
         ("model precision", _range(record.precision for record in votes)),
@@ -237,6 +240,7 @@ def _sampling_facts(votes: Sequence[Votes]) -> list[tuple[str, str]]:
 
 def _rounding(votes: Votes) -> str:
     """Return whether float32 rounds when noise is applied."""
+    # no theorem covers the rounding of float32, so the page says where it happens
     if votes.noise.of_bytes:
         return "none (a function of 8-bit images)"
     if not isinstance(votes.noise, Additive):

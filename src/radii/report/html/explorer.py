@@ -46,6 +46,7 @@ def explorer_data(runs: Sequence[Run], norms: Sequence[str], classes: Sequence[s
 
 def _labels(runs: Sequence[Run]) -> dict[int, int]:
     """Return the true label of each image, by its position in the data set."""
+    # `check_runs` found one data set, so runs agree on the labels that they share
     labels: dict[int, int] = {}
     for run in runs:
         labels |= dict(zip(run.index.tolist(), run.labels.tolist(), strict=True))
@@ -97,6 +98,7 @@ def _attack_sentence(certificates: Certificates, lengths: np.ndarray) -> str:
         changed = "removed {} of {} certified labels from the top {}"
     if not removed.any():
         return "attacks " + changed.format("none", held.sum(), certificates.k)
+    # the median, since a few long perturbations would move the mean
     ratio = np.median(lengths[removed] / certificates.radius[removed])
     where = f"{inside.sum()} within their radius" if inside.any() else "none within its radius"
     return (

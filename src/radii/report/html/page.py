@@ -166,6 +166,7 @@ def _cells(certificates: Certificates, mask: np.ndarray) -> list[str]:
     if not mask.any():
         # the run has no image of this class, and the mean of none is NaN
         return ["–", "–"]
+    # over all images of the class: those that are not certified count with radius 0
     held = certificates.correct & ~certificates.abstained
     mean = float(certified_radii(certificates)[mask].mean())
     return [percent(held[mask].mean()), radius_text(mean, certificates.norm)]

@@ -18,6 +18,7 @@ def perturbed(image: np.ndarray, norm: str, radius: float, unit: str, seed: int 
     [0, 1] allows. The result stays in the box: where it is too small for the radius, the perturbation is as long as
     it can be in its direction.
     """
+    # a random perturbation is no attack: it shows the size of a radius, not the worst case within it
     random = np.random.default_rng(seed)
     if norm in ("l0", "l1"):
         return _change_pixels(image, norm, radius, unit, random)
@@ -59,6 +60,7 @@ def _change_pixels(
             (slice(feature % channels, feature % channels + 1), feature // channels)
             for feature in random.permutation(flat.size)
         ]
+    # as far as possible each, until the radius is used up; the last one by as much as is left
     left = radius
     for spot in spots:
         # at least half of the range for each value, so that the cost below is never 0

@@ -154,6 +154,7 @@ def ks_of(runs: Sequence[Run]) -> list[int]:
 
 def by_name(runs: Sequence[Run], norm: str, k: int | None = None) -> dict[str, Certificates]:
     """Return the certificates of one norm and k by the name of their run; `k` defaults to the smallest there is."""
+    # runs may lack some k; the smallest of any run is compared, by the runs that have it
     if k is None:
         k = min(certified.k for run in runs for certified in run.by_k(norm))
     return {run.name: certified for run in runs for certified in run.by_k(norm) if certified.k == k}

@@ -151,6 +151,7 @@ def _short(name: str, most: int = 28) -> str:
 def _ranks_published(published: Sequence[Published], norm: str, noise: str, unit: str) -> list[Published]:
     """Return the rows of one norm and noise from sources that give some k above 1."""
     rows = [row for row in published if (row.norm, row.noise, row.unit) == (norm, noise, unit)]
+    # a source with k = 1 alone belongs beside other noises, not beside other k
     deep = {row.source for row in rows if row.k > 1}
     return [row for row in rows if row.source in deep]
 
@@ -226,6 +227,7 @@ def _limit(axes: Axes, curves: Sequence[Curve], norm: str) -> None:
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    # ticks at whole grey levels, unless the axis has too few of them
     whole = norm == "l0" or (norm == "linf" and last > 4)
     axes.xaxis.set_major_locator(
         MaxNLocator(

@@ -53,6 +53,7 @@ def own_style() -> Iterator[None]:
 def noise_colour(name: str) -> str:
     """Return the colour of a noise, the same in every figure; grey for an unknown one."""
     known = list(NOISES)
+    # a noise that is registered later may reuse a colour; the order of the others stays
     return PALETTE[known.index(name) % len(PALETTE)] if name in known else SOFT
 
 
@@ -121,6 +122,7 @@ def frame(
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
+    # lines of the grid would otherwise run through curves and names
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0, labelsize=TEXT - 0.7, labelcolor=SOFT, pad=3)
     axes.tick_params(axis="x", length=3, color=SOFT, labelsize=TEXT - 0.7, labelcolor=INK)
@@ -167,6 +169,7 @@ def _levels(certificates: Iterable[Certificates]) -> list[str]:
 
 def _spread(values: Iterable[Any], text: Callable[[Any], str]) -> str:
     """Return one value or two as text, or the smallest and the largest of more."""
+    # all values of many runs would not fit a caption
     known = sorted(set(values))
     joined = " or " if len(known) <= 2 else " to "
     return joined.join(text(value) for value in dict.fromkeys([known[0], known[-1]]))

@@ -141,6 +141,7 @@ def _sigma(where: str, value: Any) -> float | None:
 
 def _accuracy(where: str, shares: Any) -> Mapping[float, float]:
     """Return shares by radius, in increasing order; in the file, radii are text: "0.5" or "2/255"."""
+    # a file of the user's may hold anything in place of a table of numbers
     try:
         ordered = sorted((parse_number(radius), share) for radius, share in shares.items())
         # type() as in `_row`
