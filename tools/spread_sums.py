@@ -131,7 +131,7 @@ def programme(cap: float, tau: float) -> Majorant | None:
         solved = linprog(cost, A_ub=-rows, b_ub=-target, bounds=limits, method="highs")
         if solved.x is None:
             return majorant
-        # solved in units of the mean, which falls to 7e-6 at the largest tau, near the tolerances of the solver
+        # solved in units of the mean, which falls to 6e-6 at the largest tau, near the tolerances of the solver
         x = solved.x * unit
         c, d = x[2 : 2 + len(knots)], x[2 + len(knots) :][: len(f)] - x[2 + len(knots) + len(f) :]
         majorant = trimmed(tau, x[:2], (knots, c), (f, d), unit)
