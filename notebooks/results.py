@@ -124,7 +124,7 @@ for norm in radii.NORMS:
     unit = first[norm][next(iter(equal))].unit
     show(radius_by_probability(laws, norm, some.shape, unit=unit, n=some.n, alpha=ALPHA))
 most = floor_text(ALPHA ** (1 / some.n), 6)
-show(f"The most that {some.n:,} draws can show, when all of them give one label, is a probability of {most}.")
+show(f"If all {some.n:,} noise samples agree, the lower bound on the probability is {most}, its largest value.")
 
 # %% [markdown]
 # Laplace and Gaussian radii grow without bound as the probability approaches 1, so accurate

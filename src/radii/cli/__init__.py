@@ -78,12 +78,15 @@ def main() -> None:
     open_streams()
     print_warnings()
     with one_sentence(), delivering():
+        # not earlier: only within `one_sentence` is an interruption reported
         handle_signals()
         try:
-            # shells complete this name, also where Python was started as `python -m radii`
+            # not standalone, or typer would print errors itself and exit; shells complete this name, also where Python
+            # was started as `python -m radii`
             status = app(prog_name="radii", standalone_mode=False)
         except typer.TyperException as error:
             raise usage_error(error) from error
+        # typer turns KeyboardInterrupt into this status
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         raise SystemExit(status or 0)

@@ -16,7 +16,10 @@ FOLDER = "attacks"
 HEADER = ["index", "label", "certified", "found"]
 
 TOLERANCE = 1e-7
-"""Relative difference by which the arithmetic of another processor may change a certified radius."""
+"""Relative difference up to which a radius in a file is that of the certificates.
+
+Other processors change radii by less than 1e-12 (`make test-portable`).
+"""
 
 
 def file_name(votes: Path, norm: str, k: int) -> str:
@@ -60,6 +63,7 @@ def found_beside(
     folder, results = votes.parent / FOLDER, {}
     for (norm, k), certified in certificates.items():
         path = folder / file_name(votes, norm, k)
+        # radii attack may have been run for some of the norms and k only
         if path.is_file():
             results[norm, k] = read_found(path, certified)
     return results
@@ -72,12 +76,15 @@ def read_found(path: Path, certificates: Certificates) -> np.ndarray:
         numbers = np.array(
             [(int(index), int(label), float(radius), float(length)) for index, label, radius, length in lines]
         ).reshape(-1, 4)
+        # infinity stands for no perturbation; one of length 0 would be the certified image itself
         valid = header == HEADER and not np.isnan(numbers).any() and (numbers[:, 3] > 0).all()
     except ValueError:
         valid = False
     if not valid:
         raise InputError(f"{path} is not what radii attack writes: index, label, certified, found")
+    # a file is bound to its certificates by their labels and radii, since it records neither alpha nor plan
     row_of = {int(index): row for row, index in enumerate(certificates.index)}
+    # -1 where the certificates lack the image, which is rejected below
     rows = np.array([row_of.get(int(index), -1) for index in numbers[:, 0]], dtype=np.int64)
     if not (
         (rows >= 0).all()

@@ -19,7 +19,10 @@ from radii.storage import atomic
 
 COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
 DECIMALS = 7
-"""Decimals of radii in the CSV of a run: few enough that another processor's arithmetic gives the same text."""
+"""Decimals of radii in the CSV of a run: few enough that another processor's arithmetic gives the same text.
+
+Processors differ by less than 1e-12 (`make test-portable`).
+"""
 
 
 def csv_text(certificates: Certificates) -> str:
@@ -62,13 +65,16 @@ def _radius_column(certificates: Certificates) -> list[str]:
     held = certificates.correct & ~certificates.abstained
     known = zip(certificates.radius.tolist(), held, strict=True)
     if certificates.norm != "l0" and certificates.plan in DECIDING:
+        # repr is the shortest text that reads back as the same number
         return [repr(radius) if sure else "" for radius, sure in known]
+    # l0 radii are whole numbers
     digits = 0 if certificates.norm == "l0" else DECIMALS
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
+    # csv ends lines with CR LF by itself, and all other files here end them with LF
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
@@ -78,6 +84,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def summary(certificates: Certificates) -> dict[str, Any]:
     """Return the identity, the guarantee and the results of a set of certificates, ready for JSON."""
     results = asdict(summarize(certificates))
+    # keys of JSON are text
     results["quantiles"] = {f"{share:g}": radius for share, radius in results["quantiles"].items()}
     return {**identity(certificates), "results": results}
 
@@ -87,6 +94,7 @@ def table_json(table: AccuracyTable) -> dict[str, Any]:
 
     `kinds` and `notes` describe the rows that are not of a single run.
     """
+    # JSON has no NaN
     shares = np.where(np.isnan(table.shares), None, table.shares).tolist()  # type: ignore[call-overload]
     noted = [row for row in zip(table.names, table.kinds, table.notes, strict=True) if row[2]]
     return {
@@ -118,6 +126,7 @@ def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 def slug(name: str) -> str:
     """Return a name as part of a file name: lower-case letters, digits, dots and dashes."""
+    # no letter may be left, for example of "σ"; a leading dot would hide the file
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "run"
 
 

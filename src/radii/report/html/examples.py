@@ -27,7 +27,7 @@ MOST_PERTURBED = 3
 """Images that are shown perturbed."""
 
 HALVINGS = 60
-"""Halvings of the interval that holds the step, which determine it to the last bit of a float64."""
+"""Halvings of the interval that holds the step: at most 2^20 long, it is at most 2^-40 long after them."""
 
 LONGEST = 2**20
 """A step so long takes practically every value to a face of the box: a longer one would change nothing more."""
@@ -74,6 +74,7 @@ def choose_examples(certificates: Certificates, count: int = 8) -> list[int]:
     # equal radii, which are frequent in l0, are ordered by the bound on the probability of the label
     order = np.lexsort((certificates.lower, certificates.radius))
     ranked = order[(correct & ~abstained)[order]]
+    # the failures come first in the count: a page that showed successes alone would mislead
     left = max(count - len(wrong) - len(silent), 0)
     spread = np.linspace(len(ranked) - 1, 0, min(left, len(ranked))).round().astype(int)[::-1]
     return [int(row) for row in np.concatenate([silent, wrong, ranked[spread]])][:count]
@@ -124,6 +125,7 @@ def _bars(run: Run, row: int, classes: Sequence[str]) -> list[dict[str, Any]]:
     if run.votes is None:
         return []
     counts, total = run.votes.counts[row], max(int(run.votes.counts[row].sum()), 1)
+    # of equally frequent classes the one with the smaller label, on every machine
     order = np.argsort(-counts, kind="stable")[:MOST_BARS]
     return [
         {
@@ -159,9 +161,11 @@ def perturbed_rows(examples: Examples, runs: Sequence[Run], norms: Sequence[str]
             # the first of equal radii
             (run, best), radius = max(zip(certified, radii, strict=True), key=lambda pair: pair[1])
             text = radius_text(radius, norm)
+            # seeded by the image, so that the same report is written again
             changed = perturbed(image, norm, radius, best.unit, seed=index)
             cells.append(
                 {
+                    # rounded, as astype alone would darken by half a grey level
                     "picture": picture_uri(np.round(255 * changed).astype(np.uint8)),
                     "alt": f"a perturbation of {NORM_NAMES[norm]} norm {text}",
                     "radius": text,
@@ -196,6 +200,7 @@ def picture_uri(image: np.ndarray) -> str:
 
     content = io.BytesIO()
     with own_style():
+        # imsave takes the origin from the settings: those of a user could turn pictures upside down
         imsave(content, as_picture(image), format="png", cmap="gray", vmin=0, vmax=255)
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
@@ -207,6 +212,7 @@ def perturbed(image: np.ndarray, norm: str, radius: float, unit: str, seed: int 
     [0, 1] allows. The result stays in the box: where it is too small for the radius, the perturbation is as long as
     it can be in its direction.
     """
+    # a random perturbation is no attack: it shows the size of a radius, not the worst case within it
     random = np.random.default_rng(seed)
     if norm in ("l0", "l1"):
         return _change_pixels(image, norm, radius, unit, random)
@@ -228,6 +234,7 @@ def _scaled(image: np.ndarray, direction: np.ndarray, radius: float) -> np.ndarr
         return float(np.linalg.norm(np.clip(image + step * direction, 0, 1) - image))
 
     upper = 1.0
+    # the length never falls with the step, so that doubling brackets the radius and halving finds it
     while length(upper) < radius and upper < LONGEST:
         upper *= 2
     step, _ = bisect(lambda step: np.array(length(float(step)) <= radius), 0.0, upper, HALVINGS)
@@ -247,12 +254,15 @@ def _change_pixels(
             (slice(feature % channels, feature % channels + 1), feature // channels)
             for feature in random.permutation(flat.size)
         ]
+    # as far as possible each, until the radius is used up; the last one by as much as is left
     left = radius
     for spot in spots:
+        # at least half of the range for each value, so that the cost below is never 0
         change = farthest[spot] - flat[spot]
         cost = 1.0 if norm == "l0" else float(np.abs(change).sum())
         share = min(1.0, left / cost)
-        if norm == "l0" and share < 1:  # a unit counts as a whole however little it changes
+        if norm == "l0" and share < 1:
+            # a unit counts as a whole however little it changes
             break
         flat[spot] += share * change
         left -= share * cost
