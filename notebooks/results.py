@@ -30,7 +30,7 @@ from IPython.display import Markdown, display
 import radii
 from radii.certificates import to_norm
 from radii.report.accuracy import round_radii, summarize, tabulate
-from radii.report.attack_results import FOLDER, found_beside
+from radii.report.export import ATTACKS, found_beside
 from radii.report.export import markdown_table, table_markdown
 from radii.report.formatting import NORM_NAMES, draws_text, floor_text, radius_text, round_text
 from radii.report.html import Run
@@ -229,7 +229,7 @@ show(accuracy_by_noise(named), table_markdown(tabulate(named, [0, 0.25, 0.5, 0.7
 # %%
 rows = []
 for name, one in sampled.items():
-    if not (paths[one].parent / FOLDER).is_dir():
+    if not (paths[one].parent / ATTACKS).is_dir():
         continue
     ranked = {(norm, k): certify(one, norm, k) for norm in radii.NORMS for k in KS}
     for (norm, k), found in found_beside(paths[one], ranked).items():

@@ -88,8 +88,7 @@ def attack(
     from radii.attacks.attack import attack as attack_all
     from radii.certificates.certify import certify
     from radii.noises.norms import unit_of
-    from radii.report.attack_results import attacked_text, file_name
-    from radii.report.export import write_whole
+    from radii.report.export import attacks_name, attacks_text, write_whole
     from radii.storage.atomic import check_folder
     from radii.training.run_folder import CONFIG
 
@@ -124,8 +123,8 @@ def attack(
             say(summary_text(attacks))
             refuted |= attacks.refuted
             if out is not None:
-                text = attacked_text(attacked, attacks.rows, attacks.lengths)
-                write_whole(out / file_name(votes, norm, k), text)
+                text = attacks_text(attacked, attacks.rows, attacks.lengths)
+                write_whole(out / attacks_name(votes, norm, k), text)
     # so that scripts notice
     if refuted:
         raise SystemExit(1)

@@ -78,7 +78,7 @@ def report(
     the certificates (a CSV file per votes file, with a row per image), results.json and tables.md. Without --k, the
     page shows k = 1, 2 and 3, if there are more classes.
     """
-    from radii.report.attack_results import FOLDER, found_beside
+    from radii.report.export import ATTACKS, found_beside
     from radii.report.html import Run, check_one_data, write_report
     from radii.report.published import check_same_data, load_published
 
@@ -101,7 +101,7 @@ def report(
         if name in certified
     }
     if page.attacks and not any(attacked.values()):
-        folder = votes[0].parent / FOLDER
+        folder = votes[0].parent / ATTACKS
         raise InputError(
             "no votes have attacks in these norms and k beside them: "
             f"run radii attack {votes[0]} --out {folder}, with --run for a model that radii train did not make"
