@@ -92,7 +92,7 @@ class Sampler:
         check_outcomes(plan, self.noise)
         check_matched(self.model, data)
         data.check_classes(self.classes)
-        check_k(getattr(plan, "k", k), max(self.classes, 2))
+        check_k(getattr(plan, "k", k), self.classes)
 
     def identity(self, data: DataSet, plan: Plan, seed: int) -> dict[str, Any]:
         """Return the fields of `Votes` that all parts of a run share: all but images, draws and counts."""

@@ -14,8 +14,8 @@ def keep_freed_memory() -> None:
     Otherwise each layer gets new memory that the kernel zeroes page by page: a fifth of the time of a network on a
     processor (measured: docs/log.md, "Freed memory").
     """
-    # other C libraries have no mallopt
-    with suppress(AttributeError, OSError):
+    # other C libraries have no mallopt; on Windows, CDLL takes no None, which is a TypeError
+    with suppress(AttributeError, OSError, TypeError):
         library = ctypes.CDLL(None)
         # set at all, a threshold no longer follows the sizes of freed blocks, as glibc's does
         library.mallopt(M_MMAP_THRESHOLD, 2**30)

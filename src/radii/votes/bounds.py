@@ -129,9 +129,9 @@ def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.
 def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
     """Return the one-sided Clopper-Pearson upper bound on a probability, 1 if all samples were successes."""
     s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
-    # through the failures, so that bounds near 0 and near 1 are equally accurate. The difference rounds by 2^-54 at
-    # most, less than the margin unless the bound is above 1 - 1e-4, where the rival has won anyway.
-    return 1 - lower_bound(n - s, n, alpha)
+    # through the failures, so that bounds near 0 and near 1 are equally accurate; a step up covers the rounding of the
+    # difference, which exceeds the margin of a small lower bound
+    return np.nextafter(1 - lower_bound(n - s, n, alpha), 1)
 
 
 def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:

@@ -136,9 +136,8 @@ def frame(
 def write_caption(figure: Figure, caption: str) -> None:
     """Write a caption of about two small lines at the bottom left, broken between facts where these are short."""
     width, height = figure.get_size_inches()
-    # characters of this size in the figure's width; of captions with many digits 16.9 fill an inch, so that a full line
-    # can be a hundredth too long
-    line = int(17.6 * width)
+    # characters of this size in the figure's width: of captions with many digits 16.9 fill an inch
+    line = int(16.8 * width)
     # a fact longer than half a line may be broken, which otherwise could leave a line half empty
     facts = [fact if len(fact) > line // 2 else fact.replace(" ", NO_BREAK) for fact in caption.split(" · ")]
     # a dot stays with the fact before it, and goes where it would end a line
