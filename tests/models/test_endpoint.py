@@ -243,6 +243,15 @@ def test_endpoints_that_change_their_mind(server: Server) -> None:
         )
 
 
+@pytest.mark.parametrize("width", [3, 12])
+def test_endpoints_that_change_their_classes(server: Server, width: int) -> None:
+    server.plan = [200] * 5 + [packed(np.zeros((64, width), dtype=np.float32))]
+    with pytest.raises(InputError, match=f"as many logits .* as at first, 10; got {width}"):
+        radii.Smoothed(radii.load_model(server.url), radii.Gaussian(0.25), batch=64).vote(
+            IMAGES, plan=radii.fixed(50)
+        )
+
+
 KEYS = "&api_key=sEcReT%2Fk3y&sig=sEcReT"
 
 
