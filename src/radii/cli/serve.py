@@ -62,7 +62,7 @@ class ResponseOptions(Options):
     alpha_budget: Annotated[
         float | None,
         typer.Option(
-            help="Probability that any response is ever wrong; it limits the number of images.",
+            help="Error probability of all responses together, which limits the images.",
             show_default="none",
         ),
     ] = None
