@@ -15,6 +15,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -78,8 +79,7 @@ def make_server(service: Service, limits: Limits) -> uvicorn.Server:
         make_app(service, limits),
         http=protocol,  # type: ignore[arg-type]  # it is called as the class would be
         backlog=backlog(),
-        proxy_headers=bool(limits.proxies),
-        forwarded_allow_ips=list(limits.proxies),
+        forwarded_allow_ips=list(limits.proxies),  # otherwise uvicorn trusts 127.0.0.1
         ws="none",
         lifespan="on",
         log_level="warning",
@@ -201,10 +201,13 @@ class Frontend(Collector):
 
     async def _answer(self, body: bytes, kind: str) -> tuple[Answer, float]:
         service = self.batcher.service
-        decode = partial(read_image, body, kind, service.shape)
+
+        def prepare() -> tuple[int, np.ndarray, float]:
+            return service.prepared(read_image(body, kind, service.shape))
+
         try:
-            pixels = await asyncio.get_running_loop().run_in_executor(self.decoder, decode)
-            number, image, rounding = service.prepared(pixels)
+            loop = asyncio.get_running_loop()
+            number, image, rounding = await loop.run_in_executor(self.decoder, prepare)
         except InputError as error:
             raise Rejected(422, str(error)) from error
         self._spend(number)
