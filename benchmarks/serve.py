@@ -101,7 +101,8 @@ def service() -> Iterator[int]:
         config = Config(Recipe("mnist5k", "small-cnn"), SHAPE, tuple("0123456789"))
         save_config(Path(folder), config)
         save_model(Path(folder), make_model("small-cnn", SHAPE, 10), config)
-        asked = ("--n", str(N), "--queue", str(PLACES), "--port", "0", "--timeout", str(LIMIT))
+        asked = ("--n", str(N), "--queue", str(PLACES), "--per-client", str(MOST))
+        asked += ("--port", "0", "--timeout", str(LIMIT))
         command = [sys.executable, "-m", "radii", "serve", folder, *asked]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

@@ -21,13 +21,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import radii
-from job_factory import IMAGES, PLANS, Trouble, job, load, numbered
+from job_factory import IMAGES, PLANS, SHAPE, Trouble, job, load, numbered
 from patience import HANG
+from radii.data import DataSet
 from radii.engine import Job, LocalExecutor, Parts, Shard, Workers, gather, run, workers
 from radii.engine.parts import FORMAT, MANIFEST, RunFinished
 from radii.errors import InputError, RadiiWarning
+from radii.models import digest
 from radii.storage.folders import LocalFolder
 from radii.votes import decode_votes
 
@@ -84,6 +87,20 @@ def test_a_run_resumes_with_its_own_blocks_and_samples_only_missing_parts(tmp_pa
         votes = run(local(), parts_in(tmp_path), progress=lambda done, total: drawn.append((done, total)))
     assert votes.encode() == whole["fixed"] and drawn[-1] == (4 * 1280, 4 * 1280)
     assert kept.items() <= {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")}.items()
+
+
+def test_a_model_of_other_classes_is_not_resumed(tmp_path) -> None:
+    """Nor is it sampled by a worker of a run of ten classes."""
+    run(local(), parts_in(tmp_path), shard=Shard(1, 2), block=BLOCK)
+    images = np.zeros((IMAGES, *SHAPE), np.float32)
+    twelve = radii.Smoothed(lambda noisy: torch.zeros(len(noisy), 12), radii.Gaussian(0.5), batch=32)
+    other = Job.in_memory(twelve, DataSet(images, None, np.arange(IMAGES) * 5), PLANS["fixed"], seed=3)
+    model = digest(load()[0].model)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="with 10 classes, not 12"):
+        patch.setattr("radii.sampling.sampler.digest", lambda _: model)
+        run(LocalExecutor(other), parts_in(tmp_path), block=BLOCK)
+    with pytest.raises(InputError, match=r"as many logits .* as at first, 10; got 12"):
+        replace(other, settings=("float32", 32, 10)).start()
 
 
 def test_workers_give_the_same_votes(tmp_path, whole) -> None:

@@ -22,6 +22,7 @@ from radii.models.adapters import http
 from radii.votes import load_votes
 
 IMAGES, LABELS = digits(12)
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def packed(table: np.ndarray) -> bytes:
@@ -61,6 +62,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         if step == "wait":
             server.over.wait(HANG)
+        if step in ("drip", "continue"):
+            # without an end: a whole answer never comes
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n" * (step == "drip"))
+            while not server.over.is_set():
+                self.wfile.write(b"x" if step == "drip" else CONTINUE)
+        if step == "patience":
+            self.wfile.write(3 * CONTINUE)
         status = step if isinstance(step, int) else 200
         body = step if isinstance(step, bytes) else packed(plain(torch.from_numpy(images)).detach().numpy())
         self.send_response(status)
@@ -165,7 +173,7 @@ def test_a_server_that_takes_too_long(server: Server, slept: list[float], monkey
     monkeypatch.setattr(http, "TIMEOUT", 0.1)
     monkeypatch.setattr(http, "TRIES", 2)
     server.plan = ["wait", "wait"]
-    with pytest.raises(InputError, match=r"no answer in 2 tries: no answer within 0\.1 seconds"):
+    with pytest.raises(InputError, match=r"no answer in 2 tries: no whole answer within 0\.1 seconds"):
         radii.load_model(server.url)(torch.from_numpy(IMAGES))
 
 
@@ -230,6 +238,15 @@ def test_votes_of_what_is_no_number(server: Server, nan: float) -> None:
 def test_endpoints_that_change_their_mind(server: Server) -> None:
     server.plan = [200, 200, 200, packed(np.random.default_rng(0).random((64, 10)))]
     with pytest.raises(InputError, match="the same logits in every batch, but they changed"):
+        radii.Smoothed(radii.load_model(server.url), radii.Gaussian(0.25), batch=64).vote(
+            IMAGES, plan=radii.fixed(50)
+        )
+
+
+@pytest.mark.parametrize("width", [3, 12])
+def test_endpoints_that_change_their_classes(server: Server, width: int) -> None:
+    server.plan = [200] * 5 + [packed(np.zeros((64, width), dtype=np.float32))]
+    with pytest.raises(InputError, match=f"as many logits .* as at first, 10; got {width}"):
         radii.Smoothed(radii.load_model(server.url), radii.Gaussian(0.25), batch=64).vote(
             IMAGES, plan=radii.fixed(50)
         )
@@ -305,3 +322,33 @@ def test_addresses_that_are_none(url: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as error:
         radii.load_model(url)
     assert "secret" not in str(error.value)
+
+
+# a deadline for the whole answer, and bounds on what comes before it ------------------------------
+
+
+def test_an_answer_that_drips_has_one_deadline(server: Server, slept: list[float], monkeypatch) -> None:
+    """A byte, another byte, and so on: each comes in time, and the answer never ends."""
+    monkeypatch.setattr(http, "TIMEOUT", 0.1)
+    monkeypatch.setattr(http, "TRIES", 2)
+    server.plan = ["drip", "drip"]
+    with pytest.raises(InputError, match=r"in 2 tries: no whole answer within 0\.1 seconds"):
+        radii.load_model(server.url)(torch.from_numpy(IMAGES))
+    assert len(server.seen) == 2 and len(slept) == 1
+
+
+def test_an_endless_prelude_is_cut_off(server: Server, slept: list[float]) -> None:
+    server.plan = ["continue"]
+    images = torch.from_numpy(IMAGES)
+    torch.testing.assert_close(radii.load_model(server.url)(images), plain(images))
+    assert len(server.seen) == 2 and len(slept) == 1
+    server.plan = ["continue"] * 6
+    with pytest.raises(InputError, match="in 6 tries: its headers, with informational responses, are longer"):
+        radii.load_model(server.url)(images)
+
+
+def test_a_few_informational_responses_are_read(server: Server, slept: list[float]) -> None:
+    server.plan = ["patience"]
+    images = torch.from_numpy(IMAGES)
+    torch.testing.assert_close(radii.load_model(server.url)(images), plain(images))
+    assert not slept and len(server.seen) == 1

@@ -5,7 +5,9 @@ import hashlib
 import pickle
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -18,6 +20,7 @@ from radii.data import load_data
 from radii.errors import InputError, MissingExtra, RadiiWarning
 from radii.models import make_model
 from radii.models.adapters.outputs import class_names
+from radii.models.adapters.preprocess import unwrap
 from radii.sampling import autotune
 
 IMAGES, LABELS = digits(20)
@@ -111,6 +114,23 @@ def test_files_travel_to_other_processes(file: str) -> None:
     images = torch.from_numpy(IMAGES)
     for one in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         torch.testing.assert_close(one(images), model(images))
+
+
+@pytest.mark.parametrize("width", [3, 12])
+def test_a_file_with_another_number_of_classes(file: str, width: int, monkeypatch) -> None:
+    """As graphs can be whose outputs depend on the values of the images."""
+    model = radii.load_model(file, layout="flat")
+    inner = unwrap(model)
+    session, calls = inner._session, []
+
+    def run(*given) -> list[np.ndarray]:
+        calls.append(given)
+        (logits,) = session.run(*given)
+        return [logits if len(calls) <= 5 else np.concatenate([logits, logits], 1)[:, :width]]
+
+    monkeypatch.setattr(inner, "_session", SimpleNamespace(run=run))
+    with pytest.raises(InputError, match=f"as many logits .* as at first, 10; got {width}"):
+        radii.Smoothed(model, radii.Gaussian(0.25), batch=64).vote(IMAGES, plan=radii.fixed(50))
 
 
 class Calibration(CalibrationDataReader):

@@ -5,9 +5,10 @@ import threading
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import radii
+from given_models import digits, plain
 from radii.errors import InputError, RadiiWarning
 from radii.models import make_model
 from radii.sampling.model_call import LEAST_ROWS, WithinMemory
@@ -97,3 +98,59 @@ def test_memory_for_almost_nothing() -> None:
         pytest.raises(InputError, match="on 8 images at a time: free some memory"),
     ):
         WithinMemory(model)(torch.zeros(32, *SHAPE))
+
+
+# the number of classes ----------------------------------------------------------------------------
+
+
+class Fickle:
+    """The nearest mean of ten classes, which has another number of them from some call on, whoever holds a copy."""
+
+    def __init__(self, width: int, after: int) -> None:
+        self.width, self.after, self.calls = width, after, 0
+
+    def __deepcopy__(self, _: dict) -> "Fickle":
+        return self
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        logits = plain(images.reshape(-1, *SHAPE))
+        return logits if self.calls <= self.after else torch.cat([logits, logits], 1)[:, : self.width]
+
+
+class Module(nn.Module):
+    def __init__(self, fickle: Fickle) -> None:
+        super().__init__()
+        self.fickle = fickle
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fickle(images)
+
+
+class LikeSklearn:
+    classes_ = np.arange(10)
+
+    def __init__(self, fickle: Fickle) -> None:
+        self.fickle = fickle
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        return self.fickle(torch.from_numpy(features)).numpy()
+
+
+KINDS = {
+    "callable": lambda fickle: fickle,
+    "module": lambda fickle: Module(fickle).eval(),
+    "estimator": lambda fickle: radii.load_model(LikeSklearn(fickle)),
+    "scaled": lambda fickle: radii.load_model(Module(fickle).eval(), input_range=(0, 1), layout="nhwc"),
+    "class map": lambda fickle: radii.load_model(fickle, class_map=[[9], [1, 2], [0]]),
+}
+
+
+@pytest.mark.parametrize("width", [3, 12])
+@pytest.mark.parametrize("after", [4, 8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_of_classes_is_held(kind: str, width: int, after: int) -> None:
+    """Whether it changes during the check or in the run: with fewer classes wrong votes would be counted."""
+    model = KINDS[kind](Fickle(width, after))
+    with pytest.raises(InputError, match=f"as many logits .* as at first, 10; got {width}"):
+        radii.Smoothed(model, radii.Gaussian(0.25), batch=64).vote(digits(12)[0], plan=radii.fixed(100))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fastapi import FastAPI
 from PIL import Image
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -51,11 +52,13 @@ def served(service: Service, limits: Limits = LIMITS) -> Iterator[SimpleNamespac
     """A service in a thread of this process, which ends when the block does."""
     place = listen("127.0.0.1", 0)
     server = make_server(service, limits)
+    assert isinstance(server.config.app, FastAPI)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
     thread.start()
     try:
         wait_until(lambda: server.started or not thread.is_alive())
-        yield SimpleNamespace(server=server, thread=thread, port=place.getsockname()[1])
+        frontend = server.config.app.state.frontend
+        yield SimpleNamespace(server=server, thread=thread, port=place.getsockname()[1], frontend=frontend)
     finally:
         server.should_exit = True
         thread.join(HANG)
@@ -122,6 +125,7 @@ def test_an_answer_is_the_certificate_of_its_image(port: int) -> None:
             "class": None if label is None else NAMES[label],
             "abstained": abstained[-1],
             "radius": found.radius[0],
+            "rounding": 0.0,
             "norm": "l2",
             "unit": "feature",
             "k": 1,
@@ -432,13 +436,27 @@ def test_no_request_waits_for_ever() -> None:
         wait_until(lambda: ask(running.port, "GET", "/health").said == {"status": "ok"})
 
 
-def test_a_client_that_hangs_up_frees_its_place() -> None:
-    with served(make_service(), Limits(queue=1, seconds=HANG)) as running:
-        connection = half_asked(running.port, 1000)
-        wait_until(lambda: "radii_places_taken 1" in ask(running.port, "GET", "/metrics").said)
-        connection.close()
-        wait_until(lambda: "radii_places_taken 0" in ask(running.port, "GET", "/metrics").said)
-        assert 'radii_requests_total{status="400"} 1' in ask(running.port, "GET", "/metrics").said
+def test_bodies_that_are_still_to_come_take_no_place() -> None:
+    """Silent clients fill no queue; each counts for its own address, and one that hangs up for none."""
+    with served(make_service(), Limits(queue=1, seconds=HANG, per_client=4)) as running:
+        silent = [half_asked(running.port, 1000) for _ in range(3)]
+        wait_until(lambda: running.frontend.clients["127.0.0.1"] == 3)
+        assert "radii_places_taken 0" in ask(running.port, "GET", "/metrics").said
+        assert post(running.port, picture(IMAGES[0])).status == 200
+        silent.append(half_asked(running.port, 1000))
+        wait_until(lambda: running.frontend.clients["127.0.0.1"] == 4)
+        answer = post(running.port, picture(IMAGES[0]))
+        assert (answer.status, answer.said["error"]) == (
+            429,
+            "4 requests of this client are in progress: wait for them",
+        )
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert ask(running.port, "GET", "/health").status == 200
+        for connection in silent:
+            connection.close()
+        wait_until(lambda: not running.frontend.clients)
+        assert 'radii_requests_total{status="400"} 4' in ask(running.port, "GET", "/metrics").said
+        assert post(running.port, picture(IMAGES[0])).status == 200
 
 
 # the end ------------------------------------------------------------------------------------------

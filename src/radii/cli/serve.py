@@ -1,9 +1,12 @@
 """radii serve: labels with certified radii over HTTP. It imports torch and the extra serve late."""
 
+import ipaddress
+import re
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +18,9 @@ from radii.errors import InputError
 from radii.noises.norms import unit_of
 from radii.noises.streams import check_seed
 from radii.votes.plans.fixed import check_whole
+
+if TYPE_CHECKING:
+    from radii.serving import Limits
 
 MOST_REQUESTS = 10**6
 """About the most files, and so connections, that Linux lets a process open."""
@@ -53,12 +59,19 @@ class ResponseOptions(Options):
         typer.Option(help="Time limit of the sampling, in seconds per image.", show_default="none"),
     ] = None
     alpha: Alpha = 1e-3
+    alpha_budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Error probability of all responses together, which limits the images.",
+            show_default="none",
+        ),
+    ] = None
     l0_unit: L0Unit = "pixel"
 
 
 @dataclass(frozen=True)
 class ServerOptions(Options):
-    """Where the service listens, and how many requests it accepts."""
+    """Where the service listens, and which requests it accepts."""
 
     title = "Server"
     host: Annotated[str, typer.Option(help="Address to listen on, or 0.0.0.0 for all addresses.")] = (
@@ -68,18 +81,77 @@ class ServerOptions(Options):
     queue: Annotated[
         int, typer.Option(help="Maximum number of requests in progress; others get status 429.")
     ] = 64
+    per_client: Annotated[
+        int | None,
+        typer.Option(help="Maximum number of requests per client address.", show_default="half of --queue"),
+    ] = None
+    trusted_proxy: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ADDRESS",
+            help="Proxy whose X-Forwarded-For names the client (repeatable).",
+            show_default="none",
+        ),
+    ] = field(default_factory=list)
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File with the token that requests must carry.", show_default="none"
+        ),
+    ] = None
     timeout: Annotated[
         float, typer.Option(help="Seconds until a request without a response gets status 503.")
     ] = 60.0
 
-    def check(self) -> None:
-        """Raise `InputError` for impossible settings or an occupied port, before the model is loaded."""
-        from radii.serving import listen
+    def limits(self) -> "Limits":
+        """Return the limits, and raise `InputError` for impossible ones or an occupied port, before the model loads."""
+        from radii.serving import Limits, listen
 
         check_whole("queue", self.queue, 1, MOST_REQUESTS)
+        per_client = -(-self.queue // 2) if self.per_client is None else self.per_client
+        check_whole("per-client", per_client, 1, MOST_REQUESTS)
         if not self.timeout > 0:
             raise InputError(f"--timeout must be above 0 seconds; got {self.timeout:g}")
+        for address in self.trusted_proxy:
+            check_address(address)
+        token = "" if self.token_file is None else read_secret(self.token_file, "a token")
         listen(self.host, self.port).close()
+        return Limits(self.queue, self.timeout, per_client, proxies=tuple(self.trusted_proxy), token=token)
+
+
+def check_address(address: str) -> None:
+    """Raise `InputError` unless this is the address of a proxy, or a network of them."""
+    try:
+        ipaddress.ip_network(address)
+    except ValueError as error:
+        raise InputError(
+            f"--trusted-proxy must be an IP address or a network, 10.0.0.1 or 10.0.0.0/8; got {address!r}"
+        ) from error
+
+
+def read_secret(path: Path, what: str) -> str:
+    """Return the only word in a file; errors never show it."""
+    try:
+        words = path.read_text(encoding="ascii").split()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
+        raise InputError(f"{path} must be a text file with {what} ({reason})") from error
+    if len(words) != 1 or not re.fullmatch("[!-~]+", words[0]):
+        raise InputError(f"{path} must hold {what}, one word of printable ASCII; it holds {len(words)} words")
+    return words[0]
+
+
+def secret_seed(seed: int | None, path: Path | None) -> int:
+    """Return the seed that was given, that in a file, or a new one."""
+    if seed is not None and path is not None:
+        raise InputError("the seed is given twice: leave out --seed and RADII_SEED, or --seed-file")
+    if path is not None:
+        word = read_secret(path, "a seed")
+        if not re.fullmatch("[0-9]{1,20}", word):
+            raise InputError(f"{path} must hold a seed, a whole number below 2**64; it holds something else")
+        return check_seed(int(word))
+    # with a known seed, an adversary could search offline for an image whose noise deceives (docs/serving.md)
+    return secrets.randbits(64) if seed is None else check_seed(seed)
 
 
 @grouped
@@ -100,6 +172,15 @@ def serve(
             rich_help_panel="Running",
         ),
     ] = None,
+    seed_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File with the secret seed, for the same responses after a restart.",
+            show_default="none",
+            rich_help_panel="Running",
+        ),
+    ] = None,
 ) -> None:
     """Serve labels with certified radii over HTTP.
 
@@ -111,12 +192,12 @@ def serve(
     from radii.models.devices import best_device
     from radii.sampling import Smoothed
     from radii.sampling.smoothed import budget_plan
-    from radii.serving import Limits, Service, listen
+    from radii.serving import Service, listen
     from radii.serving import run as run_service
     from radii.serving.app import address_of
 
     source = model_source(run, images.data, noise.noise, noise.sigma, input_format)
-    server.check()
+    limits, secret = server.limits(), secret_seed(seed, seed_file)
     smoothed, shape, classes = source.interface(
         Smoothed(
             source.load(best_device()),
@@ -131,14 +212,14 @@ def serve(
     )
     alpha, seconds, norm = response.alpha, response.seconds, response.norm
     plan = budget_plan(smoothed.noise, response.n, alpha, seconds)
-    # with a known seed, an adversary could search offline for an image whose noise deceives (docs/serving.md)
-    secret = secrets.randbits(64) if seed is None else check_seed(seed)
     sampler, unit = smoothed.ready(shape), unit_of(norm, response.l0_unit)
-    service = Service(sampler, plan, secret, norm, response.k, unit, alpha, seconds, classes)
+    service = Service(
+        sampler, plan, secret, norm, response.k, unit, alpha, seconds, classes, response.alpha_budget
+    )
     say(reach_text(plan, smoothed.noise, response.k, alpha, sampler.classes, shape))
     with listen(server.host, server.port) as socket:
         say(f"Listening on {address_of(socket)} until Ctrl-C; GET / describes the interface.")
         # the server has answered all requests before it raises, so nothing was interrupted
         with suppress(KeyboardInterrupt, Interrupted):
-            run_service(service, Limits(server.queue, server.timeout), socket)
+            run_service(service, limits, socket)
     say("All accepted requests are answered.")

@@ -9,6 +9,7 @@ import torch
 from radii.data.dataset import DataSet
 from radii.engine.parts import RunManifest, manifest_of
 from radii.engine.units import Unit
+from radii.models.adapters.outputs import check_same_classes
 from radii.noises.lattice import levels_of
 from radii.noises.streams import check_seed
 from radii.sampling import Smoothed
@@ -32,7 +33,7 @@ class Job:
     plan, seed : those of `Smoothed.vote`
     k : the largest k to be certified later, which must be below the number of classes
     threads : processor threads of each process, None for all
-    settings : precision and rows of a batch, where they are tuned already
+    settings : precision and rows of a batch, where they are tuned already, and the number of classes of the run
     """
 
     load: Load
@@ -40,7 +41,7 @@ class Job:
     seed: int = 0
     k: int = 1
     threads: int | None = None
-    settings: tuple[str, int] | None = None
+    settings: tuple[str, int, int] | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -56,13 +57,16 @@ class Job:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         smoothed, data = self.load()
+        classes = 0
         if self.settings is not None:
-            precision, rows = self.settings
+            precision, rows, classes = self.settings
             smoothed = replace(smoothed, precision=precision, batch=rows)
         if smoothed.exact_arithmetic:
             # once for all units, and an error for other images comes before any sampling
             data = replace(data, pixels=levels_of(data.pixels))
-        return LoadedJob(self, smoothed.ready(data.shape, data), data)
+        loaded = LoadedJob(self, smoothed.ready(data.shape, data), data)
+        check_same_classes(classes or loaded.sampler.classes, loaded.sampler.classes)
+        return loaded
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,9 @@ class LoadedJob:
     data: DataSet
 
     @property
-    def settings(self) -> tuple[str, int]:
-        """Precision and rows of a batch, as tuned here; other processes need the same for the same votes."""
-        return self.sampler.precision, self.sampler.rows
+    def settings(self) -> tuple[str, int, int]:
+        """Precision and rows of a batch, as tuned here, and the number of classes, which other processes must share."""
+        return self.sampler.precision, self.sampler.rows, self.sampler.classes
 
     def manifest(self) -> RunManifest:
         """Return the manifest of the run, with its block still to be chosen."""

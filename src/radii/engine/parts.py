@@ -104,6 +104,8 @@ def _difference(name: str, value: object, expected: object) -> str:
         for key in sorted(value.keys() | expected.keys(), key=lambda key: (key != "name", key)):
             if value.get(key) != expected.get(key):
                 return f"{name} {_difference(key, value.get(key), expected.get(key))}"
+    if isinstance(value, list) and isinstance(expected, list) and len(value) != len(expected):
+        return f"{len(value)} {name}, not {len(expected)}"
     return f"{name} {value}, not {expected}"
 
 

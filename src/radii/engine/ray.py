@@ -161,13 +161,13 @@ def on_device(smoothed: Smoothed, data: DataSet) -> tuple[Smoothed, DataSet]:
     return smoothed, data
 
 
-def describe(run: str, job: Job) -> tuple[RunManifest, tuple[str, int]]:
+def describe(run: str, job: Job) -> tuple[RunManifest, tuple[str, int, int]]:
     """Return the manifest of the run, and the settings that are tuned on the first device for all others."""
     loaded = _load_once(run, job)
     return loaded.manifest(), loaded.settings
 
 
-def sample(run: str, job: Job, settings: tuple[str, int], unit: Unit) -> bytes:
+def sample(run: str, job: Job, settings: tuple[str, int, int], unit: Unit) -> bytes:
     """Sample the votes of a unit."""
     return _load_once(run, replace(job, settings=settings)).sample(unit)
 

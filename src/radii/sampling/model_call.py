@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, RadiiWarning
+from radii.models.adapters.outputs import check_same_classes
 from radii.models.adapters.preprocess import unwrap
 from radii.models.devices import check_compiler
 from radii.models.digest import Identified
@@ -22,10 +23,13 @@ LEAST_ROWS = 8
 
 
 class WithinMemory:
-    """A model that is queried in parts of a batch once a whole batch has not fitted into memory."""
+    """A model that is queried in parts of a batch once a whole batch has not fitted into memory.
 
-    def __init__(self, model: BaseClassifier) -> None:
-        self._model = model
+    `classes`: the number of logits that every answer must have; 0 for that of the first answer.
+    """
+
+    def __init__(self, model: BaseClassifier, classes: int = 0) -> None:
+        self._model, self.classes = model, classes
         self.pieces = 1
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -34,11 +38,17 @@ class WithinMemory:
         while True:
             pieces = min(self.pieces, len(images))
             try:
-                return torch.cat([logits_of(self._model, part) for part in images.tensor_split(pieces)])
+                return torch.cat([self._logits(part) for part in images.tensor_split(pieces)])
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(len(images), error)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        logits = logits_of(self._model, images)
+        self.classes = self.classes or logits.shape[1]
+        check_same_classes(self.classes, logits.shape[1])
+        return logits
 
     def _halve(self, images: int, error: BaseException) -> None:
         # for good: trying the whole batch each time would cost a failed query

@@ -205,5 +205,5 @@ def _checked(
         cache(new_copy) if compiled else new_copy, probe, precision, not compiled
     )
     # a copied module is as good as the module; the copy of a function has state from the check
-    queried = copied if isinstance(model, nn.Module) else WithinMemory(model)
+    queried = copied if isinstance(model, nn.Module) else WithinMemory(model, copied.classes)
     return RecheckedModel(queried, probe, first, precision)

@@ -1,15 +1,21 @@
 """The HTTP side of the service: routes, limits, errors and metrics."""
 
 import asyncio
+import hmac
+import ipaddress
 import math
 import socket
 import time
+from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -28,6 +34,7 @@ from starlette.requests import ClientDisconnect
 
 from radii.errors import InputError
 from radii.serving.batcher import Batcher
+from radii.serving.connections import Connection, backlog, limited_logs, most_connections
 from radii.serving.decode import NPY, Rejected, largest_body, read_image
 from radii.serving.service import Answer, Service
 from radii.votes.plans.fixed import check_whole
@@ -41,10 +48,22 @@ PROMETHEUS = "text/plain; version=0.0.4"
 
 @dataclass(frozen=True)
 class Limits:
-    """`queue`: requests in progress, including those that wait; `seconds`: time limit of each."""
+    """What the service accepts, and from whom.
+
+    `queue`: requests in progress, including those that wait, once their bodies have arrived; `seconds`: time limit of
+    each, with its body; `per_client`: requests of one client address, with those whose bodies are still to arrive, None
+    for all; `headers`: seconds for the headers of a request; `connections`: their number at a time, None for one that
+    fits the queue and the descriptors of the process; `proxies`: addresses whose X-Forwarded-For is believed;
+    `token`: what requests must carry, "" for nothing.
+    """
 
     queue: int = 64
     seconds: float = 60.0
+    per_client: int | None = None
+    headers: float = 10.0
+    connections: int | None = None
+    proxies: tuple[str, ...] = ()
+    token: str = ""
 
 
 def run(service: Service, limits: Limits, bound: socket.socket) -> None:
@@ -54,9 +73,13 @@ def run(service: Service, limits: Limits, bound: socket.socket) -> None:
 
 def make_server(service: Service, limits: Limits) -> uvicorn.Server:
     """Return a server that answers accepted requests before it ends, within the time limit of a request."""
+    most = limits.connections or most_connections(limits.queue)
+    protocol = partial(Connection, most, limits.headers, limits.seconds + limits.headers)
     config = uvicorn.Config(
         make_app(service, limits),
-        http="h11",
+        http=protocol,  # type: ignore[arg-type]  # it is called as the class would be
+        backlog=backlog(),
+        forwarded_allow_ips=list(limits.proxies),  # otherwise uvicorn trusts 127.0.0.1
         ws="none",
         lifespan="on",
         log_level="warning",
@@ -75,11 +98,13 @@ def make_app(service: Service, limits: Limits) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         frontend.batcher.open()
-        yield
-        await asyncio.to_thread(frontend.batcher.close)
+        with limited_logs(), frontend.decoder:
+            yield
+            await asyncio.to_thread(frontend.batcher.close)
 
     # the usual documentation pages load scripts from other hosts
     app = FastAPI(title="radii", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.frontend = frontend
     routes: dict[str, Callable[..., Any]] = {
         "/": frontend.interface,
         "/health": frontend.health,
@@ -88,17 +113,25 @@ def make_app(service: Service, limits: Limits) -> FastAPI:
     for path, endpoint in routes.items():
         app.add_api_route(path, endpoint, methods=["GET"], response_model=None)
     app.add_api_route("/predict", frontend.predict, methods=["POST"], response_model=None)
+    app.add_exception_handler(Rejected, rejection)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, server_error)
     return app
 
 
 class Frontend(Collector):
-    """The endpoints: they accept at most `limits.queue` requests at a time, and count them."""
+    """The endpoints: they accept at most `limits.queue` requests at a time, and count them.
+
+    `clients`: requests in progress by client; `asked`: numbers of the images that were sampled, if there is a budget.
+    """
 
     def __init__(self, batcher: Batcher, limits: Limits) -> None:
         self.batcher, self.limits = batcher, limits
         self.registry, self.in_progress = CollectorRegistry(), 0
+        self.clients: Tally[str] = Tally()
+        self.asked: set[int] = set()
+        # decoders of images may hold the interpreter for seconds: in a thread, the event loop has its turns
+        self.decoder = ThreadPoolExecutor(1, "radii-decoder")
         self.registry.register(self)
         self.latencies = Latencies(self.registry)
         self._most = largest_body(math.prod(batcher.service.shape))
@@ -107,25 +140,44 @@ class Frontend(Collector):
         """Return a label with its radius, or an error in one sentence."""
         started, status = time.monotonic(), 500
         try:
-            fields = self._fields(await self._within_limits(request))
+            self._check_token(request)
+            answer, rounding = await self._within_limits(request)
+            fields = self._fields(answer, rounding)
             fields["seconds"] = round(time.monotonic() - started, 6)
             status = 200
             return JSONResponse(fields)
         except Rejected as error:
             status = error.status
-            return JSONResponse({"error": " ".join(str(error).split())}, status, error.headers)
+            return await rejection(request, error)
         finally:
             self.latencies.count(status, time.monotonic() - started)
 
-    async def _within_limits(self, request: Request) -> Answer:
-        """Return the answer, if a place is free and the time limit suffices."""
-        # no other coroutine runs between the check and the count, as there is no await
-        if self.in_progress >= self.limits.queue:
-            await self._reject(request)
-        self.in_progress += 1
+    def _check_token(self, request: Request) -> None:
+        """Raise `Rejected` unless the request carries the token of the service, if it has one."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        # in a time that does not tell how much of it is right
+        same = hmac.compare_digest(token.strip().encode(), self.limits.token.encode())
+        if self.limits.token and not (scheme.lower() == "bearer" and same):
+            raise Rejected(
+                401,
+                "this service needs its token: send the header Authorization: Bearer TOKEN",
+                {"WWW-Authenticate": "Bearer"},
+            )
+
+    async def _within_limits(self, request: Request) -> tuple[Answer, float]:
+        """Return the answer for an image and the distance by which it was rounded, if the limits allow it."""
+        client, most = client_of(request), self.limits.per_client
+        # no other coroutine runs between a check and its count, as there is no await
+        if most is not None and self.clients[client] >= most:
+            raise Rejected(
+                429, f"{most} requests of this client are in progress: wait for them", self._retry_after
+            )
+        self.clients[client] += 1
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await self._answer(request)
+                # a place is for a whole body: clients that are silent or slow hold none
+                body = b"".join([part async for part in body_parts(request, self._most)])
+                return await self._in_place(body, request.headers.get("content-type", ""))
         except TimeoutError:
             raise Rejected(
                 503,
@@ -133,35 +185,56 @@ class Frontend(Collector):
                 self._retry_after,
             ) from None
         finally:
+            self.clients[client] -= 1
+            self.clients += Tally()  # which drops clients without requests
+
+    async def _in_place(self, body: bytes, kind: str) -> tuple[Answer, float]:
+        if self.in_progress >= self.limits.queue:
+            raise Rejected(
+                429, f"all {self.limits.queue} places are taken: try again later", self._retry_after
+            )
+        self.in_progress += 1
+        try:
+            return await self._answer(body, kind)
+        finally:
             self.in_progress -= 1
 
-    async def _answer(self, request: Request) -> Answer:
-        body = b"".join([part async for part in body_parts(request, self._most)])
+    async def _answer(self, body: bytes, kind: str) -> tuple[Answer, float]:
         service = self.batcher.service
+
+        def prepare() -> tuple[int, np.ndarray, float]:
+            return service.prepared(read_image(body, kind, service.shape))
+
         try:
-            number, image = service.prepared(
-                read_image(body, request.headers.get("content-type", ""), service.shape)
-            )
+            loop = asyncio.get_running_loop()
+            number, image, rounding = await loop.run_in_executor(self.decoder, prepare)
         except InputError as error:
             raise Rejected(422, str(error)) from error
+        self._spend(number)
         try:
-            return await asyncio.wrap_future(self.batcher.submit(number, image))
+            answer = await asyncio.wrap_future(self.batcher.submit(number, image))
         except Exception as error:  # models may raise anything
             raise Rejected(500, f"the model failed on this image: {error}") from error
+        return answer.at_distance(rounding), rounding
 
-    async def _reject(self, request: Request) -> None:
-        """Read the whole body, then reject: a client that still sends would not read the response."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.limits.seconds):
-                async for _ in body_parts(request, self._most):
-                    pass
-        raise Rejected(429, f"all {self.limits.queue} places are taken: try again later", self._retry_after)
+    def _spend(self, number: int) -> None:
+        """Count an image that was not asked about before; raise `Rejected` if the budget has no more of them."""
+        most = self.batcher.service.most_images
+        if most is None or number in self.asked:
+            return
+        if len(self.asked) >= most:
+            raise Rejected(
+                503,
+                f"the error budget of {self.batcher.service.budget:g} is spent on {most} images: from now on only "
+                "these are answered",
+            )
+        self.asked.add(number)
 
     @property
     def _retry_after(self) -> dict[str, str]:
         return {"Retry-After": str(self.batcher.retry_after)}
 
-    def _fields(self, answer: Answer) -> dict[str, Any]:
+    def _fields(self, answer: Answer, rounding: float) -> dict[str, Any]:
         """Return the fields of a response; after an abstention, the label is null."""
         service = self.batcher.service
         label = None if answer.abstained else answer.label
@@ -170,6 +243,7 @@ class Frontend(Collector):
             "class": None if label is None or not service.classes else service.classes[label],
             "abstained": answer.abstained,
             "radius": answer.radius,
+            "rounding": rounding,
             "norm": service.norm,
             "unit": service.unit,
             "k": service.k,
@@ -183,8 +257,9 @@ class Frontend(Collector):
         ok = self.batcher.is_open and self.batcher.busy <= self.limits.seconds
         return JSONResponse({"status": "ok" if ok else "stuck"}, 200 if ok else 503)
 
-    async def metrics(self) -> PlainTextResponse:
+    async def metrics(self, request: Request) -> PlainTextResponse:
         """Return the metrics for Prometheus."""
+        self._check_token(request)
         return PlainTextResponse(generate_latest(self.registry), media_type=PROMETHEUS)
 
     def collect(self) -> Iterable[Metric]:
@@ -197,6 +272,7 @@ class Frontend(Collector):
 
     async def interface(self, request: Request) -> PlainTextResponse:
         """Return the description of the interface."""
+        self._check_token(request)
         return PlainTextResponse(interface_text(self.batcher.service, str(request.base_url)))
 
 
@@ -254,10 +330,26 @@ or an array that numpy.save wrote, bytes or numbers in [0, 1], as {NPY}.
 
 The response is JSON: the most probable label under {noise.name} noise of {noise.level_words}, and the
 {service.norm} radius within which no perturbation removes it from the top {service.k}, from at most {most}
-noise samples.
+noise samples. Images are rounded to 8 bits, and the radius is smaller by the distance of that rounding.
 
 GET {address}health, {address}metrics
 """
+
+
+def client_of(request: Request) -> str:
+    """Return the address of a client; of IPv6, the network of 64 bits, of which a client has all addresses."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a proxy may forward anything
+        return host
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host
+
+
+async def rejection(_: Request, error: Exception) -> JSONResponse:
+    """Return the error of a request that gets no answer."""
+    assert isinstance(error, Rejected)
+    return JSONResponse({"error": " ".join(str(error).split())}, error.status, error.headers)
 
 
 async def http_error(request: Request, error: Exception) -> JSONResponse:

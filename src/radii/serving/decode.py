@@ -17,6 +17,14 @@ OVERHEAD = 2**20
 """Bytes of a body beside its pixels: headers, and the metadata of cameras."""
 
 
+PPM_HEADER = 2**12
+"""Bytes of a PPM image beside its numbers. Pillow reads its comments one byte after the other: a megabyte takes a
+second."""
+
+PPM_NUMBER = 4
+"""Bytes of a number of up to 255 as text, with a space; as bytes, numbers take one."""
+
+
 class Rejected(Exception):
     """A request that gets no answer: its HTTP status, a sentence, and headers."""
 
@@ -40,6 +48,11 @@ def read_image(body: bytes, content_type: str, shape: tuple[int, ...]) -> np.nda
     if not body:
         raise Rejected(400, "the body is empty: post the bytes of one image")
     if kind.startswith("image/"):
+        largest = PPM_HEADER + PPM_NUMBER * 3 * shape[1] * shape[2]
+        if body.startswith(b"P") and len(body) > largest:
+            raise InputError(
+                f"a PPM image must have at most {largest} bytes for this size; got {len(body)}: leave out comments"
+            )
         picture, _ = decode(body, BODY, 3 * shape[1] * shape[2], (shape[1], shape[2]))
         grey = shape[0] == 3 and picture.shape[2] == 1
         image = np.repeat(picture, 3, axis=2) if grey else picture

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
+from socket import socket
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,7 +18,7 @@ from radii.errors import WEB, InputError, shown, without_keys
 from radii.models.digest import Identified
 
 TIMEOUT = 60.0
-"""Seconds to wait for the next byte from the server."""
+"""Seconds to connect, to send a batch, and from then on until the whole answer is there."""
 
 TRIES = 6
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
@@ -29,6 +30,9 @@ AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 LARGEST = 2**28
 """Upper limit on the bytes of a response, so that an endless one cannot fill memory; logits take far fewer."""
+
+LONGEST_HEADERS = 2**20
+"""Upper limit on the bytes before the body, informational responses included: a server may send any number of them."""
 
 KIND = "application/x-npy"
 
@@ -95,7 +99,10 @@ class Endpoint(Identified):
         target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
         with closing(connect(str(self._parts.hostname), self._parts.port, timeout=TIMEOUT)) as connection:
             connection.request("POST", target, body, {"Content-Type": KIND, "Accept": KIND})
-            response = connection.getresponse()
+            answer = Answer(connection.sock)
+            response = HTTPResponse(answer, method="POST")  # type: ignore[arg-type]  # it calls makefile alone
+            response.begin()
+            answer.in_body = True
             return response, response.read(LARGEST)
 
     def _logits(self, content: bytes, rows: int) -> np.ndarray:
@@ -109,6 +116,37 @@ class Endpoint(Identified):
                 f"got {len(content)} bytes that are none ({error})"
             ) from error
         return table.astype(np.float32)
+
+
+class Answer(RawIOBase):
+    """The bytes that a connected socket receives: all of them before one deadline, and not too many before the body.
+
+    Timeouts of sockets are for single reads, so a byte per second would keep a client for ever.
+    """
+
+    def __init__(self, connected: socket) -> None:
+        self._socket, self._end = connected, time.monotonic() + TIMEOUT
+        self._received, self.in_body = 0, False
+
+    def makefile(self, _: str) -> BufferedReader:
+        """Return the bytes as a file."""
+        return BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read some bytes into the buffer; raise `TimeoutError` after the deadline."""
+        if not self.in_body and self._received > LONGEST_HEADERS:
+            raise HTTPException(
+                f"its headers, with informational responses, are longer than {LONGEST_HEADERS} bytes"
+            )
+        if (left := self._end - time.monotonic()) <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+        received = self._socket.recv_into(buffer)
+        self._received += received
+        return received
 
 
 def _parsed(url: str) -> SplitResult | None:
@@ -136,5 +174,5 @@ def _retry_after(response: HTTPResponse) -> float:
 
 def _message(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT:g} seconds"
+        return f"no whole answer within {TIMEOUT:g} seconds"
     return str(error) or repr(error)

@@ -56,6 +56,7 @@ class OutputLayer(nn.Module):
     def __init__(self, outputs: Outputs) -> None:
         super().__init__()
         self.outputs = outputs
+        self.width = outputs.count
         most = max((len(group) for group in outputs.columns), default=0)
         # one tensor of indices selects for all classes at once, so groups are padded to one length
         # shorter groups repeat their first output, which changes no maximum; state_dict keeps the keys of the model
@@ -76,6 +77,10 @@ class OutputLayer(nn.Module):
     def _selected(self, logits: Tensor) -> Tensor:
         # by number first: if names were matched with another model's outputs, every column may be wrong
         check_count(self.outputs.count, logits.shape[1])
+        if not torch.compiler.is_compiling():  # a compiled graph has one number of outputs
+            # behind this layer, the number of classes is the same whatever the model gives
+            self.width = self.width or logits.shape[1]
+            check_same_classes(self.width, logits.shape[1])
         # checked here, because indexing out of range on a GPU is an assertion that ends all further work there
         largest = max(column for group in self.outputs.columns for column in group)
         if largest >= logits.shape[1]:
@@ -175,6 +180,15 @@ def check_count(names: int, outputs: int) -> None:
         raise InputError(
             f"the model must have a name for each of its {outputs} logits, but it has {names} names: correct its "
             "class_names, or its config.id2label, or say which outputs are meant, class_map= or --class-map FILE"
+        )
+
+
+def check_same_classes(first: int, classes: int) -> None:
+    """Raise `InputError` for a model with another number of classes than at first: its votes cannot be added."""
+    if classes != first:
+        raise InputError(
+            f"the model must give as many logits in every batch as at first, {first}; got {classes}: is it still the "
+            "same model?"
         )
 
 

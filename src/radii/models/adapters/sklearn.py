@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from radii.errors import InputError
+from radii.models.adapters.outputs import check_same_classes
 from radii.models.digest import Identified
 from radii.storage.class_names import by_number, text_of
 
@@ -50,6 +51,7 @@ class Estimator(Identified):
             raise InputError(
                 f"{type(self._estimator).__name__} does not take {features.shape[1]} features: {error}"
             ) from error
+        check_same_classes(len(self._classes), scores.shape[1])
         return torch.from_numpy(np.ascontiguousarray(scores[:, self._order], dtype=np.float32))
 
     @property
