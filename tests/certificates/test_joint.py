@@ -179,6 +179,53 @@ def test_whole_sets_are_rarely_certified_too_far(name: str, method: str) -> None
     assert not exceeds(wrong, ALPHA), f"{wrong.mean():.4f}"
 
 
+@pytest.mark.parametrize("method", ["two-event", "joint"])
+def test_whole_sets_of_all_k_hold_together_if_they_are_joint(method: str) -> None:
+    p, counts = sampled("halving", 4000)
+    wrong = np.zeros(len(counts), dtype=bool)
+    for k in KS:
+        members = np.tile(np.arange(k), (len(counts), 1))
+        lower, rivals = radii.bounds(counts, members, k=k, alpha=ALPHA, method=method)
+        wrong |= (lower > p[:k].min()) | (rivals[:, 0] < p[k:].max() - 1e-12)
+    if method == "joint":
+        assert not exceeds(wrong, ALPHA), f"{wrong.mean():.4f}"
+    else:
+        assert exceeds(wrong, 3 * ALPHA), f"{wrong.mean():.4f}"
+
+
+def test_whole_sets_after_a_pilot_and_without_sampling_error() -> None:
+    plan = radii.TwoStage(price=1e-6, norm="l2", pilot=100, n_max=1000)
+    votes = votes_of_counts(
+        [[600, 300, 100], [0, 0, 0]], selection=np.array([[60, 30, 10], [40, 30, 30]]), plan=plan, draws=()
+    )
+    found, joint = (certify(votes, "l2", k=2, labels="top-k-set", jointly=how) for how in (False, True))
+    fixed = votes_of_counts([[600, 300, 100]])
+    lower, rivals = radii.bounds(fixed.counts, found.label[:1], k=2)
+    assert found.lower[0] == lower[0]
+    assert found.radius[0] == radii.certified_radius(votes.noise, "l2", lower, rivals, shape=votes.shape)[0]
+    assert found.radius[0] > joint.radius[0] > 0 and found.abstained.tolist() == [False, True]
+    # the pilot chooses among methods, and might for each k another one
+    label = certify(votes, "l2", k=2, jointly=True)
+    assert (label.method, label.lower[0]) == ("joint", radii.bounds(fixed.counts, np.array([0]))[0][0])
+    noise = radii.Splitting(sigma=0.5)
+    listed = votes_of_counts(
+        [[200, 150, 80, 12], [230, 212, 0, 0]],
+        selection=np.zeros((2, 4), int),
+        noise=noise,
+        plan=radii.exhaustive(noise),
+    )
+    whole = certify(listed, "l1", k=2, labels="top-k-set")
+    members = [certify(listed, "l1", k=2, labels=np.full(2, member)).radius for member in (0, 1)]
+    np.testing.assert_allclose(whole.radius, np.min(members, axis=0), rtol=1e-9)
+    assert whole.radius.all() and whole.alpha == 0 == whole.most_false()
+
+
+@pytest.mark.parametrize("labels", [[[0, 0]], [[0]], [[0, 1, 2]]])
+def test_a_set_has_k_different_members(labels: list) -> None:
+    with pytest.raises(InputError, match="must be k = 2 different labels"):
+        radii.bounds(np.array([[50, 30, 15, 5]]), np.array(labels), k=2)
+
+
 def test_whole_sets_are_certified_further_than_members_one_by_one() -> None:
     # the rule that sets had before: a top-k question for each member at alpha / k; printed for docs/log.md
     gains = {}

@@ -139,8 +139,12 @@ def certify(
     # the statement covers all tables, so the largest alpha counts; enumerated noise has none
     alpha = max(certificates.alpha for certificates in firsts)
     holds = f"with probability {1 - alpha:.10g}" if alpha else "without sampling error"
-    subject = "The radii for all k and norms hold together" if options.jointly else "Each radius holds"
-    say(f"{subject} for its image {holds}; n = {draws_text(firsts)} noise samples per image.")
+    subject = (
+        "The radii of an image for all k and norms hold together"
+        if options.jointly
+        else "Each radius holds for its image"
+    )
+    say(f"{subject} {holds}; n = {draws_text(firsts)} noise samples per image.")
     # files of equally many images share the sentence
     for statement in dict.fromkeys(dataset_guarantee(certificates) for certificates in firsts):
         say(statement)

@@ -121,7 +121,7 @@ def guarantee(certificates: Certificates) -> str:
 
 def dataset_guarantee(certificates: Certificates) -> str:
     """Return how many certificates of all images may be false, in one sentence."""
-    false, images = certificates.most_false(BETA), f"{len(certificates):,} images"
+    false, images = certificates.most_false(BETA), f"the {len(certificates):,} images"
     if not certificates.alpha:
         return f"All certificates of {images} hold, without sampling error."
     question = "any k" if certificates.jointly else "one k"
