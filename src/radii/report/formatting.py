@@ -124,10 +124,9 @@ def dataset_guarantee(certificates: Certificates) -> str:
     false, images = certificates.most_false(BETA), f"the {len(certificates):,} images"
     if not certificates.alpha:
         return f"All certificates of {images} hold, without sampling error."
-    question = "any k" if certificates.jointly else "one k"
+    question = "all k and norms" if certificates.jointly else "one k, all norms"
     return (
-        f"With probability {1 - BETA:g}, at most {false:,} of {images} have a false radius for {question}: "
-        f"of any c certified images, at least c - {false:,} truly are."
+        f"With probability {1 - BETA:g}, at most {false:,} of {images} have too large a radius ({question})."
     )
 
 
