@@ -30,7 +30,7 @@ from IPython.display import Markdown, display
 import radii
 from radii.certificates import to_norm
 from radii.report.accuracy import round_radii, summarize, tabulate
-from radii.report.attack_results import FOLDER, found_beside
+from radii.report.export import ATTACKS, found_beside
 from radii.report.export import markdown_table, table_markdown
 from radii.report.formatting import NORM_NAMES, draws_text, floor_text, radius_text, round_text
 from radii.report.html import Run
@@ -124,7 +124,7 @@ for norm in radii.NORMS:
     unit = first[norm][next(iter(equal))].unit
     show(radius_by_probability(laws, norm, some.shape, unit=unit, n=some.n, alpha=ALPHA))
 most = floor_text(ALPHA ** (1 / some.n), 6)
-show(f"The most that {some.n:,} draws can show, when all of them give one label, is a probability of {most}.")
+show(f"If all {some.n:,} noise samples agree, the lower bound on the probability is {most}, its largest value.")
 
 # %% [markdown]
 # Laplace and Gaussian radii grow without bound as the probability approaches 1, so accurate
@@ -229,7 +229,7 @@ show(accuracy_by_noise(named), table_markdown(tabulate(named, [0, 0.25, 0.5, 0.7
 # %%
 rows = []
 for name, one in sampled.items():
-    if not (paths[one].parent / FOLDER).is_dir():
+    if not (paths[one].parent / ATTACKS).is_dir():
         continue
     ranked = {(norm, k): certify(one, norm, k) for norm in radii.NORMS for k in KS}
     for (norm, k), found in found_beside(paths[one], ranked).items():

@@ -12,11 +12,12 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 while os.getppid() == int(sys.argv[1]):
     pass
 """
-"""Busy as long as this process is there, however that one ends."""
+"""A loop that ends with its parent, also where that is killed."""
 
 
 def main() -> int:
     loop = [sys.executable, "-c", LOOP, str(os.getpid())]
+    # a process per loop: threads of one would share a core
     loops = [subprocess.Popen(loop) for _ in range(LOOPS)]
     try:
         with subprocess.Popen(sys.argv[1:]) as command:
@@ -25,9 +26,9 @@ def main() -> int:
             signal.signal(signal.SIGTERM, lambda *_: command.terminate())
             return command.wait()
     finally:
-        for one in loops:
-            one.kill()
-            one.wait()
+        for process in loops:
+            process.kill()
+            process.wait()
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ from radii.noises.theory.laplace_l2 import Majorant, normal_cubes
 
 TAUS = np.concatenate([np.arange(0, 5, 0.01), np.arange(5, 6.51, 0.05)])
 KNOTS = np.arange(0, 3.01, 0.02)
-LAST_PROGRAMME = 1.8  # from here on one cube alone is as good
+# from here on one cube alone is as good
+LAST_PROGRAMME = 1.8
 
 
 def programme(tau: float) -> Majorant:
-    """The least `(a + b + sum c_t 2 M3(t)) / 2` over majorants `a + b s^2 + sum c_t (|s| - t)_+^3`.
+    """Return the least `(a + b + sum c_t 2 M3(t)) / 2` over majorants `a + b s^2 + sum c_t (|s| - t)_+^3`.
 
-    By cutting planes: solved on some points s, then also where its solution failed.
+    By cutting planes: solved on some points s, then also where the solution failed.
     """
     points = np.arange(0, 12, 0.2)
     cost = np.concatenate([[1, 1], 2 * normal_cubes(KNOTS)])
@@ -30,18 +31,20 @@ def programme(tau: float) -> Majorant:
         cubes = np.maximum(points[:, None] - KNOTS, 0) ** 3
         rows = np.hstack([np.ones((len(points), 1)), points[:, None] ** 2, cubes])
         x = linprog(cost, A_ub=-rows, b_ub=-np.maximum(points - tau, 0), bounds=limits, method="highs").x
+        # the solver leaves rounding in coefficients that are 0
         kept = x[2:] > 1e-10
-        found = Majorant(tau, x[0], x[1], tuple(KNOTS[kept]), tuple(x[2:][kept]))
-        failed = found.critical_points()
-        failed = failed[found.excess(failed) < -1e-10]
+        majorant = Majorant(tau, x[0], x[1], tuple(KNOTS[kept]), tuple(x[2:][kept]))
+        # between the points the majorant can fail at critical points only
+        failed = majorant.critical_points()
+        failed = failed[majorant.excess(failed) < -1e-10]
         if not len(failed):
             break
         points = np.union1d(points, failed)
-    return raised(found)
+    return raised(majorant)
 
 
 def single_cube(tau: float) -> Majorant:
-    """The best majorant of one cube: tangent to `s - tau` at `tau + w`, `c = 1 / 27 w^2`, `t = tau - 2 w`."""
+    """Return the best majorant of one cube: tangent to `s - tau` at `tau + w`, `c = 1 / 27 w^2`, `t = tau - 2 w`."""
     best = minimize_scalar(
         lambda w: normal_cubes(np.array(tau - 2 * w)) / (27 * w**2),
         bounds=(0.02, 1.5 * tau),
@@ -52,17 +55,17 @@ def single_cube(tau: float) -> Majorant:
 
 
 def raised(majorant: Majorant) -> Majorant:
-    """The majorant moved up by as much as it fails, and by more than its own rounding."""
+    """Return the majorant, raised by as much as it fails, and by more than its own rounding."""
     up = max(0.0, -majorant.least_excess())
     return replace(majorant, a=majorant.a + 2 * up + 1e-15)
 
 
 def solve(tau: float) -> Majorant:
-    """The better of the two."""
-    found = [programme(tau)] if tau <= LAST_PROGRAMME else []
+    """Return the better of the two."""
+    majorants = [programme(tau)] if tau <= LAST_PROGRAMME else []
     if tau >= 1:
-        found.append(single_cube(tau))
-    return min(found, key=Majorant.mean)
+        majorants.append(single_cube(tau))
+    return min(majorants, key=Majorant.mean)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The few numbers by which results/cifar10 is judged, from its stored votes: print them and write tables.md.
+"""Print the few numbers by which results/cifar10 is judged, from its stored votes, and write them to tables.md.
 
-Run: python tools/headline.py [FOLDER]. Runs that are not there yet leave a dash.
+Run: python tools/headline.py [FOLDER]. Runs without votes leave a dash.
 """
 
 import sys
@@ -42,70 +42,80 @@ QUESTIONS = (
 
 
 def answer(question: RadiusTarget, votes: Sequence[radii.Votes]) -> list[list[str]]:
-    """A row for each radius: noise, norm, k, radius, accuracy by fixed and sequential votes, what others published."""
-    asked = question
-    level = "best σ" if asked.sigma is None else f"σ = {asked.sigma:g}"
-    mine = [one for one in votes if one.noise.name == asked.noise and asked.sigma in (None, one.noise.sigma)]
-    kinds = [[told(asked, one) for one in kind] for kind in by_plan(mine)]
+    """Return a row per radius: noise, norm, k, radius, accuracy by fixed and sequential votes, best published one."""
+    level = "best σ" if question.sigma is None else f"σ = {question.sigma:g}"
+    matching = [
+        run for run in votes if run.noise.name == question.noise and question.sigma in (None, run.noise.sigma)
+    ]
+    kinds = [[accuracies(question, run) for run in kind] for kind in by_plan(matching)]
     rows = []
-    for column, radius in enumerate(asked.radii):
-        where = [NORM_NAMES[asked.norm], str(asked.k), round_text(radius, asked.norm)]
-        shares = [best_share([(one[column], sigma) for one, sigma in kind], asked) for kind in kinds]
-        rows.append([f"{asked.noise.capitalize()}, {level}", *where, *shares, best_published(asked, radius)])
+    for column, radius in enumerate(question.radii):
+        where = [NORM_NAMES[question.norm], str(question.k), round_text(radius, question.norm)]
+        shares = [best_share([(of_run[column], sigma) for of_run, sigma in kind], question) for kind in kinds]
+        name = f"{question.noise.capitalize()}, {level}"
+        rows.append([name, *where, *shares, best_published(question, radius)])
     return rows
 
 
 def by_plan(votes: Sequence[radii.Votes]) -> tuple[list[radii.Votes], list[radii.Votes]]:
-    """Votes of one number of draws an image, and sequential ones."""
-    sequential = [one for one in votes if isinstance(one.plan, Sequential)]
-    return [one for one in votes if not isinstance(one.plan, Sequential)], sequential
+    """Return the votes with a fixed number of noise samples per image, and the sequential ones."""
+    sequential = [run for run in votes if isinstance(run.plan, Sequential)]
+    return [run for run in votes if not isinstance(run.plan, Sequential)], sequential
 
 
-def told(question: RadiusTarget, votes: radii.Votes) -> tuple[list[float | None], float]:
-    """Certified accuracy at each radius, None at those that a sequential plan was not asked about, and sigma."""
-    asked = question
-    known = [True] * len(asked.radii)
+def accuracies(question: RadiusTarget, votes: radii.Votes) -> tuple[list[float | None], float]:
+    """Return certified accuracy at each radius, None at radii that a sequential plan does not decide, and sigma."""
+    known = [True] * len(question.radii)
     if isinstance(votes.plan, Sequential):
-        mine = [one for one in votes.plan.decisions if (one.norm, one.k) == (asked.norm, asked.k)]
-        known = [any(radius in one.radii for one in mine) for radius in asked.radii]
+        # at any other radius the plan stopped too early, and the accuracy would say nothing about the noise
+        decisions = [
+            decision
+            for decision in votes.plan.decisions
+            if (decision.norm, decision.k) == (question.norm, question.k)
+        ]
+        known = [any(radius in decision.radii for decision in decisions) for radius in question.radii]
+    # most pairs of votes and question end here, before any certificate
     if not any(known):
         return [None] * len(known), votes.noise.sigma
-    shares = radii.certify(votes, asked.norm, k=asked.k, alpha=ALPHA).accuracy(asked.radii)
-    return [share if so else None for share, so in zip(shares, known, strict=True)], votes.noise.sigma
+    shares = radii.certify(votes, question.norm, k=question.k, alpha=ALPHA).accuracy(question.radii)
+    return [
+        share if decided else None for share, decided in zip(shares, known, strict=True)
+    ], votes.noise.sigma
 
 
-def best_share(found: Iterable[tuple[float | None, float]], question: RadiusTarget) -> str:
-    """The largest share, with its sigma where that was chosen."""
-    there = [(share, sigma) for share, sigma in found if share is not None]
-    if not there:
+def best_share(shares: Iterable[tuple[float | None, float]], question: RadiusTarget) -> str:
+    """Return the largest share, with its sigma where that was chosen."""
+    known = [(share, sigma) for share, sigma in shares if share is not None]
+    if not known:
         return "–"
-    share, sigma = max(there)
+    share, sigma = max(known)
     return f"{share:.1%}" + (f" (σ = {sigma:g})" if question.sigma is None else "")
 
 
 def best_published(question: RadiusTarget, radius: float) -> str:
-    """The largest accuracy published for the noise and its sigma, or the best of several sigmas."""
-    asked = question
+    """Return the largest accuracy published for the noise and its sigma, or the best of several sigmas."""
+    # rows without a sigma are the best of several; they count for one sigma too, as the stronger comparison
     rows = [
         (row.accuracy[radius], row.name)
-        for row in of_question(load_published("cifar10"), asked.norm, asked.k)
-        if row.noise == asked.noise and row.sigma in (None, asked.sigma) and radius in row.accuracy
+        for row in of_question(load_published("cifar10"), question.norm, question.k)
+        if row.noise == question.noise and row.sigma in (None, question.sigma) and radius in row.accuracy
     ]
     share, name = max(rows, default=(None, ""))
     return "–" if share is None else f"{share:.1%} ({name})"
 
 
 def headline(votes: Sequence[radii.Votes]) -> str:
-    """All questions and their answers as a page in Markdown."""
+    """Return all targets with their accuracies as a page in Markdown."""
     rows = [row for question in QUESTIONS for row in answer(question, votes)]
     usual, sequential = by_plan(votes)
     names = ["noise", "norm", "k", "radius", "certified accuracy", "by sequential votes"]
     table = markdown_table([*names, "best published for the noise"], rows)
-    images = listed(f"{len(one)} images ({one.data})" for one in votes)
-    draws = listed(f"{one.n:,}" for one in usual if not one.noise.outcomes)
+    images = listed(f"{len(run)} images ({run.data})" for run in votes)
+    # enumerated noise has all its outcomes for samples
+    samples = listed(f"{run.n:,}" for run in usual if not run.noise.outcomes)
     return (
         f"# Certified accuracy in short\n\n{table}\n"
-        f"{images}, n = {draws} noise samples per image, α = {ALPHA:g}; splitting noise has no sampling error."
+        f"{images}, n = {samples} noise samples per image, α = {ALPHA:g}; splitting noise has no sampling error."
         " The best σ of a radius is chosen by these very images.\n"
         f"{spent(sequential)}"
         "What was published, with sources: `src/radii/report/published/cifar10.toml`; in ℓ₁ it is the best σ of each "
@@ -114,14 +124,14 @@ def headline(votes: Sequence[radii.Votes]) -> str:
 
 
 def spent(sequential: Sequence[radii.Votes]) -> str:
-    """What the sequential votes took, in words."""
+    """Return in words how many noise samples the sequential votes took."""
     means = [
-        f"{one.samples.mean():,.0f} with {one.noise.name} {one.noise.sigma:g}"
-        for one in sorted(sequential, key=lambda one: (one.noise.name, one.noise.sigma))
+        f"{run.samples.mean():,.0f} with {run.noise.name} {run.noise.sigma:g}"
+        for run in sorted(sequential, key=lambda run: (run.noise.name, run.noise.sigma))
     ]
     if not means:
         return ""
-    most = listed(f"{one.plan.n_max:,}" for one in sequential)
+    most = listed(f"{run.plan.n_max:,}" for run in sequential)
     return (
         "Sequential votes count the label alone. They end when it is decided which of the radii of their plan"
         f" (README.md) are certified, or at {most} samples; they begin with the same noise samples. On average"
@@ -130,12 +140,13 @@ def spent(sequential: Sequence[radii.Votes]) -> str:
 
 
 def listed(values: Iterable[str]) -> str:
-    """The values that occur, each once."""
+    """Return the values that occur, each once: `a or b`."""
     return " or ".join(dict.fromkeys(values))
 
 
 def main() -> None:
     folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
+    # in the order of the names, which is that of the numbers in the text
     paths = sorted(folder.glob("*/votes*.parquet"))
     if not paths:
         raise SystemExit(f"there are no votes in {folder}: give the folder above the runs")

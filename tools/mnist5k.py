@@ -1,4 +1,4 @@
-"""Votes on mnist5k under every noise, at several levels: results/mnist5k, a file each. What is there is left alone.
+"""Write votes on mnist5k under every noise, at several levels, to results/mnist5k; existing files stay.
 
 Run: make mnist5k. Networks are trained by the recipe mnist5k, as the demo's are, and not kept: seconds each.
 """
@@ -22,7 +22,7 @@ from radii.training.recipe import Recipe, read_recipe
 FOLDER = Path(__file__).parents[1] / "results" / "mnist5k"
 SIGMAS = (0.25, 0.5, 1.0)
 LEVELS = {"ablation": ("kept", (25, 45, 90)), "flips": ("keep", (0.6, 0.7, 0.8))}
-"""Of noises without a sigma: the parameter that says how strong they are."""
+"""The parameter of each noise without a sigma that sets its strength, and its values."""
 LONGER = "longer-ablation-45"
 ORDINARY, DENOISED = "ordinary", "denoiser"
 DENOISED_SIGMAS = (0.25, 0.5)
@@ -30,7 +30,7 @@ DRAWS = 1000
 
 
 def recipes() -> Iterator[tuple[str, Recipe]]:
-    """The name of each votes file, and how its network is trained."""
+    """Yield the name of each votes file, and the recipe of its network."""
     for name, kind in NOISES.items():
         if name in LEVELS:
             parameter, values = LEVELS[name]
@@ -42,7 +42,7 @@ def recipes() -> Iterator[tuple[str, Recipe]]:
 
 
 def longer() -> Recipe:
-    """Ablation trained for longer, and to give the same answer whichever pixels it is shown."""
+    """Return the recipe of ablation for more epochs, and with a loss for equal predictions on all noise samples."""
     return replace(
         usual("ablation:kept=45"), loss="consistency", options={"weight": 3.0}, epochs=80, average=0.998
     )
@@ -53,13 +53,15 @@ def usual(noise: str) -> Recipe:
 
 
 def trained(recipe: Recipe, classifier: nn.Module | None = None) -> nn.Module:
+    # a network is trained in seconds by its recipe, so its run folder is not kept
     with TemporaryDirectory() as folder:
         return train(recipe, load_data("mnist5k", "train"), Path(folder) / "run", classifier=classifier)
 
 
+# cached: four votes files share it
 @cache
 def ordinary() -> nn.Module:
-    """One classifier that never saw noise, alone and behind denoisers."""
+    """Return the one classifier trained without noise, which is sampled alone and behind denoisers."""
     return trained(replace(usual("gaussian"), loss="ordinary"))
 
 
@@ -69,7 +71,7 @@ def denoised(sigma: float) -> nn.Module:
 
 
 def networks() -> Iterator[tuple[str, radii.Noise, Callable[[], nn.Module]]]:
-    """The name of each votes file, its noise, and what trains its network."""
+    """Yield the name of each votes file, its noise, and the function that trains its network."""
     for name, recipe in (*recipes(), (LONGER, longer())):
         yield name, recipe.law(), partial(trained, recipe)
     for sigma in DENOISED_SIGMAS:
@@ -78,7 +80,7 @@ def networks() -> Iterator[tuple[str, radii.Noise, Callable[[], nn.Module]]]:
 
 
 def vote(model: nn.Module, noise: radii.Noise) -> radii.Votes:
-    """Of all test images; all noisy copies, where they can be listed."""
+    """Return votes on all test images, by all outcomes of the noise where they can be enumerated."""
     plan = radii.fixed(DRAWS) if noise.outcomes is None else radii.exhaustive(noise)
     return radii.Smoothed(model, noise, batch=500).vote(load_data("mnist5k", "test"), plan=plan, seed=0)
 
@@ -87,6 +89,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, noise, network in networks():
         path = FOLDER / f"{name}.parquet"
+        # trained only where votes are missing
         if not path.exists():
             print(path.name, file=sys.stderr)
             vote(network(), noise).save(path)

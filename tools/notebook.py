@@ -1,4 +1,4 @@
-"""Make notebooks/NAME.ipynb from its text, notebooks/NAME.py: run every cell, keep what it shows.
+"""Make notebooks/NAME.ipynb from its text, notebooks/NAME.py: run every cell, keep its output.
 
 Run: python tools/notebook.py [SOURCE.py ...]; without one, all. The same votes give the same results.ipynb, byte for
 byte, with the same packages.
@@ -17,15 +17,15 @@ from nbformat import NotebookNode
 from radii.report.export import write_whole
 
 SOURCES = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
-# a history of what was run would outlive it, and the kernel has nothing to say that its cells do not
+# a history of the cells would outlive the kernel, whose log tells nothing that they do not show
 QUIET = ["--HistoryManager.enabled=False", "--log-level=ERROR"]
 
 HANG = 900
-"""Seconds after which a kernel that starts, a cell or its last words are taken to hang: a busy machine is slow."""
+"""Seconds after which the start of a kernel, a cell, or its last output counts as hanging, even on a busy machine."""
 
 
 def read(source: Path) -> NotebookNode:
-    """The cells of a text, numbered: random names would change with every run."""
+    """Return the cells of a source, numbered: random names would change with every run."""
     notebook = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"
@@ -33,13 +33,14 @@ def read(source: Path) -> NotebookNode:
 
 
 def run(source: Path) -> NotebookNode:
-    """The cells of a text with what they show, run in its folder."""
+    """Return the cells of a source with their output, run in its folder."""
     notebook = read(source)
     limits = dict.fromkeys(("timeout", "startup_timeout", "iopub_timeout"), HANG)
     how = {"extra_arguments": QUIET, "record_timing": False, **limits}
     where = {"metadata": {"path": str(source.parent)}}
     with TemporaryDirectory() as sockets:
         file = str(Path(sockets) / "kernel.json")
+        # sockets of files: ports can be taken by another process before the kernel binds them
         kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", connection_file=file)
         NotebookClient(notebook, km=kernel, resources=where, **how).execute()
     # the version of Python tells nothing about the results

@@ -14,48 +14,52 @@ MIDDLE = "(low + high) / 2"
 
 
 def entry(path: Path) -> str:
-    """The part of the package that a file belongs to."""
+    """Return the entry of the package that a file belongs to."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
 def entries() -> set[str]:
-    """Files and folders at the top of the package, without its own `__init__` and `__main__`."""
+    """Return the files and folders at the top of the package, without its own `__init__` and `__main__`."""
     return {entry(path) for path in FILES} - {"__init__", "__main__"}
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """Modules of the package that a file names in its imports, lazy ones too."""
+    """Yield the modules of the package that a file imports, at its top or within functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "radii":
             names = (
-                [node.module or ""] if node.module != "radii" else [f"radii.{one.name}" for one in node.names]
+                [node.module or ""]
+                if node.module != "radii"
+                else [f"radii.{alias.name}" for alias in node.names]
             )
             yield from names
         elif isinstance(node, ast.Import):
-            yield from (one.name for one in node.names if one.name.startswith("radii."))
+            yield from (alias.name for alias in node.names if alias.name.startswith("radii."))
 
 
 def arrows() -> set[tuple[str, str]]:
-    """Which entry imports which other one."""
+    """Return the pairs of entries of which the first imports the second."""
     known = entries()
-    found = {
+    pairs = {
         (entry(path), name.split(".")[1])
         for path, tree in TREES.items()
         for name in imported(tree)
         if "." in name
     }
-    return {(one, other) for one, other in found if one != other and {one, other} <= known}
+    return {
+        (importer, other) for importer, other in pairs if importer != other and {importer, other} <= known
+    }
 
 
 def arguments(function: ast.FunctionDef) -> int:
-    """How many arguments a function takes, without self."""
-    given = function.args
-    named = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    """Return the number of arguments of a function, without self."""
+    arguments = function.args
+    named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
     return len([name for name in named if name not in ("self", "cls")])
 
 
 def tests_on_plans() -> int:
-    """How often the kind of a plan is asked for where plans are not at home."""
+    """Return the number of isinstance tests on plans outside their package."""
     kinds = {"Anytime", "Exhaustive", "Fixed", "Looking", "Plan", "Sequential", "TopK", "TwoStage"}
     return sum(
         isinstance(node, ast.Call)
@@ -68,7 +72,7 @@ def tests_on_plans() -> int:
 
 
 def bisections() -> int:
-    """Modules in which brackets are halved."""
+    """Return the number of modules that halve brackets."""
     return sum(
         any(
             isinstance(node, ast.While | ast.For)
@@ -80,7 +84,8 @@ def bisections() -> int:
 
 
 def kinds_of_lines() -> dict[str, int]:
-    """Lines of code, docstrings (those of constants too), comments and blank lines."""
+    """Return the lines of code, docstrings (those of constants too), comments and blank lines."""
+    # by the syntax tree: a string in a statement of its own is documentation, wherever it stands
     counts = dict.fromkeys(("code", "docstring", "comment", "blank"), 0)
     for path, tree in TREES.items():
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -99,7 +104,7 @@ def kinds_of_lines() -> dict[str, int]:
 
 
 def rows() -> Iterator[tuple[str, str]]:
-    """What is measured, and the number."""
+    """Yield the measures, each with its number."""
     lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in FILES]
     readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     functions = [
@@ -119,5 +124,5 @@ def rows() -> Iterator[tuple[str, str]]:
 
 if __name__ == "__main__":
     print("| | now |\n|---|---|")
-    for what, number in rows():
-        print(f"| {what} | {number} |")
+    for measure, number in rows():
+        print(f"| {measure} | {number} |")

@@ -1,4 +1,4 @@
-"""What someone who has just installed radii does first: `make package` runs this by the Python it was installed for.
+"""Try the first steps of a new user; `make package` runs this by the Python for which radii was installed.
 
 Only the standard library and radii itself are there. Every command runs in an empty folder, far from the source.
 """
@@ -33,26 +33,28 @@ np.savez(sys.argv[1], images=images, labels=labels)
 
 
 def run(*command: object, status: int = 0) -> str:
-    """What a command prints, in a folder of its own; it must end with `status`."""
+    """Return the output of a command, run in an empty folder; exit unless it ends with `status`."""
+    # PYTHONPATH could lead to the source in place of the installed package
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    # far from the source, which Python would import from the current folder
     with tempfile.TemporaryDirectory() as folder:
         ended = subprocess.run(
             [str(part) for part in command], cwd=folder, env=outside, capture_output=True, text=True
         )
-    said = ended.stdout + ended.stderr
+    output = ended.stdout + ended.stderr
     if ended.returncode != status:
-        raise SystemExit(f"{' '.join(map(str, command))} ended with {ended.returncode}:\n{said}")
-    return said
+        raise SystemExit(f"{' '.join(map(str, command))} ended with {ended.returncode}:\n{output}")
+    return output
 
 
-def expect(words: str, said: str) -> None:
-    """Stop unless `words` were said."""
-    if words not in said:
-        raise SystemExit(f"expected {words!r} in:\n{said}")
+def expect(text: str, output: str) -> None:
+    """Exit unless the output contains `text`."""
+    if text not in output:
+        raise SystemExit(f"expected {text!r} in:\n{output}")
 
 
 def try_base() -> None:
-    """The commands that need no extra, and one that says which it needs."""
+    """Try the commands that need no extra."""
     expect(f"radii {version('radii')}", run(RADII, "--version"))
     expect(f"radii {version('radii')}", run(sys.executable, "-m", "radii", "--version"))
     expect("0.32038", run(sys.executable, "-c", SNIPPET))
@@ -64,17 +66,21 @@ def try_base() -> None:
         run(RADII, "train", "--data", images, "--epochs", 2, "--out", trained)
         run(RADII, "vote", trained, "--n", 100)
         expect("certified accuracy", run(RADII, "certify", trained / "votes.parquet", "--norm", "linf"))
-    found = json.loads(run(RADII, "doctor", "--json"))
-    print(*(f"{one['name']} {one['version']}" for one in found["packages"] if one["version"]), sep=", ")
+    packages = json.loads(run(RADII, "doctor", "--json"))["packages"]
+    print(
+        *(f"{package['name']} {package['version']}" for package in packages if package["version"]), sep=", "
+    )
 
 
 def main() -> None:
-    """Try what there is."""
+    """Try the package, with the extra `report` if it is installed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--with-report", action="store_true", help="the extra `report` is installed")
     with_report = parser.parse_args().with_report
+    # packages of developers could hide a requirement that is missing
     if find_spec("pytest"):
         raise SystemExit("this environment has more than radii and what it needs")
+    # without the extra, the command must name it
     if with_report:
         with tempfile.TemporaryDirectory() as out:
             run(RADII, "report", VOTES, "--no-examples", "--out", out)

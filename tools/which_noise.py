@@ -45,9 +45,11 @@ ALONE = ("ordinary", "denoiser", "longer")
 """First words of votes whose networks are trained in another way."""
 
 
+# several tables read the same votes
 @lru_cache
 def votes_of(data: str) -> tuple[tuple[str, radii.Votes], ...]:
     """Return all votes on a data set, with the names of their files or runs."""
+    # sorted: tables must not depend on the order in which a file system lists files
     paths = [path for kind in VOTES[data] for path in sorted((ROOT / "results").glob(kind))]
     names = [path.parent.name if path.stem == "votes" else path.stem for path in paths]
     return tuple((name, radii.load_votes(path)) for name, path in zip(names, paths, strict=True))
@@ -62,10 +64,10 @@ def images_of(data: str) -> np.ndarray:
 def shares(votes: radii.Votes, data: str, norm: str, k: int) -> np.ndarray:
     """Return certified accuracy at the radii of the tables; the norm "box" is l1 within the box of each image."""
     if norm == "box":
-        found = radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
+        certificates = radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
     else:
-        found = radii.certify(votes, norm, k=k, alpha=ALPHA, unit=unit_of(norm, "pixel"))
-    return found.accuracy(RADII[data, norm])
+        certificates = radii.certify(votes, norm, k=k, alpha=ALPHA, unit=unit_of(norm, "pixel"))
+    return certificates.accuracy(RADII[data, norm])
 
 
 def compare(data: str, norm: str, k: int) -> str:
@@ -73,11 +75,12 @@ def compare(data: str, norm: str, k: int) -> str:
 
     Noises that certify no image are listed below the table.
     """
-    found: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
+    by_noise: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
     for name, votes in votes_of(data):
         if ("l1" if norm == "box" else norm) in votes.noise.rules and not name.startswith(ALONE):
-            found[votes.noise.title].append((f"{votes.noise.level:g}", shares(votes, data, norm, k)))
-    best = {title: max_of(levels) for title, levels in found.items()}
+            by_noise[votes.noise.title].append((f"{votes.noise.level:g}", shares(votes, data, norm, k)))
+    best = {title: max_of(levels) for title, levels in by_noise.items()}
+    # the sum over the radii orders the rows, from the noise that certifies the most
     total = {title: sum(share for share, _ in cells) for title, cells in best.items()}
     shown = [title for title in sorted(total, key=lambda title: -total[title]) if total[title]]
     none = ", ".join(title for title in total if not total[title])
@@ -87,12 +90,12 @@ def compare(data: str, norm: str, k: int) -> str:
 
 def denoised(data: str, norm: str) -> str:
     """Return a table with a row for each level of Gaussian noise and each network."""
-    there = {(votes.noise.level, name.split("-")[0]): votes for name, votes in votes_of(data)}
+    known = {(votes.noise.level, name.split("-")[0]): votes for name, votes in votes_of(data)}
     rows = [
-        (f"σ = {level:g}, {words}", [(share, "") for share in shares(there[level, kind], data, norm, 1)])
-        for level in sorted({level for level, kind in there if kind in ALONE})
+        (f"σ = {level:g}, {words}", [(share, "") for share in shares(known[level, kind], data, norm, 1)])
+        for level in sorted({level for level, kind in known if kind in ALONE})
         for kind, words in NETWORKS.items()
-        if (level, kind) in there
+        if (level, kind) in known
     ]
     return accuracy_table("network", data, norm, rows, bold=False)
 
@@ -129,10 +132,10 @@ def accuracy_table(
 def filled(page: str) -> str:
     """Return the page with all its tables."""
 
-    def table(place: re.Match[str]) -> str:
-        data, norm, kind = place.groups()
-        found = denoised(data, norm) if kind == "denoised" else compare(data, norm, int(kind))
-        return f"<!-- table: {data} {norm} {kind} -->\n\n{found}\n<!-- end -->"
+    def table(match: re.Match[str]) -> str:
+        data, norm, kind = match.groups()
+        text = denoised(data, norm) if kind == "denoised" else compare(data, norm, int(kind))
+        return f"<!-- table: {data} {norm} {kind} -->\n\n{text}\n<!-- end -->"
 
     return PLACE.sub(table, page)
 

@@ -29,8 +29,8 @@ def section(command: Any, root: Any) -> Iterator[str]:
         if record := parameter.get_help_record(context):
             names, words = record
             yield f"`{names}`\n: {escaped(words)}\n"
-    examples = command.epilog.removeprefix("Example: ").split("; ")
-    yield "For example:\n\n```text\n" + "\n".join(examples) + "\n```\n"
+    example = command.epilog.removeprefix("Example: ")
+    yield f"For example:\n\n```text\n{example}\n```\n"
 
 
 def escaped(words: str) -> str:

@@ -1,11 +1,13 @@
 """Every command and snippet of README and docs is run by some test, or says why not; every link leads somewhere."""
 
 import contextlib
+import inspect
 import io
 import re
 import shlex
 import warnings
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from typer.main import get_command
@@ -154,6 +156,32 @@ def test_every_theorem_is_listed() -> None:
         assert here or name == "index.md", f"{name} is not listed"
         for title in re.findall(r"^\*\*((?:Theorem|Lemma)[^*]*)\*\*", pages.read(page), re.MULTILINE):
             assert any(row.startswith(f"| **{title}**") for row in here), f"{page}: {title}"
+
+
+@pytest.mark.parametrize("page", NOW)
+def test_names_of_the_package_exist(page: str) -> None:
+    """Dotted names anywhere, and after "In the code" also the names in the modules that are named there."""
+    text = pages.read(page)
+    for span in pages.spans(text):
+        if re.fullmatch(r"radii(\.\w+)+", span) and not span.endswith((".toml", ".json")):
+            resolve_name(span)
+    for paragraph in re.findall(r"^\*\*In the code\.\*\*.*?(?=^$|\Z)", text, re.MULTILINE | re.DOTALL):
+        spans = pages.spans(paragraph)
+        defined = {
+            name
+            for span in spans
+            if span.startswith(("radii.", "tools/"))
+            for name in re.findall(r"^(?: *(?:def|class) |)([A-Za-z_]\w*)\b", source_of(span), re.MULTILINE)
+        }
+        assert {name for name in spans if re.fullmatch(r"\w+", name)} <= defined, page
+
+
+def source_of(name: str) -> str:
+    """Return the text of the module that holds an object, or of a file of tools/."""
+    if "/" in name:
+        return pages.read(name)
+    value = resolve_name(name)
+    return inspect.getsource(value if inspect.ismodule(value) else inspect.getmodule(value))
 
 
 # where links lead ---------------------------------------------------------------------------------

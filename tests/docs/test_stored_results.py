@@ -20,8 +20,7 @@ from radii.cli import main
 from radii.cli.options import load_named
 from radii.data import DataSet
 from radii.models import digest
-from radii.report.attack_results import file_name, found_beside
-from radii.report.export import run_csv_text, table_markdown
+from radii.report.export import attacks_name, found_beside, run_csv_text, table_markdown
 from radii.report.html import Run
 from radii.report.html.content import all_tables
 from radii.report.published import load_published
@@ -124,7 +123,7 @@ def test_attacks_are_those_of_the_readme_on_all_that_is_certified_and_refute_not
     commands = re.findall(line, (FOLDER / "README.md").read_text(), re.M)
     assert all(out == f"results/cifar10/{run}/attacks" for run, _, _, out in commands)
     named = [(run, norm, int(k or 1)) for run, norm, k, _ in commands]
-    made = {f"{run}/attacks/{file_name(Path('votes'), norm, k)}" for run, norm, k in named}
+    made = {f"{run}/attacks/{attacks_name(Path('votes'), norm, k)}" for run, norm, k in named}
     assert made and made == {str(path.relative_to(FOLDER)) for path in FOLDER.glob("*/attacks/*")}
     for run, norm, k in named:
         path = FOLDER / run / "votes.parquet"

@@ -59,7 +59,8 @@ def texts(figure):
 
 @pytest.mark.parametrize("kind", ["by noise", "by k", "theory", "strip"])
 def test_every_figure_says_what_was_measured(kind):
-    words = " ".join(texts(figures()[kind]))
+    # a dot between two facts goes where a line ends there
+    words = " ".join(texts(figures()[kind])).replace(" · ", " ")
     expected = ["n = 100,000", "α = 0.001", "σ = 0.5"]
     expected.append("no test images" if kind == "theory" else "120 images CIFAR-10 test, every 20th of 10000")
     assert all(part in words for part in expected), words

@@ -21,11 +21,11 @@ from radii.errors import InputError
 from radii.noises import NOISES, example
 from radii.noises.streams import Stream
 from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
-from radii.report.attack_results import found_beside, read_found
+from radii.report.export import found_beside, read_found
 from radii.report.html import Examples, Run, page, write_report
+from radii.report.html.examples import perturbed
 from radii.report.html.explorer import attack_sentences, explorer_data, script_json
 from radii.report.html.page import MOST_CLASSES, class_rows
-from radii.report.html.perturbations import perturbed
 from radii.sampling import Smoothed
 from radii.sampling.monte_carlo import NoisyImages
 

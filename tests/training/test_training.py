@@ -19,8 +19,7 @@ from radii.noises import NOISES, ProductNoise, example_name, make_noise
 from radii.sampling import Smoothed
 from radii.training import train
 from radii.training.loop import BORDER, Loop, crop_and_flip
-from radii.training.optimization import SCHEDULES
-from radii.training.recipe import RECIPES, Recipe, make_recipe
+from radii.training.recipe import RECIPES, SCHEDULES, Recipe, make_recipe
 from radii.training.run_folder import load_config, load_run
 from radii.votes.plans import fixed
 

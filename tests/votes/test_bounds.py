@@ -44,6 +44,18 @@ def test_rounding_is_outwards(s: int, n: int, alpha: float) -> None:
     assert exact_tail(s, n, 1 - high) < mpf(alpha)
 
 
+def test_upper_bounds_near_one_round_outwards() -> None:
+    """There a step of the bound itself is more than the margin of the lower bound on the failures."""
+    mp.dps = 40
+    n = 10**7
+    for failures in range(1, 60):
+        complement = 1 - mpf(float(upper_bound(np.array([n - failures]), n, 1e-3)[0]))
+        fewer = mp.fsum(
+            mp.binomial(n, j) * complement**j * (1 - complement) ** (n - j) for j in range(failures)
+        )
+        assert 1 - fewer < mpf("1e-3")
+
+
 @pytest.mark.parametrize(
     "s,n,alpha",
     [(1000, 10**8, 1e-3), (1000, 2 * 10**8, 1e-9), (10**7 - 999, 10**7, 1e-6), (10**6 - 999, 10**6, 1e-12)],

@@ -74,6 +74,7 @@ class Attacks:
         correct = self.certificates.correct & ~self.certificates.abstained
         lengths = np.full(len(correct), np.inf)
         lengths[self.rows] = self.lengths
+        # an image without a perturbation, and one that was not attacked, counts as robust at every radius
         return np.array([np.mean(correct & ~(lengths <= radius)) for radius in radii])
 
 
@@ -163,10 +164,12 @@ def attack(
         )
     if not 1 <= reach < np.inf:
         raise InputError(f"reach must be at least 1, the certified radius; got {reach}")
+    # search radii are multiples of the certified one, so that a radius of 0 gives nothing to search
     rows = np.flatnonzero(~certificates.abstained & (certificates.radius > 0))
     model = renamed(smoothed.model, certificates.classes, "the votes", not are_counted(certificates.classes))
     search = PerturbationSearch(replace(smoothed, model=model), certificates, effort, n, reach, seed)
     lengths, perturbed = np.full(len(rows), np.inf), images[rows].astype(np.float32)
+    # memory holds one batch, and all its images are tested under the same seed in one call of the sampler
     for start in range(0, len(rows), BATCH):
         batch = slice(start, start + BATCH)
         lengths[batch], perturbed[batch] = search(perturbed[batch], rows[batch])

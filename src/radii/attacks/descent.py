@@ -12,8 +12,10 @@ from torch import Tensor
 from radii.training.losses import Model, NoiseSampler, log_mean_prediction, query, repeat_images
 from radii.training.pgd import project, steepest
 
+# Enough to cross the ball from any start within it, and to move on its boundary (Madry et al. 2018: 100 steps of 2.5 /
+# 100 radii).
 PACE = 2.5
-"""Length of all steps together, in radii: enough to cross the ball and to turn at its boundary."""
+"""Length of all steps together, in radii."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def finite(logits: Tensor) -> Tensor:
 def margin(scores: Tensor, labels: Tensor, k: int) -> Tensor:
     """Return the score of each label, `(batch,)`, minus the k-th largest of the others; `scores` `(batch, classes)`."""
     own = scores.gather(1, labels[:, None])
+    # -inf, so that the label is never among its own rivals
     others = scores.scatter(1, labels[:, None], -torch.inf)
     return own[:, 0] - others.topk(k, dim=1).values[:, -1]
 
@@ -107,10 +110,12 @@ def greedy(target: Target, images: Tensor, channels: int, most: int) -> tuple[Te
     unchanged = torch.ones(len(images), images[0].numel() // channels, dtype=torch.bool, device=images.device)
     for _ in range(most):
         gradient = target.gradient(perturbed)
+        # under a norm that counts features, the size of a change is free, and the linear model gains most at an end
         ends = (gradient < 0).to(images.dtype)
         gain = (gradient * (perturbed - ends)).reshape(len(images), channels, -1).sum(1)
         unit = gain.masked_fill(~unchanged, -torch.inf).argmax(1, keepdim=True)
         unchanged.scatter_(1, unit, False)
+        # `unit` indexes positions, and a pixel is all channels there
         mask = torch.zeros_like(unchanged).scatter_(1, unit, True)
         mask = mask[:, None].expand(-1, channels, -1).reshape(images.shape)
         perturbed = torch.where(mask, ends, perturbed)

@@ -24,15 +24,18 @@ from radii.votes import Votes
 from radii.votes.bounds import sign_test
 from radii.votes.plans import fixed
 
+# Of 1,000 votes for two classes, 576 must be for the rival; of 100, 74; ten votes cannot reach it.
 LEVEL = 1e-6
 """Error probability of one test whether a label left the top k; each image takes about ten tests."""
 
 CHANCE = 1e-3
 """Significance level at which wrong certificates are more than their alpha explains."""
 
+# Six radii up to the usual reach of 8: 1, 1.5, ... 7.6; bisection then shortens what a coarse step overshoots.
 GROWTH = 1.5
 """Ratio of one search radius to the one before."""
 
+# Each one is a test of the whole batch with fresh samples, at an error of `LEVEL`.
 HALVINGS = 5
 """Bisection steps that shorten a perturbation: to 1/32 of the interval that is searched."""
 
@@ -87,6 +90,8 @@ class PerturbationSearch:
         certified, perturbed = self.certificates.radius[rows], images.copy()
         success, factor = np.zeros(len(rows), dtype=bool), 1.0
         while factor <= self.reach and not success.all():
+            # from the smallest radius up: steps grow with the ball, so that a large one overshoots the nearest
+            # perturbation
             left = np.flatnonzero(~success)
             perturbed[left] = self.descend_within(images[left], rows[left], factor * certified[left])
             success[left] = self.label_lost(perturbed[left], rows[left])
@@ -111,6 +116,8 @@ class PerturbationSearch:
         best = perturbed
 
         def label_stays(share: np.ndarray) -> np.ndarray:
+            # each image keeps the last perturbation that passed a test: `bisect` returns shares, and a test of the
+            # final one would need fresh samples once more
             nonlocal best
             shorter = images + per_image(share, images) * (perturbed - images)
             shorter = self.round_to_grid(images, shorter.astype(np.float32))
@@ -131,11 +138,13 @@ class PerturbationSearch:
         """
         channels = self.certificates.shape[0] if self.certificates.unit == "pixel" else 1
         units = images[0].size // channels
+        # one greedy order serves all counts: its first changes are the perturbation of any smaller count
         certified = self.certificates.radius[rows].astype(int)
         most = min(int(self.reach * certified.max()), units)
         order, ends = (
             part.cpu().numpy() for part in greedy(self.target(rows), self.tensor(images), channels, most)
         )
+        # units that were never chosen have a rank beyond all counts
         rank = np.full((len(rows), units), most)
         np.put_along_axis(rank, order, np.arange(most)[None], axis=1)
 
@@ -146,6 +155,7 @@ class PerturbationSearch:
         def label_stays(count: np.ndarray) -> np.ndarray:
             return ~self.label_lost(change(count), rows)
 
+        # first within the certified radius, where success would refute the certificate
         high = np.minimum(certified, most)
         within = ~label_stays(high)
         low, high = np.where(within, 0, high), np.where(within, high, most)
@@ -158,6 +168,7 @@ class PerturbationSearch:
 
     def label_lost(self, perturbed: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return where fresh noise samples show that the label left the top k, `(batch,)`."""
+        # the images' own positions choose their random streams, so that seeds alone tell tests apart
         data = DataSet(perturbed, None, self.certificates.index[rows])
         votes = self.sampler.vote(data, self.plan, next(self.seeds), (0, self.plan.n))
         return left_top_k(votes, self.certificates.label[rows], self.certificates.k)
@@ -173,6 +184,7 @@ class PerturbationSearch:
         """Round perturbations towards 0 to whole grey levels, where certificates are about 8-bit images alone."""
         if not self.on_grid:
             return perturbed
+        # towards 0, since rounding to the nearest could leave the search radius
         levels = np.rint(images * GREY_LEVELS) + np.trunc((perturbed - images) * GREY_LEVELS)
         return (levels / GREY_LEVELS).astype(np.float32)
 
@@ -206,6 +218,7 @@ def left_top_k(votes: Votes, labels: np.ndarray, k: int) -> np.ndarray:
     own = votes.counts[rows, labels]
     if votes.plan.outcomes:
         return np.asarray((votes.counts > own[:, None]).sum(axis=1) >= k)
+    # rivals from separate samples: chosen by the votes that test them, they would win more often than by chance
     others = votes.selection.astype(np.float64)
     others[rows, labels] = -1
     rivals = np.argsort(-others, axis=1, kind="stable")[:, :k]

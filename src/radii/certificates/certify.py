@@ -271,6 +271,7 @@ def certify(
     plan = votes.plan
     method = plan.resolve_method(labels, k, alpha, method, jointly)
     check_complete(votes)
+    # a wrong number of images is left to `certified_radius`, whose message names both numbers
     if images is not None and len(own := check_images(images, votes.shape)) == len(votes):
         check_fingerprints(votes, own)
     chosen, source = choose_labels(votes, labels, k)
@@ -342,9 +343,11 @@ def certify_all(
     Runs whose noise has no rule for any of the norms are left out. Raises `InputError` for a norm without a rule in any
     run.
     """
+    # without repetitions, in the order of the options
     targets = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
     certificates: dict[str, dict[tuple[str, int], Certificates]] = {name: {} for name in votes}
     for done, (norm, k) in enumerate(targets):
+        # before the work, so that the first line shows at once; a table of Laplace noise in linf takes a second
         if progress is not None:
             progress(done, len(targets))
         if check_name("norm", norm, NORMS) not in certifiable(votes.values()):
@@ -361,6 +364,7 @@ def certify_all(
                     labels=labels or run.tested_labels or "true",
                     method=method,
                     unit=unit_of(norm, unit),
+                    # `Ball` rejects images in other norms, which have no rules in the box
                     images=images.get(name) if norm in ("l0", "l1") else None,
                     jointly=jointly,
                 )
@@ -376,6 +380,7 @@ def to_norm(certificates: Certificates, norm: Norm) -> Certificates:
 
     Guarantee: that of `Certificates`.
     """
+    # bounds and abstentions are about probabilities, which the norm does not change
     radius = inner_radius(certificates.radius, certificates.norm, norm, math.prod(certificates.shape))
     return replace(certificates, norm=norm, radius=radius)
 
@@ -391,6 +396,7 @@ def check_complete(votes: Votes) -> None:
 def choose_labels(votes: Votes, labels: Labels | np.ndarray, k: int) -> tuple[np.ndarray, str]:
     """Return the labels to certify, chosen without the samples that bound them, and their source."""
     if not isinstance(labels, str):
+        # chosen by the caller, without these counts: nothing here can check that
         chosen = np.asarray(labels)
         if chosen.shape != (len(votes),):
             raise InputError(f"labels must be one per image, shape ({len(votes)},); got {chosen.shape}")
@@ -428,6 +434,7 @@ def least_samples(k: int, alpha: float, method: Method, classes: int) -> int:
     def too_few(n: np.ndarray) -> np.ndarray:
         return np.array(not unanimous(int(n), k, alpha, method, classes)[2])
 
+    # more unanimous samples confirm at least as much, so that doubling and bisection find the smallest number
     low, high = 0, 1
     while too_few(np.array(high)):
         low, high = high, 2 * high
@@ -438,6 +445,7 @@ def unanimous(
     n: int, k: int, alpha: float, method: Method, classes: int
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return the bounds from `n` unanimous samples, `(1,)` and `(1, k)`, and whether they confirm the label."""
+    # which class has all votes makes no difference
     counts = np.zeros((1, classes), dtype=np.int64)
     counts[0, 0] = n
     lower, rivals = bounds(counts, np.array([0]), k=k, alpha=alpha, method=method)

@@ -81,6 +81,7 @@ def falsify(
     pairs = list(perturbations(ball, length, seed, noise.of_bytes))
     image = pairs[0][1]  # all perturbations are of one image
     chosen, counted = (noise_samples(noise, image, draws, seed, part) for part in (0, 1))
+    # the number of regions must be known before any trial: noise with another output shape has one instead of three
     kinds = len(regions(noise, image, image))
     # two bounds in each trial, by the union bound
     level = LEVEL / (2 * len(pairs) * kinds * len(SHARES))
@@ -88,6 +89,7 @@ def falsify(
     for number, (name, image, perturbed) in enumerate(pairs):
         shifted = noise_samples(noise, perturbed, draws, seed, 2 + number)
         for region, score in regions(noise, image, perturbed).items():
+            # thresholds from samples of their own: bounds on regions chosen by the counted samples would be too narrow
             cuts = np.quantile(score(chosen), 1 - np.array(SHARES))
             p, q = ((score(samples)[:, None] > cuts).sum(axis=0) for samples in (counted, shifted))
             before, after = upper_bound(p, draws, level), lower_bound(q, draws, level)
@@ -121,11 +123,13 @@ def attack_radius(
 
     best = np.inf
     for number in range(len(pairs)):
-        # a little below the certified radius: sampling error may bring the estimate there
+        # a little below the certified radius: sampling error, some 1 %, may bring the estimate there; up to the best
+        # radius so far, so that a perturbation that cannot beat it costs one test
         low, high = 0.9 * certified, min(10 * certified, best)
         if not (certified and falls(high, number)):
             continue
         stays = partial(lambda radius, number: np.array(not falls(float(radius), number)), number=number)
+        # 0.2 % is well below the sampling error
         best = min(best, float(bisect(stays, low, high, HALVINGS, rtol=0.002)[1]))
     return best
 
@@ -144,6 +148,7 @@ def perturbations(
         step[: int(length)] = 1
         yield f"{int(length)} features", np.zeros(ball.shape), step.reshape(ball.shape)
         return
+    # equal changes are the worst known for most rules: of one feature in l1, of all in linf, of few or many in l2
     counts = sorted({min(2**power, d) for power in range(d.bit_length() + 1)})
     directions = {
         f"{count} feature{'s' * (count > 1)} alike": (np.arange(d) < count).astype(float) for count in counts
@@ -162,9 +167,11 @@ def perturbations(
 def regions(noise: Noise, image: np.ndarray, perturbed: np.ndarray) -> dict[str, Score]:
     """Return scores of noise samples, by name: the likelihood ratio, which no region beats, and two without density."""
     flat = (perturbed - image).ravel()
+    # all weights differ and none is near 0, so that every feature breaks ties
     weights = np.random.default_rng(0).uniform(0.5, 1, np.prod(noise.output_shape(image.shape), dtype=int))
 
     def likelihood_ratio(samples: np.ndarray) -> np.ndarray:
+        # minus infinity minus itself, where both images exclude a sample, is NaN
         with np.errstate(invalid="ignore"):
             ratio = noise.log_likelihood(samples, perturbed) - noise.log_likelihood(samples, image)
         # on a set where the ratio is constant any part will do: a sum over all features makes parts of any size
@@ -180,6 +187,7 @@ def regions(noise: Noise, image: np.ndarray, perturbed: np.ndarray) -> dict[str,
 
 def noise_samples(noise: Noise, image: np.ndarray, draws: int, seed: int, part: int) -> np.ndarray:
     """Return independent noise samples of one image, `(draws, *output_shape)`, different ones for each part."""
+    # a seed sequence of both numbers: seed + part would give seed 1 the samples of seed 0
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, part])))
     return noise.perturb(np.repeat(image[None].astype(np.float32), draws, axis=0), Uncounted(rng))
 

@@ -24,6 +24,8 @@ in the last digits of a search, find the same level."""
 
 USUAL_PRICE = 1.6e-6
 """Default price per sample, in radii of the usual size (sigma, for Gaussian noise and l2)."""
+# On the images of docs/benchmarks.md it takes 3.5 times fewer samples than 100,000 each, and the mean radius stays
+# 0.9 % above that from the label's votes alone. At 2.4e-6 that gain is gone (0.1 %), at 4e-6 radii are 1.7 % smaller.
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,11 @@ class RadiusTarget:
                 f"{self.noise.name} noise of {self.noise.level_words} certifies no {self.norm} radius of "
                 f"{radii[~possible][0]:g}, however probable the label: choose a smaller one"
             )
+        # 60 halvings of a bracket below 1 end below the spacing of floats at levels from 1/256 on
         _, high = bisect(lambda level: ~self.holds(level, None, radii), low, high, 60)
         # the search for a radius ends a little below the one at which the test fails: raise levels until it returns
         # the radius itself, or an image that reaches the level would count as uncertified at the radius
+        # (3e-14 at most under the eight rules tried; none in four of them)
         step = 2.0**-50
         while (short := self.reach(high) < radii).any():
             high = np.where(short, np.minimum(high + step, np.nextafter(1, 0)), high)
@@ -139,6 +143,7 @@ class RadiusTarget:
         """Return the levels, rounded up to `DIGITS`, if `n` unanimous samples reach them all at `alpha`."""
         check_whole("n_max", n, 1, MOST_SAMPLES)
         levels = rounded_up(self.levels())
+        # the highest level is the hardest to reach
         if most_failures(levels[-1], n, alpha) < 0:
             raise InputError(
                 f"n_max = {n} samples certify {self.norm} radii up to {self.farthest(n, alpha):.6g}, not "
@@ -152,6 +157,7 @@ def rounded_up(levels: Sequence[float]) -> tuple[float, ...]:
 
     A higher level is harder to reach, so radii stay certified.
     """
+    # digits of 1 - level, not of the level: the samples that a level takes go with its distance from 1
     digits, exponent = np.frexp(1 - np.asarray(levels))
     return tuple((1 - np.ldexp(np.floor(np.ldexp(digits, DIGITS)), exponent - DIGITS)).tolist())
 
@@ -208,8 +214,10 @@ def sequential(
     if not targets:
         raise InputError("a sequential plan needs a target: give radii")
     needed = [target.reachable_levels(n_max, alpha) for target in targets]
+    # one test for each level, however many norms or k need it
     levels = np.unique(np.concatenate(needed))
-    # of levels that differ by rounding alone, the larger one decides the radii of both
+    # of levels that differ by rounding alone, the larger one decides the radii of both: a step of `rounded_up` is at
+    # most 2^(1 - DIGITS) of the distance from 1, and two of them are allowed
     levels = levels[np.append(np.diff(levels) > 2 ** (2 - DIGITS) * (1 - levels[:-1]), True)]
     decisions = tuple(
         Decision(

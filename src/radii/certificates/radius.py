@@ -16,8 +16,10 @@ ROUNDING = 5e-12
 with which the levels in votes of formats 1 to 3 were found, whose radii every processor therefore finds again."""
 FARTHEST = 2.0**40
 """Largest radius searched for, in starts of the search: a margin that is positive there is a mistake in a rule."""
+# The largest radius of any rule, at a probability of 1 - 2^-53 and without rivals, is 363 starts (3072 features).
 BOXES = 2**24
-"""Features of all images whose boxes are handled at once, with about half a gigabyte of intermediate numbers."""
+"""Features of all images whose boxes are handled at once, with less than a gigabyte of intermediate numbers."""
+# 5461 CIFAR-10 images against l1 under Gaussian noise took 0.75 GiB.
 
 Margin = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Margins `(m,)` at radii `(m,)` for the images in rows `(m,)`: above zero where the label stays in the top k."""
@@ -88,6 +90,7 @@ def certified_radius(
         raise InputError(f"images and lower must be equally many; got {len(images)} and {len(lower)}")
     if images is None or not len(lower):
         return _radii(noise, Ball(norm, shape, unit), lower, rivals)
+    # at least one image, however large
     at_once = max(BOXES // math.prod(check_shape(shape)), 1)
     parts = [slice(row, row + at_once) for row in range(0, len(lower), at_once)]
     balls = (Ball(norm, shape, unit, images[rows]) for rows in parts)
@@ -153,6 +156,7 @@ def tradeoff(
             raise InputError("alpha is a probability: give values in [0, 1]")
         flat = np.atleast_1d(level)
         at = np.full(flat.shape, float(radius))
+        # strictly inside of (0, 1), where quantiles are finite, and one float further in the sound direction;
         # both sides of the same bound: one keeps the digits of small levels, the other those of large ones
         inside = np.clip(flat, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
         fallen = family.lower(np.nextafter(1 - inside, 0), at) * (1 - ROUNDING)
@@ -168,6 +172,7 @@ def _radii(noise: Noise, ball: Ball, lower: np.ndarray, rivals: np.ndarray) -> n
     """Return `certified_radius` for checked bounds, `(n,)`; a ball with images has as many as there are bounds."""
     family = noise.trade_offs(ball)
     radius = np.zeros(len(lower))
+    # bounds that confirm nothing without a perturbation have no radius: searching them would take 60 halvings
     rows = np.flatnonzero(confirmed(lower, rivals))
     test = margins(family, lower, rivals, ball)
     if ball.norm == "l0":
@@ -244,6 +249,7 @@ def largest(margin: Margin, rows: np.ndarray, start: float, rtol: float = 1e-13)
     Guarantee: `margin` was evaluated at every returned radius above 0, and was above zero there. Where the margin
     falls with the radius, the largest radius of all is at most `rtol` larger, relatively.
     """
+    # without a least radius, `start * 2^-60`, the halving would not end where rounding makes every margin negative
     low, high, at_low, at_high = bracket(margin, rows, start)
     positive = low > 0
     ends = [end[positive] for end in (low, high, at_low, at_high)]
@@ -286,7 +292,9 @@ def narrow(margin: Margin, rows: np.ndarray, ends: list[np.ndarray], rtol: float
     most = np.ceil(np.log2(np.maximum((high - low) / width, 1))) + 1
     scale = 0.2 / (high - low)
     active = np.arange(len(rows))
-    for step in range(80):  # a relative width of 1e-13 takes some 45
+    # from a factor of 2 to a relative width of 1e-13 bisection takes 44 steps; bracket and ITP took 25 evaluations per
+    # image instead of 48 under Gaussian and Laplace noise, 43 instead of 47 under exponential linf noise
+    for step in range(80):
         active = active[high[active] - low[active] > width[active]]
         if not len(active):
             break
@@ -319,7 +327,8 @@ def largest_whole(
     stride = 1
     active = np.arange(len(rows))
     while len(active):
-        # first doubling, then halving: most radii are small, and large ones cost more to test
+        # First doubling, then halving: most radii are small, and large ones cost more to test. An image still doubles
+        # while no test of it has failed, that is while `high` is beyond the limit.
         at = np.where(
             high[active] > limit, np.minimum(low[active] + stride, limit), (low[active] + high[active]) // 2
         )

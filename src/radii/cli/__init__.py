@@ -9,9 +9,8 @@ import typer
 from radii import __version__
 from radii.cli import attack, certify, data, doctor, falsify, noises, plan, report, serve, train, vote
 from radii.cli.console import INTERRUPTED, handle_signals, one_sentence, print_warnings, say
-from radii.cli.options import completed
+from radii.cli.options import completed, usage_error
 from radii.cli.terminal import delivering, open_streams
-from radii.cli.usage import usage_error
 from radii.report.formatting import docstring
 from radii.storage.memory import keep_freed_memory
 
@@ -79,12 +78,15 @@ def main() -> None:
     open_streams()
     print_warnings()
     with one_sentence(), delivering():
+        # not earlier: only within `one_sentence` is an interruption reported
         handle_signals()
         try:
-            # shells complete this name, also where Python was started as `python -m radii`
+            # not standalone, or typer would print errors itself and exit; shells complete this name, also where Python
+            # was started as `python -m radii`
             status = app(prog_name="radii", standalone_mode=False)
         except typer.TyperException as error:
             raise usage_error(error) from error
+        # typer turns KeyboardInterrupt into this status
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         raise SystemExit(status or 0)

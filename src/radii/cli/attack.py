@@ -88,14 +88,15 @@ def attack(
     from radii.attacks.attack import attack as attack_all
     from radii.certificates.certify import certify
     from radii.noises.norms import unit_of
-    from radii.report.attack_results import attacked_text, file_name
-    from radii.report.export import write_whole
+    from radii.report.export import attacks_name, attacks_text, write_whole
     from radii.storage.atomic import check_folder
     from radii.training.run_folder import CONFIG
 
-    if out is not None:  # attacks take minutes, so an impossible folder must show first
+    # attacks take minutes, so an impossible folder must show first
+    if out is not None:
         check_folder(out)
     loaded = load_votes(votes)
+    # a slice of step 0 raises ValueError, and a negative one would reverse the images
     if certificates.stride < 1:
         raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {certificates.stride}")
     part = loaded[:: certificates.stride]
@@ -116,14 +117,16 @@ def attack(
             attacked = certify(part, norm, k=k, alpha=certificates.alpha, unit=unit)
             with progress(f"attack {norm}") as update:
                 attacks = attack_all(smoothed, images, attacked, progress=update, **how)
+            # nothing is attacked where all radii are 0
             if len(attacks.rows):
                 console.print(bounds_table(attacks))
             say(summary_text(attacks))
             refuted |= attacks.refuted
             if out is not None:
-                text = attacked_text(attacked, attacks.rows, attacks.lengths)
-                write_whole(out / file_name(votes, norm, k), text)
-    if refuted:  # so that scripts notice
+                text = attacks_text(attacked, attacks.rows, attacks.lengths)
+                write_whole(out / attacks_name(votes, norm, k), text)
+    # so that scripts notice
+    if refuted:
         raise SystemExit(1)
 
 
@@ -131,7 +134,7 @@ def source_of(votes: Votes, run: str, input_format: InputFormat) -> ModelSource:
     """Return the model that the options name, with the data set and the noise that the votes record."""
     from radii.models.adapters import is_spec
 
-    # a run folder stores both itself
+    # a run folder stores both itself, and `model_source` rejects options that repeat it
     data, noise = (str(votes.data), full_name(votes.noise)) if is_spec(run) else (None, None)
     return model_source(run, data, noise, None, input_format)
 
@@ -150,6 +153,7 @@ def load_smoothed(votes: Votes, source: ModelSource, name: str) -> "Smoothed":
             f"{name} holds another model than the one that gave these votes: name that one with --run, and give the "
             "same input format as to radii vote"
         )
+    # another precision, or noise that is rounded, would make another smoothed classifier
     return Smoothed(model, votes.noise, votes.precision, exact_arithmetic=votes.exact_arithmetic)
 
 
@@ -159,6 +163,7 @@ def bounds_table(attacks: "Attacks") -> "Table":
 
     certificates = attacks.certificates
     quantity = "accuracy" if certificates.k == 1 else f"top-{certificates.k} accuracy"
+    # a copy, since certificates are not to be changed
     reached = np.array(certificates.radius)
     # where no attack succeeded, the certified radius is all that is known
     reached[attacks.rows] = np.where(np.isfinite(attacks.lengths), attacks.lengths, attacks.certified)

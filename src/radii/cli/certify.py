@@ -70,6 +70,7 @@ class CertificateOptions(Options):
 
     def radii(self) -> dict[str, tuple[float, ...]]:
         """Return the radii of the tables, by norm."""
+        # one --norm is that of all radii; of several, none can be meant
         shown = parse_radii(self.radius, self.norm[0] if len(self.norm) == 1 else None)
         if others := [norm for norm in self.norm if shown and norm not in shown]:
             raise InputError(
@@ -106,6 +107,7 @@ def certify(
         check_folder(out)
     shown = options.radii()
     files = load_named(votes)
+    # radii choose the norms of the tables; otherwise all norms that a rule certifies
     norms = list(shown) or options.norm or certifiable(files.values())
     # only l0 and l1 have rules that use the box
     boxed = options.box and {"l0", "l1"} & set(norms)
@@ -129,12 +131,14 @@ def certify(
                 stem = f"{slug(name)}-{norm}-top{k}" + "-joint" * options.jointly
                 write_whole(out / f"{stem}.csv", csv_text(certificates))
                 write_whole(out / f"{stem}.json", json_text(summary(certificates)))
+    # accuracies need true labels; a table shows one kind of rows
     labelled = all(loaded.labels is not None for loaded in files.values())
     # a norm may have rules for some of the files only; each table shows those that it has
     for question in dict.fromkeys(question for by_question in certified.values() for question in by_question):
         by_name = {name: certified[name][question] for name in certified if question in certified[name]}
         radii = shown.get(question[0], ())
         console.print(accuracy_table(by_name, radii) if labelled else unlabelled_table(by_name))
+    # alpha and n are those of the votes, the same in every norm and k
     firsts = [next(iter(by_question.values())) for by_question in certified.values()]
     # the statement covers all tables, so the largest alpha counts; enumerated noise has none
     alpha = max(certificates.alpha for certificates in firsts)

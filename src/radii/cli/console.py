@@ -26,7 +26,7 @@ from radii.report.accuracy import round_radii, same_question, summarize, tabulat
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.storage.memory import is_out_of_memory
 
-# files and pipes have no width: 100 columns hold every table
+# files and pipes have no width: 100 columns hold every table; no markup, since paths and names may hold brackets
 console = Screen(
     highlight=False, markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 100
 )
@@ -57,6 +57,7 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Update]:
     if not console.is_terminal:
         yield raising_if_interrupted(line_progress(words, passing))
         return
+    # rich's own time left is that of the last updates, and does not count down between them
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=12),
@@ -64,6 +65,7 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Update]:
         TimeLeft(),
         TextColumn("{task.fields[metrics]}"),
     )
+    # the total is unknown until the first update; until then rich shows that the job is alive
     with Progress(*columns, console=console, transient=passing) as bar:
         task, pace = bar.add_task(words, total=None, metrics="", left=None, updated=0.0), Pace()
 
@@ -88,6 +90,7 @@ def line_progress(words: str, passing: bool) -> Update:
         seconds_left = pace.seconds_left(now, done, total)
         # each pause is half of the time so far, so that logs of long jobs stay short
         pause = min(max(FIRST_LINE, (last - start) / 2), LONGEST_PAUSE)
+        # the last line is printed whatever the pause, unless the bar would be removed in a terminal
         if passing if done >= total else now - last < pause:
             return
         last = now
@@ -106,6 +109,7 @@ class Pace:
 
     def seconds_left(self, now: float, done: int, total: int) -> float | None:
         """Return the seconds left at the average pace, or None while too little is done to predict them."""
+        # not at the first call but at the first result: loading and compiling come before it
         if done and self._first is None:
             self._first = now, done
         start, before = self._first or (now, done)
@@ -121,7 +125,9 @@ class TimeLeft(ProgressColumn):
         elapsed = (task.finished_time if task.finished else task.elapsed) or 0.0
         left, updated = task.fields["left"], task.fields["updated"]
         if task.finished or left is None:
-            return Text(f"{clock_text(elapsed)}     ")  # as wide as with " left"
+            # as wide as with " left", so that the columns beside it stay in place
+            return Text(f"{clock_text(elapsed)}     ")
+        # counts down between two updates, which may be far apart
         return Text(f"{clock_text(max(left - (elapsed - updated), 0.0))} left")
 
 
@@ -151,6 +157,7 @@ def duration_text(seconds: float) -> str:
 # interruptions ------------------------------------------------------------------------------------
 
 
+# like KeyboardInterrupt no Exception, which libraries and workers catch
 class Interrupted(BaseException):
     """Ctrl-C or SIGTERM has ended the work; `kept` says what is left and how to continue."""
 
@@ -164,9 +171,11 @@ _received: list[BaseException] = []
 
 def handle_signals() -> None:
     """Let SIGTERM, which clusters send when the time is over, end a command as Ctrl-C does."""
+    # tests run several commands in one process
     _received.clear()
 
     def end(number: int, _: Any) -> None:
+        # kept, since a library may drop the exception (`raising_if_interrupted`)
         _received.append(KeyboardInterrupt() if number == signal.SIGINT else Interrupted(TERMINATED))
         raise _received[-1]
 
@@ -230,6 +239,7 @@ def print_warnings() -> None:
             shown.add(text)
             warn(f"radii: note: {printable(' '.join(text.split()))}")
 
+    # also under PYTHONWARNINGS=ignore: notes tell what was damaged, lost or assumed
     warnings.simplefilter("always", RadiiWarning)
     warnings.showwarning = show
 
@@ -247,6 +257,7 @@ def one_sentence() -> Iterator[None]:
     except OSError as error:
         fail(_system_text(error), 2)
     except (MemoryError, RuntimeError) as error:
+        # any other RuntimeError is a bug
         if not is_out_of_memory(error):
             raise
         fail("out of memory: free some, or do a smaller part of the work", 2)
@@ -260,6 +271,7 @@ def _system_text(error: OSError) -> str:
     """Return the error of the system with its file; name a file that stands in the place of a folder."""
     if error.filename and isinstance(error, FileExistsError | NotADirectoryError):
         path = Path(error.filename)
+        # the system names the path that it could not make, not the file that is in its way
         for parent in (path, *path.parents):
             if parent.is_file():
                 return f"a folder was expected, but {parent} is a file: choose another path"
@@ -269,6 +281,7 @@ def _system_text(error: OSError) -> str:
 
 def fail(sentence: str, status: int) -> NoReturn:
     """Print `radii: sentence` to standard error and exit."""
+    # on one line: messages of libraries and names of files may hold line breaks
     warn(f"radii: {printable(' '.join(sentence.split()))}")
     raise SystemExit(status)
 
@@ -291,8 +304,10 @@ def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[flo
     """
     if radii:
         return _accuracy_table(certificates, [0.0, *radii])
-    unlimited = console.options.update(width=10 * console.width)  # to measure a table that does not fit
+    # a table that does not fit is measured as if there were room, since rich would cut it to the width
+    unlimited = console.options.update(width=10 * console.width)
     several = certificates.values()
+    # made one at a time, until one fits
     tables = (_accuracy_table(certificates, round_radii(several, most=most)) for most in (5, 4, 3, 2))
     return next(
         (table for table in tables if console.measure(table, options=unlimited).maximum <= console.width),
@@ -312,7 +327,8 @@ def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[fl
         table.add_column(header, justify="right", no_wrap=True)
     for name, shares, best in zip(rows.names, rows.shares, rows.best, strict=True):
         cells = [Text(f"{x:.1%}", style="bold" if top else "") for x, top in zip(shares, best, strict=True)]
-        if name not in certificates:  # the best of several sigma has no radii of its own
+        # the best of several sigma has no radii of its own
+        if name not in certificates:
             table.add_row(name, *cells, "", "", "")
             continue
         numbers = summarize(certificates[name])
@@ -331,9 +347,8 @@ def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
     for header in ("", "images", "abstained", "largest", "median"):
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     for name, of_name in certificates.items():
-        median = np.sort(of_name.radius)[
-            (len(of_name) - 1) // 2
-        ]  # the lower of two, so that it is never above
+        # the lower of the two in the middle, so that half of the images have at least this radius
+        median = np.sort(of_name.radius)[(len(of_name) - 1) // 2]
         radii = [radius_text(radius, norm) for radius in (of_name.radius.max(), median)]
         table.add_row(name, str(len(of_name)), f"{of_name.abstained.mean():.1%}", *radii)
     return table

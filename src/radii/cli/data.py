@@ -46,6 +46,7 @@ def data(
     for split in [ALL] if ALL in splits else splits:
         images = load_data(name, split, data_dir)
         say(f"{name} {split}: {len(images)} images of {images.shape}, {len(images.classes)} classes")
+        # your own images: those of known data sets are checked against stored digests, and need no description
         if images.identity and images.identity.digest:
             kind = "8-bit" if images.pixels.dtype.itemsize == 1 else "real"
             rotated = ", rotated by their EXIF orientation" if images.identity.turned else ""

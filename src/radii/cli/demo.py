@@ -60,18 +60,21 @@ def run_demo(demo: Demo, folder: Path, watch: Watch) -> tuple[dict[str, dict], P
 
     Returns the certificates, `{"Laplace": {(norm, k): Certificates}, ...}`, and the page of the report.
     """
+    # wrong settings of any model show here, before the first is trained
     recipes, shown, plan = [demo.recipe(noise) for noise in COMPARED], demo.shown(), fixed(demo.n)
     # too few samples for any certificate show before minutes of training
     check_alpha(demo.alpha)
     for k in KS:
         check_reach(plan.n, k, demo.alpha, "two-event", len(shown.classes))
     votes = {}
+    # one noise after the other: what is finished is kept by an interruption
     for recipe in recipes:
         run = folder / recipe.noise
         train_once(recipe, run, watch)
         votes[recipe.noise.capitalize()] = vote_once(demo, run, shown, watch)
     certificates = certify_all(votes, NORMS, KS, alpha=demo.alpha, unit="pixel")
     runs = [Run(name, certificates[name], counted) for name, counted in votes.items()]
+    # of one run for all, since each card compares the runs on one image
     examples = shown.at(shown.index[choose_examples(runs[0].certificates["l2", 1])])
     with watch("report") as update:
         page = write_report(
@@ -102,6 +105,7 @@ def vote_once(demo: Demo, run: Path, images: DataSet, watch: Watch) -> Votes:
     noise = config.recipe.law()
     if path.exists():
         votes = load_votes(path)
+        # votes of other settings would be shown as those of this demo
         expected = (plan, images.identity, noise, digest(model))
         if (votes.plan, votes.data, votes.noise, votes.model) != expected or not votes.complete:
             raise InputError(f"{path} holds other votes: choose another folder with --out")

@@ -71,7 +71,8 @@ class Package:
     @property
     def fits(self) -> bool:
         """Whether it is installed in a version that is new enough; a pre-release counts as its release."""
-        with suppress(InvalidVersion):  # that of an absent package is empty
+        # the version of an absent package is empty
+        with suppress(InvalidVersion):
             return Version(Version(self.version).base_version) >= Version(self.least or "0")
         return False
 
@@ -151,6 +152,7 @@ def examine() -> Findings:
     """Examine everything. Takes a few seconds, writes nothing, and uses no network connection."""
     devices, torch = _devices()
     checks = dict(CHECKS)
+    # each device by itself, since one of several GPUs may be broken
     for device in devices:
         checks[f"networks on {device.name}"] = partial(wrong_network, device.name)
     return Findings(
@@ -161,6 +163,7 @@ def examine() -> Findings:
         free_memory=_memory("MemAvailable"),
         torch=torch,
         devices=devices,
+        # the modules that know the folders import torch
         caches=_caches() if not torch else [],
         checks={what: _outcome(check) for what, check in checks.items()},
     )
@@ -170,11 +173,13 @@ def packages() -> list[Package]:
     """Return Python, then the packages that radii always needs, then those of its extras."""
     project = metadata("radii")
     result = [Package("python", project["Requires-Python"].removeprefix(">="), "", platform.python_version())]
+    # "" first: what is always needed belongs to no extra
     extras = ("", *(project.get_all("Provides-Extra") or ()))
     for requirement in map(Requirement, project.get_all("Requires-Dist") or ()):
         marker = requirement.marker
         extra = next(name for name in extras if marker is None or marker.evaluate({"extra": name}))
         if extra not in DEVELOPER_EXTRAS:
+            # pyproject.toml has lower bounds alone
             least = str(requirement.specifier).removeprefix(">=")
             result.append(Package(requirement.name, least, extra, _installed(requirement.name)))
     return result
@@ -199,7 +204,8 @@ def _devices() -> tuple[list[Device], str]:
     """Return the processor and all GPUs, and why torch cannot be imported, empty if it can."""
     try:
         import torch
-    except (ImportError, OSError) as error:  # OSError: a shared library is missing
+    except (ImportError, OSError) as error:
+        # OSError: a shared library is missing
         return [], " ".join(str(error).split())
     devices = [_device(torch.device("cpu"), _processor(), _memory("MemTotal"))]
     for number in range(torch.cuda.device_count()):
@@ -219,7 +225,8 @@ def _device(device: Any, kind: str, memory: int) -> Device:
 
     model, images, paces = make_model(MODEL, SHAPE, 10).eval(), torch.zeros(ROWS, *SHAPE), {}
     for precision in PRECISIONS:
-        with suppress(RuntimeError):  # the self check of networks reports why
+        # the self check of networks reports why
+        with suppress(RuntimeError):
             paces[precision] = measure(prepare(model.to(device), precision, SHAPE), images, device)
     return Device(str(device), kind, memory, has_bfloat16(device), paces)
 
@@ -256,7 +263,8 @@ def _caches() -> list[Cache]:
     ):
         try:
             folder = folder_of()
-        except (ImportError, RuntimeError):  # no package for download_folder, no home folder
+        except (ImportError, RuntimeError):
+            # no package for download_folder, no home folder
             caches.append(Cache(what, "", False))
         else:
             caches.append(Cache(what, str(folder), is_writable(folder)))

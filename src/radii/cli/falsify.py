@@ -80,6 +80,7 @@ def falsify(
             # an l0 radius counts whole features
             far = radius * overclaim if norm != "l0" else float(np.ceil(radius * overclaim))
             trials = try_all(distribution, norm, radius, sizes, length=far, draws=draws, seed=seed)
+            # all trials count, and those that are shown come first
             count, beaten = count + len(trials), beaten + sum(trial.refutes for trial in trials)
             for trial in trials[:SHOWN]:
                 numbers = (f"{value:.4f}" for value in (trial.before, trial.after, trial.allowed))
@@ -91,5 +92,6 @@ def falsify(
         f"{distribution.name} noise, {distribution.level_words}, {norm}, shape {sizes}{claimed}: {count} trials, "
         f"{beaten} beat the rule."
     )
+    # so that scripts notice
     if beaten:
         raise SystemExit(1)

@@ -31,6 +31,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             options.append(_option(name, parameter.default, kind))
             continue
         annotations = get_type_hints(kind, include_extras=True)
+        # in the order of the fields, which is that of the help
         members = fields(kind)  # type: ignore[arg-type]  # a record is a dataclass
         records[name] = kind, [member.name for member in members]
         for member in members:
@@ -43,9 +44,10 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             name: kind(**{field: values.pop(field) for field in names})
             for name, (kind, names) in records.items()
         }
+        # the values that are left belong to parameters that are no records
         command(**values, **made)
 
-    # typer reads the signature, and test_completion the annotations
+    # `wraps` alone would show the signature of the command; typer reads this one, and test_completion the annotations
     flat.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     flat.__annotations__ = {option.name: option.annotation for option in options}
     return flat
@@ -64,6 +66,7 @@ def _titled(annotation: Any, title: str) -> Any:
 
 def _under(extra: Any, title: str) -> Any:
     if isinstance(extra, OptionInfo) and not extra.rich_help_panel:
-        extra = copy(extra)  # several records may share one annotation
+        # a copy, since several records may share one annotation
+        extra = copy(extra)
         extra.rich_help_panel = title
     return extra

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from radii.cli.groups import Options
-from radii.cli.options import ClassifierRun
+from radii.cli.options import ClassifierRun, noise_option
 from radii.errors import InputError
 from radii.noises import Noise, make_noise
 from radii.storage.documents import parse_number
@@ -71,6 +71,7 @@ class InputFormat(Options):
 
     def stored_in_runs(self) -> dict[str, str | None]:
         """Return the options that a run folder makes superfluous, by name."""
+        # not the classifier and the class map, which are for run folders, too
         options = {"input-range": self.input_range, "mean": self.mean, "std": self.std}
         return options | {"layout": self.layout, "binary": self.binary}
 
@@ -91,14 +92,7 @@ class NoiseOptions(Options):
     """The noise, which a run folder stores, and how it is added."""
 
     title = "Noise"
-    noise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME[:PARAMETER=NUMBER,...]",
-            help="Noise distribution; radii noises lists them.",
-            show_default="that of RUN",
-        ),
-    ] = None
+    noise: Annotated[str | None, noise_option("that of RUN")] = None
     sigma: Annotated[
         float | None,
         typer.Option(
@@ -187,6 +181,7 @@ class TrainedRun(ModelSource):
         model = load_classifier(self.folder, self.classifier)[0].to(device)
         return declare_outputs(model, class_map=self.class_map)
 
+    # read once: noise, data set and shape all come from it
     @cached_property
     def config(self) -> "Config":
         """The configuration that the folder stores."""
@@ -227,7 +222,8 @@ class TrainedRun(ModelSource):
 class ExternalModel(ModelSource):
     """Any other model, by its name, with the options that a run folder would store."""
 
-    spec: str = field(repr=False)  # an address may hold keys
+    # an address may hold keys
+    spec: str = field(repr=False)
     data: str
     distribution: Noise
     input_format: Mapping[str, Any]
@@ -245,6 +241,7 @@ class ExternalModel(ModelSource):
         from radii.models.adapters import load_model
 
         model = load_model(self.spec, **self.input_format)
+        # endpoints and programs of other libraries choose their device themselves
         return model.to(device) if isinstance(model, nn.Module) else model
 
     def noise(self) -> Noise:
@@ -264,6 +261,7 @@ class ExternalModel(ModelSource):
         from radii.models.adapters.outputs import class_names
 
         data = load_data(self.data, split, data_dir)
+        # in the order of the data: an external model may number its classes in another one
         matched = smoothed.matched(data)
         self.check_scale(matched, data)
         # labels without names get those of the model, if it has any
@@ -284,6 +282,7 @@ def model_source(
 
     stored = {"noise": noise, "sigma": sigma, **input_format.stored_in_runs()}
     if not is_spec(run):
+        # with options of other models, the name was probably meant as such a model: the error lists their forms
         if not Path(run).is_dir() and any(value is not None for value in (data, *stored.values())):
             raise InputError(f"there is no run folder {run}; a model is {FORMS}")
         for name, value in stored.items():
@@ -293,10 +292,12 @@ def model_source(
                     f"leave out --{name}"
                 )
         return TrainedRun(Path(run), input_format.classifier, data, input_format.class_map)
+    # rejected, since it would silently do nothing
     if input_format.classifier is not None:
         raise InputError(
             f"--classifier is for run folders that hold a denoiser; {run} is a model: leave out --classifier"
         )
+    # sigma has a default, and some noises have none
     if data is None or noise is None:
         missing = " and ".join(
             f"--{name}" for name, value in (("data", data), ("noise", noise)) if value is None

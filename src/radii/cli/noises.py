@@ -60,6 +60,7 @@ def noises(
     if tightness:
         show_tightness(kinds, norms, p, sizes)
         return
+    # a name that is broken into lines could not be copied into a command
     table = Table("norm", Column("noise", no_wrap=True), "radius", "tightness", "source", box=SIMPLE_HEAD)
     for name in norms:
         ruled = [noise for noise in kinds if name in noise.rules]

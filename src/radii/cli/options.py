@@ -1,9 +1,9 @@
-"""Options and arguments that several commands share, votes files by name, and the images behind votes."""
+"""Options and arguments that several commands share, votes files by name, and errors in a command line."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -37,14 +37,18 @@ DataDir = Annotated[
 ]
 Split = Annotated[str, typer.Option(help="Split: test or train, or all for images without splits.")]
 Shape = Annotated[str, typer.Option(help="Shape of one image.", rich_help_panel="Images")]
-NoiseName = Annotated[
-    str,
-    typer.Option(
+
+
+def noise_option(default: bool | str = True) -> Any:
+    """Return the option of a noise; `default` is the text that the help shows for it, True for the value itself."""
+    return typer.Option(
         metavar="NAME[:PARAMETER=NUMBER,...]",
         help="Noise distribution; radii noises lists them.",
+        show_default=default,
         rich_help_panel="Noise",
-    ),
-]
+    )
+
+
 Sigma = Annotated[
     float,
     typer.Option(
@@ -108,6 +112,7 @@ def parse_loss_options(texts: Sequence[str]) -> dict[str, float]:
     for text in texts:
         name, _, value = text.partition("=")
         try:
+            # whole numbers stay whole: some options, such as m, are counts
             options[name.strip()] = int(value) if value.strip().lstrip("-").isdigit() else float(value)
         except ValueError:
             raise InputError(f"an option of a loss is NAME=VALUE, for example m=4; got {text!r}") from None
@@ -130,6 +135,7 @@ def parse_radii(texts: Sequence[str], norm: str | None) -> dict[str, tuple[float
     Radii without a norm are in `norm`.
     """
     radii: dict[str, set[float]] = {}
+    # a set per norm: a radius that is given twice is one target
     for text in texts:
         prefix, _, number = text.rpartition(":")
         try:
@@ -177,6 +183,7 @@ def reach_text(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, sha
 
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
     """Return votes by the shortest names that differ: the noise; with its level; with the folder; with the path."""
+    # resolved, since two paths may lead to one file
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a votes file is given twice: give each file once")
     loaded = [load_votes(path) for path in paths]
@@ -205,6 +212,9 @@ def data_of(votes: Votes, data_dir: Path | None) -> "DataSet":
     check_fingerprints(votes, data.images())
     return data
 
+
+KINDS = {"float": "a number", "int": "a whole number"}
+"""What an option must be, by the beginning of the parser's code for the error."""
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -246,8 +256,39 @@ def completed(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+# a function for each list of names: closures made in the loop above would all complete those of the last parameter
 def _completion(names: Iterable[str]) -> Callable[[str], list[str]]:
     def matching(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
 
     return matching
+
+
+def usage_error(error: Any) -> InputError:
+    """Return the error of the parser, a `typer.TyperException`, as one sentence that names the help to read."""
+    command = getattr(getattr(error, "ctx", None), "command_path", "radii")
+    return InputError(f"{_number_sentence(error) or _option_sentence(error)}; see {command} --help")
+
+
+def _number_sentence(error: Any) -> str:
+    """Return what a number must be and what came instead; empty for other errors."""
+    # the parser reads numbers by pydantic, whose errors carry a code such as int_parsing, and the input
+    details: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+    # other kinds of errors are sentences already
+    kind = KINDS.get(details[0]["type"].partition("_")[0]) if details else None
+    if kind is None or getattr(error, "param", None) is None:
+        return ""
+    return f"{error.param.opts[0]} must be {kind}; got {str(details[0]['input'])!r}"
+
+
+def _option_sentence(error: Any) -> str:
+    """Return the parser's sentence about an option, an argument or a command, with the new name of a renamed option."""
+    option, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
+    # before the similar names, of which none may be the new one
+    if option in RENAMED:
+        return f"no such option: {option} is called {RENAMED[option]} now"
+    if near:
+        return f"no such option: {option}; did you mean {' or '.join(sorted(near))}?"
+    # a second sentence, as in "No such command 'certfy'. Did you mean 'certify'?", becomes a part of the first
+    message = error.format_message().rstrip(".").replace(". Did you", "; did you")
+    return f"{message[:1].lower()}{message[1:]}"

@@ -19,10 +19,10 @@ from radii.cli.options import (
     Alpha,
     K,
     L0Unit,
-    NoiseName,
     OptionalSigma,
     Radii,
     Shape,
+    noise_option,
     parse_radii,
     parse_shape,
     targets_of,
@@ -43,7 +43,7 @@ class TargetOptions(Options):
 
     title = "Plan"
     shape: Shape = "3,32,32"
-    noise: NoiseName = "gaussian"
+    noise: Annotated[str, noise_option()] = "gaussian"
     sigma: OptionalSigma = None
     p: Annotated[
         list[float],
@@ -106,7 +106,8 @@ class CostOptions(Options):
         if self.passes_per_second is None and (self.devices is not None or self.price is not None):
             name = "price" if self.devices is None else "devices"
             raise InputError(f"--{name} needs --passes-per-second, of one device")
-        self.fleet()  # raises for numbers that devices cannot have
+        # raises for numbers that devices cannot have
+        self.fleet()
 
     def fleet(self) -> Devices | None:
         """Return the devices, or None if their speed is unknown."""
@@ -124,6 +125,7 @@ class CostOptions(Options):
         """Return the work by the plan fixed and, if given, by the sequential `plan`, and what the latter assumes."""
         assert self.images is not None
         votes, classes = load_pilot(self.pilot, self.classes)
+        # without --n0, the default of the plan fixed
         selection = {} if self.n0 is None else {"selection": self.n0}
         usual = fixed(n_max if self.n is None else self.n, **selection)
         work = {"fixed": Work(self.images, classes, (usual.n,), usual.selection)}
@@ -154,7 +156,8 @@ def plan(target: TargetOptions, cost: CostOptions) -> None:
     targets = target.targets()
     chosen = sequential(*targets, alpha=target.alpha, n_max=target.n_max, batch=target.batch_size)
     work = None if cost.images is None else cost.work(target.n_max, targets[0], chosen, target.p)
-    if work:  # only a data set has a number of classes
+    # only a data set has a number of classes
+    if work:
         check_k(target.k, work[0]["fixed"].classes)
     console.print(chances_table(targets, chosen, target.p))
     say(assumptions_text(targets, chosen))
@@ -171,6 +174,7 @@ def chances_table(targets: Sequence[RadiusTarget], plan: Sequential, p: Sequence
         for target in targets
         for radius, level in zip(target.radii, target.levels(), strict=True)
     ]
+    # the plan fixed that could certify as far as the sequential one, at the same alpha
     usual = fixed_boundaries(plan.levels, plan.n_max, plan.alpha)
     table = Table(box=SIMPLE_HEAD)
     samples = ("mean samples", "median", "95 %")
@@ -225,6 +229,7 @@ def load_pilot(path: Path | None, classes: int | None) -> tuple[Votes | None, in
     if path is None:
         return None, USUAL_CLASSES if classes is None else classes
     pilot = load_votes(path)
+    # a number that contradicts the pilot would be about another data set
     if classes not in (None, len(pilot.classes)):
         raise InputError(f"the pilot has {len(pilot.classes)} classes, not {classes}: leave out --classes")
     return pilot, len(pilot.classes)
@@ -295,4 +300,5 @@ def passes_text(passes: float) -> str:
     """Return a number of forward passes: all digits of a whole number, three of an estimate."""
     if passes.is_integer():
         return f"{passes:,.0f}"
+    # .3g alone would write larger numbers with an exponent
     return f"{passes:.3g}" if passes < 100 else f"{float(f'{passes:.3g}'):,.0f}"

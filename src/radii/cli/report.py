@@ -78,7 +78,7 @@ def report(
     the certificates (a CSV file per votes file, with a row per image), results.json and tables.md. Without --k, the
     page shows k = 1, 2 and 3, if there are more classes.
     """
-    from radii.report.attack_results import FOLDER, found_beside
+    from radii.report.export import ATTACKS, found_beside
     from radii.report.html import Run, check_one_data, write_report
     from radii.report.published import check_same_data, load_published
 
@@ -89,6 +89,7 @@ def report(
     for loaded in files.values():
         check_same_data(others, loaded.data)
     norms, ks = compared.norm or certifiable(files.values()), compared.k or usual_ks(files)
+    # a passing bar: the page is the result, and its own bar follows
     with progress("certify", passing=True) as update:
         certified = certify_all(
             files, norms, ks, alpha=compared.alpha, unit=compared.l0_unit, progress=update
@@ -100,11 +101,12 @@ def report(
         if name in certified
     }
     if page.attacks and not any(attacked.values()):
-        folder = votes[0].parent / FOLDER
+        folder = votes[0].parent / ATTACKS
         raise InputError(
             "no votes have attacks in these norms and k beside them: "
             f"run radii attack {votes[0]} --out {folder}, with --run for a model that radii train did not make"
         )
+    # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
     runs = [Run(name, certified[name], loaded, attacked[name]) for name, loaded in files.items()]
     examples = choose_shown(files, runs[0].certificates, page.data_dir) if page.examples else None
@@ -129,6 +131,7 @@ def choose_shown(
     from radii.report.html import choose_examples
 
     first, *others = files.values()
+    # a card shows one image with the votes of all runs
     if any(votes.data != first.data or not np.array_equal(votes.index, first.index) for votes in others):
         say("The page has no example images: the votes are about different images.")
         return None
@@ -137,7 +140,8 @@ def choose_shown(
     try:
         data = data_of(first[rows], data_dir)
     except InputError as error:
-        if data_dir is not None:  # images that the user named must be there
+        # images that the user named must be there
+        if data_dir is not None:
             raise
         say(f"The page has no example images: {error}")
         return None
@@ -154,7 +158,9 @@ def shown_examples(data: "DataSet", files: Mapping[str, Votes]) -> "Examples":
 
     noisy = {}
     for name, votes in files.items():
+        # by the seed of the votes: these are samples that the model received
         samples = NoisyImages(data, votes.noise, votes.seed, exact=votes.exact_arithmetic).first()
         noisy[name] = np.round(255 * votes.noise.pictures(samples)).astype(np.uint8)
+    # the data may name classes in another order than the model counted them
     classes = next((votes.classes for votes in files.values()), data.classes)
     return Examples(data.pictures(), data.index, classes, noisy)

@@ -50,6 +50,7 @@ LATTICE = (145, 390, -2507, 1972, -2649, 352, 2632, -24)
 
 def wrong_radii() -> str:
     """Check radii: closed forms to nine digits and from below, the others to a millionth."""
+    # a radius above its closed form would be no certificate, so that side has the room of rounding alone
     for cases, above, below in ((CLOSED, 1e-12, 1e-9), (COMPUTED, 1e-6, 1e-6)):
         for name, norm, p, expected in cases:
             radius = float(certified_radius(make_noise(name), norm, np.array([p]), shape=SHAPE)[0])
@@ -72,6 +73,7 @@ def wrong_bounds() -> str:
 def wrong_noise() -> str:
     """Check counter-based random numbers, up to the last digits, which other processors may round differently."""
     for kind, expected in DRAWN.items():
+        # a new stream for each kind, so that all begin at the same position
         numbers = getattr(_stream(), kind)((1, len(expected)))[0]
         if not np.allclose(numbers, expected, rtol=1e-6, atol=0):
             return (
@@ -83,6 +85,7 @@ def wrong_noise() -> str:
 
 def wrong_lattice() -> str:
     """Check noise on the lattice, and its sums with bytes in float32, which must be exact."""
+    # 256 numbers, one for each value of a byte, so that a sum with every byte is checked
     noise = draw_levels(Laplace(0.5), _stream(), (1, 256))
     levels = np.arange(256, dtype=np.uint8)[None]
     if (noise[0, : len(LATTICE)] * PARTS).tolist() != list(LATTICE):

@@ -42,6 +42,7 @@ def _in_ascii(letter: str) -> str:
     if letter.isascii():
         return letter
     plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+    # symbols first, since the decomposition makes 2 of ²
     return SYMBOLS.get(letter) or plain or letter.encode("ascii", "backslashreplace").decode()
 
 
@@ -88,6 +89,7 @@ def open_streams() -> None:
     """
     for name in (INPUT, OUTPUT, ERRORS):
         stream = getattr(sys, name)
+        # Python leaves None in the place of a stream that was closed before it started
         if stream is None:
             null = open(os.devnull, "r" if name == INPUT else "w", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, null)
@@ -97,6 +99,7 @@ def open_streams() -> None:
 
 def warn(line: str) -> None:
     """Print a line to standard error; do nothing if it cannot be written."""
+    # flushed, so that a failure shows here and not when Python exits
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
@@ -122,6 +125,7 @@ def delivering() -> Iterator[None]:
         if failed is None:
             raise
     except BaseException:
+        # what was printed comes before the sentence about the error
         _flush(output)
         raise
     else:

@@ -8,7 +8,7 @@ import typer
 
 from radii.cli.console import accuracy_table, console, progress, say
 from radii.cli.groups import Options, grouped
-from radii.cli.options import DataDir, OptionalSigma, Sigma, parse_loss_options
+from radii.cli.options import DataDir, OptionalSigma, Sigma, noise_option, parse_loss_options
 from radii.errors import InputError
 from radii.noises.norms import NORMS
 
@@ -86,14 +86,7 @@ class TrainingNoise(Options):
     """The noise that is added to the training images."""
 
     title = "Noise"
-    noise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME[:PARAMETER=NUMBER,...]",
-            help="Noise distribution; radii noises lists them.",
-            show_default="laplace",
-        ),
-    ] = None
+    noise: Annotated[str | None, noise_option("laplace")] = None
     sigma: OptionalSigma = None
 
 
@@ -188,6 +181,7 @@ def train(
         "sigma": noise.sigma,
         "model": model,
         "loss": loss,
+        # None in place of no options, which would replace those of the recipe
         "options": parse_loss_options(method.option) if method.option else None,
         "average": method.ema,
         "epochs": method.epochs,
@@ -198,21 +192,25 @@ def train(
     }
     # options that were not given are None, and leave the recipe as it is
     if recipe is None:
+        # the images first: their shape decides on the default model and epochs
         data_set = load_data("mnist5k" if data is None else data, "train", images.data_dir)
         chosen = make_recipe(data_set.name, data_set.shape, **changes | {"noise": noise.noise or "laplace"})
     else:
         chosen = read_recipe(recipe, data=data, **changes)
         data_set = load_data(chosen.data, "train", images.data_dir)
+    # resolved, since a path such as ".." has no name of its own
     name = Path(chosen.data if recipe is None else recipe).resolve().stem
     distribution = chosen.law()
     name += "-denoiser" if denoise else "-ordinary" if chosen.loss == "ordinary" else ""
     folder = out or Path("runs") / f"{name}-{distribution.name}-{distribution.level:g}"
+    # a denoiser learns through its classifier, which must take its images and know their labels
     if denoise is not None and (config.shape, config.classes) != (data_set.shape, data_set.classes):
         raise InputError(
             f"{denoise} was trained on images of the shape {config.shape} with the classes of {config.recipe.data}, "
             f"which those of {chosen.data} are not: take other images, or another classifier"
         )
-    if not is_first():  # torchrun starts several processes, of which one reports
+    # torchrun starts several processes, of which one reports
+    if not is_first():
         fit(chosen, data_set, folder, classifier=classifier)
         return
     with progress(f"train {chosen.model}") as update:

@@ -68,6 +68,7 @@ class PlanOptions(Options):
         usual = "exhaustive" if noise.outcomes else "sequential" if self.radius else "fixed"
         name = check_name("sampling plan", self.plan or usual, PLANS)
         self._check_use(name)
+        # other plans watch true labels unless selection samples are wanted
         fixed = name == "fixed"
         most, usual_most = (self.n, USUAL_N) if fixed else (self.n_max, USUAL_N_MAX)
         usual_n0 = USUAL_N0 if fixed else 0
@@ -80,6 +81,7 @@ class PlanOptions(Options):
             k=self.k,
             unit=unit_of(self.norm, self.l0_unit),
             alpha=self.alpha,
+            # not `most or ...`: 0 is a mistake that the plan reports, not a missing option
             n_max=usual_most if most is None else most,
             selection=usual_n0 if self.n0 is None else self.n0,
         )
@@ -146,12 +148,14 @@ def vote(
     path = out or model.votes_path
     check_alpha(plan.alpha)
     processes.check()
+    # read now, so that a file of another kind is rejected before the model is loaded
     votes = existing_votes(path)
     source = JobSource(model, images, execution, noise.exact_arithmetic)
     smoothed, data = loaded = source.load()
     classes, shape = len(data.classes), data.shape
     chosen = plan.choose(smoothed.noise, shape, noise.exact_arithmetic)
     check_k(plan.k, classes)
+    # queries the model on clean images, so after all that costs nothing
     model.check_scale(smoothed, data)
     farthest = reach_text(chosen, smoothed.noise, plan.k, plan.alpha, classes, shape)
     if votes is not None:
@@ -159,12 +163,14 @@ def vote(
         check_same_job(votes, loaded, chosen, seed, plan.k, path)
         say("Nothing to do: the votes are complete.")
     else:
-        check_writable(path)  # hours of sampling must not end at a folder that takes no files
+        # hours of sampling must not end at a folder that takes no files
+        check_writable(path)
         say(farthest)
         if chosen.open_ended:
             votes = sample_for(plan.seconds, loaded, chosen, seed, plan.k, path, processes)
         else:
             votes = sample(source, loaded, chosen, seed, plan.k, path, processes)
+        # a shard that leaves others to do has printed the next command
         if votes is None:
             return
     say(f"{votes_text(votes)}: {path}\nNext: {next_command(votes, plan, path)}")
@@ -182,6 +188,7 @@ def existing_votes(path: str) -> Votes | None:
 
 def votes_text(votes: Votes) -> str:
     """Return the number of images and of noise samples per image, in words."""
+    # plans that stop early take another number of samples for each image
     if votes.plan.per_image:
         return f"Votes on {len(votes)} images, {votes.n:,} noise samples per image"
     return f"Votes on {len(votes)} images, {votes.samples.mean():,.1f} noise samples per image on average"
@@ -190,12 +197,14 @@ def votes_text(votes: Votes) -> str:
 def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:
     """Return the command that computes the certificates for which the plan sampled."""
     command = f"radii certify {path}"
+    # a plan that stopped early decided at its alpha; votes of other plans serve any
     if plan.alpha != USUAL_ALPHA and votes.tested_labels is not None:
         command += f" --alpha {plan.alpha:g}"
     if votes.tested_labels == "predicted":
         command += " --labels predicted"
     if plan.k > 1:
         command += f" --k {plan.k}"
+    # the command has no --norm, so each radius gets its own
     radii = (radius if ":" in radius else f"{plan.norm}:{radius}" for radius in plan.radius)
     return command + "".join(f" --radii {radius}" for radius in radii)
 
@@ -223,6 +232,7 @@ def merge(
     from radii.engine.api import gather
 
     path = out or with_suffix(sources[0], ".parquet")
+    # never replaced: the file may hold hours of other votes
     if exists(path):
         raise InputError(f"{path} exists: choose another file with --out, or remove it")
     votes = gather(sources)

@@ -126,6 +126,7 @@ class Processes(Options):
         """Raise `InputError` for impossible settings, before anything is loaded."""
         from radii.engine import check_workers
 
+        # without --workers, the number of GPUs decides, and any is possible
         check_workers(1 if self.workers is None else self.workers, self.worker_timeout)
         self.parsed_shard()
 
@@ -136,6 +137,7 @@ class Processes(Options):
         if self.shard is None:
             return None
         number, _, count = self.shard.partition("/")
+        # isdecimal: int() would also take signs, spaces and underscores
         if not (number.isdecimal() and count.isdecimal()):
             raise InputError(f"a shard is I/N, for example 2/7 for the second of seven; got {self.shard!r}")
         return Shard(int(number), int(count))
@@ -148,10 +150,13 @@ class Processes(Options):
         if check_name("executor", self.executor, EXECUTORS) == "ray":
             return self._cluster(loaded, plan, seed, k)
         count = self.workers if self.workers is not None else gpus()
-        if self.workers is None and count <= 1:  # this process has the model and the images already
+        # this process has the model and the images already
+        if self.workers is None and count <= 1:
             return LocalExecutor(Job.in_memory(*loaded, plan, seed, k))
-        threads = threads_of(count)  # workers share the cores
+        # workers share the cores
+        threads = threads_of(count)
         return Workers(
+            # jobs are pickled: a partial of a method can be, a lambda could not
             lambda number: Job(partial(source.load, number), plan, seed, k, threads),
             count,
             self.worker_timeout,
@@ -163,6 +168,7 @@ class Processes(Options):
 
         if self.workers is not None:
             raise InputError("Ray gives each of its devices one process: leave out --workers")
+        # Ray sends the loaded model to its nodes, which need not have its files
         job = Job.in_memory(*loaded, plan, seed, k)
         return Cluster(*loaded, job, os.environ.get("RAY_ADDRESS", "local"))
 
@@ -180,6 +186,7 @@ def sample(
     parts = Parts(open_folder(folder))
     kept = f"finished parts are kept in {folder}, and the same command continues from there"
     words = "" if shard is None else f", shard {shard.number} of {shard.count}"
+    # the executor starts within, since an interruption then keeps parts, too
     with interrupted_with(kept), progress(f"vote on {len(loaded[1])} images{words}") as update:
         executor = processes.executor_of(source, loaded, plan, seed, k)
         votes = run(
@@ -187,9 +194,11 @@ def sample(
             parts,
             shard=shard,
             block=processes.part_size,
-            finished=lambda: exists(path),  # by another command that shares the folder
+            # by another command that shares the folder
+            finished=lambda: exists(path),
             progress=update,
         )
+    # another shard, or a merge, may have completed the votes meanwhile
     if shard is not None and not exists(path):
         say(
             f"Shard {shard.number} of {shard.count} is complete: {folder}\n"
@@ -203,7 +212,8 @@ def sample(
         parts.clear()
         return votes
     write_file(path, votes.encode())
-    parts.clear()  # after the votes are written, so that no interruption loses both
+    # after the votes are written, so that no interruption loses both
+    parts.clear()
     return votes
 
 

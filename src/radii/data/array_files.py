@@ -53,13 +53,15 @@ def read_positions(path: Path) -> np.ndarray:
     positions = open_npy(path) if path.suffix == ".npy" else _read_lines(path)
     if positions.ndim != 1 or positions.dtype.kind not in "iu" or not len(positions) or positions.min() < 0:
         raise InputError(f"{path} must hold positions of images, whole numbers from 0, at least one")
+    # a position that comes twice would count its image twice in a certified accuracy
     unique, times = np.unique(positions, return_counts=True)
     if len(unique) < len(positions):
         raise InputError(f"{path} names the position {unique[times > 1][0]} more than once: keep one of them")
-    return np.array(positions)
+    return np.array(positions)  # a copy in memory, in place of the mapped file
 
 
 def _read_lines(path: Path) -> np.ndarray:
+    # splitlines() also splits at form feeds and Unicode separators, and editors would then number lines differently
     lines = atomic.read(path).decode("utf-8", errors="replace").split("\n")
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     for number, line in numbered:
@@ -77,7 +79,10 @@ PAIRS = {"images": "labels", "x": "y"}
 """Names of arrays of images, and of their labels; in upper or lower case."""
 CLASSES = "classes"
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""The two that numpy writes; others reach higher ratios."""
+"""The two that numpy writes, and the only ones of which Python's zipfile limits what a single read unpacks.
+
+bzip2 packs 100 MB of zeros into 113 bytes, which zipfile would unpack in one piece, whatever size the archive names.
+"""
 EXPECTED = "images and labels, or x and y, or x_train, y_train, x_test and y_test"
 
 
@@ -86,6 +91,7 @@ def npz_splits(path: Path) -> tuple[str, ...]:
     with _opened(path) as archive:
         names = _names(archive)
     pairs = find_pairs(names)
+    # images without a split beside those of splits: they may be the same ones, or belong to none
     if not pairs or (ALL in pairs and len(pairs) > 1):
         raise InputError(f"{path} must hold the arrays {EXPECTED}; it holds {', '.join(names) or 'none'}")
     return tuple(split for split in SPLITS if split in pairs)
@@ -96,6 +102,7 @@ def read_npz(path: Path, split: str) -> Decoded:
     with _opened(path) as archive:
         names = _names(archive)
         pairs = find_pairs(names)
+        # labels of all splits, since they name the classes together; images only of one, since they are large
         labels = {name: _read(archive, pair[1]) for name, pair in pairs.items()}
         classes = _read(archive, CLASSES) if CLASSES in names else None
         return _decoded(path, split, _read(archive, pairs[split][0]), labels, classes)
@@ -154,6 +161,7 @@ def labels_beside(path: Path) -> Path:
     for images, labels in PAIRS.items():
         stem = "_".join(labels if part.lower() == images else part for part in path.stem.split("_"))
         stems += [stem] if stem != path.stem else []
+    # with two files, one of them has labels of other images, and both may have as many
     files = [path.with_stem(stem) for stem in stems if path.with_stem(stem).is_file()]
     if len(files) != 1:
         names = " or ".join(f"{stem}.npy" for stem in stems)
@@ -165,6 +173,7 @@ def labels_beside(path: Path) -> Path:
 
 def open_npy(path: Path) -> np.ndarray:
     """Return the array in a `.npy` file, mapped into memory."""
+    # mapping fails where a header claims more values than the file holds; reading would allocate them first
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # as for archives
@@ -247,7 +256,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         raise InputError(f"{path} is not an idx file of bytes in {dimensions} dimensions: fetch another copy")
     shape = tuple(np.frombuffer(header[4:], dtype=">u4").tolist())
     count = math.prod(shape)
-    # before anything is unpacked
+    # before anything is unpacked: the header alone can claim 2^96 values
     if count > most_unpacked(size):
         raise InputError(
             f"{path} claims {count} values, far more than its {size} bytes can be: fetch another copy"
@@ -265,6 +274,7 @@ def _first_bytes(path: Path, count: int) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             return file.read(count)
+    # gzip raises EOFError for a file that ends early, and zlib's own error for damaged content
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be unpacked ({error}): fetch another copy") from error
 

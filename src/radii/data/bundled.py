@@ -12,6 +12,7 @@ import numpy as np
 from radii.data.dataset import DataSet, make_data, split_evenly
 from radii.errors import InputError, missing_extra
 
+# The hashes fix the order of rows, and with it the splits and the noise of each image: stored votes rely on it.
 DIGITS_FILE = "datasets/data/digits.csv.gz"
 DIGITS_SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
 MNIST5K_FILE = "data/data/mnist_5k.csv.gz"
@@ -41,6 +42,7 @@ def read_packaged(package: str, file: str, sha256: str, name: str) -> np.ndarray
 
     Raises `MissingExtra` if it is not installed, and `InputError` unless the unpacked file has the SHA-256.
     """
+    # importing scikit-learn takes longer than reading its file
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise missing_extra(f"the data set {name}", "data", ImportError(package, name=package))
@@ -51,6 +53,7 @@ def read_packaged(package: str, file: str, sha256: str, name: str) -> np.ndarray
         )
     try:
         text = gzip.decompress(path.read_bytes())
+    # a damaged file fails at the hash, with the same advice
     except (EOFError, gzip.BadGzipFile, zlib.error):
         text = b""
     # of the text, because packages may be repacked

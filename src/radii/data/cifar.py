@@ -42,6 +42,7 @@ class Layout:
         """
         folder = self._download() if data_dir is None else self._find(data_dir)
         classes = self._read_classes(folder / self.names)
+        # in the order of the files: positions in the official order determine the noise of each image
         records = np.concatenate(
             [self._read_records(folder / name, count) for name, count in self.files[split].items()]
         )
@@ -61,6 +62,7 @@ class Layout:
 
     def _read_classes(self, path: Path) -> tuple[str, ...]:
         self._check(path)
+        # one word per line; a damaged file is to fail at the count below, not at its encoding
         names = tuple(atomic.read(path).decode("utf-8", errors="replace").split())
         if len(names) != self.classes:
             raise InputError(f"{path} must name {self.classes} classes; found {len(names)}: copy it again")
@@ -70,11 +72,13 @@ class Layout:
         """Return records `(count, label_bytes + 3072)`: labels, then the red, green and blue planes."""
         self._check(path)
         record = self.label_bytes + PIXELS
+        # exactly: a file with records missing would shift the positions of all images after it
         if (size := path.stat().st_size) != count * record:
             raise InputError(
                 f"{path} must have {count} x {record} = {count * record} bytes; it has {size}: copy it again"
             )
         records = np.fromfile(path, dtype=np.uint8).reshape(count, record)
+        # a file of the right size may still be in another layout, with pixels where labels should be
         labels = records[:, self.label_bytes - 1]
         wrong = np.flatnonzero(labels >= self.classes)
         if len(wrong):
@@ -94,11 +98,13 @@ class Layout:
         except ImportError as error:
             raise missing_extra(f"downloading {self.title} (or give --data-dir)", "data", error) from error
         cache = download_folder()
+        # a folder that exists is whole, because `extract` renames it into place
         if not (cache / self.folder).is_dir():
             try:
                 archive = pooch.retrieve(
                     self.url, f"md5:{self.md5}", fname=self.url.rpartition("/")[2], path=cache
                 )
+            # pooch raises ValueError for another hash; errors of requests are OSErrors
             except (OSError, ValueError) as error:
                 raise InputError(
                     f"{self.title} could not be downloaded ({error}): unpack {self.url} yourself and give --data-dir"
@@ -123,6 +129,7 @@ def extract(archive: Path, folder: Path, inner: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as part:
         try:
             with tarfile.open(archive) as tar:
+                # the filter rejects members outside the folder, links to the outside, and devices
                 tar.extractall(part, filter="data")
             (Path(part) / inner).rename(folder / inner)
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:

@@ -58,6 +58,7 @@ class DataSet:
 
     def __getitem__(self, rows: slice) -> "DataSet":
         """Return some of the images with the identity of all: a share of the work."""
+        # the identity stays whole: parts of a run are joined later, and must then name the same images
         labels = None if self.labels is None else self.labels[rows]
         return replace(self, pixels=self.pixels[rows], labels=labels, index=self.index[rows])
 
@@ -86,6 +87,7 @@ class DataSet:
     def images(self, rows: slice | np.ndarray | list[int] = slice(None)) -> np.ndarray:
         """Return some images as float32 in [0, 1], `(rows, *shape)`."""
         pixels = self.pixels[rows]
+        # by a float32: numpy would divide bytes by a Python number in float64, which takes twice the memory
         return pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
 
     def pictures(self) -> np.ndarray:
@@ -94,6 +96,7 @@ class DataSet:
 
     def check_classes(self, classes: int) -> None:
         """Raise `InputError` unless a model of `classes` logits fits the labels and class names."""
+        # outputs of a model with other classes need not be in the order of these labels: each could stand for any
         if self.classes and len(self.classes) != classes:
             raise InputError(
                 f"the model gives {classes} logits, but {self.identity or 'the data set'} has "
@@ -113,7 +116,7 @@ class DataSet:
         ending = {1: "st", 2: "nd", 3: "rd"}.get(step % 10 if step % 100 not in (11, 12, 13) else 0, "th")
         if step == 1:
             return self
-        return self._select(slice(None, None, min(step, len(self))), f"every {step}{ending} of {self._part}")
+        return self._select(slice(None, None, step), f"every {step}{ending} of {self._part}")
 
     def first(self, count: int) -> "DataSet":
         """Return the first `count` images, or all if there are fewer."""
@@ -123,6 +126,7 @@ class DataSet:
 
     def at(self, positions: np.ndarray) -> "DataSet":
         """Return the images at these `positions`, `(m,)`, of the split, in that order."""
+        # of the split, not of this part: votes name their images so, whichever part is loaded
         rows = {int(position): row for row, position in enumerate(self.index)}
         missing = [int(position) for position in positions if int(position) not in rows]
         if missing:
@@ -135,6 +139,7 @@ class DataSet:
 
     def without(self, positions: Sequence[int]) -> "DataSet":
         """Return all images except those at these `positions` of the split, each of which must be among them."""
+        # an absent position is rejected: it is likely a slip, by which the image that was meant would stay
         excluded, known = sorted(set(positions)), set(self.index.tolist())
         absent = [position for position in excluded if position not in known]
         if absent:
@@ -209,6 +214,7 @@ def from_arrays(
             )
         if values is not None and values.dtype.kind not in "iu":
             raise InputError(f"{name} must be whole numbers; got {values.dtype}")
+    # two images with one number would get the same noise, and keys of random streams are unsigned
     if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
         raise InputError("index must be positions, none below 0, none twice")
     return DataSet(array.astype(np.float32, copy=False), truth, numbers)
@@ -244,16 +250,20 @@ def make_data(
     """Return a whole split of pixels `(n, channels, height, width)`, uint8 or float32 in [0, 1], and labels `(n,)`."""
     assert pixels.dtype in (np.uint8, np.float32) and pixels.ndim == 4 and len(pixels) == len(labels)
     identity = ImageIdentity(name, check_name("split", split, (*SPLITS, ALL)), digest, WHOLE, turned)
+    # torch's losses take int64 labels; the pixels of CIFAR are a view of its records, with labels between the images
     labels = labels.astype(np.int64)
     return DataSet(np.ascontiguousarray(pixels), labels, np.arange(len(labels)), identity, classes, named)
 
 
 def split_evenly(labels: np.ndarray, split: str) -> np.ndarray:
     """Return the rows of a split of data that define none: every fifth image of each class is a test image."""
+    # by position and not at random, so that the split needs no seed; the fifth and not the first, so that a class of
+    # fewer than five images is trained on
     is_test = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         is_test[np.flatnonzero(labels == label)[4::5]] = True
     rows = np.flatnonzero(is_test if split == "test" else ~is_test)
+    # files are often sorted by class, and then the first images would all be of one
     return rows[take_turns(labels[rows])]
 
 
@@ -268,4 +278,5 @@ def take_turns(labels: np.ndarray) -> np.ndarray:
         turn[rows] = np.arange(len(rows))
     # one more shift after each full circle: otherwise every 20th image of 10 classes would be of only five classes
     position = (label + turn + turn // len(classes)) % len(classes)
+    # lexsort sorts by its last key first
     return np.lexsort((position, turn))

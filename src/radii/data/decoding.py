@@ -9,10 +9,14 @@ import numpy as np
 
 from radii.errors import InputError, missing_extra
 
+# Without this list, Pillow tries every decoder that it has; that of EPS starts Ghostscript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm")
 MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}
-"""Accepted modes of Pillow, and the 8-bit grey or colour mode that each is converted to."""
+"""Accepted modes of Pillow, and the 8-bit grey or colour mode that each is converted to.
+
+Mode I;16 is missing, because Pillow clips its values to 255 instead of scaling them.
+"""
 CHANNELS = (1, 3)
 
 ORIENTATION = 0x0112
@@ -26,7 +30,10 @@ TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""Pillow's name of the transformation that turns a stored picture upright, for each orientation; 1 is upright."""
+"""Pillow's name of the transformation that turns a stored picture upright, for each orientation; 1 is upright.
+
+Names, not values of its enumeration, since Pillow may not be installed. It rotates counterclockwise.
+"""
 
 
 def stack(
@@ -41,6 +48,7 @@ def stack(
     turned = np.zeros(count, dtype=bool)
     for row, (where, content) in enumerate(pictures):
         picture, turned[row] = decode(content, where, most // count, upright=upright)
+        # the first picture tells the size; three channels, because the last picture may be the only one in colour
         if not row:
             pixels, first = np.empty((count, *picture.shape[:2], 3), np.uint8), where
         if picture.shape[:2] != pixels.shape[1:3]:
@@ -48,6 +56,7 @@ def stack(
                 f"all images must have one size; {first} has {size_text(pixels.shape[1:])}, {where} "
                 f"{size_text(picture.shape)}: resize them first"
             )
+        # a grey picture is repeated in all channels, as Pillow's conversion to RGB does
         pixels[row] = picture
         grey = grey and picture.shape[2] == 1
     return (pixels[..., :1] if grey else pixels), turned
@@ -64,15 +73,18 @@ def decode(
     pillow = _pillow()
     try:
         with warnings.catch_warnings():
+            # Pillow warns above 89 million pixels, and raises its error only above twice as many
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
                 stored = picture.height, picture.width
                 # the orientation is read after decoding, so either order of height and width may still be right
                 if size not in (None, stored, stored[::-1]):
                     raise _another_size(where, size, stored)
+                # three bytes per pixel, since `stack` stores grey pictures in colour; load() allocates, open() does not
                 if 3 * picture.width * picture.height > most:
                     raise _bomb(where, f"{size_text(stored)} pixels")
                 picture.load()
+                # after load(): in PNG, EXIF may follow the pixels
                 turn = TURNS.get(_orientation(pillow, picture)) if upright else None
                 shown = picture.transpose(pillow.Transpose[turn]) if turn else picture
                 if size not in (None, (shown.height, shown.width)):
@@ -96,6 +108,7 @@ def pixels_of(picture: Any, where: str) -> np.ndarray:
         raise InputError(
             f"{where} must be an 8-bit image, grey or in colour; got mode {picture.mode}: convert it"
         )
+    # as RGBA, transparency is found wherever it is: in a band, in a palette, or as one transparent colour of PNG
     if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255:
         raise InputError(f"{where} has transparent pixels: put it on a background first")
     array = np.asarray(picture.convert(MODES[picture.mode]))
@@ -104,6 +117,7 @@ def pixels_of(picture: Any, where: str) -> np.ndarray:
 
 def _orientation(pillow: Any, picture: Any) -> int:
     """Return the EXIF orientation, normally 1 to 8; 1 if there is none that can be read."""
+    # not by getexif(), which also takes orientations from XMP: votes record what was turned by EXIF
     exif = pillow.Exif()
     try:
         with warnings.catch_warnings():
@@ -150,13 +164,16 @@ def as_pixels(images: np.ndarray, where: str) -> np.ndarray:
         raise InputError(
             f"the images in {where} must have the shape (n, height, width), or channels too; got {images.shape}"
         )
+    # the range first: bytes made of floats take a quarter of the memory to transpose and copy
     pixels = _with_channels(_in_range(np.asarray(images), where), where)
+    # contiguous for hashing, writable for torch, which warns of read-only arrays such as memory-mapped files
     return np.require(pixels, requirements=("C", "W"))
 
 
 def _with_channels(images: np.ndarray, where: str) -> np.ndarray:
     if images.ndim == 3:
         return images[:, None]
+    # both are possible for images that are 1 or 3 pixels high or wide, and the wrong one would mix up their pixels
     first, last = images.shape[1] in CHANNELS, images.shape[3] in CHANNELS
     if first == last:
         raise InputError(

@@ -22,6 +22,7 @@ def splits(path: Path) -> tuple[str, ...]:
 def read(path: Path, split: str, upright: bool = True) -> Decoded:
     """Return the images of a split: classes take turns, and each class is ordered by file name."""
     root, classes = path if split == ALL else path / split, classes_of(path)
+    # such an image would be left out without notice; other files, such as a README, do no harm
     for file in visible(root):
         if file.is_file() and file.suffix.lower() in SUFFIXES:
             raise InputError(f"{file} is an image outside the class folders: move it into one, or remove it")
@@ -30,7 +31,9 @@ def read(path: Path, split: str, upright: bool = True) -> Decoded:
         raise InputError(f"the class folders of {root} hold no images: expected files {', '.join(SUFFIXES)}")
     labels = np.array([label for label, _ in files])
     order = take_turns(labels)
+    # of all files together: a flat drawing may pack far better than the mean
     most = most_unpacked(sum(file.stat().st_size for _, file in files))
+    # a generator, so that only one encoded file at a time is in memory beside the pixels
     contents = ((str(file), read_file(file)) for file in (files[row][1] for row in order))
     images, turned = stack(contents, len(files), most, upright)
     return Decoded(images, labels[order], classes, turned=turned)
@@ -41,6 +44,7 @@ def classes_of(path: Path) -> tuple[str, ...]:
     by_split = {split: subfolders(path / split) for split in splits(path)}
     if not by_split:
         return tuple(subfolders(path))
+    # a class that only test has could never be predicted, and would shift the numbers of those after it
     first, classes = next(iter(by_split.items()))
     for split, names in by_split.items():
         if more := sorted(set(names) - set(classes)):
@@ -64,6 +68,7 @@ def images_in(folder: Path) -> list[Path]:
 
 def visible(path: Path) -> list[Path]:
     """Return the entries of a folder, sorted, without hidden ones, which file managers and tools create."""
+    # file systems list entries in any order, but positions of images and their digest must not depend on it
     return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
 
 

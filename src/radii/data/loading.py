@@ -22,7 +22,7 @@ DATASETS = {
     "cifar10": "60000 photographs, 32x32 colour, 10 classes; --data-dir, or a download of 170 MB",
     "cifar100": "60000 photographs, 32x32 colour, 100 classes; --data-dir, or a download of 169 MB",
 }
-"""Names and what they are."""
+"""Names and descriptions of the built-in data sets."""
 
 LOADERS = {
     "mnist5k": bundled.load_mnist5k,
@@ -31,6 +31,7 @@ LOADERS = {
     "cifar100": cifar.load_cifar100,
 }
 
+# In no order of preference: a path that fits two formats is rejected, because either may be the one that is meant.
 FORMATS = (image_folder.FORMAT, array_files.NPZ, array_files.NPY, parquet.FORMAT, array_files.IDX)
 DIGITS = 16
 """Hexadecimal digits of a digest: enough against accidents, too few against an adversary who searches for two alike."""
@@ -165,6 +166,7 @@ def _check_folder(data_dir: str | Path | None) -> None:
 
 def _own_path(name: str, data_dir: str | Path | None) -> Path | None:
     """Return the path of your own images; None for the name of a data set, and for an unknown one."""
+    # names of data sets come first: a folder `digits` that happens to lie here must not replace the data set
     if not name or name in LOADERS:
         return None
     path = Path(data_dir or "") / name
@@ -210,6 +212,7 @@ def load_local(name: str, path: Path, split: str, upright: bool = True) -> DataS
     check_name(f"split of {path}", split, stored_splits or (*SPLITS, ALL))
     read = own_format.read if upright or own_format.read_stored is None else own_format.read_stored
     decoded = read(path, split if stored_splits else ALL)
+    # before the split, which would drop images without a label unnoticed
     count = len(decoded.images) if decoded.images.ndim else 0
     if count != len(decoded.labels):
         raise InputError(f"{path} has {count} images and {len(decoded.labels)} labels: each image needs one")
@@ -240,8 +243,9 @@ def make_own(name: str, split: str, decoded: Decoded, where: str) -> DataSet:
 
 def digest(pixels: np.ndarray, labels: np.ndarray) -> str:
     """Return the first digits of a SHA-256 of type, shape and values of the pixels, and of the labels."""
+    # type and shape first: the same bytes in another shape are other images
     total = hashlib.sha256(f"{pixels.dtype}\0{pixels.shape}\0".encode())
-    total.update(pixels.data)
+    total.update(pixels.data)  # the buffer itself, since tobytes() would copy a whole split
     total.update(labels.astype("<i8").tobytes())
     return total.hexdigest()[:DIGITS]
 
@@ -295,6 +299,7 @@ def from_dataset(
     labels = np.array([label for _, label in pairs])
     own_classes: Sequence[Any] = getattr(dataset, "classes", ())
     names = tuple(map(str, classes or own_classes))
+    # before `names` are made of labels: numbers are no names
     named = bool(names) or are_words([labels])
     names = names or name_classes([labels], name)
     images = _stack([image for image, _ in pairs], name)
@@ -309,6 +314,7 @@ def _pair(item: Any, where: str) -> tuple[np.ndarray, Any]:
 
 
 def _array(image: Any, where: str) -> np.ndarray:
+    # numpy takes no tensor that is on a GPU or needs a gradient
     if isinstance(image, Tensor):
         return image.detach().cpu().numpy()
     if isinstance(image, np.ndarray):
@@ -322,6 +328,7 @@ def _array(image: Any, where: str) -> np.ndarray:
 
 
 def _stack(images: list[np.ndarray], name: str) -> np.ndarray:
+    # np.stack would convert bytes beside floats to floats up to 255
     for position, image in enumerate(images):
         if (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
             raise InputError(

@@ -52,21 +52,23 @@ def name_classes(labels_of_splits: Iterable[np.ndarray], where: str) -> tuple[st
 
     The labels of all splits together, so that each split numbers them alike.
     """
-    several = [_flat(labels, where) for labels in labels_of_splits]
-    if are_words(several):
-        return in_order(word for labels in several for word in labels.tolist())
-    largest = max(int(_whole(labels, where).max(initial=0)) for labels in several)
+    arrays = [_flat(labels, where) for labels in labels_of_splits]
+    if are_words(arrays):
+        return in_order(word for labels in arrays for word in labels.tolist())
+    # up to the largest, though some may never occur: a label is the position of its class
+    largest = max(int(_whole(labels, where).max(initial=0)) for labels in arrays)
     return tuple(map(str, range(largest + 1)))
 
 
-def are_words(several: Iterable[np.ndarray]) -> bool:
+def are_words(arrays: Iterable[np.ndarray]) -> bool:
     """Return whether all labels are words, which name their classes, and not numbers."""
-    return all(labels.dtype.kind == TEXT for labels in several)
+    return all(labels.dtype.kind == TEXT for labels in arrays)
 
 
 def number_labels(labels: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:
     """Return labels as positions in `classes`, int64 `(n,)`."""
     labels = _flat(labels, where)
+    # words may be missing from `classes` if a file lists the names of its classes itself
     if labels.dtype.kind == TEXT:
         positions = {name: position for position, name in enumerate(classes)}
         if unknown := set(labels.tolist()) - positions.keys():
@@ -95,6 +97,7 @@ def _flat(labels: np.ndarray, where: str) -> np.ndarray:
 def _whole(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.dtype.kind == TEXT:
         raise InputError(f"the labels in {where} must be numbers in all splits, or words in all")
+    # before the conversion, so that the message does not show large uint64 numbers as negative ones
     if len(labels) and not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
         raise InputError(
             f"the labels in {where} must lie in 0..{MOST_CLASSES - 1}; found {labels.min()} to {labels.max()}"

@@ -17,9 +17,9 @@ from radii.storage.kinds import foreign
 from radii.storage.parquet_pages import most_unpacked, numbers_in
 
 LABELS = ("label", "labels", "fine_label", "class", "y")
-"""Names of the column of labels; the first that exists counts."""
+"""Names of the column of labels; the first that exists counts. CIFAR-100 there has `fine_label` and `coarse_label`."""
 MOST_LETTERS = 100
-"""Characters of a label."""
+"""Characters of a label: numpy stores all labels at the length of the longest, with four bytes per character."""
 IMAGES, ROWS = 16, 256
 """Images and labels that are unpacked at once: a small file can refer to the same large value in all rows."""
 
@@ -40,11 +40,13 @@ def read(path: Path, split: str, upright: bool = True) -> Decoded:
     by_split = {name: [Table(file) for file in files_of(path, name)] for name in splits(path) or (ALL,)}
     labels = {name: np.concatenate([table.labels() for table in files]) for name, files in by_split.items()}
     tables = by_split[split]
+    # the datasets library writes the same metadata into each file
     names = tables[0].class_names()
     classes = names or name_classes(labels.values(), str(path))
     numbers = number_labels(labels[split], classes, str(path))
     if not len(numbers):
         raise InputError(f"{path} holds no images: give a file with at least one")
+    # a generator, as pictures of all files together may not fit into memory beside the pixels
     pictures = (picture for table in tables for picture in table.pictures())
     most = most_unpacked(sum(table.size for table in tables))
     images, turned = stack(pictures, len(numbers), most, upright)
@@ -58,6 +60,7 @@ class Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        # read once: a file that changes between the check and its use could pass the check and fill the memory
         content = atomic.read(path)
         self.path, self.size = path, len(content)
         try:
@@ -73,6 +76,7 @@ class Table:
     def _columns(self) -> tuple[tuple[str, str], str]:
         """Return the column and field of image bytes, "" for the whole column, and the column of labels."""
         schema = self.file.schema_arrow
+        # by type, since data sets call this column image, img or something else; two of them would be ambiguous
         images = [(column.name, field) for column in schema if (field := _bytes_in(column)) is not None]
         labels = [name for name in LABELS if name in schema.names]
         if len(images) != 1 or not labels:
@@ -106,6 +110,7 @@ class Table:
 
     def class_names(self) -> tuple[str, ...]:
         """Return the class names in the metadata of Hugging Face; () if there are none."""
+        # lacking or in another form, the metadata only costs the names, so no error is raised
         try:
             metadata = parse_json((self.file.schema_arrow.metadata or {})[b"huggingface"])
             names = metadata["info"]["features"][self.label]["names"]

@@ -56,6 +56,7 @@ def vote(
     Guarantee: the same votes, bit for bit, however often the work was interrupted and whichever process sampled which
     part, on one kind of device. Damaged parts are never used, and no noise sample is counted twice.
     """
+    # it samples until its time is over, so the draws of a part are unknown beforehand
     if plan.open_ended:
         raise InputError("the plan anytime samples in one piece: use Smoothed.vote")
     data = as_data_set(images, labels)
@@ -81,6 +82,7 @@ def gather(sources: Sequence[Location]) -> Votes:
     Guarantee: no noise sample is counted twice, and votes of different runs are not mixed.
     """
     folders = {str(source): Parts(open_folder(source)) for source in sources}
+    # a folder without a manifest is taken for a file, whose error then says what it is
     manifests = {source: manifest for source, parts in folders.items() if (manifest := parts.stored())}
     files = [_load_file(source) for source in folders if source not in manifests]
     if not manifests:
@@ -93,6 +95,7 @@ def gather(sources: Sequence[Location]) -> Votes:
             raise InputError(
                 f"{source} is of another run than {first}, with {difference}: merge one run at a time"
             )
+        # parts are checked against one manifest, whichever folder they lie in
         folders[source].manifest = manifest
         votes |= folders[source].load(units)
     if missing := [unit for unit in units if unit.number not in votes]:
@@ -107,6 +110,7 @@ def check_same_job(
     votes: Votes, loaded: tuple[Smoothed, DataSet], plan: Plan, seed: int, k: int, path: str
 ) -> None:
     """Raise `InputError` unless the existing votes in `path` are those that this job gives."""
+    # the settings of the model are a part of the identity of votes, so the job must start to be compared
     manifest = Job.in_memory(*loaded, plan, seed, k).start().manifest()
     if difference := manifest_of(votes, votes, manifest.block).difference(manifest):
         raise InputError(f"{path} exists, with {difference}: choose another file with --out, or remove it")

@@ -52,6 +52,7 @@ class Job:
 
     def start(self) -> "LoadedJob":
         """Load the model and the images in this process."""
+        # first, so that the batch size is tuned with as many threads as sampling will use
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         smoothed, data = self.load()
@@ -79,6 +80,7 @@ class LoadedJob:
 
     def manifest(self) -> RunManifest:
         """Return the manifest of the run, with its block still to be chosen."""
+        # here, since `run` requests the manifest before anything is sampled
         self.sampler.check(self.data, self.job.plan, self.job.k)
         identity = SimpleNamespace(**self.sampler.identity(self.data, self.job.plan, self.job.seed))
         return manifest_of(identity, self.data)

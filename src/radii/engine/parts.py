@@ -59,12 +59,14 @@ class RunManifest:
 
     def check(self) -> None:
         """Raise `InputError` for a manifest of no possible run."""
+        # the file may have been edited: an image listed twice would be counted twice
         if len(set(self.index)) < len(self.index) or min(self.index, default=-1) < 0:
             raise InputError("index must be positions of images, each once and none below 0")
         if self.labels is not None and len(self.labels) != len(self.index):
             raise InputError(f"there are {len(self.index)} images and {len(self.labels)} labels")
         if self.fingerprints is not None and len(self.fingerprints) != len(self.index):
             raise InputError(f"there are {len(self.index)} images and {len(self.fingerprints)} fingerprints")
+        # raises for a block that is too small, before a list of units fills the memory
         self.units()
 
     def of(self, rows: slice) -> "RunManifest":
@@ -75,6 +77,7 @@ class RunManifest:
 
     def encode(self) -> bytes:
         """Return the content of law.json."""
+        # sorted: processes compare manifests byte by byte
         return (json.dumps({"format": FORMAT, **vars(self)}, sort_keys=True) + "\n").encode()
 
     def difference(self, other: "RunManifest") -> str | None:
@@ -89,6 +92,7 @@ class RunManifest:
             return f"other images ({len(self.index)}, not {len(other.index)} or not the same)"
         if self.labels != other.labels:
             return "other labels"
+        # manifests of older versions have no fingerprints to compare
         if self.fingerprints != other.fingerprints and None not in (self.fingerprints, other.fingerprints):
             return "other pixels under the same name"
         return None if self.block == other.block else f"blocks of {self.block}, not {other.block}"
@@ -105,6 +109,7 @@ def _difference(name: str, value: object, expected: object) -> str:
 
 def manifest_of(votes: Any, images: Any, block: int = 0) -> RunManifest:
     """Return the manifest of a run on `images` whose parts share the attributes of `votes`, those of `Votes`."""
+    # read back from JSON, so that it equals a stored manifest: lists in place of tuples, numbers without numpy
     plain = json.loads(json.dumps(manifest_of_votes(votes), default=np.generic.item))
     labels, prints = (
         None if array is None else array.tolist() for array in (images.labels, images.fingerprints)
@@ -155,10 +160,12 @@ class Parts:
         Raises `RunFinished` if another process finishes this run at this moment.
         """
         stored, self.manifest = self.stored(), manifest
+        # without parts, a manifest is what a run left that failed before its first part
         if stored is None or (stored != manifest and not self._any()):
             self.folder.write(MANIFEST, manifest.encode())
             # another process may have written its own at the same moment: the last one counts
             stored = self.stored()
+        # the other process has finished since then, and cleared the folder
         if stored is None:
             raise RunFinished
         if difference := stored.difference(manifest):
@@ -227,14 +234,17 @@ class Parts:
         except Missing:
             return
         except Damaged as error:
+            # removed, so that processes which look for missing parts sample it again
             warnings.warn(RadiiWarning(f"{error}; it is removed, to be sampled again"), stacklevel=3)
             self.folder.remove(unit.name)
             return
+        # intact votes of another run are not removed: they may have taken hours
         self._check(unit, votes, path)
         yield votes
 
     def _check(self, unit: Unit, votes: Votes, path: str) -> None:
         assert self.manifest is not None
+        # votes do not record the block; their draws, below, tell those of another one
         difference = manifest_of(votes, votes, self.manifest.block).difference(self.manifest.of(unit.rows))
         if not difference and votes.draws != ((unit.draws,) if unit.draws else ()):
             difference = f"draws {votes.draws}, not {unit.draws}"
@@ -264,6 +274,7 @@ class Parts:
 
     def _remove_parts(self) -> None:
         assert self.manifest is not None
+        # by name, not all that lies there: the user may have put other files into the folder
         names = set(self.folder.names())
         for unit in self.manifest.units():
             if unit.name in names:

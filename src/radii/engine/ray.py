@@ -37,7 +37,9 @@ TASKS_PER_DEVICE = 2
 
 LOCAL_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # a connection to a cluster is enough to run code there: without a token, other users of this machine could
     "RAY_AUTH_MODE": "token",
+    # by itself, Ray retries tasks without end that its memory monitor has killed
     "RAY_task_oom_retries": "3",
     # only this machine can reach such a cluster: it listens on the loopback interface
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -58,8 +60,10 @@ class Cluster(Executor):
         self._ray = _connect(address)
         each = self._resources()
         threads = None if each.get("num_gpus") else int(each["num_cpus"])
+        # stored once: as an argument of each task, the model and the images would be sent with every unit
         load = partial(on_device, _on_cpu(smoothed), data)
         self._job = self._ray.put(replace(job, load=load, threads=threads))
+        # Ray reuses processes for later runs of a program, which must not sample with the model of this one
         self._run = uuid4().hex
         options: dict[str, Any] = {**each, "max_retries": RETRIES}
         self._describe = self._ray.remote(describe).options(**options)
@@ -82,12 +86,14 @@ class Cluster(Executor):
                     content = self._result(task)
                     yield running.pop(task), content
         finally:
+            # after an error or Ctrl-C: a cluster goes on with the tasks that it has
             for task in running:
                 with suppress(Exception):
                     self._ray.cancel(task, force=True)
 
     def _resources(self) -> dict[str, float]:
         """Return the resources of one task; set how many tasks run at once."""
+        # a node that died seconds ago may still be listed as alive; its tasks are retried elsewhere
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if gpus := int(sum(node.get("GPU", 0) for node in nodes)):
             self._slots = gpus
@@ -95,6 +101,7 @@ class Cluster(Executor):
         cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         if not cores:
             raise InputError("this Ray cluster has neither processors nor GPUs to offer: add a node")
+        # tasks of one size fit every node, and larger nodes run several
         self._slots = sum(count // min(cores) for count in cores)
         return {"num_cpus": min(cores)}
 
@@ -103,6 +110,7 @@ class Cluster(Executor):
         try:
             return self._ray.get(task)
         except self._ray.exceptions.RayTaskError as error:
+            # the error itself: users know InputError, and nothing of Ray's tasks
             raise error.cause from None
         except self._ray.exceptions.RayError as error:
             raise InputError(
@@ -124,9 +132,11 @@ def _connect(address: str) -> Any:
         import ray
     except ImportError as error:
         raise missing_extra("a Ray cluster", "cluster", error) from error
+    # a program may have connected already, for example to run several jobs
     if not ray.is_initialized():
         options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
+            # errors arrive as exceptions: lines of the cluster's log would run through the progress
             ray.init(
                 address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options
             )

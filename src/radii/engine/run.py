@@ -98,6 +98,7 @@ def run(
     part is sampled again and never used.
     """
     manifest, stored = executor.manifest(), parts.stored()
+    # a run goes on with the block that it was started with, or its parts would not fit
     if block is None and stored is not None:
         block = stored.block
     if block is None:
@@ -108,6 +109,7 @@ def run(
     try:
         parts.begin(manifest)
         for attempt in range(ROUNDS):
+            # read again in each round: only parts that were read back intact count
             votes = parts.load(units)
             if votes and not attempt:
                 warnings.warn(
@@ -116,9 +118,11 @@ def run(
             missing = [unit for unit in units if unit.number not in votes]
             if not missing:
                 return merge(list(votes.values())) if shard is None else None
+            # of the missing units only: the pace of parts that were there would predict the time left wrongly
             tracker = ProgressTracker(missing, progress)
             for unit, content in executor.sample(_not_stored(missing, parts, finished), tracker.update):
                 parts.save(unit, content)
+                # executors need not report progress within a unit
                 tracker.update(unit, unit.size)
     except RunFinished:
         return None
@@ -149,6 +153,7 @@ class ProgressTracker:
 
     def update(self, unit: Unit, done: int) -> None:
         """Record how much of the size of a unit is done."""
+        # negative where a lost worker's unit starts again
         more = done - self._done_of.get(unit.number, 0)
         self._done_of[unit.number] = done
         self._done += more

@@ -61,8 +61,10 @@ def split_work(plan: Plan, images: int, block: int) -> list[Unit]:
     """Return all units of a run, of about `block` noise samples each; every draw of every image is in one of them."""
     if block < 1:
         raise InputError(f"a block of work must be at least one noise sample; got {block}")
+    # whole images as far as they fit, since every unit of an image repeats its selection samples
     each = plan.per_image or TYPICAL_SAMPLES
     step = max(1, block // each)
+    # before the list is built
     if images * each / block > UNIT_LIMIT:
         raise InputError(
             f"blocks of {block} noise samples cut this work into too many units: take larger ones"
@@ -78,8 +80,10 @@ def split_work(plan: Plan, images: int, block: int) -> list[Unit]:
 
 def split_draws(plan: Plan, block: int) -> list[tuple[int, int] | None]:
     """Return the draws of an image as ranges of about the same length that fit into units of `block` noise samples."""
+    # a plan that stops early decides from all draws of an image, in one process
     if plan.per_image is None:
         return [None]
     most = max(block - plan.selection, REPEATED * plan.selection, 1)
+    # rounded up, and equal to within one draw: a short last piece would repeat the selection samples for little
     count = -(-plan.n_max // most)
     return list(pairwise(plan.n_max * piece // count for piece in range(count + 1)))

@@ -32,7 +32,10 @@ ATTEMPTS = 3
 """Workers that may be lost over one unit; then the unit itself is taken to be the cause."""
 
 GRACE = 5.0
-"""Seconds in which a process whose connection is closed should end by itself and so have an exit status."""
+"""Seconds in which a process whose connection is closed should end by itself and so have an exit status.
+
+Killed at once, every process would end with status -9, whatever the cause.
+"""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -124,11 +127,14 @@ class Workers(Executor):
         context = multiprocessing.get_context("spawn")
         connection, child_connection = context.Pipe()
         taken = {worker.number for worker in workers}
+        # the number of a lost worker, and so its device
         number = next(number for number in range(self.count) if number not in taken)
+        # daemon: multiprocessing ends it at exit, even where the generator above was never closed
         process = context.Process(target=work, args=(child_connection, self._job_of(number)), daemon=True)
         worker = Worker(number, process, connection, unit, time.monotonic())
         with _signals_postponed(), _sigint_blocked():
             process.start()
+            # within the block: a signal right after the start would miss this worker in `finally`
             workers.append(worker)
         # with this copy open, the end of the process would not close the connection
         child_connection.close()
@@ -146,6 +152,7 @@ class Workers(Executor):
         try:
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
+            # the process has ended: its connection closes with it
             worker.last_message = LOST
             return None
         worker.last_message = time.monotonic()
@@ -154,6 +161,7 @@ class Workers(Executor):
             report(worker.unit, content)
         elif kind == "warning":
             warnings.warn(RadiiWarning(content), stacklevel=2)
+        # the same in every worker, so that it ends the run, unlike a failure
         elif kind == "input error":
             raise InputError(content)
         elif kind == "failure":
@@ -180,6 +188,7 @@ class Workers(Executor):
         """End a lost worker, with a `RadiiWarning`, and return its unit for another one."""
         unit, silent = worker.unit, worker.last_message > LOST
         assert unit is not None
+        # a silent worker hangs, and would not end by itself
         if not silent:
             worker.process.join(GRACE)
         status = worker.process.exitcode
@@ -203,7 +212,8 @@ def _signals_postponed() -> Iterator[None]:
     In the middle of the start of a process they would leave it without the data that it reads first, and it would end
     in a traceback. A mask is not enough: the system hands the signal to another thread, and Python to the main one.
     """
-    if threading.current_thread() is not threading.main_thread():  # no other thread runs handlers
+    # only the main thread runs handlers, and may set them
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     received: list[int] = []
@@ -220,11 +230,13 @@ def _signals_postponed() -> Iterator[None]:
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
     """Start processes that never receive Ctrl-C, not even before their first line of Python."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    # Windows has no masks of signals
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     # multiprocessing starts this one along with the first process, and unblocks SIGINT then
     resource_tracker.ensure_running()
+    # processes inherit the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -233,6 +245,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _end(worker: Worker) -> None:
+    # a stopped process would not act on SIGTERM; nothing is lost, since votes are stored by the parent
     worker.process.kill()
     worker.process.join()
     worker.connection.close()
@@ -255,10 +268,12 @@ def work(connection: Connection, job: Job) -> None:
         if isinstance(message, RadiiWarning):
             send("warning", str(message))
 
+    # the parent prints each warning once, however many workers have it
     warnings.showwarning = send_warning
     keep_freed_memory()
     try:
         loaded = job.start()
+        # from here on the timeout of a batch holds, not that of the start
         send("ready", None)
         while True:
             send("votes", loaded.sample(connection.recv(), lambda _, done: send("progress", done)))

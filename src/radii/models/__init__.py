@@ -28,7 +28,11 @@ DENOISER = "denoiser-8-32"
 """The default denoiser."""
 
 MOST_CHANNELS = 1024
-"""Upper limit on channels per image, so that a damaged config.json cannot request layers that exhaust memory."""
+"""Upper limit on channels per image.
+
+`load_run` tries a damaged config.json on the meta device, where weights take no memory. But normalisation starts from
+a tuple with a number per channel: a hundred million channels took a minute and 1.9 GB.
+"""
 
 
 def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -60,7 +64,7 @@ def make_model(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     >>> make_model("small-cnn", (1, 28, 28), 10)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
-    # three digits at most, for the same reason as MOST_CHANNELS
+    # three digits at most, for the same reason as MOST_CHANNELS: each layer is a Python object, on any device
     wide = re.fullmatch(r"wrn-([0-9]{1,3})-([0-9]{1,3})(-half)?", str(name))
     denoiser = _denoiser(name)
     if not wide and not denoiser:

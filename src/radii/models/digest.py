@@ -56,16 +56,19 @@ def digest(model: Callable[..., Any]) -> str:
         return identity  # a hash of the denoiser alone would claim to cover the classifier too
     weights = model.state_dict() if hasattr(model, "state_dict") else {}
     if not weights:
+        # a function or class has a name of its own, an object only that of its type
         kind = model if hasattr(model, "__qualname__") else type(model)
         return f"unknown:{kind.__module__}.{kind.__qualname__}"
     # sorted, so that the order in which layers are defined does not matter; \0 separates fields of any content
     hashed = hashlib.sha256()
     for name, value in sorted(weights.items()):
+        # a module may add other objects to its state, which have no defined bytes
         if isinstance(value, torch.Tensor):
             tensor = value.detach().cpu().contiguous()
             hashed.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
             # numpy has no bfloat16, but every type has bytes
             hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    # such parts hold more than tensors, for example the range that images are mapped to
     for name, part in model.named_modules() if isinstance(model, nn.Module) else ():
         if isinstance(part, Identified):
             hashed.update(f"{name}\0{part.identity}\0".encode())
@@ -76,7 +79,9 @@ def check_loaded(model: object) -> None:
     """Raise `InputError` for a module with weights on the meta device, or of a lazy layer before its first batch."""
     if not isinstance(model, nn.Module):
         return
+    # buffers too: the statistics of batch normalisation are part of the classifier
     for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
+        # torch's own errors would come later, from the digest, and name no weight
         if is_lazy(value):
             raise InputError(
                 f"the model must have all of its weights, but {name} of a lazy layer has no shape yet: call the model "

@@ -59,6 +59,7 @@ class WideResNet(nn.Module):
                 f"wide ResNets have depth 6 n + 4 (10, 16, ..., 40) and width >= 1; got {depth}-{width}"
             )
         channels = shape[0]
+        # three channels are taken for photographs; 0.5 and 0.5 map [0, 1] to [-1, 1]
         coloured = channels == len(MEAN)
         self.normalize = Normalize(*((MEAN, STD) if coloured else ((0.5,) * channels, (0.5,) * channels)))
         self.stem = _halving(channels, 32) if half else nn.Conv2d(channels, 16, 3, padding=1, bias=False)
@@ -70,6 +71,7 @@ class WideResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits `(batch, classes)` of images `(batch, *shape)`."""
         features = self.groups(self.stem(self.normalize(images)))
+        # in place: the gradient of batch normalisation needs its input, that of ReLU only its own output
         return self.head(F.relu(self.norm(features), inplace=True).mean((2, 3)))
 
 
@@ -78,14 +80,17 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
+        # no biases: every path from here to the logits passes a batch normalisation, which would subtract them
         self.norm1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        # a stride always comes with other channels, so the identity fits wherever it is used
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else None
 
     def forward(self, inputs: Tensor) -> Tensor:
         active = F.relu(self.norm1(inputs), inplace=True)
+        # a shortcut with weights takes the normalised inputs, as in the authors' code
         shortcut = inputs if self.shortcut is None else self.shortcut(active)
         return shortcut + self.conv2(F.relu(self.norm2(self.conv1(active)), inplace=True))
 
@@ -154,6 +159,7 @@ class SmallCNN(nn.Module):
             *_convolution(first, second, kernel=3, stride=2),
             *_convolution(second, third, kernel=3, stride=1),
         )
+        # each convolution of stride 2 rounds up, and ceil(ceil(size / 2) / 2) = ceil(size / 4)
         self.head = nn.Linear(third * math.ceil(height / 4) * math.ceil(width / 4), classes)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class Denoiser(nn.Module):
         if depth < 2 or width < 1:
             raise InputError(f"a denoiser has depth >= 2 and width >= 1; got {depth}-{width}")
         packed = 4 * shape[0]
+        # a convolution has a bias only where no batch normalisation follows, which would subtract it
         layers: list[nn.Module] = [nn.Conv2d(packed, width, 3, padding=1), nn.ReLU(inplace=True)]
         for _ in range(depth - 2):
             layers.append(nn.Conv2d(width, width, 3, padding=1, bias=False))

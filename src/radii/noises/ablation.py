@@ -17,6 +17,7 @@ def l0(noise: "Ablation", ball: Ball) -> TotalVariation:
     noise.output_shape(ball.shape)  # raises where the shape does not fit
     pixels = ball.features // ball.shape[0]
     # C(d - s, kept) / C(d, kept) as a product over s, without large numbers
+    # (ratios of binomials overflow); the clip is for s > d - kept, where every choice shows a changed pixel
     factors = np.clip(1 - noise.kept / (pixels - np.arange(pixels)), 0, 1)
     unchanged = np.concatenate([[1.0], np.cumprod(factors)])
     # ties among random numbers of 48 bits, for the image and the changed one (docs/math/l0.md)
@@ -24,7 +25,7 @@ def l0(noise: "Ablation", ball: Ball) -> TotalVariation:
 
     def kept(s: np.ndarray) -> np.ndarray:
         changed = np.minimum(s, pixels).astype(np.int64)
-        # 1e-12 covers the rounding of the product
+        # 1e-12 covers the rounding of the product: 5e-15 at most, against 40 digits, for up to 2^20 pixels
         return np.where(changed > 0, np.minimum(1 - unchanged[changed] * (1 - 1e-12) + tie, 1), 0.0)
 
     return TotalVariation(kept, 1)
@@ -83,10 +84,11 @@ class Ablation(Noise):
 
     def pictures(self, noisy: np.ndarray) -> np.ndarray:
         image, inverse = np.split(noisy, 2, axis=1)
-        # blank pixels in grey
+        # a pixel is blank where x and 1 - x are both 0; it is shown in grey, as black and white are colours of images
         return np.where((image + inverse > 0).any(axis=1, keepdims=True), image, 0.5)
 
     def log_likelihood(self, noisy: np.ndarray, image: np.ndarray) -> np.ndarray:
+        # float32, as `perturb` returns it: equal pixels must compare equal
         both = np.stack([image, 1 - image]).astype(np.float32)
         parts = noisy.reshape(len(noisy), 2, *image.shape)
         shown = parts.sum(axis=(1, 2), keepdims=True) > 0

@@ -11,7 +11,8 @@ from radii.errors import InputError, check_name
 from radii.noises.norms import Ball
 from radii.noises.theory.tradeoffs import TradeOffs
 
-# Images lie in [0, 1]. For sigma outside these limits the arithmetic of some rules overflows.
+# Images lie in [0, 1], so that no useful sigma is near these limits. Beyond them arithmetic overflows: Laplace noise in
+# l0 from 1e-12 down (sinh of a shift in scales), squares of lengths at 1e170.
 SMALLEST_SIGMA, LARGEST_SIGMA = 1e-9, 1e9
 
 GREY_LEVELS = 255
@@ -112,7 +113,7 @@ class Noise(ABC):
 
     def at_level(self, level: float) -> "Noise":
         """Return the same noise at another level."""
-        # levels are float; a parameter that counts something stays int
+        # levels are float; a parameter that counts something, such as `kept`, accepts nothing but int
         kind = type(getattr(self, self._level_field))
         return replace(self, **{self._level_field: kind(level)})
 
@@ -190,6 +191,7 @@ class Additive(Noise):
     sigma: float
 
     def __post_init__(self) -> None:
+        # as float, so that sigma 1 and 1.0 make equal noises with one full name; frozen classes assign like this
         object.__setattr__(self, "sigma", check_number("sigma", self.sigma, SMALLEST_SIGMA, LARGEST_SIGMA))
 
     @abstractmethod
@@ -221,6 +223,7 @@ class ProductNoise(Additive):
 
 def check_number(name: str, value: object, least: float, most: float) -> float:
     """Return the parameter `name` of a noise as a float, or raise InputError if it is outside [least, most]."""
+    # True is an int for Python; the comparison is written so that NaN fails
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
         raise InputError(f"{name} must be a number from {least:g} to {most:g}; got {value!r}")
     return float(value)
@@ -234,6 +237,7 @@ def fine_uniform(source: Source, shape: tuple[int, ...]) -> Any:
 
 def like(images: Any, values: np.ndarray) -> Any:
     """Return `values` in the array library of `images`: float32 of numpy, or a tensor of the same device and type."""
+    # by attribute, since importing torch here would make it a requirement of every certificate
     if hasattr(images, "new_tensor"):
         return images.new_tensor(values)
     return np.asarray(values, dtype=np.float32)

@@ -14,6 +14,7 @@ from radii.noises.theory.tradeoffs import Translation
 
 def longest_shift(noise: ProductNoise, ball: Ball) -> Translation:
     """Return the trade-offs of the longest shift: the likelihood ratio depends on its l2 length alone."""
+    # rotations leave the noise as it is, so the direction of a perturbation does not matter
     length = longest_l2(ball)
     return Translation(ndtri, ndtr, lambda r: length(r) / noise.sigma, usual_radius(ball, noise.sigma))
 
@@ -58,4 +59,5 @@ class Gaussian(ProductNoise):
         return -(z**2) / 2
 
     def tail_quantile(self, tail: np.ndarray) -> np.ndarray:
+        # of the lower half, since 1 - tail / 2 would lose the digits of small tails
         return -ndtri(tail / 2)

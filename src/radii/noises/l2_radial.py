@@ -15,10 +15,12 @@ from radii.noises.radial import Radial, check_tail, gamma, on_sphere, quantiles,
 from radii.noises.theory.differential import Rate, lowest_lines
 from radii.noises.theory.tradeoffs import Translation
 
-# More than the relative error of the sums and differences of incomplete beta functions below.
+# More than the relative error of the sums and differences of incomplete beta functions below: 4e-13 at most, against 40
+# digits, for up to 3072 features and tails up to 1000.
 ROUNDING = 1e-9
 
-# Number of lines above a rate, for either half of the levels; with so many they lose a relative 1e-4 at most.
+# Number of lines above a rate, for either half of the levels. Beside 4000 lines, radii lose a relative 2e-4 at most
+# (tail 1000, 3072 features), and 7e-5 for tail 5.
 LINES = 600
 
 
@@ -26,6 +28,7 @@ def exponential_shift(noise: "ExponentialL2", ball: Ball) -> Translation:
     """Return the translation `(d - 1) artanh(w)`, w a quantile of one coordinate of a point on the sphere."""
     length, start = scaled_length(noise, ball)
     d = ball.features
+    # the sphere of one feature is two points, without a density
     if d == 1:
         return Translation(laplace.quantile, laplace.cdf, length, start)
     return Translation(lambda p: depth(p, d), lambda z: height(z, d), length, start)
@@ -33,9 +36,10 @@ def exponential_shift(noise: "ExponentialL2", ball: Ball) -> Translation:
 
 def depth(p: np.ndarray, d: int) -> np.ndarray:
     """Return `(d - 1) artanh(w)`, where a coordinate on the sphere of R^d is at most `w` with probability p."""
+    # W^2 has the distribution Beta(1/2, (d - 1) / 2)
     tail, half = np.minimum(p, 1 - p), (d - 1) / 2
     square = betainccinv(0.5, half, 2 * tail)
-    # 1 - w^2, without cancellation where w is nearly 1
+    # 1 - w^2 without cancellation: w is nearly 1 in few features, where artanh(w) depends on nothing else
     rest = np.where(square < 0.5, 1 - square, betaincinv(half, 0.5, 2 * tail))
     distance = (d - 1) * (np.log1p(np.sqrt(square)) - np.log(rest) / 2)
     return np.where(p < 0.5, -distance, distance)
@@ -78,7 +82,7 @@ def rate(d: int, tail: int) -> Rate:
     slopes = (d + tail) * score_levels(d, tail)
     scale = (d + tail) * edges[1:]
     heights = excess(slopes[:, None] / scale, d) * scale @ ends[1:]
-    # a line whose height vanishes in rounding is left out, which is sound
+    # a line whose height vanishes in rounding is left out: fewer lines only raise their envelope
     return lowest_lines(
         (slope, high * (1 + ROUNDING)) for slope, high in zip(slopes, heights, strict=True) if high > 0
     )
@@ -101,8 +105,11 @@ def score_levels(d: int, tail: int) -> np.ndarray:
 def excess(s: np.ndarray, d: int) -> np.ndarray:
     """Return `E (W - s)_+` of a coordinate W on the sphere in d dimensions, for `s >= 0`, rounded up."""
     s = np.minimum(s, 1)
+    # W is a sign
     if d == 1:
         return (1 - s) / 2
+    # log1p keeps the digits of a high power of 1 - s^2, and is -inf at s = 1; poch is a quotient of Gamma functions,
+    # each of which overflows from 344 dimensions on
     with np.errstate(divide="ignore"):
         mean = (
             np.exp((d - 1) / 2 * np.log1p(-(s**2))) * poch((d - 1) / 2, 0.5) / (math.sqrt(math.pi) * (d - 1))

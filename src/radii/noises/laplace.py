@@ -13,7 +13,8 @@ from radii.noises.theory.laplace_l2 import WorstDirection
 from radii.noises.theory.product import LAPLACE, ComposedShift, ComposedUnits
 from radii.noises.theory.tradeoffs import Map, Tightest, TradeOffs, Translation
 
-# From this number of features on, the rule of the l1 ball is no better in l2 at any probability that a float can hold.
+# Above this number of features, the rule of the l1 ball is no better in l2 at any probability that a float can hold: it
+# gains most at 1 - 2^-53, where it is level with the translation for 29 features.
 FEW = 32
 
 
@@ -46,6 +47,7 @@ def l2(noise: ProductNoise, ball: Ball) -> TradeOffs:
     free = WorstDirection(noise.scale)
     if ball.features > FEW:
         return free
+    # l1 <= sqrt(d) l2, with equality where all features change equally
     root = math.sqrt(ball.features)
     return Tightest((free, one_feature(noise, lambda r: r * root, noise.scale)), noise.scale)
 

@@ -8,7 +8,8 @@ from radii.errors import InputError
 from radii.noises import GREY_LEVELS, Noise, ProductNoise
 from radii.noises.streams import Stream
 
-# Multiples of 1/16 below 2^20 levels fit the 24 bits of float32, enough for sigma up to 150 (docs/math/exact.md).
+# Multiples of 1/16 below 2^20 levels fit the 24 bits of float32, enough for sigma up to 150 (docs/math/exact.md). A
+# finer lattice is no sounder, and has more boundaries that the sampler can miss.
 PARTS = 16
 """Steps of the lattice per grey level."""
 
@@ -23,7 +24,7 @@ RELATIVE = 2.0**-46
 def draw_levels(noise: ProductNoise, stream: Stream, shape: tuple[int, ...]) -> np.ndarray:
     """Return noise samples in grey levels, rounded to the lattice: float32 of `shape`, multiples of `1 / PARTS`."""
     noisy = np.empty(shape, dtype=np.float32)
-    # one row at a time stays in the processor's cache, which is twice as fast
+    # one row at a time stays in the processor's cache: 1.1 to 3 times as fast as whole batches of 1 to 50 MB
     for row, uniform in zip(noisy, stream.double(shape), strict=True):
         row[...] = _levels(noise, uniform)
     return noisy
@@ -70,6 +71,7 @@ def levels_of(images: np.ndarray) -> np.ndarray:
     """Return images as bytes, from bytes or from bytes divided by 255 in float32; raise InputError for others."""
     if images.dtype == np.uint8:
         return images
+    # only the float32 numbers that division of bytes gives pass: others would be rounded to another image
     levels = np.rint(images * np.float32(GREY_LEVELS)).astype(np.uint8)
     if not np.array_equal(levels / np.float32(GREY_LEVELS), images):
         raise InputError(

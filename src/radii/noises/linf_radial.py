@@ -17,7 +17,8 @@ from radii.noises.theory.cycloid import FastestPaths
 from radii.noises.theory.differential import Rate, lowest_lines
 from radii.noises.theory.tradeoffs import Map, TradeOffs
 
-# More than the relative error of incomplete beta functions and of their differences below.
+# More than the relative error of incomplete beta functions. It is added to the larger term of a difference, so that it
+# also covers what the difference cancels.
 ROUNDING = 1e-9
 
 
@@ -71,6 +72,7 @@ def face_rates(noise: "Cubic", ball: Ball) -> FaceRates:
     if ball.norm == "l0":
         share = changed_share(ball)
         return FaceRates(depth, inverse, full, share, lambda s: np.where(s > 0, 1 / scale, 0.0), 1.0)
+    # perturbations of unit length change `m = sum |v_i| / 2d` of the noise: 1/2 where all |v_i| are 1
     m = 0.5 if ball.norm == "linf" else 1 / (2 * d)
     return FaceRates(
         depth, inverse, full, lambda r: np.full(np.shape(r), m), lambda r: r / scale, scale / (2 * m)
@@ -156,7 +158,7 @@ class ExponentialLinf(Cubic):
         return -length
 
     def face_rate(self, features: int) -> tuple[Map, Map, float]:
-        # psi(x) = x
+        # psi(x) = x, since the slope of the log-density is 1 at every length
         return lambda x: -np.log(x), lambda z: np.exp(-z), 1.0
 
 
@@ -221,6 +223,7 @@ class PowerLinf(Cubic):
 
     def face_rate(self, features: int) -> tuple[Map, Map, float]:
         bound = rate(features, self.tail)
+        # psi(1) is the mean slope, (d + tail) E B = tail; rounded up like the heights of the lines
         return bound.integral, bound.inverse, self.tail * (1 + ROUNDING)
 
 
@@ -235,7 +238,7 @@ def rate(d: int, tail: int) -> Rate:
     first = tail * betaincc(tail + 1, d, at) * (1 + ROUNDING)
     slopes = (d + tail) * at
     heights = first - slopes * betaincc(tail, d, at)
-    # a line whose height vanishes in rounding is left out, which is sound
+    # a line whose height vanishes in rounding is left out: fewer lines only raise their envelope
     return lowest_lines(
         ((slope, high) for slope, high in zip(slopes, heights, strict=True) if high > 0), top=1.0
     )

@@ -116,6 +116,7 @@ def check_shape(shape: object) -> tuple[int, ...]:
         sizes = tuple(int(size) for size in shape)  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
         sizes = ()
+    # a Python product, which does not overflow as one of numpy would
     if not sizes or any(size < 1 for size in sizes) or math.prod(sizes) > MOST_FEATURES:
         raise InputError(f"shape must be the sizes of one input, for example (3, 32, 32); got {shape!r}")
     return sizes
@@ -163,6 +164,7 @@ def largest_sums(costs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     sums = np.concatenate([np.zeros((len(falling), 1)), np.cumsum(falling, axis=1)], axis=1)
 
     def sum_of_largest(s: np.ndarray) -> np.ndarray:
+        # radii come as floats, whole in l0
         s = np.asarray(s).astype(np.int64)
         return np.take_along_axis(sums, s.reshape(len(sums), -1), axis=1).reshape(s.shape)
 
@@ -185,15 +187,16 @@ def greedy_costs(
 
     def total_cost(r: np.ndarray) -> np.ndarray:
         flat = np.broadcast_to(r, (len(limits), *np.shape(r)[1:])).reshape(len(limits), -1)
-        # number of features that change fully
+        # number of features that change fully; row by row, as searchsorted takes one sorted array
         full = np.array(
             [
-                np.searchsorted(of_image, at, side="right") - 1
-                for of_image, at in zip(lengths, flat, strict=True)
+                np.searchsorted(ends, radii, side="right") - 1
+                for ends, radii in zip(lengths, flat, strict=True)
             ]
         )
         rest = flat - np.take_along_axis(lengths, full, axis=1)
         total = np.take_along_axis(costs, full, axis=1) + cost(rest)
+        # no perturbation in the box is longer: an infinite cost ends the search at the longest one
         return np.where((full == limits.shape[1]) & (rest > 0), np.inf, total).reshape(np.shape(r))
 
     return total_cost

@@ -14,6 +14,7 @@ from radii.noises.radial import check_tail
 
 def l1(noise: "Pareto", ball: Ball) -> linf_radial.FaceRates:
     """Return the trade-offs of a power law in one dimension: no perturbation changes a region at a higher rate."""
+    # for weights |v_i| that add up to 1, the rate is at most that of one feature: a power law with d = 1
     rate, scale = linf_radial.rate(1, noise.tail), noise.scale
     full = noise.tail * (1 + linf_radial.ROUNDING)
     return linf_radial.FaceRates(
@@ -72,11 +73,12 @@ class Pareto(Additive):
         return self.sigma * math.sqrt((self.tail - 1) * (self.tail - 2) / 2)
 
     def log_likelihood(self, noisy: np.ndarray, image: np.ndarray) -> np.ndarray:
+        # log1p, since most distances are far below the scale when the tail is large
         distance = np.abs(noisy - image).reshape(len(noisy), -1) / self.scale
         return -(self.tail + 1) * np.log1p(distance).sum(axis=1)
 
     def draw(self, source: Source, shape: tuple[int, ...]) -> Any:
-        # exp of an exponential variable has a power law
+        # exp of an exponential variable has a power law; `math.e **` serves arrays and tensors alike
         distance = math.e ** (source.exponential(shape) / self.tail) - 1
         sign = (source.uniform(shape) < 0.5) * 2 - 1
         return distance * sign * self.scale

@@ -17,7 +17,8 @@ from radii.noises.theory.tradeoffs import Map, TotalVariation
 # exponential.
 MOST_TAIL = 1000
 
-# Number of quantiles of the length, and the log-odds of the outermost: what lies beyond is bounded, not summed.
+# Number of quantiles of the length, and the log-odds of the outermost: what lies beyond is bounded, not summed. Radii
+# gain 5e-5 at most from six times as many. At log-odds of 100 the same number lies thinner, and radii lose 2e-5.
 CELLS, FARTHEST = 500, 45
 
 # More than the relative error of the incomplete beta function (tests/noises/test_radial_noises.py).
@@ -48,6 +49,7 @@ class Radial(Additive):
         return (self.standard(source, (shape[0], features)) * self.scale_for(features)).reshape(shape)
 
     def log_likelihood(self, noisy: np.ndarray, image: np.ndarray) -> np.ndarray:
+        # float64: a length near 3000 scales, usual on 3072 features, is off by 1e-4 in float32, as is its log-density
         flat = (noisy - image).reshape(len(noisy), -1).astype(np.float64)
         features = flat.shape[1]
         return self.log_density(np.linalg.norm(flat, self.order, axis=1) / self.scale_for(features), features)
@@ -81,6 +83,7 @@ def quantiles(d: int, tail: int) -> np.ndarray:
     # far into both tails: dense in the middle and sparse in the tails, on the scale of the log-odds
     log_odds = FARTHEST * np.sinh(np.linspace(-4, 4, CELLS)) / math.sinh(4)
     points = betaincinv(tail, d, 1 / (1 + np.exp(-log_odds)))
+    # nearer to 1, differences between neighbours would be mere rounding; the cut costs radii 4e-8 at most (tail 1000)
     return np.unique(points[(points > 0) & (points < 1 - 1e-9)])
 
 
@@ -93,6 +96,7 @@ def overlapping_balls(noise: "UniformBall", ball: Ball) -> TotalVariation:
 
 def lost_share(length: np.ndarray, d: int) -> np.ndarray:
     """Return the share of a ball of radius 1 outside of its overlap with the ball shifted by `length`, rounded up."""
+    # a shift by 2 or more leaves no overlap
     share = betainc(0.5, (d + 1) / 2, np.minimum(length / 2, 1) ** 2)
     return np.minimum(share * (1 + ROUNDING), 1)
 

@@ -67,30 +67,32 @@ def make_noise(name: str, sigma: float | None = None) -> Noise:
     >>> radii.make_noise("power-l2:tail=7,sigma=1")
     PowerL2(sigma=1.0, tail=7)
     """
-    kind, given = _parse(name)
+    kind, parameters = _parse(name)
     known = _parameters(kind)
     if sigma is not None:
         if "sigma" not in known:
             raise InputError(f"{kind.name} noise has no sigma: leave it out; it has {', '.join(known)}")
-        if "sigma" in given:
+        if "sigma" in parameters:
             raise InputError(f"sigma is given twice: once in {name!r}")
-        given["sigma"] = sigma
+        parameters["sigma"] = sigma
     if "sigma" in known:
-        given.setdefault("sigma", USUAL_SIGMA)
+        parameters.setdefault("sigma", USUAL_SIGMA)
+    # the class itself would raise a TypeError, without an example
     for field in fields(kind):
-        if field.name not in given and field.default is MISSING:
+        if field.name not in parameters and field.default is MISSING:
             raise InputError(f"{kind.name} noise needs {field.name}, for example {example_name(kind)}")
-    return kind(**given)
+    return kind(**parameters)
 
 
 def example_name(kind: type[Noise]) -> str:
     """Return a name from which `make_noise` makes an example of this class."""
-    given = ",".join(f"{name}={value:g}" for name, value in kind.typical.items())
-    return f"{kind.name}:{given}" if given else kind.name
+    parameters = ",".join(f"{name}={value:g}" for name, value in kind.typical.items())
+    return f"{kind.name}:{parameters}" if parameters else kind.name
 
 
 def full_name(noise: Noise) -> str:
     """Return the name with all parameters, from which `make_noise` makes an equal noise."""
+    # repr, unlike `:g`, keeps every digit, so that the noise is equal
     return f"{noise.name}:" + ",".join(f"{name}={value!r}" for name, value in asdict(noise).items())
 
 
@@ -107,15 +109,15 @@ def _parse(name: str) -> tuple[type[Noise], dict[str, float]]:
     """Return the class and the parameters that a name gives."""
     start, _, rest = str(name).partition(":")
     kind = NOISES[check_name("noise", start, NOISES)]
-    given: dict[str, float] = {}
+    parameters: dict[str, float] = {}
     for assignment in filter(None, rest.split(",")):
         parameter, _, text = assignment.partition("=")
         check_name(f"parameter of {kind.name} noise", parameter, _parameters(kind))
         try:
             # whole numbers stay int: some parameters, such as `tail`, take nothing else
-            given[parameter] = int(text) if text.isdecimal() else parse_number(text)
+            parameters[parameter] = int(text) if text.isdecimal() else parse_number(text)
         except ValueError:
             raise InputError(
                 f"a parameter of a noise is NAME=NUMBER, for example {example_name(kind)}; got {assignment!r}"
             ) from None
-    return kind, given
+    return kind, parameters

@@ -3,7 +3,7 @@
 Philox (Salmon et al. 2011) maps a key and a 256-bit counter to random bits and keeps no other state. The key is (seed,
 purpose). The upper two 64-bit words of the counter are (sample, image), the next counts the arrays drawn for that
 sample, and the lowest runs over blocks of four words. So no two samples share a block, and a jump to any sample costs
-under a microsecond.
+microseconds, wherever it lies.
 """
 
 import math
@@ -46,6 +46,7 @@ class Stream:
 
     def __init__(self, seed: int, purpose: str = "bound") -> None:
         key = [check_seed(seed), PURPOSES[check_name("purpose", purpose, PURPOSES)]]
+        # uint64, since numpy makes floats of a list with a number above 2^63, and neighbouring seeds would be one key
         self._bits = np.random.Philox(key=np.array(key, dtype=np.uint64))
         self._state = self._bits.state
         self._random = np.random.Generator(self._bits)
@@ -79,9 +80,11 @@ class Stream:
         counter = self._state["state"]["counter"]
         for row, (image, draw) in zip(rows, self._pairs, strict=True):
             counter[:] = 0, self._arrays, draw, image
-            # setting the state is far cheaper than making a generator, and drops words left in its buffer
+            # 3 us, against 12 us for a new generator; it also drops words left in the buffer, on which the numbers of
+            # this sample would otherwise depend
             self._bits.state = self._state
             fill(out=row, dtype=dtype)
+        # the next array of the same samples takes other blocks
         self._arrays += 1
         return rows.reshape(shape)
 

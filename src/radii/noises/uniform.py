@@ -52,13 +52,14 @@ def l0(noise: Cube, ball: Ball) -> TotalVariation:
 
 def overlapping_cubes(log_overlap: Map, start: float) -> TotalVariation:
     """Return the trade-offs of two cubes that overlap in the share V of their volume: the distance is `1 - V`."""
+    # a power of thousands of features underflows, hence logarithms; expm1 keeps the digits of small distances
     return TotalVariation(lambda r: -np.expm1(log_overlap(r)), start)
 
 
 def log_left(share: np.ndarray) -> np.ndarray:
     """Return `log(1 - share)`, minus infinity from share 1 on: how much of one side of the cube is left."""
-    # the cap keeps the argument of log1p valid where it is not used
-    return np.log1p(-np.minimum(share, 1 - 1e-300), where=share < 1, out=np.full(np.shape(share), -np.inf))
+    # `where` skips the shares at which log1p would warn
+    return np.log1p(-share, where=share < 1, out=np.full(np.shape(share), -np.inf))
 
 
 def log_overlap_l2(u: np.ndarray, d: int) -> np.ndarray:
@@ -74,6 +75,7 @@ def log_overlap_l2(u: np.ndarray, d: int) -> np.ndarray:
     # stationary with m = 1 - c: the roots of c^2 + (d - 1) (1 - c)^2 = u^2
     root = np.sqrt(np.maximum(d * u**2 - (d - 1), 0))
     for c in (u, np.zeros_like(u), ((d - 1) + root) / d, ((d - 1) - root) / d):
+        # roots outside of [0, u] become its ends, which are tried anyway
         c = np.clip(c, 0, u)
         m = np.sqrt(np.maximum(u**2 - c**2, 0) / (d - 1))
         least = np.minimum(least, log_left(c) + (d - 1) * log_left(m))

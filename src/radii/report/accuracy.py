@@ -28,6 +28,7 @@ DECIDING = tuple(name for name, kind in PLANS.items() if kind.decides)
 SAME = 1e-9
 """Relative difference up to which two radii are the same: rules return a given radius up to rounding."""
 
+# exact, since a step of 0.1 in binary would miss 0.3 after three steps
 _STEPS = [Fraction(digits) * Fraction(10) ** power for power in range(-6, 7) for digits in ("1", "2.5", "5")]
 """Round numbers, in image units: the step between radii, or the radii themselves."""
 
@@ -66,6 +67,7 @@ class Summary:
     quantiles: dict[float, float]
 
 
+# compared by identity: == of arrays is an array, which has no truth value
 @dataclass(frozen=True, eq=False)
 class AccuracyTable:
     """Certified accuracy at several radii, for one norm and k.
@@ -103,6 +105,7 @@ class AccuracyTable:
         Nothing is marked in a column of zeros or with a single share.
         """
         several = np.count_nonzero(~np.isnan(self.shares), axis=0) > 1
+        # no column is all NaN: only published rows have gaps
         return (self.shares == np.nanmax(self.shares, axis=0)) & (self.shares > 0) & several
 
 
@@ -122,6 +125,7 @@ def accuracy_curve(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
     """
     held = np.sort(certificates.radius[_certified(certificates)])
     radii = np.unique(np.append(0.0, held))
+    # side="left": an image is certified to its own radius, too
     return radii, (len(held) - np.searchsorted(held, radii, side="left")) / len(certificates)
 
 
@@ -175,6 +179,7 @@ def tabulate(
     norm, unit, k = same_question(certificates.values())
     others = of_question(published, norm, k, unit)
     if radii is None:
+        # published radii are columns too, or their rows would be empty
         radii = _joined(
             round_radii(certificates.values()), {radius for row in others for radius in row.accuracy}
         )
@@ -183,10 +188,12 @@ def tabulate(
         name: (certified.accuracy(columns), "run", certified.noise.name, "")
         for name, certified in certificates.items()
     }
+    # after the runs, since no single classifier reaches these
     rows |= _best_levels(certificates, columns)
     for row in others:
         if row.name in rows:
             raise InputError(f"two rows of one table are called {row.name!r}: rename one of them")
+        # NaN and no interpolation: between two published radii the accuracy is unknown
         shares = np.array([row.accuracy.get(radius, np.nan) for radius in columns])
         rows[row.name] = (shares, "published", row.noise, row.note)
     table, *known = zip(*rows.values(), strict=True)
@@ -206,6 +213,7 @@ def _best_levels(
     rows = {}
     for noise in dict.fromkeys(certified.noise.name for certified in certificates.values()):
         several = [certified for certified in certificates.values() if certified.noise.name == noise]
+        # one level leaves nothing to choose
         levels = sorted({certified.noise.level for certified in several})
         if len(levels) > 1:
             name = several[0].noise.level_name
@@ -225,6 +233,7 @@ def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
     questions = {(certified.norm, certified.unit, certified.k) for certified in several}
     if len(questions) != 1:
         raise InputError(f"compare certificates of one norm, unit and k at a time; got {sorted(questions)}")
+    # a radius within the box covers fewer perturbations, and so is larger
     if len({certified.box for certified in several}) > 1:
         raise InputError(
             "compare certificates that all use the box [0, 1], or none of them; got some of each kind"
@@ -249,6 +258,7 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
         if 1 < len(decided) <= most + 1:
             return decided.tolist()
     last = (
+        # not to the largest radius: a few images would stretch the table over columns of almost nothing
         max(radius_held_by(certified, 0.05) for certified in several)
         or max(certified_radii(certified).max() for certified in several)
         or _LAST_WHEN_EMPTY[norm]
@@ -256,10 +266,12 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
     if norm == "l0":
         return _round_counts(last, most)
     steps = _LINF_STEPS if norm == "linf" else _STEPS
+    # in fractions: as floats 0.3 // 0.1 is 2, and the last column would be missing
     end = Fraction(last)
     levels = [certified.noise.level for certified in several]
     if max(levels) >= 3 * min(levels):
         return [0.0, *(float(step) for step in [step for step in steps if step <= end][-most:])]
+    # the finest step that needs at most `most` columns
     step = next((step for step in steps if end <= most * step), steps[-1])
     return [float(step * multiple) for multiple in range(end // step + 1)]
 
@@ -267,7 +279,9 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
 def _round_counts(last: float, most: int) -> list[float]:
     """Return 0 and up to `most` of 1, 2, 3, 5, 7, 10, 15, 20, ... up to `last`, the first and the last kept."""
     series = [1, 2, 3, 5, 7, *(count * 10**power for power in range(1, 7) for count in (1, 1.5, 2, 3, 5, 7))]
+    # at least one unit, where hardly anything is certified
     reached = [float(count) for count in series if count <= max(1.0, last)]
+    # spread over the series, or the first ones alone would be columns
     picks = np.linspace(0, len(reached) - 1, min(most, len(reached))).round().astype(int)
     return [0.0, *(reached[pick] for pick in picks)]
 

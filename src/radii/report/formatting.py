@@ -43,6 +43,7 @@ def radius_text(radius: float, norm: str) -> str:
         return floor_text(radius, 0) if float(radius).is_integer() else floor_text(radius, 2)
     if norm == "linf":
         levels = Fraction(radius) * 255
+        # two decimals would take a tenth off a radius like 0.0995/255
         return f"{floor_text(levels, 2 if levels >= 1 or not levels else 3)}/255"
     return floor_text(radius, 3)
 
@@ -59,6 +60,7 @@ def unit_text(norm: str, unit: str) -> str:
 
 def probability_text(alpha: float) -> str:
     """Return the probability 1 - alpha with which a certificate holds, in percent: `99.9 %`."""
+    # ten digits hide the binary rounding of 1 - alpha
     return f"{100 * (1 - alpha):.10g}{NO_BREAK}%"
 
 
@@ -68,6 +70,7 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
     `1,000`; `up to 100,000 (1,021 on average)` if the plan stops early; `all 442` if the noise has no more outcomes.
     """
     every = list(certificates)
+    # all outcomes are no sample: their number is told apart from numbers of samples
     enumerated = [certified.n for certified in every if certified.plan == "exhaustive"]
     sampled = [certified for certified in every if certified.plan != "exhaustive"]
     texts = [
@@ -80,6 +83,7 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
 def _sampled_text(certificates: Sequence[Certificates]) -> str:
     """Return the number of noise samples per image where they are a random sample of the noise."""
     most = _range_text([certified.n for certified in certificates])
+    # rounded up: a text must not claim fewer samples than were drawn
     means = [math.ceil(certified.mean_samples) for certified in certificates if certified.plan != "fixed"]
     pilot = ", with a pilot" if any(certified.plan == "two-stage" for certified in certificates) else ""
     return f"up to {most} ({_range_text(means)} on average{pilot})" if means else most
@@ -106,6 +110,7 @@ def guarantee(certificates: Certificates) -> str:
     """Return the guarantee of a set of certificates in one sentence."""
     label = "any of the certified labels" if certificates.labels == "top-k-set" else "the certified label"
     effect = f"removes {label} from the top {certificates.k} of"
+    # of one label, to leave the top 1 is to change the prediction; a set of labels keeps its own words
     if certificates.k == 1 and certificates.labels != "top-k-set":
         effect = "changes the certified prediction of"
     unit = unit_text(certificates.norm, certificates.unit)
@@ -165,7 +170,8 @@ def docstring(of: Callable[..., Any]) -> str:
         return inspect.getdoc(of) or ""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(of)))
-    except OSError:  # installed without sources
+    except OSError:
+        # installed without sources
         return ""
     node = tree.body[0]
     assert isinstance(node, ast.FunctionDef | ast.ClassDef)

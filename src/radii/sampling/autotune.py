@@ -22,6 +22,8 @@ from radii.storage.documents import fits, parse_json
 ROWS = 128
 """Rows of a batch where tuning would take longer than it saves, or where every size fails."""
 
+# On the processor measured, no network gained beyond 256 rows, and the largest batch that is tried makes the peak of
+# memory (docs/log.md); endpoints, which gain from large batches, count as "cpu" too.
 FEWEST = {"cpu": 16, "cuda": 128}
 MOST = {"cpu": 512, "cuda": 4096}
 """Rows of the smallest and of the largest batch that are tried."""
@@ -52,6 +54,7 @@ def fastest_settings(
     A model is tuned once for its device and precision, then read from the cache: the same settings give the same votes.
     Small modules, fused ones and plain functions are not tuned; ONNX files, endpoints and estimators are.
     """
+    # endpoints and estimators have no device of their own: torch hands them images in the memory of the processor
     weights = list(model.parameters()) if isinstance(model, nn.Module) else []
     device = weights[0].device if weights else torch.device("cpu")
     precisions = [precision]
@@ -59,6 +62,7 @@ def fastest_settings(
         # emulated bfloat16 is slower than float32, so it is not tried
         precisions = ["float32"] + ["bfloat16"] * (bool(weights) and has_bfloat16(device))
     unknown_size = not weights and isinstance(model, Identified)
+    # `Identified` models are files, endpoints and estimators: without weights to count, but known again by their digest
     if sum(weight.numel() for weight in weights) <= SMALL and not unknown_size:
         return precisions[0], ROWS
     if fuse:
@@ -67,6 +71,7 @@ def fastest_settings(
     key = _key(model, device, shape, precision)
     # two threads would disturb each other's times, choose differently, and overwrite each other's results
     with _tuning:
+        # read in here: another thread may have tuned this model meanwhile, and the whole file is written anew
         cache = _read_cache()
         if key not in cache or cache[key][0] not in precisions:
             cache[key] = tune(prepare, shape, precisions, device)
@@ -99,6 +104,7 @@ def tune_rows(
             speed = measure(query, torch.zeros(rows, *shape), device)
         except (torch.OutOfMemoryError, MemoryError):
             break
+        # the first size that gains too little ends the search: larger ones cost more time to try and more memory
         if speed <= fastest * WORTH:
             break
         rows, chosen, fastest = 2 * rows, rows, speed
@@ -111,6 +117,7 @@ def measure(query: Callable[[Tensor], Tensor], images: Tensor, device: torch.dev
     """Return images per second: those of the fastest of several queries, after one that warms up."""
     fastest, spent, queries = float("inf"), 0.0, 0
     with torch.inference_mode():
+        # not timed: the first query chooses kernels and allocates memory
         query(images)
         while (spent < SECONDS or queries < 3) and spent < LONGEST:
             start = time.perf_counter()
@@ -135,6 +142,7 @@ def _key(model: object, device: torch.device, shape: tuple[int, ...], precision:
     """Return what speed depends on: weights, device, threads, precision, shape of images and version of torch."""
     processor = str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor
+    # on a GPU the number of threads says nothing, and would tune the same model twice
     threads = torch.get_num_threads() if device.type == "cpu" else 0
     weights = digest(model)  # type: ignore[arg-type]
     return f"{weights} {name} {threads} {precision} {'x'.join(map(str, shape))} torch {torch.__version__}"
@@ -144,6 +152,7 @@ def _read_cache() -> dict[str, tuple[str, int]]:
     """Return the cached settings; none where the file is missing or damaged."""
     try:
         document = parse_json(atomic.read(cache_file()))
+        # a size beyond all that are tried was not written by this module, and could exhaust the memory
         return {
             key: (precision, rows)
             for key, (precision, rows) in document.items()

@@ -28,6 +28,8 @@ def renamed(model: BaseClassifier, classes: Sequence[str], where: str, named: bo
 
     `where` says in errors what they belong to; `named`: whether they are names, not mere numbers.
     """
+    # unchanged where it can be: another layer around a model gives it another digest, and its votes no longer add up.
+    # An empty order, for labels that are positions, is equal to an empty range.
     order = _order(class_names(model), classes, where, named)
     if order == list(range(len(order))):
         return model

@@ -30,6 +30,7 @@ class WithinMemory:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the logits `(images, classes)`; raise `InputError` if too few images fit into memory."""
+        # `pieces` only grows, and `_halve` ends the loop where parts become too small
         while True:
             pieces = min(self.pieces, len(images))
             try:
@@ -60,6 +61,7 @@ def logits_of(model: BaseClassifier, images: Tensor) -> Tensor:
     # classifiers of Hugging Face return logits among other things
     logits = getattr(output, "logits", output)
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    # one number per image first: the fix, a declared output, is another one than for other shapes
     if isinstance(logits, Tensor) and shape in ((len(images),), (len(images), 1)):
         raise InputError(
             f"the model must return logits (batch, classes) of at least two classes; got {shape}: if it is a binary "
@@ -100,8 +102,11 @@ def prepare(
     A model that is no module is returned unchanged. `fuse`: layers are fused by torch.compile, with weights as
     constants. Raises `InputError` for a module in training mode.
     """
+    # what is no module cannot be cast or copied in general, and takes float32 images as they are
     if not isinstance(model, nn.Module):
         return model
+    # A layer whose mode matters is named if there is one; any layer in training mode is an error, since functions
+    # inside a module may depend on the mode, too.
     if training := [(name, layer) for name, layer in model.named_modules() if layer.training]:
         name, layer = next(filter(_depends_on_mode, training), training[0])
         raise InputError(
@@ -116,6 +121,8 @@ def prepare(
     prepared = copy.deepcopy(model).to(dtype).to(memory_format=layout)  # type: ignore[call-overload]
     if fuse:
         check_compiler(device)
+        # every batch of a run has the same size, so kernels need not be dynamic; constant weights can be folded into
+        # them
         prepared = torch.compile(prepared, dynamic=False, options={"freezing": True})
     return lambda noisy: prepared(noisy.to(device, dtype, memory_format=layout))
 
@@ -130,7 +137,8 @@ def unused(model: BaseClassifier) -> BaseClassifier:
         return model
     try:
         return copy.deepcopy(model)
-    except Exception:  # objects may hold locks, connections and more
+    # objects may hold locks, connections and more, and raise anything
+    except Exception:
         return model
 
 

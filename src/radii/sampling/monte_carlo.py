@@ -41,6 +41,7 @@ class NoisyImages:
     exact: bool = False
 
     def __post_init__(self) -> None:
+        # once for all samples: `levels_of` rejects images that are not whole grey levels
         if self.exact or self.noise.of_bytes:
             object.__setattr__(self, "data", replace(self.data, pixels=levels_of(self.data.pixels)))
 
@@ -54,12 +55,14 @@ class NoisyImages:
 
         With `count`, return that many noise samples: the first of each image, then the second, and so on.
         """
+        # by image first: a few samples then show as many images as possible
         images = len(self.data)
         draws, rows = np.divmod(np.arange(images if count is None else count), images)
         return self._draw(self.purpose, rows, draws % (self.noise.outcomes or len(draws)))
 
     def fill(self, buffer: np.ndarray, samples: NoiseSamples) -> None:
         """Draw noise samples into the first rows of a buffer `(rows, *output_shape)`."""
+        # rows beyond hold samples of an earlier batch: the model gets a full batch, whose size selects its kernels
         noisy = buffer[: len(samples)]
         for purpose, mask in {"select": samples.selects, self.purpose: ~samples.selects}.items():
             if mask.any():
@@ -67,12 +70,14 @@ class NoisyImages:
 
     def _draw(self, purpose: str, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """Return draws number `draws` of the images in `rows`, `(samples, *output_shape)`."""
+        # a stream of its own for each call, as threads must not share one
         stream = Stream(self.seed, purpose).at(self.data.index[rows].tolist(), draws.tolist())
         if isinstance(self.noise, EnumerableNoise):
             return self.noise.outcome(self.data.images(rows), draws)
         if not self.exact:
             return self.noise.perturb(self.data.images(rows), stream)
         assert isinstance(self.noise, ProductNoise)
+        # in place, without further arrays of the size of a batch
         levels = draw_levels(self.noise, stream, (len(rows), *self.data.shape))
         np.add(self.data.pixels[rows], levels, out=levels)
         return np.divide(levels, np.float32(GREY_LEVELS), out=levels)
@@ -99,10 +104,12 @@ class NoisyImages:
         buffer = np.zeros(shape, dtype=np.float32)
         with ThreadPoolExecutor(cores - 1) as pool:
             while samples := scheduler.take(shape[0], whole=False):
+                # this thread takes a part as well, and would otherwise only wait
                 size = max(LEAST, -(-len(samples) // cores))
                 first, *others = (slice(start, start + size) for start in range(0, len(samples), size))
                 filled = [pool.submit(self.fill, buffer[part], samples[part]) for part in others]
                 self.fill(buffer[first], samples[first])
+                # what a thread raised would pass unnoticed otherwise
                 for future in filled:
                     future.result()
                 yield samples, buffer
@@ -111,6 +118,7 @@ class NoisyImages:
         self, scheduler: Scheduler, shape: tuple[int, ...]
     ) -> Iterator[tuple[NoiseSamples, np.ndarray]]:
         """Draw the next batches in a few threads while the model runs."""
+        # one more than there are threads: the model reads one while the threads fill the others
         free = deque(np.zeros(shape, dtype=np.float32) for _ in range(THREADS + 1))
         waiting: deque[tuple[NoiseSamples, np.ndarray, Future]] = deque()
         with ThreadPoolExecutor(THREADS) as pool:
@@ -121,6 +129,8 @@ class NoisyImages:
                     waiting.append((samples, buffer, pool.submit(self.fill, buffer, samples)))
                 if not waiting:
                     return
+                # in the order of scheduling, whichever thread is first, so that re-checks keep the same samples each
+                # time
                 samples, buffer, filled = waiting.popleft()
                 try:
                     filled.result()
@@ -128,6 +138,7 @@ class NoisyImages:
                     # the model had taken all memory; it is idle now
                     self.fill(buffer, samples)
                 yield samples, buffer
+                # only now: the caller is done with it when it requests the next batch
                 free.append(buffer)
 
 

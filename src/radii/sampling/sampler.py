@@ -67,6 +67,7 @@ class Sampler:
 
         `k`: the largest k to be certified later, which must be below the number of classes.
         """
+        # a fixed plan always has ranges of draws, even if it is sampled whole
         if part is None and plan.per_image is not None:
             part = 0, plan.n_max
         self.check(data, plan, k)
@@ -91,7 +92,7 @@ class Sampler:
         check_outcomes(plan, self.noise)
         check_matched(self.model, data)
         data.check_classes(self.classes)
-        check_k(getattr(plan, "k", k), max(self.classes, 2))
+        check_k(getattr(plan, "k", k), self.classes)
 
     def identity(self, data: DataSet, plan: Plan, seed: int) -> dict[str, Any]:
         """Return the fields of `Votes` that all parts of a run share: all but images, draws and counts."""
@@ -130,6 +131,7 @@ class Sampler:
         def report(samples: int) -> None:
             nonlocal done
             done += samples
+            # the batch that was just counted is kept: bounds hold at any number of samples
             if time.monotonic() >= end:
                 scheduler.stop()
             if progress is None:
@@ -178,6 +180,7 @@ def prepare_sampler(
             precision, fastest_rows = fastest_settings(model, new_copy, shape, precision, fuse)
             rows = rows or fastest_rows
         rows = max(rows, LEAST_ROWS)
+        # spread over the run; under seed 0 and another purpose, so that the check uses no sample that bounds
         noisy = NoisyImages(data[:: max(1, len(data) // CHECKED_IMAGES)], noise, 0, "predict", exact)
         checked = _checked(model, noisy, precision, rows, fuse)
     check_count(len(class_names(model)), checked.classes)

@@ -38,8 +38,10 @@ The last three are the means and standard deviations of ImageNet, CIFAR-10 and M
 CHANCE = 0.01
 """P-value above which correct answers count as chance."""
 
+# Models in the right scale must practically never fail. Of 64 images, 21 must be correct where chance has 0.1, all
+# where the declared scale has 0.8; from 0.81 on, nothing is clear.
 CLEAR = 1e-6
-"""P-value up to which another scale is clearly better: models in the right scale must practically never fail."""
+"""P-value up to which another scale is clearly better."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def check_scale(model: BaseClassifier, noise: Noise, data: DataSet) -> None:
     if data.labels is None or noise.output_shape(data.shape) != data.shape:
         return
     inner, declared = split_preprocessing(model)
+    # spread over all images, which often come sorted by class
     rows = np.arange(0, len(data), max(1, len(data) // CLEAN_IMAGES))[:CLEAN_IMAGES]
     images, labels = torch.from_numpy(data.images(rows)), data.labels[rows]
     # the accuracy of always predicting the most frequent label
@@ -90,6 +93,7 @@ def _count_declared(clean: CleanImages, declared: Inputs) -> int:
     """Return the number of correct answers in the declared scale; raise `InputError` if the model fails."""
     try:
         return clean.count_correct(declared)
+    # our own sentences already say what to do
     except InputError:
         raise
     except Exception as error:  # a model may raise anything
@@ -106,7 +110,8 @@ def _better_scale(clean: CleanImages, declared: Inputs, accuracy: float) -> tupl
     """Return the best other scale and its correct answers, if they are too many for a true `accuracy`; else None."""
     count = len(clean.labels)
     if accuracy**count > CLEAR:
-        return None  # even all images correct would not be clear
+        # even all images correct would not be clear, so the queries can be saved
+        return None
     correct = {
         options: clean.count_correct(inputs)
         for options, inputs in _other_scales(declared, clean.images.shape[1])

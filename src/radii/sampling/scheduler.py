@@ -73,6 +73,7 @@ class Scheduler:
         parts, left = [], min(size, self._queued)
         while left:
             row, start, stop, selects = self._spans.popleft()
+            # the rest goes back to the front: draws of an image stay in order, and few images are open at a time
             cut = min(stop, start + left)
             if cut < stop:
                 self._spans.appendleft((row, cut, stop, selects))
@@ -88,6 +89,7 @@ class Scheduler:
 
     def stop(self) -> None:
         """Schedule no more noise samples; votes on those that were taken can still be recorded."""
+        # images that were not opened count as opened, or `take` would open them
         self._opened, self._stopped = self.images, True
         self._spans.clear()
         self._queued = 0
@@ -98,6 +100,8 @@ class Scheduler:
             # not +=, which would count an image and class once however often they occur
             np.add.at(table, (samples.rows[mask], winners[mask]), 1)
         np.subtract.at(self._open, samples.rows, 1)
+        # Only when all scheduled samples of an image have votes is it looked at: a look at those that came back first
+        # would depend on their order, and be at a number of samples that is not planned.
         complete = samples.rows[self._open[samples.rows] == 0]
         if complete.size and not self._stopped:
             self._continue(np.unique(complete))
@@ -111,6 +115,7 @@ class Scheduler:
     def _open_image(self, row: int) -> None:
         """Schedule the first noise samples of an image."""
         rows = np.array([row])
+        # no votes yet, so that one class stands for all
         wanted = self.stopping.next_selection(np.zeros((1, 1), dtype=np.int64))
         if wanted[0]:
             self._schedule(rows, np.zeros(1, dtype=np.int64), wanted, selects=True)
@@ -119,12 +124,14 @@ class Scheduler:
 
     def _continue(self, rows: np.ndarray) -> None:
         """Schedule the next noise samples of images whose scheduled ones all have votes."""
+        # an image without votes besides selection is still choosing its label, or has just chosen it
         judged = self.counts[rows].any(axis=1)
         if (choosing := rows[~judged]).size:
             taken = self.selection[choosing].sum(axis=1)
             wanted = self.stopping.next_selection(self.selection[choosing])
             more = wanted > taken
             self._schedule(choosing[more], taken[more], wanted[more], selects=True)
+            # the label is final from here on: it follows from selection samples alone, before any that bound
             self._begin(choosing[~more])
         if (rows := rows[judged]).size:
             taken = self.counts[rows].sum(axis=1)
@@ -138,9 +145,9 @@ class Scheduler:
     def _begin(self, rows: np.ndarray) -> None:
         """Schedule the first noise samples after selection."""
         wanted = self.stopping.first_look(self.selection[rows], self.label(rows))
-        some = wanted > 0
-        self._schedule(rows[some], np.zeros(int(some.sum()), dtype=np.int64), wanted[some], selects=False)
-        self.finished += int((~some).sum())
+        more = wanted > 0
+        self._schedule(rows[more], np.zeros(int(more.sum()), dtype=np.int64), wanted[more], selects=False)
+        self.finished += int((~more).sum())
 
     def label(self, rows: np.ndarray) -> np.ndarray:
         """Return the labels that the plan watches, `(rows,)`."""

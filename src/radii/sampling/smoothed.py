@@ -76,7 +76,7 @@ class Smoothed:
 
     Examples
     --------
-    A classifier of one feature, which says 1 above a half; the image lies .3 above:
+    A classifier of one feature, which predicts 1 above 0.5; the image lies 0.3 above:
 
     >>> import numpy as np, radii, torch
     >>> model = lambda x: torch.cat([0.5 - x.flatten(1), x.flatten(1) - 0.5], dim=1)
@@ -217,6 +217,7 @@ class Smoothed:
         -----
         Guarantee: that of `Certificates`, for one call. Certifying images again that failed requires splitting alpha.
         """
+        # raises for a norm or unit that does not exist, before anything else
         data = as_data_set(images, labels)
         Ball(norm, data.shape, unit)
         if self.noise.outcomes:
@@ -277,6 +278,8 @@ class Smoothed:
         """
         check_alpha(alpha)
         data = as_data_set(images)
+        # all samples predict, none selects: the test of the winner accounts for its choice (Cohen et al., Proposition
+        # 2)
         sampler = self.matched(data).ready(data.shape, data)
         stopping = AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n)
         scheduler = Scheduler(stopping, len(data), sampler.classes, None)
@@ -333,12 +336,14 @@ class Smoothed:
         Guarantee: that of `Certificates`, whenever the time is over: radii from the same seed, images, `n` and `alpha`,
         in any norm and for any k and seconds, hold together with that probability (docs/math/sequential.md).
         """
+        # before the model is prepared, which counts towards `seconds`
         started = time.monotonic()
         check_alpha(alpha)
         data = as_data_set(images)
         self.noise.trade_offs(Ball(norm, data.shape, unit))
         plan = budget_plan(self.noise, n, alpha, seconds)
         sampler = self.checked(data).ready(data.shape, data)
+        # before sampling: an `n` that unanimous votes cannot certify with would waste all of it
         sampler.check(data, plan, k)
         if (test := plan.last_test(alpha, "binary")) is not None:
             check_reach(n, k, test[1], test[0], sampler.classes)
@@ -383,6 +388,7 @@ class Smoothed:
         seconds: float | None = None,
         k: int = 1,
     ) -> Votes:
+        # only for its error, before the model is prepared
         plan.labels_from(data.labels)
         return self.checked(data).ready(data.shape, data).vote(data, plan, seed, part, progress, seconds, k)
 
@@ -403,6 +409,7 @@ def budget_plan(noise: Noise, n: int, alpha: float, seconds: float | None) -> Pl
     """Return the plan for a budget: at most `n` noise samples after those of selection, or all outcomes."""
     if seconds is not None and not seconds > 0:
         raise InputError(f"seconds must be above 0; got {seconds!r}")
+    # with or without `seconds` the same plan: its bounds hold whenever the time is over
     if noise.outcomes is None:
         return anytime(alpha=alpha, n_max=n, selection=N0)
     if seconds is not None:

@@ -51,6 +51,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # in the same folder, since os.replace cannot rename between file systems
     part = _temporary(path)
     try:
         with open(part, "wb") as file:
@@ -66,8 +67,10 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         error.filename = str(path)
         raise
     finally:
+        # an error of the clean-up would hide the first one
         with suppress(OSError):
             part.unlink(missing_ok=True)
+    # without this, a crash could bring back the previous content under the name
     _sync_folder(path.parent)
 
 
@@ -91,7 +94,8 @@ def _sync_folder(folder: Path) -> None:
     """Flush the new name to the disk."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows cannot open folders
+    except OSError:
+        # Windows cannot open folders
         return
     try:
         os.fsync(descriptor)
@@ -127,6 +131,7 @@ def check_writable(path: str | Path) -> None:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
+    # by trying: permissions do not tell of read-only mounts, quotas or network file systems
     part = _temporary(path)
     try:
         retry(part.touch)
@@ -139,6 +144,7 @@ def check_writable(path: str | Path) -> None:
 def is_writable(folder: Path) -> bool:
     """Return whether files can be written in a folder, which need not exist; leaves nothing behind."""
     try:
+        # the folder itself may still be to be made: then its nearest parent decides
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         check_writable(existing / "new")
     except OSError:

@@ -35,6 +35,7 @@ def meaning(name: str) -> int | float | str:
 
 def by_number(names: Sequence[str]) -> list[int] | None:
     """Return the positions of the names in the order of their numbers; None unless all are different numbers."""
+    # names that are no numbers, and equal numbers such as 1 and 01, both leave fewer numbers than names
     numbers = [number for name in names if (number := number_of(name)) is not None]
     if len(set(numbers)) < len(names):
         return None
@@ -61,6 +62,7 @@ def find_positions(names: Sequence[str], known: Sequence[str]) -> list[int] | No
 
     None if a name is not among them, or if two names or two known ones are equal.
     """
+    # the text first: where a model has both 1 and 01, their numbers would be equal
     keys: tuple[Any, ...] = (str, meaning)
     for key in keys:
         positions = {key(name): position for position, name in enumerate(known)}

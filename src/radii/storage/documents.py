@@ -34,11 +34,13 @@ def parse_json(content: str | bytes) -> Any:
         # an unpaired surrogate would fail later, when the document is written
         json.dumps(document, ensure_ascii=False).encode()
     except RecursionError:
+        # a thousand brackets are enough
         raise ValueError("values are nested too deeply") from None
     return document
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # JSON readers differ: some take the first of equal names, Python the last
     document = dict(pairs)
     if len(document) < len(pairs):
         raise ValueError("a name comes twice")
@@ -99,6 +101,7 @@ def check_fields(document: object, kinds: Mapping[str, Any], optional: tuple[str
     """
     if not isinstance(document, dict):
         raise InputError(f"expected fields with values; got {short(document)}")
+    # unknown fields are errors: an older version would drop what they mean
     for name in document.keys() - kinds.keys():
         raise InputError(f"there is no field {short(name)}; known: {', '.join(kinds)}")
     for name, kind in kinds.items():
@@ -116,6 +119,7 @@ def fits(value: object, kind: Any) -> bool:
     if outer is UnionType:
         return any(fits(value, option) for option in inner)
     if outer in (list, tuple):
+        # JSON has lists alone, and plain values that were never written may hold tuples
         return isinstance(value, list | tuple) and all(fits(item, inner[0]) for item in value)
     if outer is dict and inner:
         return isinstance(value, dict) and all(fits(item, inner[1]) for item in value.values())

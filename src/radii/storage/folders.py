@@ -25,7 +25,7 @@ ADDRESS = re.compile(
 )
 
 PAUSES = (1, 2, 4, 8, 16)
-"""Seconds between tries to reach an object store."""
+"""Seconds between tries to reach an object store: half a minute in all, then the command ends and can be repeated."""
 
 T = TypeVar("T")
 
@@ -142,8 +142,9 @@ class LocalFolder(Folder):
         try:
             names = atomic.retry(lambda: os.listdir(self.path))
         except (FileNotFoundError, NotADirectoryError):
+            # a run that has not begun, or has finished
             return []
-        # unfinished files start with a dot
+        # unfinished files start with a dot, and so do those that file managers leave
         return sorted(name for name in names if not name.startswith("."))
 
     def read(self, name: str) -> bytes:
@@ -194,6 +195,7 @@ class StoreFolder(Folder):
     def names(self) -> list[str]:
         from pyarrow.fs import FileSelector, FileType
 
+        # a prefix does not exist before its first object
         selector = FileSelector(self._prefix, allow_not_found=True)
         infos = self._retry("", lambda: self._system.get_file_info(selector))
         return sorted(info.base_name for info in infos if info.type == FileType.File)
@@ -223,6 +225,7 @@ class StoreFolder(Folder):
             )
 
     def remove(self, name: str) -> None:
+        # another process may have removed it
         with suppress(Missing):
             self._retry(name, lambda: self._system.delete_file(f"{self._prefix}/{name}"))
 

@@ -74,17 +74,18 @@ def kind_of(content: bytes) -> str:
     """Return the kind of a file's content, one of `WORDS`; "" if it is not recognised."""
     if not content:
         return "empty"
-    if PARQUET.startswith(content[:4]):  # also of files that are cut within the magic number
+    # this way round, files that are cut within the magic number are recognised, too
+    if PARQUET.startswith(content[:4]):
         return "parquet"
     kind = next((kind for magic, kind in MAGIC.items() if content.startswith(magic)), "")
     if kind == "zip":
         return next((kind for name, kind in IN_ZIP.items() if name in content), kind)
     if kind:
         return kind
-    # the size of a JSON header, then the header
+    # safetensors has no magic number: the size of a JSON header, then the header
     if content[8:9] == b"{" and int.from_bytes(content[:8], "little") < len(content):
         return "safetensors"
-    # the tag of the first field, then the name of the producer
+    # nor has ONNX, a protocol buffer: the tag of the first field, then the name of the producer
     if content[:1] == b"\x08" and re.search(rb"pytorch|onnx", content[:HEAD], re.IGNORECASE):
         return "onnx"
     return _kind_of_text(content[:HEAD])
@@ -111,10 +112,11 @@ def read_model(path: str, what: str, *fitting: str) -> bytes:
 
 def _kind_of_text(head: bytes) -> str:
     try:
-        # the last character may be cut
+        # utf-8-sig, as spreadsheets begin tables with a byte order mark; the last character may be cut
         text = head.decode("utf-8-sig", errors="strict" if len(head) < HEAD else "ignore").strip()
     except UnicodeDecodeError:
         return ""
+    # bytes of an unknown format may be valid UTF-8
     if not text or not all(character.isprintable() or character.isspace() for character in text):
         return ""
     if re.match(r"<!doctype html|<html", text, re.IGNORECASE):
@@ -123,5 +125,6 @@ def _kind_of_text(head: bytes) -> str:
         return "xml"
     if text[0] in "{[":
         return "law" if '"block"' in text else "config" if '"recipe"' in text else "json"
+    # the first pattern that fits: the general ones come last
     first = text.splitlines()[0].lower()
     return next((kind for pattern, kind in TABLES.items() if re.fullmatch(pattern, first)), "text")

@@ -12,10 +12,12 @@ def keep_freed_memory() -> None:
     """Make the C library keep freed memory, where the library is glibc; others ignore this.
 
     Otherwise each layer gets new memory that the kernel zeroes page by page: a fifth of the time of a network on a
-    processor.
+    processor (measured: docs/log.md, "Freed memory").
     """
-    with suppress(AttributeError, OSError):
+    # other C libraries have no mallopt; on Windows, CDLL takes no None, which is a TypeError
+    with suppress(AttributeError, OSError, TypeError):
         library = ctypes.CDLL(None)
+        # set at all, a threshold no longer follows the sizes of freed blocks, as glibc's does
         library.mallopt(M_MMAP_THRESHOLD, 2**30)
         library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # the largest int
 

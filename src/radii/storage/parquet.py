@@ -38,6 +38,7 @@ def encode(columns: Columns, header: dict[str, Any], version: int) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # the digest covers the content and not the bytes of the file, which depend on the version of pyarrow
     document = {**header, "format": version, "digest": digest(columns, header)}
     table = pa.table({name: _to_arrow(column, columns) for name, column in columns.items()})
     table = table.replace_schema_metadata({b"radii": _canonical(document)})
@@ -55,6 +56,7 @@ def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[st
         raise Damaged(f"{path} is {other}, not votes: give a file that radii vote wrote")
     table = _open(content, path)
     document = _document(path, table.schema.metadata or {})
+    # before the digest: a newer format may compute another one
     if document["format"] > version:
         raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
     stored = document.pop("digest", None)
@@ -71,12 +73,14 @@ def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[st
 def digest(columns: Columns, header: dict[str, Any]) -> str:
     """Return the SHA-256 of the columns and the header, which does not depend on the version of pyarrow."""
     total = hashlib.sha256(_canonical(header))
+    # sorted, with name and shape before the numbers: other columns never give the same bytes
     for name in sorted(columns):
         column = columns[name]
         arrays = column if isinstance(column, Lists) else (column,)
         for array in arrays:
             total.update(f"\0{name}\0{None if array is None else array.shape}\0".encode())
             if array is not None:
+                # little-endian on every machine
                 total.update(np.ascontiguousarray(array, dtype="<i8").data)
     return total.hexdigest()
 
@@ -115,6 +119,7 @@ def _damaged(path: object, why: str) -> Damaged:
 
 
 def _canonical(document: dict[str, Any]) -> bytes:
+    # one text for one document, since the digest is that of the text
     text = json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=np.generic.item
     )
@@ -144,6 +149,7 @@ def _rows(column: np.ndarray | Lists) -> int:
 def _from_arrow(column: Any) -> np.ndarray | Lists | None:
     import pyarrow as pa
 
+    # a column of no rows is an empty array, not an absent one
     if column.null_count == len(column) and len(column):
         return None
     if pa.types.is_large_list(column.type):
@@ -151,6 +157,7 @@ def _from_arrow(column: Any) -> np.ndarray | Lists | None:
         return Lists(_whole(lists.value_lengths().to_numpy()), _whole(_flat(lists)))
     if pa.types.is_list(column.type):
         lists = column.combine_chunks()
+        # a reshape would take ragged rows of the right total as well
         if len(np.unique(lists.value_lengths().to_numpy(zero_copy_only=False))) > 1:
             raise TypeError("rows of one width expected")
         return _whole(_flat(lists)).reshape(len(column), -1 if len(column) else 0)

@@ -38,15 +38,18 @@ def numbers_in(content: bytes) -> int:
     damaged file.
     """
     try:
+        # a file ends with the metadata, their length in four bytes, and PAR1
         start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
         if start < 0:
             raise ValueError("the footer is larger than the file")
         groups = Compact(content, start).struct()[ROW_GROUPS]
+        # the headers of all columns together fit into the file, unless columns share them
         total, left = 0, len(content)
         for column in (column[METADATA] for group in groups for column in group[COLUMNS]):
             numbers, headers = _in_pages(content, column, left)
             total, left = total + numbers, left - headers
         return total
+    # of damaged structures: missing fields, an early end, other types, deep nesting
     except (KeyError, IndexError, TypeError, RecursionError) as error:
         raise ValueError("a structure is damaged") from error
 
@@ -57,6 +60,7 @@ def _in_pages(content: bytes, column: Fields, most: int) -> tuple[int, int]:
     It goes as far as a reader does: to the last number, or to the end of the column's bytes. Raises `ValueError` if
     headers take more than `most` bytes: then columns share pages, which would make the time quadratic.
     """
+    # a dictionary lies before the data; an offset of 0 stands for none
     at = min(column[DATA_AT], column.get(DICTIONARY_AT) or column[DATA_AT])
     end, seen, total, read = at + column[SIZE] + PADDING, 0, 0, 0
     if at < 0:
@@ -66,6 +70,7 @@ def _in_pages(content: bytes, column: Fields, most: int) -> tuple[int, int]:
         page = reader.struct()
         kind = page[PAGE]
         numbers = page[HEADERS[kind]][NUMBER] if kind in HEADERS else 0
+        # a negative size would lead back to the same page for ever
         if min(numbers, page[PACKED], page[UNPACKED]) < 0:
             raise ValueError("a size is negative")
         # numbers of a dictionary are none of the column's own
@@ -95,6 +100,7 @@ class Compact:
         while head := self.byte():
             # the step from the last field number, unless it does not fit into four bits
             last = last + (head >> 4) if head >> 4 else self.whole()
+            # a reader that takes the other of two equal fields would unpack more than was checked
             if last in numbers:
                 raise ValueError("a field comes twice")
             numbers.add(last)
@@ -139,6 +145,7 @@ class Compact:
         raise ValueError("a number is too long")
 
     def byte(self) -> int:
+        # beyond the end of the file, this raises the IndexError that `numbers_in` reports
         self.at += 1
         return self.content[self.at - 1]
 

@@ -45,24 +45,27 @@ def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, di
     if not path.exists():
         return None
     metadata, tensors = read_tensors(path, "remove it to start again")
-    foreign = f"{path} is no checkpoint that this radii wrote: remove it to start again"
+    message = f"{path} is no checkpoint that this radii wrote: remove it to start again"
     try:
         stored, rows = parse_json(metadata["training"]), parse_json(metadata["rows"])
     except (KeyError, ValueError):
         stored, rows = {}, []
     valid = fits(stored, dict) and fits(rows, list[dict[str, float]]) and all(map(METRICS.issubset, rows))
+    # a checkpoint is written after each epoch, so it has at least one row
     if not rows or not valid or metadata.get("radii") != FORMAT:
-        raise InputError(foreign)
+        raise InputError(message)
     # through JSON, which turns tuples into lists
     own = json.loads(json.dumps(_identity(config, device)))
+    # fields of both: another version of radii may have more of them, or fewer
     for name in {**own, **stored}:
         if stored.get(name) != own.get(name):
             raise InputError(
                 f"{folder} holds an unfinished training with {name} {stored.get(name)}, not {own.get(name)}: "
                 f"choose another folder, or remove {CHECKPOINT} to start again"
             )
+    # last, because another recipe may have more epochs, and is then to be named as such
     if len(rows) > config.recipe.epochs:
-        raise InputError(foreign)
+        raise InputError(message)
     return rows, tensors
 
 

@@ -21,6 +21,7 @@ class Processes:
 
     def seed(self, seed: int) -> int:
         """Return the seed of this process; the first process has the given one."""
+        # hashed, since seed + rank would be the seed of another training
         return seed if self.rank == 0 else int(np.random.SeedSequence([seed, self.rank]).generate_state(1)[0])
 
     def share(self, rows: Tensor) -> tuple[Tensor, float]:
@@ -45,6 +46,7 @@ class Processes:
         """Sum the gradients over all processes, in place."""
         if self.count == 1:
             return
+        # DistributedDataParallel would weight all processes alike, though their shares of a batch may differ
         gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
         # one message for all weights: each has its own latency
         total = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
@@ -76,6 +78,7 @@ def together(device: torch.device) -> Iterator[Processes]:
         yield Processes()
         return
     if device.type == "cuda":
+        # NCCL uses the current device, which would be the first GPU in every process
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # imported after the group is made, this module would keep it, and gloo's threads would crash when Python exits
     importlib.import_module("torch._dynamo")

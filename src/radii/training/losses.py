@@ -278,6 +278,7 @@ def macer(
     top = (TEMPERATURE * logits).softmax(2).mean(0).topk(2)
     with torch.no_grad():
         gap = quantile(top.values[:, 0]) - quantile(top.values[:, 1])
+        # finite, since predictions of sharpened logits round to 1, where the normal and Laplace quantiles are infinite
         counted = (top.indices[:, 0] == labels) & gap.isfinite() & (gap <= margin)
     # selected before the quantile is differentiated: an infinite one would turn the whole gradient into NaN
     first, second = top.values[counted].unbind(1)
@@ -342,6 +343,7 @@ def denoising(
     Salman, Sun, Yang, Kapoor & Kolter (2020), Denoised smoothing, NeurIPS: the sum of their objectives MSE and
     Stab.
     """
+    # predictions, not labels: the denoiser is to preserve what the classifier answers, right or wrong
     with torch.no_grad():
         classes = model.classifier(images).argmax(1)
     restored = model.denoiser(noise_samples(images, sampler, 1)).float()
@@ -393,6 +395,7 @@ def options_of(loss: str) -> dict[str, float]:
     UnknownName
         If there is no such method.
     """
+    # read from the function, so that names and defaults stand in one place only
     parameters = inspect.signature(LOSSES[check_name("loss", loss, LOSSES)]).parameters.values()
     return {option.name: option.default for option in parameters if option.kind is option.KEYWORD_ONLY}
 
@@ -457,6 +460,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
 
 def log_mean_prediction(logits: Tensor) -> Tensor:
     """Compute the logarithm `(batch, classes)` of the mean soft prediction, from logits `(m, batch, classes)`."""
+    # in logarithms, since small predictions underflow, and their logarithm is the loss
     return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
@@ -473,6 +477,7 @@ def attack(
     for _ in range(steps):
         perturbation.requires_grad_()
         logits = query(model, repeat_images(images + perturbation, m) + noise, m)
+        # grad() and not backward(), which would also add to the gradients of the weights
         (slope,) = torch.autograd.grad(F.nll_loss(log_mean_prediction(logits), labels), perturbation)
         step = steepest(slope, "l2", 2 / steps * radius)
         perturbation = project(perturbation.detach() + step, "l2", radius)

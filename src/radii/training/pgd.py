@@ -26,6 +26,7 @@ def steepest(slope: Tensor, norm: str, length: Tensor) -> Tensor:
         return (length[:, None] * flat / _lengths(flat)).view_as(slope)
     else:
         count = max(1, round(KEPT * flat.shape[1]))
+        # equal slopes may add features and so lengthen the step; callers project onto a ball afterwards
         least = flat.abs().topk(count, dim=1).values[:, -1:]
         step = flat.sign() * (flat.abs() >= least) / count
     return (step * length[:, None]).view_as(slope)
@@ -58,6 +59,7 @@ def _onto_l1(flat: Tensor, radius: Tensor) -> Tensor:
     falling = size.sort(dim=1, descending=True).values
     counts = torch.arange(1, flat.shape[1] + 1, device=flat.device)
     thresholds = (falling.cumsum(1) - radius) / counts
+    # at least one: for a radius of 0 no feature is above its threshold
     kept = (falling > thresholds).sum(1, keepdim=True).clamp(min=1)
     # within the ball already, the threshold is negative, and nothing is subtracted
     threshold = thresholds.gather(1, kept - 1).clamp(min=0)

@@ -1,5 +1,6 @@
 """Recipes: what to train and how, by name (TOML files in `recipes/`) or from your own file."""
 
+import math
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,11 +12,33 @@ from radii.noises import Noise, make_noise
 from radii.noises.streams import check_seed
 from radii.storage.documents import WORDS, fits, names_in, toml_path
 from radii.training.losses import LOSSES, check_options
-from radii.training.optimization import SCHEDULES
 from radii.votes import PRECISIONS
 
 MOST, MOST_FLOAT = 10**9, 1e30
 """Upper limits on whole and real numbers in a recipe, below the largest that torch can hold."""
+
+WARM_UP = 0.2
+"""Share of the steps in which the learning rate rises."""
+
+
+def cosine(step: int, total: int) -> float:
+    """Return the factor of a linear warm-up, then of half a cosine down to 0 (Loshchilov and Hutter 2017)."""
+    warm = WARM_UP * total
+    if step < warm:
+        return (step + 1) / (warm + 1)  # not 0 at the first step, which would then do nothing
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / (total - warm))
+
+
+def triangle(step: int, total: int) -> float:
+    """Return the factor of a linear warm-up, then of a straight line down to 0: one cycle (Smith and Topin 2018)."""
+    warm = WARM_UP * total
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    # above 0 at the last step, `total - 1`, too
+    return (total - step) / (total - warm)
+
+
+SCHEDULES = {"cosine": cosine, "triangle": triangle}
 
 
 @dataclass(frozen=True)
@@ -84,6 +107,7 @@ class Recipe:
     classifier: str = ""
 
     def __post_init__(self) -> None:
+        # types first: comparisons with a value of a wrong type would raise a TypeError of Python
         self._check_types()
         check_name("loss", self.loss, LOSSES)
         check_options(self.loss, self.options)
@@ -166,6 +190,7 @@ def make_recipe(data: str, shape: tuple[int, ...] | None = None, **changes: Any)
     known = [item.name for item in fields(Recipe)]
     for name in changes:
         check_name("field of a recipe", name, known)
+    # options of the command line that are not given are None
     changed = {name: value for name, value in changes.items() if value is not None}
     return Recipe(**{"data": data, **defaults(data, shape), **changed})
 
@@ -196,10 +221,12 @@ def read_recipe(name: str, **changes: Any) -> Recipe:
     # options of one method mean nothing to another
     if recipe.get("loss", document.get("loss")) != document.get("loss"):
         document.pop("options", None)
+    # changes come first, and the file fills in the rest; a change of one option must not drop the others
     for key, value in document.items():
         if key == "options" and isinstance(value, dict):
             recipe[key] = value | recipe.get(key, {})
         recipe.setdefault(key, value)
+    # named here, as a call without them would raise a TypeError of Python
     for key in ("data", "model"):
         if key not in recipe:
             raise InputError(f"the recipe {name} must say which {key}")

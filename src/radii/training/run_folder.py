@@ -96,14 +96,17 @@ def save_config(folder: Path, config: Config) -> None:
 def save_model(folder: Path, model: nn.Module, config: Config) -> None:
     """Write model.safetensors: the weights, with a header from which the model can be rebuilt."""
     kind = getattr(torch, config.recipe.storage)
+    # contiguous, which safetensors requires and weights in the memory format channels_last are not
     # whole numbers, such as counters of batches, keep their type
     weights = {
         name: value.detach().to("cpu", kind if value.is_floating_point() else value.dtype).contiguous()
         for name, value in model.state_dict().items()
     }
+    # also in config.json, from which the weights can be separated: `load_run` compares both
     header = {"model": config.recipe.model, "shape": config.shape, "classes": config.classes}
     # the header of safetensors holds text only
     metadata = {"radii": str(FORMAT)} | {name: json.dumps(value) for name, value in header.items()}
+    # whole or not at all, since a folder with this file counts as a finished training
     atomic.write(folder / WEIGHTS, save(weights, metadata))
 
 
@@ -149,6 +152,7 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
     if _kinds(empty) != _kinds(weights):
         raise InputError(f"{folder}: the weights do not fit {config.recipe.model}: train it again")
     model = make_model(*made_for)
+    # copied into float32 weights, whatever the stored precision
     model.load_state_dict(weights)
     model.class_names = config.classes  # type: ignore[assignment]
     return model.eval(), config
@@ -181,6 +185,7 @@ def load_classifier(folder: str | Path, behind: str | Path | None = None) -> tup
         return model, config
     if behind is None:
         raise InputError(f"{folder} holds a denoiser: say which classifier it stands in front of")
+    # of the same images and classes: a denoiser was trained on the answers of its classifier
     classifier, other = load_run(behind)
     if is_denoiser(other.recipe.model) or (other.shape, other.classes) != (config.shape, config.classes):
         raise InputError(
@@ -195,6 +200,7 @@ def load_config(folder: str | Path) -> Config:
     if not path.is_file():
         raise InputError(f"{path.parent} is no run folder: {_missing(path)}; radii train writes one")
     document = read_document(atomic.read(path), path, FORMAT, FIELDS, OPTIONAL, remedy=REMEDY)
+    # Recipe raises a TypeError for a field that it does not have, or that is missing
     try:
         recipe = Recipe(**document.pop("recipe"))
         shape, classes = check_shape(document.pop("shape")), tuple(document.pop("classes"))

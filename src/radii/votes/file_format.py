@@ -25,10 +25,14 @@ from radii.votes.record import Votes
 FORMAT = 5
 PLAIN = ("shape", "seed", "model", "precision", "classes", "software")
 """Fields that are stored as they are, under their own names."""
+# Of many classes few have votes. In files of 500 images with 1,000 samples, 98 % of them for one class, lists take 14 %
+# more bytes than tables at 64 classes, as much between 100 and 200, and 6 % less at 1,000.
 MANY_CLASSES = 64
-"""More classes are stored as lists of those with votes, since few of them have any."""
+"""More classes are stored as lists of those with votes."""
+# Real files have 2500 at most. More is a decompression bomb, which would fill the memory before any check of its
+# content.
 MOST_PER_BYTE = 4096
-"""Most numbers of a table of votes per byte of its file; real ones have 2500 at most, a decompression bomb more."""
+"""Most numbers of a table of votes per byte of its file."""
 
 MANIFEST = {
     "noise": dict[str, Any],
@@ -38,7 +42,8 @@ MANIFEST = {
     "model": str,
     "precision": str,
     "exact": bool,
-    "data": dict[str, Any] | str | None,  # one sentence up to format 4
+    # one sentence up to format 4
+    "data": dict[str, Any] | str | None,
     "classes": list[str],
     "software": dict[str, str],
     "devices": list[str],
@@ -101,6 +106,7 @@ def decode_votes(content: bytes, path: object) -> Votes:
     columns, header = parquet.decode(content, path, FORMAT)
     try:
         return Votes(**fields_of(columns, header, len(content)))
+    # fields that are missing, or whose types no check of `Votes` expects: a file must never end in a traceback
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} lacks something that votes must have ({error}): vote again") from error
     except InputError as error:
@@ -158,6 +164,7 @@ def identity_of(document: dict[str, Any] | str | None) -> ImageIdentity | None:
 def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
     """Return the fields of the votes in a file of `size` bytes, by name; raise `InputError` for a wrong header."""
     check_fields(header, HEADER, optional=("devices",))
+    # a column that is passed over could be one that was renamed, and its default taken in its place
     if unknown := columns.keys() - COLUMNS:
         raise InputError(f"there are columns that votes do not have: {', '.join(sorted(unknown))}")
     columns, header = dict(columns), dict(header)
@@ -180,10 +187,10 @@ def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, 
     }
 
 
-def _make_named(what: str, document: dict[str, Any], kinds: Mapping[str, Any]) -> Any:
+def _make_named(role: str, document: dict[str, Any], kinds: Mapping[str, Any]) -> Any:
     """Return an object of the class in `kinds` that the document names, with the other fields of the document."""
     values = dict(document)
-    return _make(values, kinds[check_name(what, values.pop("name", None), kinds)])
+    return _make(values, kinds[check_name(role, values.pop("name", None), kinds)])
 
 
 def _make(values: dict[str, Any], kind: Any) -> Any:
@@ -205,20 +212,24 @@ def _table(name: str, counts: np.ndarray) -> Columns:
 
 def _dense(name: str, columns: Columns, classes: int, most: int) -> Any:
     """Return counts `(images, classes)`, however they are stored, of at most `most` numbers."""
-    where, values = columns.pop(f"{name}_class", None), columns[name]
-    if where is None and not isinstance(values, Lists):
+    voted, values = columns.pop(f"{name}_class", None), columns[name]
+    if voted is None and not isinstance(values, Lists):
         return values
-    if not isinstance(where, Lists) or not isinstance(values, Lists):
+    if not isinstance(voted, Lists) or not isinstance(values, Lists):
         raise InputError(f"{name} and its classes must be lists of equal length for each image")
-    if len(where.lengths) * classes > most:
+    # before the table exists: a small file can list one vote of each of 10^5 images of 10^5 classes
+    if len(voted.lengths) * classes > most:
         raise InputError(
-            f"{name} would be {len(where.lengths)} x {classes} numbers, far more than votes have"
+            f"{name} would be {len(voted.lengths)} x {classes} numbers, far more than votes have"
         )
-    rows = np.repeat(np.arange(len(where.lengths)), where.lengths)
-    position = rows * classes + where.values  # in the flattened table
-    rising = np.array_equal(where.lengths, values.lengths) and (np.diff(position) > 0).all()
-    if not rising or (where.values.size and not 0 <= where.values.min() <= where.values.max() < classes):
+    rows = np.repeat(np.arange(len(voted.lengths)), voted.lengths)
+    # In the flattened table. Positions that rise exclude a class that occurs twice in an image, of which only the last
+    # count would be kept, and give equal votes equal bytes.
+    position = rows * classes + voted.values
+    rising = np.array_equal(voted.lengths, values.lengths) and (np.diff(position) > 0).all()
+    # a class out of range may still rise, and would land in the row of another image
+    if not rising or (voted.values.size and not 0 <= voted.values.min() <= voted.values.max() < classes):
         raise InputError(f"classes of {name} must rise within 0..{classes - 1} for each image")
-    dense = np.zeros((len(where.lengths), classes), dtype=np.int64)
+    dense = np.zeros((len(voted.lengths), classes), dtype=np.int64)
     dense.ravel()[position] = values.values
     return dense

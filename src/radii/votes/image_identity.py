@@ -40,7 +40,8 @@ class ImageIdentity:
     turned: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", without_keys(self.name))  # the address of a data set may hold one
+        # the address of a data set may hold a key, and votes files are passed on
+        object.__setattr__(self, "name", without_keys(self.name))
 
     def __str__(self) -> str:
         """Return for example `photos test sha256:0123456789abcdef (turned by EXIF), every 2nd of 1000`."""
@@ -61,12 +62,15 @@ SENTENCE = re.compile(
     re.DOTALL,
 )
 
+# The words of files up to format 4. They become those of today, so that old votes and new ones add up: `data` must be
+# equal for that.
 EXCLUDED = re.compile(r"all but (?P<images>[\d, ]+) of (?P<of>.+)")
 
 
 def parse_identity(sentence: str) -> ImageIdentity | None:
     """Return the identity that a file of format 4 or older holds as one sentence; None for an empty one."""
     match = SENTENCE.fullmatch(sentence)
+    # a sentence of another form is kept whole, as a name: votes remain readable, and differ from all others
     if match is None:
         return ImageIdentity(sentence) if sentence else None
     name, split, digest, turned, part = match.groups(default="")
@@ -79,6 +83,8 @@ def fingerprints(images: np.ndarray) -> np.ndarray:
     Guarantee: equal images have equal numbers, whether bytes were divided by 255 in float32 or in float64. Two
     different images have equal numbers with probability 2^-64, unless an adversary searched for them.
     """
-    pixels = np.ascontiguousarray(images, dtype="<f4") + np.float32(0)  # -0.0 becomes 0.0
+    # float32, in which bytes divided by 255 in either precision are the same numbers. Little-endian here and below: the
+    # same pixels have the same number on every machine. Adding 0 makes 0.0 of -0.0, which is equal but has other bytes.
+    pixels = np.ascontiguousarray(images, dtype="<f4") + np.float32(0)
     digests = b"".join(blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
     return np.frombuffer(digests, dtype="<i8").astype(np.int64)

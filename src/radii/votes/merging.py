@@ -33,7 +33,8 @@ def merge(votes: Sequence[Votes]) -> Votes:
     first = votes[0]
     for other in votes[1:]:
         check_same_manifest(first, other)
-    # by their images: samples of the same images add up, then different images stand one below another
+    # By their images, first samples, then images: rows of one record share `draws`, so that images can be joined only
+    # when each has all of its ranges. The order of images within a part does not matter, but sums need one order.
     groups: dict[bytes, list[Votes]] = {}
     for part in votes:
         ordered = part if (part.index[1:] > part.index[:-1]).all() else part[np.argsort(part.index)]
@@ -42,12 +43,12 @@ def merge(votes: Sequence[Votes]) -> Votes:
     return _join_images([_add_samples(same) for same in groups.values()])
 
 
-def check_same_manifest(one: Votes, two: Votes) -> None:
+def check_same_manifest(votes: Votes, other: Votes) -> None:
     """Raise `InputError` for votes that differ in more than images and ranges of samples."""
     for name in SHARED_FIELDS:
-        if (first := getattr(one, name)) != (second := getattr(two, name)):
+        if (first := getattr(votes, name)) != (second := getattr(other, name)):
             raise InputError(f"votes with different {name} cannot be added: {first} and {second}")
-    if (one.labels is None) != (two.labels is None):
+    if (votes.labels is None) != (other.labels is None):
         raise InputError(
             "votes with true labels and votes without cannot be added: give labels to both or neither"
         )
@@ -58,10 +59,12 @@ def _check_disjoint(groups: list[Votes]) -> None:
     positions, times = np.unique(np.concatenate([group.index for group in groups]), return_counts=True)
     if not (shared := positions[times > 1]).size:
         return
-    one, two = [group for group in groups if shared[0] in group.index][:2]
-    _check_has_parts(one, int(shared[0]))
+    first, second = [group for group in groups if shared[0] in group.index][:2]
+    # votes on the same images would not add up either under such a plan, so the advice below would be wrong
+    _check_has_parts(first, int(shared[0]))
+    both = len(np.intersect1d(first.index, second.index))
     raise InputError(
-        f"votes on {len(one)} and {len(two)} images share {len(np.intersect1d(one.index, two.index))} of them; "
+        f"votes on {len(first)} and {len(second)} images share {both} of them; "
         "add votes on the same images, or on wholly different ones"
     )
 
@@ -93,6 +96,7 @@ def _add_samples(same: list[Votes]) -> Votes:
         _check_addable(first, other)
     if len(same) == 1:
         return first
+    # parts of older files have no fingerprints and are taken as they are; all others must agree
     known = [part for part in same if part.fingerprints is not None]
     for other in known[1:]:
         _check_equal("the pixels", known[0].fingerprints, other.fingerprints, first.index)
@@ -106,31 +110,34 @@ def _add_samples(same: list[Votes]) -> Votes:
 
 def _check_has_parts(votes: Votes, image: int) -> None:
     """Raise `InputError` unless the plan of the votes has parts that add up."""
+    # other plans stop by the votes so far: two ends of such a plan are not an end of it, and their sum has no guarantee
     if votes.plan.per_image is None:
         raise InputError(
             f"image {image} is in both votes, but its plan is followed to the end in each: leave one out"
         )
 
 
-def _check_addable(one: Votes, two: Votes) -> None:
+def _check_addable(votes: Votes, other: Votes) -> None:
     """Raise `InputError` unless samples of the same images come from one classifier and one selection."""
-    _check_has_parts(one, int(one.index[0]))
-    if one.devices != two.devices or len(one.devices) > 1:
+    _check_has_parts(votes, int(votes.index[0]))
+    # two kinds in one part: which image ran on which is not recorded, so nothing shows that both parts agree
+    if votes.devices != other.devices or len(votes.devices) > 1:
         raise InputError(
-            f"samples of the same images on different kinds of devices cannot be added: {', '.join(one.devices)} and "
-            f"{', '.join(two.devices)} round differently, and are two classifiers"
+            "samples of the same images on different kinds of devices cannot be added: "
+            f"{', '.join(votes.devices)} and {', '.join(other.devices)} round differently, and are two classifiers"
         )
-    if one.labels is not None:
-        _check_equal("the true label", one.labels, two.labels, one.index)
-    if not np.array_equal(one.selection, two.selection):
-        image = one.index[np.flatnonzero((one.selection != two.selection).any(1))[0]]
+    if votes.labels is not None:
+        _check_equal("the true label", votes.labels, other.labels, votes.index)
+    # every part repeats the selection samples of its images, so they also test that the classifier was the same
+    if not np.array_equal(votes.selection, other.selection):
+        image = votes.index[np.flatnonzero((votes.selection != other.selection).any(1))[0]]
         raise InputError(
             f"votes disagree about the selection samples of image {image}, which both must have counted alike: "
             "the model or the hardware differed"
         )
 
 
-def _check_equal(what: str, one: Any, two: Any, index: np.ndarray) -> None:
-    if not np.array_equal(one, two):
-        image = index[np.flatnonzero(one != two)[0]]
-        raise InputError(f"votes disagree about {what} of image {image}: is it the same data set?")
+def _check_equal(name: str, values: Any, others: Any, index: np.ndarray) -> None:
+    if not np.array_equal(values, others):
+        image = index[np.flatnonzero(values != others)[0]]
+        raise InputError(f"votes disagree about {name} of image {image}: is it the same data set?")

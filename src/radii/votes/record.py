@@ -12,6 +12,7 @@ from radii.errors import InputError, check_name, without_keys
 from radii.noises import Noise, ProductNoise
 from radii.noises.norms import check_shape
 from radii.noises.streams import check_seed
+from radii.storage import parquet
 from radii.storage.documents import software_versions
 from radii.storage.folders import write_file
 from radii.votes.image_identity import ImageIdentity, fingerprints
@@ -27,6 +28,7 @@ Ranges = tuple[tuple[int, int], ...]
 """Ranges `[first, stop)` of numbers of noise samples, rising and apart."""
 
 
+# no `==`: that of tuples of fields has no truth value where fields are arrays
 @dataclass(frozen=True, eq=False)
 class Votes:
     """Class counts of a base classifier over noise samples of images, with all that identifies them.
@@ -116,18 +118,23 @@ class Votes:
         optional = [
             name for name in ("labels", "certified", "fingerprints") if getattr(self, name) is not None
         ]
+        # Fields are put into one form before they are checked, compared or written: equal votes then have equal bytes,
+        # and every check below may rely on int64 arrays. Votes are frozen, so this is the only place that sets them.
         for name in ("counts", "selection", "index", *optional):
             object.__setattr__(self, name, _integers(name, getattr(self, name)))
         object.__setattr__(self, "shape", check_shape(self.shape))
         object.__setattr__(self, "draws", join_ranges(self.draws))
         object.__setattr__(self, "seed", check_seed(self.seed))
-        object.__setattr__(self, "model", without_keys(self.model))  # the address of an endpoint may hold one
+        # the address of an endpoint may hold a key, and votes files are passed on
+        object.__setattr__(self, "model", without_keys(self.model))
         if not (self.data is None or isinstance(self.data, ImageIdentity)):
             raise InputError(
                 f"data must be a radii.ImageIdentity, or None where it is not known; got {self.data!r}"
             )
         object.__setattr__(self, "classes", tuple(self.classes) or _numbered(self.counts))
+        # sorted, since merging makes them of a set
         object.__setattr__(self, "devices", tuple(sorted(self.devices)))
+        # each check relies on those before: counts need a plan and images, certified levels need counts
         _check_identity(self)
         _check_images(self)
         for name in ("counts", "selection"):
@@ -180,6 +187,7 @@ class Votes:
         """
         if not isinstance(other, Votes):
             return NotImplemented
+        # here, as that module imports this one
         from radii.votes.merging import merge
 
         return merge([self, other])
@@ -196,7 +204,7 @@ class Votes:
 
     def encode(self) -> bytes:
         """Return the bytes that `save` writes."""
-        from radii.storage import parquet
+        # here, as the file format imports this module
         from radii.votes.file_format import FORMAT, columns_of, header_of
 
         return parquet.encode(columns_of(self), header_of(self), FORMAT)
@@ -206,6 +214,7 @@ def join_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
     """Return ranges `[first, stop)` in order, touching ones joined; raise `InputError` if any overlap or are empty."""
     joined: list[tuple[int, int]] = []
     try:
+        # `index` accepts whole numbers of numpy, but neither 2.5 nor "2", which `int` would cut or parse
         spans = sorted((index(first), index(stop)) for first, stop in ranges)
     except (TypeError, ValueError) as error:
         raise InputError(f"draws must be ranges [first, stop) of whole numbers; got {ranges!r}") from error
@@ -232,16 +241,17 @@ def check_fingerprints(votes: "Votes", images: np.ndarray) -> None:
     """
     if votes.fingerprints is None:
         return
-    others = np.flatnonzero(fingerprints(images) != votes.fingerprints)
-    if len(others):
-        which = f"image {votes.index[others[0]]} of {votes.data.whole if votes.data else 'the votes'}"
+    changed = np.flatnonzero(fingerprints(images) != votes.fingerprints)
+    if len(changed):
+        image = f"image {votes.index[changed[0]]} of {votes.data.whole if votes.data else 'the votes'}"
         raise InputError(
-            f"{which} is not the one that was voted on, to the last bit of float32: give the very images of the votes"
+            f"{image} is not the one that was voted on, to the last bit of float32: give the very images of the votes"
         )
 
 
 def check_outcomes(plan: Plan, noise: Noise) -> None:
     """Raise `InputError` unless the plan lists the outcomes of noise that can be listed, and samples other noise."""
+    # Draw j of such noise is its outcome j. Shares of votes are probabilities only if each outcome occurs once.
     if plan.outcomes != noise.outcomes:
         how = (
             "sampled" if noise.outcomes is None else f"listed, all {noise.outcomes}: radii.exhaustive(noise)"
@@ -276,6 +286,7 @@ def _check_images(votes: "Votes") -> None:
         raise InputError(
             f"index must be positions (images,), none below 0, at least one; got shape {index.shape}"
         )
+    # an image in two rows would count twice in every accuracy; its noise samples are the same
     positions, times = np.unique(index, return_counts=True)
     if len(positions) < len(index):
         raise InputError(f"image {positions[times > 1][0]} occurs more than once in index")
@@ -304,6 +315,7 @@ def _check_counts(votes: "Votes", name: str) -> None:
     # sums of huge counts wrap around in int64, but not in floats
     if counts.sum(axis=1, dtype=float).max() > 2**62:
         raise InputError(f"{name} add up to more samples than any plan takes")
+    # the guarantee of a plan holds for counts at its ends alone: others were edited, or stopped where it does not stop
     wrong = np.flatnonzero(~np.isin(counts.sum(axis=1), possible))
     if len(wrong):
         row = wrong[0]
@@ -331,7 +343,8 @@ def _check_certified(votes: "Votes") -> None:
         raise InputError(
             f"certified must lie in 0..{plan.hypotheses}; found {certified.min()} to {certified.max()}"
         )
-    # counts, labels or `certified` may have been edited since
+    # A certificate follows from `certified` without a look at the counts. Where one of them, or a label, was edited,
+    # this is the only place that shows it.
     tested = votes.selection.argmax(axis=1) if plan.selection else votes.labels
     if (wrong := plan.impossible_outcomes(votes.counts, tested, certified)).any():
         assert tested is not None
@@ -347,7 +360,8 @@ def _integers(name: str, values: Any) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
         raise InputError(f"{name} must be whole numbers; got {array.dtype}")
-    array = array.astype(np.int64)  # a copy, so that freezing it does not freeze the caller's
+    # a copy, so that freezing it does not freeze the caller's
+    array = array.astype(np.int64)
     array.flags.writeable = False
     return array
 

@@ -1,6 +1,11 @@
 """Adapters: any classifier as a model of images in [0, 1], from one function."""
 
-from collections.abc import Callable, Sequence
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +15,6 @@ from torch import Tensor, nn
 from radii.errors import InputError
 from radii.models.adapters.class_map import read_class_map
 from radii.models.adapters.http import Endpoint
-from radii.models.adapters.import_path import load_attribute
 from radii.models.adapters.onnx import load_onnx
 from radii.models.adapters.outputs import BINARY, Outputs, class_names, with_outputs
 from radii.models.adapters.preprocess import LAYOUTS, Inputs, change_inner, with_preprocessing
@@ -102,6 +106,7 @@ def declare_outputs(
 
 def as_model(spec: Any) -> Callable[[Tensor], Tensor]:
     """Return a module, callable or estimator as a callable from images to logits."""
+    # callables last, because modules and some estimators can be called too
     if isinstance(spec, nn.Module):
         check_loaded(spec)
         return spec
@@ -118,11 +123,13 @@ def as_model(spec: Any) -> Callable[[Tensor], Tensor]:
 def is_spec(text: str) -> bool:
     """Return whether text names a model for `load_model`, and not a run folder."""
     endings = (".onnx", ".pt2", *PICKLES)
+    # a run folder may have any name, also one with a colon or an ending
     return not Path(text).is_dir() and (":" in text or Path(text).suffix.lower() in endings)
 
 
 def _from_text(spec: str) -> Callable[[Tensor], Tensor]:
     ending = Path(spec).suffix.lower()
+    # first, since the path of an address may end like a file
     if "://" in spec:
         return Endpoint(spec)
     if ending == ".onnx":
@@ -135,8 +142,66 @@ def _from_text(spec: str) -> Callable[[Tensor], Tensor]:
             "name it in Python, PACKAGE.MODULE:ATTRIBUTE"
         )
     if ":" in spec:
-        return as_model(load_attribute(spec))
+        return as_model(_load_attribute(spec))
     raise InputError(f"a model is {FORMS}; got {spec!r}")
+
+
+def _load_attribute(name: str) -> Any:
+    """Return the object at `package.module:attribute`, or its result if it can be called without arguments.
+
+    Modules are also looked up in the current folder. Raises `InputError` if the import, the attribute or the call
+    fails.
+    """
+    module, _, attribute = name.partition(":")
+    with _current_folder():
+        value = _imported(module, name)
+        for part in attribute.split("."):
+            if not hasattr(value, part):
+                raise InputError(f"there is no {attribute!r} in the Python module {module}: check {name}")
+            value = getattr(value, part)
+        if not _is_factory(value):
+            return value
+        try:
+            return value()
+        except Exception as error:
+            raise InputError(f"calling {name} ends in {type(error).__name__}: {error}") from error
+
+
+def _imported(module: str, name: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # a missing import inside the module is another mistake than a wrong name of the module
+        if error.name and (module == error.name or module.startswith(f"{error.name}.")):
+            raise InputError(
+                f"there is no Python module {error.name}, here or among what is installed: check {name}"
+            ) from error
+        raise InputError(f"{module} needs {error.name}, which is not installed") from error
+    except Exception as error:
+        raise InputError(f"importing {module} ends in {type(error).__name__}: {error}") from error
+
+
+def _is_factory(value: Any) -> bool:
+    """Return whether an object can be called without arguments; a model cannot, since it takes images."""
+    # a module's __call__ takes any arguments, so its signature tells nothing
+    if not callable(value) or isinstance(value, nn.Module):
+        return False
+    try:
+        inspect.signature(value).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def _current_folder() -> Iterator[None]:
+    """Let imports find modules in the current folder, which an installed command does not search."""
+    before = list(sys.path)
+    sys.path.insert(0, os.getcwd())
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 __all__ = ["BINARY", "FORMS", "LAYOUTS", "Inputs", "declare_outputs", "is_spec", "load_model"]

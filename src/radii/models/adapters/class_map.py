@@ -75,6 +75,7 @@ class OutputNames:
     def _named(self, name: str, where: str) -> int:
         """Return the output with this name, or the number in the text if no output has the name."""
         number = meaning(name)
+        # the text first: in a model with the names 1 and 01, each is found by its own
         columns = self._columns.get(name) or self._columns.get(number)
         if columns:
             self.by_name = True
@@ -94,14 +95,17 @@ class OutputNames:
 
 def _as_list(group: Any) -> Sequence[Any]:
     """Return one output or several as a list."""
+    # text is a sequence of letters in Python
     single = isinstance(group, str | bytes) or not isinstance(group, Sequence | np.ndarray)
     return [group] if single else group
 
 
 def _check(columns: tuple[tuple[int, ...], ...], names: Sequence[str], where: str) -> None:
     """Raise `InputError` for fewer than two classes with outputs, and for an output or a name that comes twice."""
+    # a class without outputs never wins, so with one left every image would be of that class, at any radius
     if sum(map(bool, columns)) < 2:
         raise InputError(f"{where} must give outputs to at least two classes, {FORM}")
+    # where one output stands for two classes and is the largest of both, they tie
     times = Counter(column for group in columns for column in group)
     if twice := [column for column, count in times.items() if count > 1]:
         raise InputError(f"{where} must give each output to one class; output {min(twice)} comes twice")

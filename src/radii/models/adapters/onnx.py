@@ -44,6 +44,7 @@ class OnnxModel(Identified):
     def __call__(self, images: Tensor) -> Tensor:
         """Compute logits `(batch, classes)` of images `(batch, *shape)`."""
         check_input_shape(self._path, self._shape, tuple(images.shape[1:]))
+        # float32, the input type that `_input` requires; numpy has no bfloat16 either
         array = np.ascontiguousarray(images.float().cpu().numpy())
         try:
             return torch.from_numpy(self._session.run([self._output], {self._input: array})[0])
@@ -75,10 +76,12 @@ def _session(content: bytes, path: str) -> Any:
         raise missing_extra("an ONNX model", "onnx", error) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal only: errors are raised, and warnings about a graph help no user
+    # as many threads as torch has: by default a session takes all cores, even if several processes share them
     options.intra_op_num_threads = torch.get_num_threads()
     # threads that wait for work while spinning would take the cores that draw the noise
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
+    # onnxruntime warns of providers that it lacks
     available = onnxruntime.get_available_providers()
     providers = [provider for provider in PROVIDERS if provider in available]
     try:
@@ -98,6 +101,7 @@ def _input(session: Any, path: str) -> tuple[str, tuple[int | str, ...]]:
         kinds = ", ".join(f"{node.name}: {node.type}" for node in inputs)
         raise InputError(f"{path} must take one batch of images, tensor(float); it takes {kinds}")
     batch, *shape = inputs[0].shape or [0]
+    # a name stands for any size; batches must be free, since the last one of a run is smaller than the others
     if isinstance(batch, int):
         raise InputError(
             f"{path} takes {batch} images at a time, no more and no fewer: export it with a dynamic batch, {EXPORT}"
@@ -108,6 +112,7 @@ def _input(session: Any, path: str) -> tuple[str, tuple[int | str, ...]]:
 def _output(session: Any, path: str) -> str:
     """Return the name of the logits."""
     outputs = session.get_outputs()
+    # converters of scikit-learn add the predicted labels as a second output, which is no table of numbers
     tables = [node for node in outputs if node.type == "tensor(float)" and len(node.shape) == 2]
     if len(tables) != 1:
         kinds = ", ".join(f"{node.name}: {node.type} {node.shape}" for node in outputs)

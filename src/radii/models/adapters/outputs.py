@@ -57,6 +57,7 @@ class OutputLayer(nn.Module):
         super().__init__()
         self.outputs = outputs
         most = max((len(group) for group in outputs.columns), default=0)
+        # one tensor of indices selects for all classes at once, so groups are padded to one length
         # shorter groups repeat their first output, which changes no maximum; state_dict keeps the keys of the model
         padded = [[*group, *[(*group, 0)[0]] * (most - len(group))] for group in outputs.columns]
         self.register_buffer("index", torch.tensor(padded, dtype=torch.long), persistent=False)
@@ -73,7 +74,9 @@ class OutputLayer(nn.Module):
         return self._selected(logits) if self.outputs.columns and logits.ndim == 2 else logits
 
     def _selected(self, logits: Tensor) -> Tensor:
+        # by number first: if names were matched with another model's outputs, every column may be wrong
         check_count(self.outputs.count, logits.shape[1])
+        # checked here, because indexing out of range on a GPU is an assertion that ends all further work there
         largest = max(column for group in self.outputs.columns for column in group)
         if largest >= logits.shape[1]:
             raise InputError(
@@ -140,6 +143,7 @@ def with_outputs(model: Model, outputs: Outputs) -> Model:
 
 def reordered(model: Model, order: Sequence[int], names: Sequence[str]) -> Model:
     """Return the model with its classes in another `order`, and with these `names`."""
+    # one layer instead of two, so that the same outputs in the same order have one digest
     if isinstance(model, WithOutputs) and model.layer.outputs.columns:
         model, outputs = model.model, model.layer.outputs
     else:
@@ -181,6 +185,7 @@ def two_classes(output: Tensor, kind: str) -> Tensor:
         raise InputError(
             f"binary is for models with one output; this one has {column.shape[1]}: leave it out"
         )
+    # the sigmoid of x is the softmax of 0 and x
     if kind == "logit":
         return torch.cat([torch.zeros_like(column), column], dim=1)
     # NaN passes here, and is rejected with all other logits that are no votes
@@ -189,6 +194,7 @@ def two_classes(output: Tensor, kind: str) -> Tensor:
             f"a binary model that gives probabilities must stay in [0, 1]; it gives {float(column.min()):g} to "
             f"{float(column.max()):g}: if they are logits, say binary= or --binary logit"
         )
+    # probabilities vote as their logarithms would, without infinities at 0
     return torch.cat([1 - column, column], dim=1)
 
 
@@ -202,6 +208,7 @@ def _in_order(labels: dict[Any, Any]) -> list[Any] | None:
 
 def _identity(model: str, outputs: Outputs) -> str:
     """Return the digest of a model with declared outputs, which make another classifier of it."""
+    # without names: they only tell which class is which, and numbers select the same outputs
     declared = {"binary": outputs.binary} if outputs.binary else {}
     if outputs.columns:
         # hashed, since the identity of a model without a digest is text that users read

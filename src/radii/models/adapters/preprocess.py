@@ -30,6 +30,7 @@ class Inputs:
     layout: str = "nchw"
 
     def __post_init__(self) -> None:
+        # as tuples of floats, since they are hashed as JSON: 1, [1] and 1.0 must give one digest
         for name in ("input_range", "mean", "std"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _numbers(name, getattr(self, name)))
@@ -56,6 +57,7 @@ class Preprocess(nn.Module):
     def __init__(self, inputs: Inputs) -> None:
         super().__init__()
         self.inputs = inputs
+        # buffers move to the device of the model
         self.register_buffer("mean", torch.tensor(inputs.mean or (0.0,)))
         self.register_buffer("std", torch.tensor(inputs.std or (1.0,)))
 
@@ -71,6 +73,7 @@ class Preprocess(nn.Module):
         return images if self.inputs.layout == "nchw" else _channels_last(images)
 
     def _channels(self, values: Tensor, images: Tensor) -> Tensor:
+        # otherwise broadcasting could turn one channel into three
         if len(values) not in (1, images.shape[1]):
             raise InputError(
                 f"mean and std have {len(values)} numbers, but images have {images.shape[1]} channels: give one, or "
@@ -163,6 +166,7 @@ def _numbers(name: str, values: object) -> tuple[float, ...]:
     """Return one number or several as a tuple; raise `InputError` unless they are finite."""
     try:
         array = np.atleast_1d(np.asarray(values, dtype=float))
+    # NaN leads to the same message as numbers that are not finite
     except (TypeError, ValueError):
         array = np.full(1, np.nan)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():

@@ -32,6 +32,7 @@ class Estimator(Identified):
                 f"an estimator must be fitted to at least two classes, which it shows as classes_; "
                 f"got {type(estimator).__name__}"
             )
+        # by size, as `in_order` numbers the labels of data: as text, 10 comes before 2
         names = [text_of(name) for name in classes.tolist()]
         self._estimator, self._classes = estimator, classes
         self._order = by_number(names) or list(range(len(names)))
@@ -40,9 +41,11 @@ class Estimator(Identified):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Compute scores `(batch, classes)` of images `(batch, *shape)`."""
+        # estimators are fitted on tables, one row per image
         features = images.flatten(1).cpu().numpy()
         try:
             scores = self._scores(features)
+        # scikit-learn's error for another number of features than it was fitted on
         except ValueError as error:
             raise InputError(
                 f"{type(self._estimator).__name__} does not take {features.shape[1]} features: {error}"
@@ -61,4 +64,5 @@ class Estimator(Identified):
                 scores = np.asarray(getattr(self._estimator, name)(features))
                 # for two classes, decision values are one column, and positive for the second class
                 return scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1)
+        # one label per image is a vote already: 1 for its class, 0 for the others
         return np.asarray(self._estimator.predict(features))[:, None] == self._classes

@@ -19,6 +19,7 @@ def bisect(
     """
     low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
     for _ in range(steps):
+        # all brackets are halved together, so that a test is one array operation, until the last is narrow enough
         if (high - low <= rtol * low).all():
             break
         middle = (low + high) / 2

@@ -14,7 +14,8 @@ import numpy as np
 from radii.noises.theory.bisection import bisect
 from radii.noises.theory.tradeoffs import TradeOffs
 
-# Angles are bracketed by a grid of ANGLES and STEPS halvings, to 3e-12. The end on the sound side is used.
+# Angles are bracketed by a grid of ANGLES and STEPS halvings, to 3e-12. The end on the sound side is used. With 45
+# halvings radii are within 2e-11 of these, with 20 within 6e-9.
 ANGLES, STEPS = 2048, 28
 # Smaller probabilities are raised to this one, whose logarithm is finite.
 LEAST = 1e-300
@@ -69,7 +70,7 @@ class FastestPaths(TradeOffs):
 
     def largest(self, u: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return the largest probability, at most 1/2, to which `u` can rise in `time`, rounded up."""
-        # exp overflows beyond 709
+        # below `face` at a rate of u, which is exponential growth, then along a cycloid; exp overflows beyond 709
         start = np.minimum(np.maximum(u, self.face), u * np.exp(np.minimum(time, 700)))
         left = np.maximum(time - np.log(start / u), 0)
         in_two = np.where(
@@ -114,6 +115,8 @@ def growth_and_time(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     It ends at its top. Both rise with h, from 0 at 0 to infinity at pi / 2.
     """
+    # half of the angle that is left to the top: c and s of docs/math/ball-noises.md become 2 cos^2 and 2 sin cos,
+    # products that keep their digits, and q is `pace`
     cos, arc = np.cos(h), 2 * h
     pace = np.sin(h) / (2 * cos**3)
     budget = 4 * cos**4 + 2 * cos**3 * (arc - np.sin(arc)) / np.sin(h)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A line of slope 0 is raised to this slope, a sound change that spares a second formula for the integral.
+# A line of slope 0 is raised to this slope, a sound change that spares a second formula for the integral: it raises a
+# rate by 1e-9 at most.
 LEVEL = 1e-9
 
 
@@ -29,6 +30,7 @@ class Rate:
 
     def integral(self, u: np.ndarray) -> np.ndarray:
         """Return the integral of `1 / G` from u to the top, for u in (0, top]."""
+        # edges fall, and searchsorted needs a rising array
         line = np.clip(np.searchsorted(-self.edges, -u, side="left"), 1, len(self.height)) - 1
         return self.depth[line] + line_integral(self.height[line], self.slope[line], u, self.edges[line])
 
@@ -51,6 +53,7 @@ class Rate:
 
 def line_integral(height: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return the integral of `1 / (height + slope u)` from low to high."""
+    # log1p of the relative rise: a difference of logarithms would cancel on short pieces
     return np.log1p(slope * (high - low) / (height + slope * low)) / slope
 
 
@@ -58,8 +61,8 @@ def lowest_lines(lines: Iterable[tuple[float, float]], top: float = 0.5) -> Rate
     """Return the lower envelope of `lines`, pairs `(slope, height)` with rising slopes and positive heights."""
     # slope, height, and the u below which the line is the lowest of those so far
     kept: list[tuple[float, float, float]] = []
-    for given, height in lines:
-        slope, edge = max(given, LEVEL), top
+    for tau, height in lines:
+        slope, edge = max(tau, LEVEL), top
         while kept:
             edge = (kept[-1][1] - height) / (slope - kept[-1][0])
             if edge < kept[-1][2]:

@@ -95,6 +95,7 @@ def lower_of_curves(
     points = np.array([len(curve.divergence) for curve in curves])
     steps = np.array([curve.step for curve in curves])[which]
     starts = (np.cumsum(points) - points)[which]
+    # one array for all curves, so that one bisection serves every image
     joined = np.concatenate([curve.divergence for curve in curves])
     return lower_of_curve(lambda j: (joined[starts + j], j * steps), points[which], p, complement)
 
@@ -107,12 +108,14 @@ def composed_masses(h: float, cells: np.ndarray, times: np.ndarray) -> np.ndarra
     deviation = np.sqrt(np.sum(times * cells.astype(float) ** 2))
     mean = np.sum(times * mean_loss(cells, h)) / h
     most = int(np.sum(times * cells))
+    # no window is wider than the support, outside of which there is no mass to miss
     low = max(-most, int(np.floor(mean - REACH * deviation)))
     high = min(most, int(np.ceil(mean + REACH * deviation)))
     size = fast_size(high - low + 1)
     log_modulus, angle = np.zeros(size // 2 + 1), np.zeros(size // 2 + 1)
     for shift, count in zip(cells, times, strict=True):
         of_feature = log_characteristic(int(shift), h, size)
+        # logarithms, since powers of thousands underflow
         log_modulus, angle = log_modulus + count * of_feature[0], angle + count * of_feature[1]
     return invert(log_modulus, angle, size, high)
 
@@ -161,6 +164,7 @@ def invert(log_modulus: np.ndarray, angle: np.ndarray, size: int, high: int) -> 
 
 def fast_size(n: int) -> int:
     """Return a length of at least `n` whose only prime factors are 2, 3 and 5, at which Fourier transforms are fast."""
+    # a window of prime length 65537 took 21 times as long as one of 81920
     power = 1 << max(4, (n - 1).bit_length())
     return min(size for size in (power, power // 4 * 3, power // 8 * 5) if size >= n)
 

@@ -18,7 +18,8 @@ from scipy.special import ndtr
 from radii.noises.theory.differential import Rate, lowest_lines
 from radii.noises.theory.tradeoffs import Map, TradeOffs
 
-# Entries of the table are rises in units of the radius, rounded up to whole multiples of this.
+# Entries of the table are rises in units of the radius, rounded up to whole multiples of this: small numbers in the
+# file, and a loss of 1e-4 of a radius at most.
 GRAIN = 1e-4
 
 
@@ -70,9 +71,10 @@ class Table:
 
     def risen_to(self, x: np.ndarray, r: np.ndarray) -> np.ndarray:
         """Return the least upper bound on `F(upper(p, r))` for `x = F(p)`; arrays of one shape."""
-        place = np.clip((x - self.start) / self.step, 0, self.risen.shape[1] - 1)
-        column = np.minimum(place.astype(np.int64), self.risen.shape[1] - 2)
-        share = place - column
+        # left of the table the first column is a bound, since the bound rises with x
+        position = np.clip((x - self.start) / self.step, 0, self.risen.shape[1] - 1)
+        column = np.minimum(position.astype(np.int64), self.risen.shape[1] - 2)
+        share = position - column
         row = np.searchsorted(self.radii, r, side="right") - 1
         after = np.minimum(row + 1, len(self.radii) - 1)
 
@@ -147,7 +149,8 @@ class Majorant:
             c, t = np.array(self.c)[active], np.array(self.knots)[active]
             # the derivative 3 sum c (s - t)^2 + 2 b s - [s > tau] is a quadratic in s
             slope = [3 * c.sum(), 2 * self.b - 6 * (c * t).sum(), 3 * (c * t**2).sum() - (left >= self.tau)]
-            roots = np.roots(np.trim_zeros(slope, "f"))
+            # np.roots leaves out leading zeros, which stand where no cube is active
+            roots = np.roots(slope)
             points.append(roots.real[(roots.real > left) & (roots.real < right)])
         return np.concatenate(points)
 

@@ -12,15 +12,17 @@ from radii.noises.theory.hockey_stick import HockeyStick, hockey_stick, lower_of
 from radii.noises.theory.tradeoffs import ComplementaryTradeOffs
 
 # Grids of the tables. Finer ones cost memory and time; these keep radii within 1e-4 of the tight ones
-# (docs/math/product-noises.md, docs/math/composition.md).
+# (docs/math/product-noises.md, docs/math/composition.md). On 3072 features, for p from 0.51 to 1 - 1e-7, rows twice as
+# far apart cost 1e-4 of the radius, and half as far gain 2e-5. Twice the spacing of y costs 1.4e-5, half of the cells
+# 7e-6; LAST_POINT 6 or BACK 0.25 and 1 change radii by less than 5e-6.
 ROW_STEP = 0.002  # rows at radii (ROW_STEP i)^2, in units of scale / sqrt(features * information)
 POINT_STEP = 0.006  # largest spacing of y, where losses are c = radius * y
 LAST_POINT = 7.5  # largest y
 BACK = 0.5  # the bend of a curve at y is bounded by the next row at y - BACK
 CELLS = 120  # a feature of Laplace noise shifted by t scales has CELLS * sqrt(t) grid cells
-LEVELS = (
-    64  # shifts of l0 in the box are rounded up to 1/64 of the range: few different curves are then needed
-)
+# Shifts of l0 in the box are rounded up to 1/64 of the range. They are at least half the range, so that images need 33
+# different shifts at most, and none becomes longer by more than 1/32 of itself.
+LEVELS = 64
 
 
 class PrivacyLoss(Hashable, Protocol):
@@ -60,7 +62,8 @@ class LaplaceLoss:
 
     def compose_equal(self, shift: float, features: int, step: float, points: int) -> np.ndarray:
         share = self.atom_share(features)
-        # a number of cells that puts both the atoms and the points y on grid points
+        # A number of cells that puts both the atoms and the points y on grid points. It grows with the root of the
+        # shift, which keeps the error of the radius below 1e-5 (docs/math/composition.md).
         parts = max(1, round(1 / share))
         cells = parts * math.ceil(max(CELLS * math.sqrt(shift), 2) / parts)
         return hockey_stick(
@@ -101,8 +104,9 @@ class ComposedShift(ComplementaryTradeOffs):
         radius = r / self.start
         row = np.floor(np.sqrt(radius) / ROW_STEP).astype(np.int64)
         left, right = (ROW_STEP * row) ** 2, (ROW_STEP * (row + 1)) ** 2
-        # rounding can put the radius just outside of its interval
+        # rounding can put the radius just outside of its interval, where a chord is no bound
         part = np.clip((radius - left) / (right - left), 0, 1)
+        # both rows at once, since `curves` may replace the array of rows by a longer one
         curves = table.curves(np.concatenate([row.ravel(), row.ravel() + 1]))
         above_chord = part * (1 - part) * (right - left) ** 2 / 2
 
@@ -150,7 +154,7 @@ class ShiftTable:
 
     def __post_init__(self) -> None:
         self.spacing, self.points = self.loss.grid(self.features)
-        # at radius 0 the curve is 0; 1e-14 covers rounding
+        # at radius 0 the curve is 0; 1e-14 covers rounding. A table is for few radii: 74 of 2008 rows for eight of them
         self.rows, self.known = np.full((1, self.points), 1e-14), np.array([True])
 
     @property
@@ -177,6 +181,7 @@ class ShiftTable:
         return self.rows
 
 
+# A table of 3072 features takes 20 to 25 MB, if radii reach those of p = 1 - 1e-7.
 @lru_cache(maxsize=8)
 def shift_table(features: int, loss: PrivacyLoss) -> ShiftTable:
     """Return the table for inputs of `features` features; the last eight tables are kept."""
@@ -201,12 +206,14 @@ class ComposedUnits(ComplementaryTradeOffs):
 
     def __post_init__(self) -> None:
         if self.limits is not None:
+            # channel by channel, since pixels have no total order: no s pixels are shifted farther (docs/math/rules.md)
             falling = np.sort(self.limits, axis=1)[:, ::-1]
             object.__setattr__(self, "limits", np.ceil(falling * LEVELS).astype(np.int64))
 
     def smallest(self, p: np.ndarray, complement: np.ndarray, r: np.ndarray) -> np.ndarray:
         result = np.array(p, dtype=float)
         units = np.broadcast_to(np.reshape(r, -1).astype(np.int64), len(result))
+        # without a changed unit the probability stays, and there is no loss to compose
         rows = np.flatnonzero(units)
         shifts = [self.shifts(row, units[row]) for row in rows.tolist()]
         result[rows] = lower_of_shifts(
@@ -237,7 +244,7 @@ def lower_of_shifts(
     """Return `lower(p)`, `(images, ...)`, with `complement = 1 - p`, when image i is shifted by `shifts[i]`."""
     if not shifts:
         return p
-    # images share curves
+    # images share curves, each of which takes a Fourier transform
     known: dict[Shifts, int] = {}
     which = np.array([known.setdefault(of_image, len(known)) for of_image in shifts], dtype=np.int64)
     return lower_of_curves([curve_of_shifts(loss, step, each) for each in known], which, p, complement)

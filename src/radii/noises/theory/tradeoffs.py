@@ -45,6 +45,7 @@ class ComplementaryTradeOffs(TradeOffs):
     """Trade-off functions computed by one method, since `upper(p, r) = 1 - lower(1 - p, r)`."""
 
     def upper(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        # p is the complement of 1 - p, and keeps its digits where it is small
         return 1 - self.smallest(1 - p, p, r)
 
     def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -100,6 +101,7 @@ class Tightest(TradeOffs):
     start: float
 
     def upper(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        # point by point, since which family is best depends on p and r
         return np.minimum.reduce([family.upper(p, r) for family in self.families])
 
     def lower(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:

@@ -68,6 +68,7 @@ def all_tables(
     runs: Sequence[Run], norms: Sequence[str] = NORMS, published: Sequence[Published] = ()
 ) -> list[AccuracyTable]:
     """Return a table of certified accuracy for each norm and k."""
+    # by k within a norm: `top_k_tables` relies on the smallest k being the first
     pairs = sorted({(norm, certified.k) for norm in norms for run in runs for certified in run.by_k(norm)})
     return [tabulate(by_name(runs, norm, k), published=published) for norm, k in pairs]
 
@@ -140,12 +141,15 @@ def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> 
 
 def _leader(table: AccuracyTable) -> tuple[str, float, str]:
     """Return the best runs near the middle radius of a table, empty if none, their accuracy, and the radius."""
+    # rows with a note, published ones and the best of several runs, are not results of one run of this report
     own = [row for row, note in enumerate(table.notes) if not note]
     shares = table.shares[own]
     held = np.flatnonzero(shares.max(axis=0) > 0)
-    # the middle column, or the last one with a certified image; never the first, which is radius 0
+    # the middle column, or the last one with a certified image; never the first, which is radius 0;
+    # all runs are compared at one radius, or each would be named for the radius at which it is best
     column = max(min(len(table.radii) // 2, held[-1]) if len(held) else 1, 1)
     most = shares[:, column].max()
+    # all that share the first place; none if nothing is certified
     best = [table.names[row] for row in own if 0 < table.shares[row, column] == most]
     radius = table.headers[column]
     if table.norm == "l0":
@@ -182,7 +186,9 @@ def _probabilities(certificates: Iterable[Certificates]) -> str:
 
 def _without_sampling_error(runs: Sequence[Run]) -> str:
     """Return which runs counted all outcomes of their noise, by its name unless other runs sampled it."""
+    # a noise that some runs sample and others enumerate would be told wrongly by its name
     sampled = {run.noise.name for run in runs if run.all[0].alpha}
+    # certificates that count all outcomes of the noise have alpha = 0
     exact = [run for run in runs if not run.all[0].alpha]
     names = list(
         dict.fromkeys(
@@ -197,6 +203,7 @@ def _without_sampling_error(runs: Sequence[Run]) -> str:
 
 def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Return what was measured, as pairs of name and value."""
+    # runs may differ in any of these: each value is listed once
     every = _all(runs)
     shapes = _range(" × ".join(map(str, certified.shape)) for certified in every)
     alphas = _range(f"{certified.alpha:g}" for certified in every)
@@ -218,6 +225,7 @@ def _sampling_facts(votes: Sequence[Votes]) -> list[tuple[str, str]]:
     """Return how the votes were sampled; nothing without votes."""
     if not votes:
         return []
+    # votes of older versions record no devices
     devices = [device for record in votes for device in record.devices]
     return [
         ("model precision", _range(record.precision for record in votes)),
@@ -225,12 +233,14 @@ def _sampling_facts(votes: Sequence[Votes]) -> list[tuple[str, str]]:
         ("seed", _range(str(record.seed) for record in votes)),
         *([("processors", _range(devices))] if devices else []),
         ("software", _range(_versions(record) for record in votes)),
+        # 48 bits tell the models of a page apart; results need the whole digest, which the votes hold
         ("model digests", ", ".join(dict.fromkeys(record.model[:12] for record in votes))),
     ]
 
 
 def _rounding(votes: Votes) -> str:
     """Return whether float32 rounds when noise is applied."""
+    # no theorem covers the rounding of float32, so the page says where it happens
     if votes.noise.of_bytes:
         return "none (a function of 8-bit images)"
     if not isinstance(votes.noise, Additive):
@@ -249,6 +259,7 @@ def noises(runs: Sequence[Run]) -> list[dict[str, str]]:
         {
             "name": run.name,
             "colour": run_colour[run.name],
+            # under `python -OO`, an installation without sources has no docstrings
             "words": (docstring(type(run.noise)) or run.noise.name).splitlines()[0],
             "parameters": f"{run.noise.level_text}, scale {run.noise.scale:.4g}",
         }
@@ -258,6 +269,7 @@ def noises(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 def rules(runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, str]]:
     """Return how tight the rule of each noise and norm is, and where it comes from."""
+    # runs at several levels share the rules of their noise
     kinds = dict.fromkeys(type(run.noise) for run in runs)
     return [
         {"noise": kind.name, "norm": NORM_NAMES[norm], "tightness": rule.tightness, "source": rule.source}
@@ -280,6 +292,7 @@ def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
     return [
         f"For each image{odds}, no perturbation whose norm is at most the radius removes the certified label from the k"
         f" most probable labels of the smoothed classifier (k = {ks}).",
+        # not capitalize(), which would put names of runs in lower case
         *([f"{exact[0].upper()}{exact[1:]}: all outcomes are counted."] if exact else []),
         *_confined(runs),
         f"Units: {'; '.join(f'{unit} ({_listed(names)})' for unit, names in units.items())}.",
@@ -318,6 +331,7 @@ def _all(runs: Sequence[Run]) -> list[Certificates]:
 
 def _listed(parts: Sequence[str]) -> str:
     """Return `a, b and c`."""
+    # the first part is empty for a single item
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 

@@ -46,6 +46,7 @@ def explorer_data(runs: Sequence[Run], norms: Sequence[str], classes: Sequence[s
 
 def _labels(runs: Sequence[Run]) -> dict[int, int]:
     """Return the true label of each image, by its position in the data set."""
+    # `check_runs` found one data set, so runs agree on the labels that they share
     labels: dict[int, int] = {}
     for run in runs:
         labels |= dict(zip(run.index.tolist(), run.labels.tolist(), strict=True))
@@ -73,6 +74,7 @@ def _series(number: int, run: Run, certificates: Certificates) -> dict[str, Any]
 
 def script_json(values: dict[str, Any]) -> str:
     """Return JSON that can stand inside a page: without "<" nothing in it ends the element."""
+    # NaN is no JSON, and one would stop the whole program; letters stay as they are, since the page is UTF-8
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
@@ -87,6 +89,7 @@ def attack_sentences(run: Run, norm: str) -> list[str]:
 
 
 def _attack_sentence(certificates: Certificates, lengths: np.ndarray) -> str:
+    # images of radius 0 are not attacked, and have no ratio
     held = certificates.correct & ~certificates.abstained & (certificates.radius > 0)
     removed = held & np.isfinite(lengths)
     inside = removed & (lengths <= certificates.radius)
@@ -95,6 +98,7 @@ def _attack_sentence(certificates: Certificates, lengths: np.ndarray) -> str:
         changed = "removed {} of {} certified labels from the top {}"
     if not removed.any():
         return "attacks " + changed.format("none", held.sum(), certificates.k)
+    # the median, since a few long perturbations would move the mean
     ratio = np.median(lengths[removed] / certificates.radius[removed])
     where = f"{inside.sum()} within their radius" if inside.any() else "none within its radius"
     return (

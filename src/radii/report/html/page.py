@@ -47,6 +47,7 @@ METHOD = ("cohen2019", "clopper1934")
 TOP_K, EXACT_ARITHMETIC = "jia2020", "jin2022"
 """Entries of sources.bib that every report cites, and those for k above 1 and for exact arithmetic."""
 
+# a work begins the text or follows a colon, a semicolon or "of", which keeps second authors and titles out
 _CITED = re.compile(r"(?:^|[:;] |of )([A-Z][a-z]+)[^:;]*? (\d{4})")
 """First author and year in the source of a rule."""
 
@@ -81,6 +82,7 @@ def write_report(
     InputError
         If the runs do not fit together, or `published` is about other data.
     """
+    # before any file is written, so that a rejected report leaves the previous one whole
     several, target = check_runs(runs), Path(folder)
     for certified in (certified for run in several for certified in run.all):
         check_same_data(published, certified.data)
@@ -145,10 +147,12 @@ def class_rows(runs: Sequence[Run], norm: str, classes: Sequence[str] = ()) -> d
     compared = [(run, run.by_k(norm)[0]) for run in runs if run.by_k(norm)]
     known = np.unique(np.concatenate([run.labels for run, _ in compared])).tolist()
     first, labels = certified_radii(compared[0][1]), compared[0][0].labels
+    # classes without an image in the first run come last
     order = sorted(known, key=lambda label: first[labels == label].mean() if label in labels else np.inf)
     rows = [
         {
             "name": class_name(label, classes),
+            # runs may be about different images of the data set
             "images": max(int((run.labels == label).sum()) for run, _ in compared),
             "cells": [cell for run, certified in compared for cell in _cells(certified, run.labels == label)],
         }
@@ -160,7 +164,9 @@ def class_rows(runs: Sequence[Run], norm: str, classes: Sequence[str] = ()) -> d
 def _cells(certificates: Certificates, mask: np.ndarray) -> list[str]:
     """Return accuracy in percent and mean radius of some images."""
     if not mask.any():
+        # the run has no image of this class, and the mean of none is NaN
         return ["–", "–"]
+    # over all images of the class: those that are not certified count with radius 0
     held = certificates.correct & ~certificates.abstained
     mean = float(certified_radii(certificates)[mask].mean())
     return [percent(held[mask].mean()), radius_text(mean, certificates.norm)]
@@ -174,6 +180,7 @@ def _examples(
         return None
     run_colour = content.colours(runs)
     return {
+        # as many columns as `example_cards` fills, or the heads would not fit the cells
         "runs": [{"name": run.name, "colour": run_colour[run.name]} for run in runs[:MOST_RUNS]],
         "cards": example_cards(examples, runs, norms),
         "perturbed": perturbed_rows(examples, runs, norms),
@@ -188,6 +195,7 @@ def _write_files(runs: Sequence[Run], published: Sequence[Published], folder: Pa
     for run in runs:
         file = f"certificates/{run.slug}.csv"
         write_whole(folder / file, run_csv_text(run.certificates))
+        # names of runs differ as slugs, too (`check_runs`), so that no file replaces another
         links.append({"file": file, "words": f"{run.name}: a row per image, its radius for each norm and k"})
     summaries = {run.name: [summary(certified) for certified in run.all] for run in runs}
     tables = content.all_tables(runs, published=published)
@@ -210,12 +218,14 @@ def bibtex(runs: Sequence[Run], norms: Sequence[str]) -> str:
             if norm in run.noise.rules:
                 keys += cited(run.noise.rules[norm].source)
     known = entries()
+    # several rules cite the same work: each entry once, in the order of citation
     return "\n\n".join(known[key] for key in dict.fromkeys(keys))
 
 
 def entries() -> dict[str, str]:
     """Return the entries of sources.bib by their keys."""
     text = (files("radii.report.html") / "sources.bib").read_text(encoding="utf-8")
+    # an entry begins at the start of a line; an @ elsewhere belongs to an address
     split = [entry.strip() for entry in re.split(r"\n(?=@)", text)]
     return {entry[entry.index("{") + 1 : entry.index(",")]: entry for entry in split}
 
@@ -233,6 +243,7 @@ def _render(values: dict[str, Any]) -> str:
     environment.filters["code"] = _code
     template = environment.from_string((package / "page.html").read_text(encoding="utf-8"))
     sections = values["sections"]
+    # only colours that occur in drawings become variables of the page
     drawings = "".join(
         picture.svg for section in sections for picture in (*section["pictures"], *section["top_k_pictures"])
     )
@@ -256,4 +267,5 @@ def _hash(script: str) -> str:
 
 def _code(text: str) -> Markup:
     """Return text with `formulas` between backticks set as code."""
+    # escaped before the tags are put in, which must stay tags
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

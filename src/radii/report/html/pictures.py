@@ -47,6 +47,7 @@ def norm_pictures(
     """Return the figures of a norm: accuracy of all runs beside published results, and the radii of their noises."""
     compared = by_name(runs, norm)
     first = next(iter(compared.values()))
+    # the figure marks the reach of one n and alpha: those of the first run
     known: dict[str, Any] = {"unit": first.unit, "n": first.n, "alpha": first.alpha}
     theory = radius_by_probability(equal_noises(runs, norm), norm, first.shape, **known)
     words = f"Certified {NORM_NAMES[norm]} radius against the lower bound on the label's probability, at equal sigma."
@@ -67,6 +68,7 @@ def top_k_pictures(
         if len(by_k) > 1:
             ks = ", ".join(str(certified.k) for certified in by_k)
             words = f"Certified top-k accuracy against {NORM_NAMES[norm]} radius, {run.name}, k = {ks}."
+            # its noise names a figure, unless another run has the same noise
             figure = accuracy_by_k(by_k, published, name=run.name if counts[run.noise] > 1 else "")
             pictures.append(_keep(figure, f"topk-{norm}-{run.slug}", words, folder))
     return pictures
@@ -76,9 +78,8 @@ def equal_noises(runs: Sequence[Run], norm: str) -> list[Noise]:
     """Return one noise of each kind that has a rule for `norm`, all at the level that most runs use."""
     ruled = [run.noise for run in runs if norm in run.noise.rules]
     counts = Counter((noise.level_name, noise.level) for noise in ruled)
-    name, level = max(
-        counts, key=lambda known: (counts[known], known)
-    )  # the larger of equally frequent levels
+    # the larger of equally frequent levels, whatever the order of the runs
+    name, level = max(counts, key=lambda known: (counts[known], known))
     return list(dict.fromkeys(noise.at_level(level) for noise in ruled if noise.level_name == name))
 
 
@@ -120,10 +121,15 @@ def _comparison_words(compared: Mapping[str, Certificates], norm: str, published
 
 def inline(svg: str, name: str, words: str) -> str:
     """Return a drawing as part of a page: unique identifiers, colours as variables, and a description."""
+    # without XML declaration and DOCTYPE, which HTML does not allow inside a page
     svg = svg[svg.index("<svg") :]
+    # matplotlib gives the same identifiers to the parts of every drawing, and a page holds many
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    # without a size of its own, a drawing is scaled to its column by the style sheet
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
+    # the page gives each variable a value for light and for dark paper
     svg = re.sub(r"#([0-9a-f]{6})\b(?=[;\"])", r"var(--c\1)", svg)
+    # text like that of the page around it
     svg = re.sub(r"font-family: [^;\"]+", "font-family: inherit", svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(words)}"', 1)
@@ -141,5 +147,6 @@ def run_colour_rules(colours: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def _on_dark(colour: str) -> str:
-    # lighter colours stand out from dark paper
+    # lightened by 0.28, all colours of `PALETTE` have a contrast of 2.99 or more with dark paper, where WCAG 2 wants 3
+    # for graphics; as they are, the darkest has 1.38
     return lighter(colour, 0.28)

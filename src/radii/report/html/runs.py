@@ -15,6 +15,7 @@ from radii.votes import Votes
 from radii.votes.image_identity import ImageIdentity
 
 
+# compared by identity: == of arrays is an array, which has no truth value
 @dataclass(frozen=True, eq=False)
 class Run:
     """A model under one noise, and the certificates from its votes.
@@ -50,6 +51,7 @@ class Run:
             raise InputError(
                 f"the certificates of the run {self.name!r} are of several noises; make a run of each"
             )
+        # tables and the CSV of a run put certificates side by side, row by row
         if any(not np.array_equal(certified.index, self.index) for certified in self.all):
             raise InputError(f"the certificates of the run {self.name!r} are about different images")
         if self.votes is not None and not np.array_equal(self.votes.index, self.index):
@@ -101,12 +103,14 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
     several = list(runs)
     if not several:
         raise InputError("a report needs at least one run")
+    # files are named by slugs: those of "a b" and "A-B" would be one file
     if len({run.slug for run in several}) < len(several):
         raise InputError(f"the names of runs must differ; got {', '.join(run.name for run in several)}")
     check_one_data({run.name: run.all[0].data for run in several})
     check_one_order(several)
     for run in several:
-        _ = run.labels  # raises without true labels, from which accuracy is counted
+        # raises without true labels, from which accuracy is counted
+        _ = run.labels
     return several
 
 
@@ -115,6 +119,7 @@ def check_one_data(data: Mapping[str, ImageIdentity | None]) -> None:
     first: dict[ImageIdentity, str] = {}
     for name, identity in data.items():
         if identity is not None:
+            # subsets of one data set may be compared, so the identity of the whole set counts
             first.setdefault(identity.whole, name)
     if len(first) > 1:
         different = " and ".join(f"{name} is about {whole}" for whole, name in first.items())
@@ -126,6 +131,7 @@ def check_one_order(runs: Sequence[Run]) -> None:
     classes_of = [(run.name, run.votes.classes) for run in runs if run.votes is not None]
     for name, classes in classes_of[1:]:
         first, expected = classes_of[0]
+        # models may have different numbers of classes; the labels that both have must mean the same
         for label, (expected_class, actual_class) in enumerate(zip(expected, classes, strict=False)):
             # a number beside a name is the label of a class without a name
             comparable = (number_of(expected_class) is None) == (number_of(actual_class) is None)
@@ -148,6 +154,7 @@ def ks_of(runs: Sequence[Run]) -> list[int]:
 
 def by_name(runs: Sequence[Run], norm: str, k: int | None = None) -> dict[str, Certificates]:
     """Return the certificates of one norm and k by the name of their run; `k` defaults to the smallest there is."""
+    # runs may lack some k; the smallest of any run is compared, by the runs that have it
     if k is None:
         k = min(certified.k for run in runs for certified in run.by_k(norm))
     return {run.name: certified for run in runs for certified in run.by_k(norm) if certified.k == k}

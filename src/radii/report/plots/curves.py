@@ -38,19 +38,21 @@ _LINE, _HEAD = 0.128, 0.25
 
 
 def key_height(published: Sequence[Published]) -> float:
-    """Inches that the key of these rows takes below the axes: two rows a line."""
+    """Return the height in inches of the key of these rows below the axes: two rows per line."""
     return _HEAD + _LINE * -(-len(published) // 2) if published else 0.0
 
 
 def draw_points(
     axes: Axes, published: Sequence[Published], scale: float, colours: Sequence[str] = ()
 ) -> list[Line2D]:
-    """A hollow mark for each radius within the axes, and a key below them in the room of `key_height`.
+    """Draw a hollow mark for each radius within the axes, and a key below them, of height `key_height`.
 
     `scale`: steps of the axis in one image unit. `colours`: of each row, by default that of its noise.
     """
+    # marks are not clipped, so that they are whole on the edge; those beyond it would lie outside the axes
     last = axes.get_xlim()[1]
     marks: list[Line2D] = []
+    # markers repeat when there are more rows
     drawn = zip(published, colours or [noise_colour(row.noise) for row in published], strict=True)
     for (row, colour), marker in zip(drawn, cycle(_MARKERS), strict=False):
         points = [(radius * scale, share) for radius, share in row.accuracy.items() if radius * scale <= last]
@@ -66,16 +68,16 @@ def draw_points(
 
 
 def _key(axes: Axes, marks: Sequence[Artist]) -> None:
-    """What the marks are, just above the caption."""
+    """Draw the key of the marks, just above the caption."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     width, height = figure.get_size_inches()
     style: dict[str, Any] = {"fontsize": SMALL - 0.8, "labelcolor": INK, "frameon": False}
     style |= {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.5, "labelspacing": 0.3}
     style |= {"borderpad": 0.0, "borderaxespad": 0.0, "alignment": "left", "title_fontsize": SMALL}
-    place = (0.09 / width, 0.5 / height)
+    corner = (0.09 / width, 0.5 / height)
     key = figure.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=place, ncols=2, title="published by others", **style
+        handles=marks, loc="lower left", bbox_to_anchor=corner, ncols=2, title="published by others", **style
     )
     key.get_title().set_color(SOFT)
 
@@ -89,19 +91,20 @@ _MOST_STEPS = 600
 def accuracy_by_noise(
     certificates: Mapping[str, Certificates], published: Sequence[Published] = ()
 ) -> Figure:
-    """Certified accuracy against radius, one curve for each named set of certificates of one norm and k.
+    """Draw certified accuracy against radius, a curve for each named set of certificates of one norm and k.
 
     `published` rows of the same norm and k are drawn as points at the radii that were published.
     """
     norm, unit, k = same_question(certificates.values())
-    kinds = {one.noise.title for one in certificates.values()}
+    kinds = {certified.noise.title for certified in certificates.values()}
+    # a noise that all runs share is named in the title, since the names of the curves may not tell it
     alone = f", {kinds.pop()} noise" if len(kinds) == 1 else ""
     title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}{alone}"
     rows, caption = of_question(published, norm, k, unit), caption_text(certificates.values())
     figure, axes = frame(title, _SHARE, radius_label(norm, unit), caption, below=key_height(rows))
     colours = run_colours(certificates.values())
     named = zip(certificates.items(), colours, strict=True)
-    curves = [Curve(name, colour, *step_path(one)) for (name, one), colour in named]
+    curves = [Curve(name, colour, *step_path(certified)) for (name, certified), colour in named]
     _limit(axes, curves, norm)
     draw_curves(axes, curves, draw_points(axes, rows, axis_scale(norm)))
     return figure
@@ -111,25 +114,28 @@ def accuracy_by_noise(
 def accuracy_by_k(
     certificates: Sequence[Certificates], published: Sequence[Published] = (), *, name: str = ""
 ) -> Figure:
-    """Certified top-k accuracy against radius with k as the parameter, for one noise and one norm.
+    """Draw certified top-k accuracy against radius with k as the parameter, for one noise and one norm.
 
     `published` rows are drawn as points where their authors give several k for the same noise and norm. `name`: of the
     run, where its noise alone does not tell it from others.
     """
-    ranked = sorted(certificates, key=lambda one: one.k)
+    ranked = sorted(certificates, key=lambda certified: certified.k)
     noise, norm = _one_noise(ranked), ranked[0].norm
-    what = _short(name) if name else f"{noise.title} noise, {noise.level_text}"
-    title = f"Certified top-k accuracy, {NORM_NAMES[norm]}, {what}"
+    subject = _short(name) if name else f"{noise.title} noise, {noise.level_text}"
+    title = f"Certified top-k accuracy, {NORM_NAMES[norm]}, {subject}"
     unit, colours = ranked[0].unit, shades(noise_colour(noise.name), len(ranked))
-    shade = dict(zip((one.k for one in ranked), colours, strict=True))
+    shade = dict(zip((certified.k for certified in ranked), colours, strict=True))
+    # a point needs the colour of a curve, so rows of other k are left out
     rows = [row for row in _ranks_published(published, norm, noise.name, unit) if row.k in shade]
     figure, axes = frame(
         title, _SHARE_K, radius_label(norm, unit), caption_text(ranked), below=key_height(rows)
     )
     curves = [
-        Curve(f"k = {one.k}", colour, *step_path(one)) for one, colour in zip(ranked, colours, strict=True)
+        Curve(f"k = {certified.k}", colour, *step_path(certified))
+        for certified, colour in zip(ranked, colours, strict=True)
     ]
     _limit(axes, curves, norm)
+    # from the largest area to the smallest, each on top of those that contain it
     for curve in reversed(curves):
         axes.fill(*_area(curve), color=curve.colour, alpha=0.16, linewidth=0)
     named = [replace(row, name=f"k = {row.k}, {row.name}") for row in rows]
@@ -138,55 +144,59 @@ def accuracy_by_k(
 
 
 def _short(name: str, most: int = 28) -> str:
-    """The end of a long name, where paths differ, so that it fits a title."""
+    """Return the end of a long name, where paths differ, so that it fits a title."""
     return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def _ranks_published(published: Sequence[Published], norm: str, noise: str, unit: str) -> list[Published]:
-    """Rows of one norm and noise from sources that give some k above 1."""
+    """Return the rows of one norm and noise from sources that give some k above 1."""
     rows = [row for row in published if (row.norm, row.noise, row.unit) == (norm, noise, unit)]
+    # a source with k = 1 alone belongs beside other noises, not beside other k
     deep = {row.source for row in rows if row.k > 1}
     return [row for row in rows if row.source in deep]
 
 
 def _area(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of the area under a curve that ends at zero."""
+    """Return the corners of the area under a curve that ends at zero."""
     return np.append(curve.x, curve.x[0]), np.append(curve.y, 0.0)
 
 
 def step_path(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of the certified accuracy as a step function, `(points,)` each, in the units of the axis.
+    """Return the corners of the certified accuracy as a step function, `(points,)` each, in the units of the axis.
 
     l0 takes whole numbers only: there each number has a tread of its own, centred on it.
     """
     radii, shares = _thinned(*accuracy_curve(certificates))
     if certificates.norm == "l0":
         counts = np.arange(int(radii[-1]) + 1)
+        # the share of a step holds up to its radius, inclusive: that of the first radius of at least the count
         treads = shares[np.searchsorted(radii, counts)]
         edges = np.arange(len(counts) + 1) - 0.5
         return np.repeat(edges, 2)[1:], np.append(np.repeat(treads, 2), 0.0)
+    # upright steps: a slanted line between the points would show accuracies that are not certified
     heights = np.concatenate([shares[:1], np.repeat(shares[1:], 2), [0.0]])
     return np.repeat(radii, 2) * axis_scale(certificates.norm), heights
 
 
 def _thinned(radii: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most `_MOST_STEPS` steps, finer than the eye can see; of merged ones the lowest stays."""
+    """Return at most `_MOST_STEPS` steps, finer than the eye can see; of merged ones the lowest stays."""
     if len(radii) <= _MOST_STEPS:
         return radii, shares
+    # two steps of a cell may stay, so there are half as many cells; radius 0 has one of its own
     cells = np.ceil(radii / radii[-1] * (_MOST_STEPS // 2 - 1))
     ends = cells[1:] != cells[:-1]
-    # The first of a cell stays as well: without it a step would move left across the gap before the cell.
+    # the first of a cell stays as well: without it a step would move left across the gap before the cell.
     kept = np.append(ends, True) | np.append(True, ends)
     return radii[kept], shares[kept]
 
 
 def axis_scale(norm: str) -> float:
-    """Steps of the radius axis in one image unit: linf is drawn in grey levels of 1/255."""
+    """Return the steps of the radius axis per image unit: linf is drawn in grey levels of 1/255."""
     return 255.0 if norm == "linf" else 1.0
 
 
 def radius_label(norm: str, unit: str) -> str:
-    """The name of a radius axis, with its unit."""
+    """Return the name of a radius axis, with its unit."""
     name = NORM_NAMES[norm]
     if norm == "l0":
         return f"{name} radius (changed {unit}s)"
@@ -200,21 +210,24 @@ def ticks_in_grey_levels(axis_ticks: Axes, which: str) -> None:
 
 
 def _one_noise(certificates: Iterable[Certificates]) -> Noise:
-    """The noise that all certificates share; top-k curves of several would not be comparable."""
-    asked = {(one.noise, one.norm, one.unit) for one in certificates}
-    if len(asked) != 1:
+    """Return the noise that all certificates share; top-k curves of several would not be comparable."""
+    questions = {(certified.noise, certified.norm, certified.unit) for certified in certificates}
+    if len(questions) != 1:
         raise InputError("top-k curves need certificates of one noise, norm and unit, and of one k each")
-    return asked.pop()[0]
+    return questions.pop()[0]
 
 
 def _limit(axes: Axes, curves: Sequence[Curve], norm: str) -> None:
-    """0 to 100 % upwards; to the right as far as anything is certified."""
+    """Set the limits: 0 to 100 % upwards, to the right as far as anything is certified."""
+    # an l0 axis shows at least the treads of 0 and 1
     first, least = (-0.5, 1.5) if norm == "l0" else (0.0, 0.0)
     last = max(least, *(curve.x[-1] for curve in curves))
+    # 2 % more, or half of the last upright line would be cut off; of equal limits matplotlib warns
     axes.set_xlim(first, last + 0.02 * (last - first) if last > first else 1.0)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    # ticks at whole grey levels, unless the axis has too few of them
     whole = norm == "l0" or (norm == "linf" and last > 4)
     axes.xaxis.set_major_locator(
         MaxNLocator(

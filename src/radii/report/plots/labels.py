@@ -43,12 +43,12 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], points: Sequence[Line2D] = 
         axes.plot(curve.x, curve.y, color=curve.colour, label=curve.name, **style)[0] for curve in curves
     ]
     if (points or len(curves) > 1) and not _name_ends(axes, lines, points):
-        order = sorted(range(len(curves)), key=lambda place: -_area(curves[place]))
-        _key(axes, [lines[place] for place in order])
+        order = sorted(range(len(curves)), key=lambda number: -_area(curves[number]))
+        _key(axes, [lines[number] for number in order])
 
 
 def _key(axes: Axes, lines: Sequence[Artist]) -> None:
-    """A key where it covers no curve, and opaque for the case that there is no such place."""
+    """Draw a key where it covers no curve; it is opaque in case that it must cover one."""
     size, between = (TEXT, 0.5) if len(lines) <= 6 else (SMALL - 0.8, 0.2)
     style: dict[str, Any] = {"labelcolor": INK, "handlelength": 1.4, "fontsize": size}
     style |= {"labelspacing": between, "borderaxespad": 0.2, "facecolor": PAPER, "edgecolor": "none"}
@@ -56,13 +56,14 @@ def _key(axes: Axes, lines: Sequence[Artist]) -> None:
 
 
 def _area(curve: Curve) -> float:
-    """The area under a curve: the key lists the upper curve first."""
+    """Return the area under a curve: the key lists the upper curve first."""
     return float(np.sum(np.diff(curve.x) * (curve.y[1:] + curve.y[:-1])) / 2)
 
 
 def _name_ends(axes: Axes, lines: Sequence[Line2D], points: Sequence[Line2D]) -> bool:
     """Write each name to the right of the end of its curve; return False, and write none, if one has no room."""
     before = axes.get_position()
+    # written before they are placed: only a text in a figure has a size
     names = [_at_end(axes, line, str(line.get_label())) for line in lines]
     if _make_room(axes, names) and _place(axes, lines, names, points):
         return True
@@ -72,23 +73,26 @@ def _name_ends(axes: Axes, lines: Sequence[Line2D], points: Sequence[Line2D]) ->
     return False
 
 
-def _at_end(axes: Axes, line: Line2D, words: str, **how: Any) -> Annotation:
-    """A text whose left edge, at half its height, is at the end of a curve."""
+def _at_end(axes: Axes, line: Line2D, text: str, **options: Any) -> Annotation:
+    """Write a text whose left edge, at half its height, is at the end of a curve."""
     style: dict[str, Any] = {"fontsize": TEXT, "va": "center", "zorder": 5, "label": DIRECT}
     style |= {"color": readable(str(line.get_color())), "textcoords": "offset points"}
     end: Any = np.asarray(line.get_xydata())[-1]
-    return axes.annotate(words, end, (0.0, 0.0), annotation_clip=False, **style, **how)
+    # outside the axes, too: names of curves that end at the edge stand there
+    return axes.annotate(text, end, (0.0, 0.0), annotation_clip=False, **style, **options)
 
 
 def _make_room(axes: Axes, names: Sequence[Annotation]) -> bool:
     """Narrow the axes until all names end within the figure; return whether they stay wide enough."""
-    frame, place, last = axes.bbox, axes.get_position(), axes.figure.bbox.x1 - _EDGE
+    frame, position, last = axes.bbox, axes.get_position(), axes.figure.bbox.x1 - _EDGE
     width = before = frame.width
     for name in names:
         box = name.get_window_extent()
-        share = max((box.x0 - frame.x0) / before, 0.1)  # the end of a curve may lie on the left edge
+        # a curve that ends on the left edge has share 0, by which nothing can be divided
+        share = max((box.x0 - frame.x0) / before, 0.1)
+        # names inside move with the ends of their curves, names outside with the edge of the axes
         width = min(width, (last - _GAP - box.width - frame.x0) / (share if share < _LAST else 1.0))
-    axes.set_position((place.x0, place.y0, place.width * width / before, place.height))
+    axes.set_position((position.x0, position.y0, position.width * width / before, position.height))
     return width >= _NARROWEST * before
 
 
@@ -102,12 +106,15 @@ def _place(
     taken = [Bbox([at - _PAD, at + _PAD]) for row in marks for at in row]
     boxes = [name.get_window_extent() for name in names]
     ends = [(box.x0, (box.y0 + box.y1) / 2) for box in boxes]
+    # names of ends that the eye cannot tell apart would stand at either curve
     if any(np.hypot(x - other_x, y - other_y) < _PAD for (x, y), (other_x, other_y) in combinations(ends, 2)):
         return False
-    for place in sorted(range(len(ends)), key=lambda place: ends[place][1]):
-        box, end = boxes[place], ends[place][0]
+    # names are only lifted: from the lowest, each finds the ones below it in their final positions
+    for number in sorted(range(len(ends)), key=lambda number: ends[number][1]):
+        box, end = boxes[number], ends[number][0]
         outside = end > frame.x0 + _LAST * frame.width
         right = _GAP + (max(0.0, frame.x1 - end) if outside else 0.0)
+        # above the line of the axis, and at most four heights up, farther from which no name is at its curve
         least = max(0.0, frame.y0 + 1 - box.y0)
         lifts = (
             up for up in np.arange(least, 4 * box.height) if _is_free(box.translated(right, up), paths, taken)
@@ -115,20 +122,21 @@ def _place(
         if (up := next(lifts, None)) is None:
             return False
         taken.append(box.translated(right, up))
-        _move(names[place], right, up)
-        if not paths[place].intersects_bbox(
+        _move(names[number], right, up)
+        if not paths[number].intersects_bbox(
             Bbox.from_extents(end - 1, box.y0 + up, end + 1, box.y1 + up), False
         ):
+            # beside the axes a line leads to the end of the curve; inside it would run among the curves
             if not outside:
                 return False
-            style = {"arrowstyle": "-", "linewidth": 0.7, "color": names[place].get_color()}
-            leader = _at_end(axes, lines[place], "", arrowprops=style | {"shrinkA": 0, "shrinkB": 0})
+            style = {"arrowstyle": "-", "linewidth": 0.7, "color": names[number].get_color()}
+            leader = _at_end(axes, lines[number], "", arrowprops=style | {"shrinkA": 0, "shrinkB": 0})
             _move(leader, right - _PAD, up)
     return True
 
 
 def _is_free(box: Bbox, paths: Sequence[Path], taken: Sequence[Bbox]) -> bool:
-    """Whether a name touches nothing, and is farther from the next curve on the right than from its own."""
+    """Return whether a name touches nothing, and is farther from the next curve on the right than from its own."""
     around = Bbox.from_extents(box.x0 - 1, box.y0 - 1, box.x1 + 1.5 * _GAP, box.y1 + 1)
     return not around.count_overlaps(taken) and not any(path.intersects_bbox(around, False) for path in paths)
 

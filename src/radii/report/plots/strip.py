@@ -48,6 +48,7 @@ def image_strip(
         axes = figure.add_axes(
             (left / width, (height - 0.42 - _TILE) / height, _TILE / width, _TILE / height)
         )
+        # limits of grey, or imshow would stretch the contrast of each image; the pixels stay as they were certified
         axes.imshow(as_picture(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_axis_off()
     lines = {
@@ -73,6 +74,7 @@ def labels_text(certificates: Certificates, row: int, classes: Sequence[str] = (
     """Return the true and the certified label of an image; "(wrong)" follows a certified label that is not true."""
     known = certificates.true_label
     true = "unknown" if known is None else class_name(int(known[row]), classes)
+    # true labels are fixed beforehand: the votes confirm them or not, and nothing is predicted
     if certificates.abstained[row]:
         return true, "not confirmed" if certificates.labels == "true" else "abstains"
     label = ", ".join(class_name(int(label), classes) for label in np.atleast_1d(certificates.label[row]))

@@ -53,6 +53,7 @@ def own_style() -> Iterator[None]:
 def noise_colour(name: str) -> str:
     """Return the colour of a noise, the same in every figure; grey for an unknown one."""
     known = list(NOISES)
+    # a noise that is registered later may reuse a colour; the order of the others stays
     return PALETTE[known.index(name) % len(PALETTE)] if name in known else SOFT
 
 
@@ -72,6 +73,7 @@ def lighter(colour: str, share: float) -> str:
 def readable(colour: str) -> str:
     """Return `colour`, darkened until small text in it is readable on paper (contrast 4.5, WCAG 2)."""
     while _contrast_with_paper(colour) < 4.5:
+        # in small steps, since each takes the name away from the colour of its curve
         colour = _mix(colour, INK, 0.08)
     return colour
 
@@ -93,6 +95,7 @@ def run_colours(certificates: Iterable[Certificates]) -> list[str]:
     """Return a colour for each run: that of its noise, in shades by level where several runs share the noise."""
     noises = [certified.noise for certified in certificates]
     rows_of: dict[str, list[int]] = {}
+    # the smallest level in the full colour: colours of runs do not depend on the order of the files
     for row in sorted(range(len(noises)), key=lambda row: noises[row].level):
         rows_of.setdefault(noises[row].name, []).append(row)
     colours = [""] * len(noises)
@@ -111,6 +114,7 @@ def frame(
     """
     height = HEIGHT + below
     figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
+    # not by pyplot, which keeps every figure in memory until it is closed
     FigureCanvasAgg(figure)
     size = (WIDTH - _LEFT - _RIGHT) / WIDTH, (HEIGHT - _BOTTOM - _TOP) / height
     axes = figure.add_axes((_LEFT / WIDTH, (_BOTTOM + below) / height, *size), facecolor="none")
@@ -118,6 +122,7 @@ def frame(
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
+    # lines of the grid would otherwise run through curves and names
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0, labelsize=TEXT - 0.7, labelcolor=SOFT, pad=3)
     axes.tick_params(axis="x", length=3, color=SOFT, labelsize=TEXT - 0.7, labelcolor=INK)
@@ -131,7 +136,9 @@ def frame(
 def write_caption(figure: Figure, caption: str) -> None:
     """Write a caption of about two small lines at the bottom left, broken between facts where these are short."""
     width, height = figure.get_size_inches()
-    line = int(17.6 * width)  # characters of this size in the figure's width
+    # characters of this size in the figure's width: of captions with many digits 16.9 fill an inch
+    line = int(16.8 * width)
+    # a fact longer than half a line may be broken, which otherwise could leave a line half empty
     facts = [fact if len(fact) > line // 2 else fact.replace(" ", NO_BREAK) for fact in caption.split(" · ")]
     # a dot stays with the fact before it, and goes where it would end a line
     text = textwrap.fill(" · ".join(facts).replace(" ·", f"{NO_BREAK}·"), line)
@@ -163,6 +170,7 @@ def _levels(certificates: Iterable[Certificates]) -> list[str]:
 
 def _spread(values: Iterable[Any], text: Callable[[Any], str]) -> str:
     """Return one value or two as text, or the smallest and the largest of more."""
+    # all values of many runs would not fit a caption
     known = sorted(set(values))
     joined = " or " if len(known) <= 2 else " to "
     return joined.join(text(value) for value in dict.fromkeys([known[0], known[-1]]))
@@ -170,11 +178,13 @@ def _spread(values: Iterable[Any], text: Callable[[Any], str]) -> str:
 
 def png_bytes(figure: Figure) -> bytes:
     """Return the figure as PNG, at twice the density of a screen."""
+    # without the version of matplotlib, so that other versions may write the same bytes
     return _saved(figure, format="png", dpi=200, metadata={"Software": None})
 
 
 def svg_text(figure: Figure) -> str:
     """Return the figure as SVG with its text as text; the same figure gives the same bytes."""
+    # without the date, which would differ in each run
     svg = _saved(figure, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))).decode()
     return re.sub(r'(?<= d=")[ML \d.\-z\n]+(?=")', lambda path: _short_path(path.group()), svg)
 
@@ -186,6 +196,7 @@ def _short_path(path: str) -> str:
     """
     short, at = "", ("", "")
     for command, x, y in re.findall(r"([MLz])(?: (\S+) (\S+))?", path):
+        # z, which closes a path, has no point
         to = (x and f"{float(x):.1f}".removesuffix(".0"), y and f"{float(y):.1f}".removesuffix(".0"))
         if command == "L" and to[1] == at[1]:
             short += f"H{to[0]}"
@@ -199,6 +210,7 @@ def _short_path(path: str) -> str:
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     content = io.BytesIO()
+    # again, since texts read some settings only when they are drawn
     with own_style():
         figure.savefig(content, **options)
     return content.getvalue()

@@ -32,7 +32,7 @@ def radius_by_probability(
     alpha: float | None = None,
     points: int = 121,
 ) -> Figure:
-    """Certified top-1 radius of each noise, all of one level, by the lower bound on the label's probability.
+    """Draw the certified top-1 radius of noises of one level against the lower bound on the label's probability.
 
     The axis is stretched towards 1 (log odds). With `n` and `alpha`, a line marks the largest bound that n
     noise samples can give, `alpha ** (1 / n)`: what lies beyond it needs more samples.
@@ -44,6 +44,7 @@ def radius_by_probability(
     title = f"Certified {NORM_NAMES[norm]} radius by noise, {level}"
     caption = _caption(level, norm, check_shape(shape), n, alpha)
     figure, axes = frame(title, radius_label(norm, unit), _PROBABILITY, caption)
+    # even steps in log odds up to 0.9999, as far as the ticks; the axis has this scale
     lower = 1 / (1 + np.exp(-np.linspace(0, math.log(9999), points)))
     curves = [_curve(noise, norm, lower, check_shape(shape), unit) for noise in noises]
     _limit(axes, curves, norm)
@@ -54,7 +55,7 @@ def radius_by_probability(
 
 
 def _curve(noise: Noise, norm: str, lower: np.ndarray, shape: tuple[int, ...], unit: str) -> Curve:
-    """Radii of one noise; l0 radii are whole numbers, so their steps are drawn as steps."""
+    """Return the radii of one noise; l0 radii are whole numbers, so their steps are drawn as steps."""
     radii = certified_radius(noise, norm, lower, shape=shape, unit=unit) * axis_scale(norm)
     name, colour = noise.title, noise_colour(noise.name)
     if norm == "l0":
@@ -63,13 +64,15 @@ def _curve(noise: Noise, norm: str, lower: np.ndarray, shape: tuple[int, ...], u
 
 
 def _limit(axes: Axes, curves: Sequence[Curve], norm: str) -> None:
-    """Probabilities from 1/2 to 0.9999 in log odds; radii from 0 to the largest."""
+    """Set the limits: probabilities from 1/2 to 0.9999 in log odds, radii from 0 to the largest."""
     axes.set_xlim(0.5, 0.99993)
     axes.set_xscale("logit")
     axes.xaxis.set_major_locator(FixedLocator(_TICKS))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{tick:g}".lstrip("0") for tick in _TICKS]))
+    # the ticks of the logit scale itself would stand among those above
     axes.xaxis.set_minor_locator(NullLocator())
     top = max(float(curve.y.max()) for curve in curves)
+    # equal limits, where nothing is certified, would make matplotlib warn
     axes.set_ylim(0, 1.05 * top or 1.0)
     axes.yaxis.set_major_locator(
         MaxNLocator(5, steps=[1, 2, 5, 10] if norm == "l0" else [1, 2, 2.5, 5, 10], integer=norm == "l0")
@@ -94,7 +97,8 @@ def _mark_reach(axes: Axes, n: int, alpha: float) -> None:
         ha="right",
         fontsize=SMALL,
         color=SOFT,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},  # no grid line runs through the words
+        # no grid line runs through the text
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},
     )
 
 

@@ -68,10 +68,12 @@ def load_published(name: str | Path) -> list[Published]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         rows = list(document.pop("row"))
         data = str(document.pop("data"))
+    # tomllib reads nested arrays by recursion
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} holds no published results: it must be TOML with data and [[row]] ({error})"
         ) from error
+    # a misspelt field would otherwise be ignored
     for key in document:
         check_name(f"field in {path.name}", key, ["data", "row"])
     return [_row(path, number, data, row) for number, row in enumerate(rows, 1)]
@@ -98,6 +100,7 @@ def _row(path: Path, number: int, data: str, row: Any) -> Published:
         raise InputError(f"{where} must be a table of fields; got {row!r}")
     _check_fields(where, row)
     check_name(f"norm in {where}", row["norm"], NORMS)
+    # other norms have no units to choose
     units = UNITS if row["norm"] == "l0" else ("feature",)
     for key, names in (("noise", NOISES), ("unit", units)):
         if key in row:
@@ -120,7 +123,8 @@ def _check_fields(where: str, row: Mapping[str, Any]) -> None:
         check_name(f"field in {where}", key, [field.name for field in known])
     required = [field.name for field in known if field.default is MISSING]
     if row.get("norm") == "l0":
-        required.append("unit")  # papers count pixels or features: a default would be a guess
+        # papers count pixels or features: a default would be a guess
+        required.append("unit")
     for key in required:
         if key not in row:
             raise InputError(f"{where} must say its {key}")
@@ -137,8 +141,10 @@ def _sigma(where: str, value: Any) -> float | None:
 
 def _accuracy(where: str, shares: Any) -> Mapping[float, float]:
     """Return shares by radius, in increasing order; in the file, radii are text: "0.5" or "2/255"."""
+    # a file of the user's may hold anything in place of a table of numbers
     try:
         ordered = sorted((parse_number(radius), share) for radius, share in shares.items())
+        # type() as in `_row`
         valid = [radius >= 0 and type(share) in (int, float) and 0 <= share <= 1 for radius, share in ordered]
     except (AttributeError, TypeError, ValueError, ArithmeticError):
         valid = []
@@ -147,9 +153,11 @@ def _accuracy(where: str, shares: Any) -> Mapping[float, float]:
             f'accuracy in {where} must give shares by radius, for example {{ "2/255" = 0.5 }}; got {shares!r}'
         )
     for (near, more), (far, less) in pairwise(ordered):
+        # accuracy never grows with the radius: a table that does was mistyped
         if near == far or less > more:
             raise InputError(
                 f"accuracy in {where} is {more:g} at {near:g} and {less:g} at {far:g}; "
                 "each radius comes once, and a larger one holds no more images"
             )
+    # read-only, since several tables and figures share the rows
     return MappingProxyType({radius: float(share) for radius, share in ordered})

@@ -19,10 +19,14 @@ from radii.votes.plans.failure_counts import MOST_SAMPLES, largest_count, likely
 from radii.votes.plans.fixed import check_whole
 from radii.votes.plans.sequential import GIVEN_UP, POWER, check_level_in_reach
 
+# After n unanimous votes at alpha = 0.0005 the bound is near 1 - 8.33 / n; Clopper-Pearson's is 1 - 7.60 / n. Without
+# the atom it is 1 - 8.81 / n, with a weight of 0.9 it is 1 - 7.67 / n. Other votes pay for the weight: 990 of 1,000
+# give 0.9702 without it, 0.9698 at 0.25 and 0.9669 at 0.9.
 ATOM = 0.25
-"""Weight of the alternative 1, which makes the bound after unanimous votes nearly as large as Clopper-Pearson's."""
+"""Weight of the alternative 1."""
+# More than the rounding of the logarithm of a mixture over `MOST_SAMPLES` samples, which tests find below 2e-7.
 SLACK = 1e-6
-"""More than the rounding of the logarithm of a mixture over `MOST_SAMPLES` samples, below 2e-7 in tests."""
+"""What the logarithm of a mixture must exceed `log(1 / alpha)` by."""
 FIRST_ROUND = 16
 """Samples of each image in the first round."""
 LARGEST_ALPHA = 0.5
@@ -86,7 +90,7 @@ class Anytime(Plan):
 
     @property
     def selection_sizes(self) -> np.ndarray:
-        # a time limit may pass before the label is chosen
+        # any number, as a time limit may pass before the label is chosen
         return np.arange(self.selection + 1)
 
     def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
@@ -134,6 +138,7 @@ class Anytime(Plan):
                 f"give 0 to n successes of n = 1 to {MOST_SAMPLES} samples; got {successes!r} of {n!r}"
             )
         mixed = mixture_lower(successes, n, self.alpha / 2)
+        # Clopper-Pearson's bound has the other half of alpha, and holds at this one number of samples, fixed in advance
         return np.where(n == self.n_max, np.maximum(mixed, lower_bound(successes, n, self.alpha / 2)), mixed)
 
     def boundaries(self, levels: tuple[float, ...], looks: np.ndarray) -> Boundaries:
@@ -177,6 +182,8 @@ class InRounds(StoppingRule):
     def look(
         self, counts: np.ndarray, label: np.ndarray, certified: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        # rounds that grow by a ratio: their number, at each of which all images wait for one another, grows as
+        # log(n_max)
         return certified, np.minimum(counts.sum(axis=1) * 3 // 2, self.plan.n_max)
 
 
@@ -186,9 +193,12 @@ def log_mixture(successes: np.ndarray, failures: np.ndarray, p: np.ndarray | flo
     # pi times the mass of the arcsine distribution above p; the beta integral below is pi times too large as well
     above = 2 * np.arcsin(np.sqrt(1 - p))
     likelihood = successes * np.log(p) + failures * np.log1p(-p)
+    # the tail of the beta function may be 0, for p far above the share of successes: nothing is refuted at -inf
     with np.errstate(divide="ignore"):
         spread = betaln(a, b) + np.log(betaincc(a, b, p)) - np.log(above) - likelihood
+    # one failure refutes the alternative 1 for good
     sure = np.where(failures == 0, np.log(ATOM) - likelihood, -np.inf)
+    # added as logarithms: likelihood ratios of 10^7 samples are far beyond the largest float
     return np.logaddexp(np.log1p(-ATOM) + spread, sure)
 
 
@@ -200,9 +210,12 @@ def mixture_lower(successes: np.ndarray, n: np.ndarray, alpha: float) -> np.ndar
     check_mixture(alpha)
 
     def refuted(p: np.ndarray) -> np.ndarray:
-        inside = np.clip(p, 1e-300, 1 - 1e-16)  # where both logarithms are finite
+        # where both logarithms are finite
+        inside = np.clip(p, 1e-300, 1 - 1e-16)
         return (p > 0) & (log_mixture(successes, n - successes, inside) >= SLACK - np.log(alpha))
 
+    # Nothing above the share of successes is refuted (docs/math/sequential.md, 'One crossing'). 50 halvings leave 1e-15
+    # of that share; the low end was tested, so that stopping earlier would only make bounds smaller.
     return bisect(refuted, np.zeros(np.shape(n)), successes / n, 50)[0]
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from radii.errors import InputError
 from radii.votes.plans.failure_counts import NOTHING, START, most_failures
 
+# At n_max = 10^7 the boundaries of each level take a fifth of a second (docs/log.md), in all a quarter of a minute: a
+# file with more levels would keep its reader busy.
 MOST_LEVELS = 64
-"""Tests of one stream; at n_max = 10**7 the boundaries of each take a fifth of a second."""
+"""Most levels that are tested on one stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,7 @@ class Boundaries:
         """
         now = np.array(certified)
         levels = len(self.certify)
+        # in rising order, so that one look may certify several levels, but none above one that fails (Theorem 2)
         for level in range(levels):
             now += (now == level) & (failures <= self.certify[level, look])
         done = now == levels
@@ -52,11 +55,13 @@ class Boundaries:
             raise InputError(f"p is a probability, from 0 to 1; got {p!r}")
         levels, looks = self.certify.shape
         ended = np.zeros((levels + 1, looks))
-        # running[c]: failures of the runs that have c levels certified
+        # running[c]: failures of the runs that have c levels certified. The number certified belongs to the state,
+        # since the next boundary depends on it (docs/math/sequential.md, 'What it will cost').
         running = [START, *[NOTHING] * (levels - 1)]
         for look, samples in enumerate(np.diff(self.looks, prepend=0)):
             risen = NOTHING
             for level in range(levels):
+                # runs that rise at this look face the next level's boundary at the same look
                 here = running[level].after(int(samples), p).plus(risen)
                 risen, left = here.split(int(self.certify[level, look]))
                 running[level], over = left.split(int(self.futile[level, look]) - 1)
@@ -94,7 +99,7 @@ class OperatingCharacteristics:
     def quantile(self, share: float) -> int:
         """Return the number of samples that is enough with probability at least `share`."""
         reached = np.cumsum(self.ended.sum(axis=0))
-        # sums of probabilities miss a round share by their rounding
+        # sums of probabilities miss a round share by their rounding, and the answer would be a whole look later
         enough = int(np.searchsorted(reached, share - 1e-12))
         return int(self.looks[min(enough, len(self.looks) - 1)])
 
@@ -115,8 +120,9 @@ def check_levels(levels: tuple[float, ...]) -> None:
 
 def check_radii(radii: object) -> tuple[float, ...]:
     """Return radii as a tuple; raise `InputError` unless they are finite numbers above 0 that rise."""
-    at = np.asarray(radii, dtype=np.float64)
-    if at.ndim != 1 or not at.size or not all(low < high for low, high in pairwise((0.0, *at, math.inf))):
-        listed = ", ".join(f"{radius:.10g}" for radius in at.ravel()) or "none"
+    values = np.asarray(radii, dtype=np.float64)
+    # NaN fails every comparison, and is thus rejected like a radius that does not rise
+    if values.ndim != 1 or not values.size or not all(a < b for a, b in pairwise((0.0, *values, math.inf))):
+        listed = ", ".join(f"{radius:.10g}" for radius in values.ravel()) or "none"
         raise InputError(f"radii must be finite numbers that rise, above 0; got {listed}")
-    return tuple(at.tolist())
+    return tuple(values.tolist())

@@ -38,6 +38,8 @@ class Mass:
         """Return the distribution after more samples of success probability `p`; loses at most `CUT` of it."""
         if not len(self.weights):
             return self
+        # a plain convolution: its roundings are relative, while those of a Fourier transform are relative to the
+        # largest weight and would swamp the tails, where the error is spent
         low, new = new_failures(samples, p)
         return Mass(self.first + low, np.convolve(self.weights, new))
 
@@ -68,6 +70,8 @@ def new_failures(samples: int, p: float) -> tuple[int, np.ndarray]:
     That is the least number of failures that is kept, and the probabilities from there on. What is cut off has
     probability at most `CUT`. Weights are scaled to add up to 1, so none is below the truth by more than rounding.
     """
+    # `p` is given rather than `q`: from the failure probability of a small level, the success probability would lose
+    # digits
     q = 1 - p
     # Bernstein's inequality solved for the distance from the mean
     reach = CUT_EXPONENT / 3 + math.sqrt(CUT_EXPONENT**2 / 9 + 2 * CUT_EXPONENT * samples * q * p)
@@ -78,6 +82,8 @@ def new_failures(samples: int, p: float) -> tuple[int, np.ndarray]:
     falling = np.cumprod(below * p / ((samples + 1 - below) * q))
     rising = np.cumprod((samples + 1 - above) * q / (above * p))
     weights = np.concatenate([falling[::-1], [1.0], rising])
+    # Scaling makes probabilities of ratios to the mode, without its own weight, which has the digits of a factorial. It
+    # spreads the mass that is cut off over the rest; callers count that mass as error all the same.
     return low, weights / weights.sum()
 
 
@@ -93,7 +99,8 @@ def most_failures(level: np.ndarray | float, n: np.ndarray | int, alpha: float) 
 
 def at_most(failures: np.ndarray, n: np.ndarray | int, level: np.ndarray | float) -> np.ndarray:
     """Return the probability of at most `failures` in `n` samples of success probability `level`; all broadcast."""
-    all_fail = failures >= n  # betainc takes no shape parameter of 0
+    # betainc takes no shape parameter of 0
+    all_fail = failures >= n
     return np.where(all_fail, 1.0, betainc(np.where(all_fail, 1, n - failures), failures + 1, level))
 
 
@@ -104,12 +111,15 @@ def largest_count(
 
     The test must not hold again once it failed at a smaller number. -1 where it fails at 0.
     """
+    # The upper end is n + 1, which is never tested and stands for 'all'; the clip keeps tests of finished brackets
+    # among possible counts.
     low = np.full(np.broadcast(n, level).shape, -1)
     return bisect_whole(lambda count: holds(np.clip(count, 0, n)), low, low + np.asarray(n) + 2)[0]
 
 
 def least_samples(level: float, alpha: float) -> int:
     """Return the fewest samples that can reject 'the probability is at most `level`': all of them successes."""
+    # rounding may make it one off, which is harmless: it places looks and completes messages, but decides no test
     return math.ceil(math.log(alpha) / math.log(level))
 
 
@@ -117,4 +127,6 @@ def likely_level(level: float, n: int, alpha: float, power: float) -> float:
     """Return the success probability at which the test of `n` samples at `alpha` rejects `level` with that power."""
     most = int(most_failures(level, n, alpha))
     assert most >= 0, "n samples cannot reject the level"
+    # The probability of at most `most` failures, `at_most`, solved for the level. The inverse may be inexact: what
+    # follows from it is power, not validity.
     return float(betaincinv(n - most, most + 1, power))

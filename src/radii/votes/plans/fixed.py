@@ -90,6 +90,7 @@ class Exhaustive(Fixed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # labels are chosen from counts that have no error, so that separate samples would add nothing
         if self.selection:
             raise InputError(
                 f"a plan of all outcomes has no sampling error and no selection samples: leave out {self.selection}"
@@ -118,6 +119,7 @@ class Exhaustive(Fixed):
         successes = np.take_along_axis(votes.counts, label.reshape(len(label), -1), axis=1).min(axis=1)
         # the weakest member of a set competes with the strongest class outside alone
         rivals = np.cumsum(strongest_rivals(votes.counts, label, k if label.ndim == 1 else 1), axis=1)
+        # the divisions round by 2^-53 of a value that is known exactly; radii have a margin of 5e-12 (docs/log.md)
         return np.minimum(successes / self.n, np.nextafter(1, 0)), rivals / self.n
 
 
@@ -174,6 +176,7 @@ class AllAtOnce(StoppingRule):
 
 def check_whole(name: str, value: object, least: int, most: int = MOST) -> None:
     """Raise `InputError` unless `value` is a whole number from `least` to `most`."""
+    # True is an int to Python, and would pass as 1; numbers of numpy are welcome
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
     if value > most:

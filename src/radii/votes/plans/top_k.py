@@ -31,8 +31,9 @@ from radii.votes.plans.sequential import AT_FIRST, BEFORE_LAST, check_level_in_r
 Holds = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
 """Where bounds on the label, `(n,)`, and its rivals, `(n, k)`, certify radii, `(n,)`."""
 
+# It costs power, never validity: certificates at later looks are simply not made.
 FUTILITY_ERROR = 0.01
-"""Error of each optimistic bound, by which a run is stopped for futility: it costs power, never validity."""
+"""Error of each optimistic bound, by which a run is stopped for futility."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,16 @@ class TopK(SequentialPlan):
     @cached_property
     def shares(self) -> np.ndarray:
         """Error of the bounds at each look, `(looks,)`; 0 at looks for futility alone."""
-        at = np.flatnonzero(self._schedule[1])
-        parts = np.full(len(at), BEFORE_LAST * (1 - AT_FIRST) / max(len(at) - 2, 1))
-        parts[0] = BEFORE_LAST * AT_FIRST if len(at) > 2 else BEFORE_LAST
+        # Shares of single looks, not of the sum up to a look as in `error_spending`: the counts of rivals have no exact
+        # recursion, so a union bound adds up the looks. With two looks, the first has all that comes before the last.
+        columns = np.flatnonzero(self._schedule[1])
+        parts = np.full(len(columns), BEFORE_LAST * (1 - AT_FIRST) / max(len(columns) - 2, 1))
+        parts[0] = BEFORE_LAST * AT_FIRST if len(columns) > 2 else BEFORE_LAST
+        # after the first, which it overwrites where there is only one look
         parts[-1] = 1 - parts[:-1].sum()
         shares = np.zeros(len(self.looks))
-        shares[at] = parts * (self.alpha * (1 - 1e-12))  # no rounding takes their sum past alpha
+        # no rounding takes their sum past alpha
+        shares[columns] = parts * (self.alpha * (1 - 1e-12))
         return shares
 
     @property
@@ -134,6 +139,7 @@ class TopK(SequentialPlan):
 
     @property
     def fixed_settings(self) -> dict[str, Any]:
+        # bounds on k rivals were compared with the radii: another k would have stopped at other looks
         return {**super().fixed_settings, "k": self.k}
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
@@ -150,13 +156,16 @@ class TopK(SequentialPlan):
         assert votes.certified is not None
         decided = np.array([0.0, *self.radii])[votes.certified]
         if (self.norm, self.unit) == (norm, unit):
-            # a run ends when it certifies all radii, so its last bounds do, too, up to the tolerance of the search
+            # A run ends when it certifies all radii, so its last bounds do, too, up to the tolerance of the search for
+            # `reach`. Otherwise `certified` was edited: `impossible_outcomes` cannot tell without the rules of the
+            # noise.
             certified_all = votes.certified == len(self.radii)
             if (wrong := certified_all & (reach < decided * (1 - 1e-9))).any():
                 image = votes.index[np.flatnonzero(wrong)[0]]
                 raise InputError(
                     f"image {image} cannot have ended with all radii certified: its votes give {reach[wrong][0]:g}"
                 )
+            # an earlier look may have certified more: the bounds of all looks hold together (Theorem 3)
             return np.maximum(reach, decided)
         # no ball of another norm lies within one of l0, and none of l0 within another
         if "l0" in (self.norm, norm):
@@ -214,9 +223,11 @@ class TopK(SequentialPlan):
         rivals = lower_bound(
             np.cumsum(strongest_rivals(counts, label, self.k), axis=1), n[:, None], FUTILITY_ERROR
         )
+        # the rules of noises take no probability of 1
         return np.minimum(upper_bound(votes, n, FUTILITY_ERROR), np.nextafter(1, 0)), rivals
 
     def _look_of(self, counts: np.ndarray) -> np.ndarray:
+        # an unplanned look would have no share of alpha
         n = counts.sum(axis=1)
         look = np.minimum(np.searchsorted(self.looks, n), len(self.looks) - 1)
         if (wrong := self.looks[look] != n).any():
