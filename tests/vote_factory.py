@@ -42,3 +42,24 @@ def save_runs(folder: Path, runs=RUNS, **settings) -> list[Path]:
     for path, (noise, sigma) in zip(paths, runs, strict=True):
         make_votes(noise, sigma, **settings).save(path)
     return paths
+
+
+def votes_of_counts(counts, selection=None, **changes) -> Votes:
+    """Votes under a fixed plan, all with the true label 0, whose selection samples chose the most frequent class."""
+    counts = np.asarray(counts)
+    selection = np.eye(counts.shape[1], dtype=int)[counts.argmax(1)] * 10 if selection is None else selection
+    n = int(counts[0].sum())
+    fields = {
+        "counts": counts,
+        "selection": np.asarray(selection),
+        "labels": np.zeros(len(counts), int),
+        "index": np.arange(len(counts)),
+        "noise": make_noise("gaussian", 0.5),
+        "shape": (1, 6, 6),
+        "plan": fixed(n, int(selection[0].sum())),
+        "draws": ((0, n),),
+        "seed": 0,
+        "model": "0" * 64,
+        **changes,
+    }
+    return Votes(**fields)

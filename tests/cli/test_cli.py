@@ -207,6 +207,7 @@ VARIANTS = {
     "top-k-set": (("--labels", "top-k-set"), {"labels": "top-k-set"}),
     "predicted": (("--labels", "predicted", "--alpha", 0.01), {"labels": "predicted", "alpha": 0.01}),
     "simultaneous": (("--method", "simultaneous"), {"method": "simultaneous"}),
+    "joint": (("--joint",), {"jointly": True}),
     "box": (("--box", "--l0-unit", "feature"), {"unit": "feature", "images": ...}),
 }
 
@@ -231,10 +232,13 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
             if "images" in own:
                 own["images"] = load_data("digits").first(IMAGES).images()
             expected = radii.certify(radii.load_votes(work.votes), norm, k=k, **own)
-            assert (tmp_path / f"laplace-{norm}-top{k}.csv").read_text() == csv_text(expected)
-            written = json.loads((tmp_path / f"laplace-{norm}-top{k}.json").read_text())
+            stem = f"laplace-{norm}-top{k}" + "-joint" * (variant == "joint")
+            assert (tmp_path / f"{stem}.csv").read_text() == csv_text(expected)
+            written = json.loads((tmp_path / f"{stem}.json").read_text())
             assert written == json.loads(json.dumps(summary(expected)))
-            assert written["box"] == ("images" in own)
+            assert written["box"] == ("images" in own) and written["jointly"] == (variant == "joint")
+            assert ("for all k and norms at once" in written["guarantee"]) == (variant == "joint")
+            assert written["all_images"]["guarantee"] in " ".join(printed.split())
             found = summarize(expected)
             row = next(
                 line.split()
@@ -245,7 +249,8 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
             )
             assert row[1] == f"{found.accuracy:.1%}" and row[-3] == f"{found.abstention:.1%}"
             assert row[-2:] == [radius_text(found.mean_radius, norm), radius_text(found.median_radius, norm)]
-    assert f"for its image with probability {1 - settings.get('alpha', 0.001):g}; n = 100 noise" in printed
+    subject = "for all k and norms hold together" if variant == "joint" else "for its image"
+    assert f"{subject} with probability {1 - settings.get('alpha', 0.001):g}; n = 100 noise" in printed
 
 
 def test_votes_without_labels_are_certified_too(work):

@@ -149,6 +149,9 @@ def test_the_csv_parses_back_to_the_same_values():
         assert np.array_equal([float(row[name]) for row in rows], getattr(one, name)), name
     assert [row["correct"] == "1" for row in rows] == one.correct.tolist()
     assert [row["abstained"] == "1" for row in rows] == one.abstained.tolist()
+    for jointly in (False, True):
+        rows = list(csv.DictReader(io.StringIO(csv_text(replace(one, jointly=jointly)))))
+        assert {row["jointly"] for row in rows} == {str(int(jointly))}
 
 
 def test_the_csv_keeps_whole_sets_of_labels():
@@ -189,6 +192,7 @@ def test_the_json_identifies_the_certificates_and_holds_their_results():
     expected = {"noise": "gaussian", "sigma": 0.5, "norm": "l2", "k": 2, "alpha": 1e-3, "n": 100_000}
     assert {name: read[name] for name in expected} == expected
     assert read["data"] == str(one.data) and read["guarantee"] == guarantee(one)
+    assert read["jointly"] is False and read["all_images"]["most_false"] == one.most_false()
     assert read["results"]["mean_radius"] == certified_radii(one).mean()
     assert read["results"]["quantiles"] == {
         f"{share:g}": radius for share, radius in summarize(one).quantiles.items()

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import betainc
 
 from radii.certificates.probability_bounds import NoiseRules, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
@@ -15,7 +16,7 @@ from radii.noises import Noise
 from radii.noises.norms import NORMS, Norm, Unit, check_images, inner_radius, unit_of
 from radii.noises.theory.bisection import bisect_whole
 from radii.votes import Votes, check_fingerprints
-from radii.votes.bounds import Method, bounds, check_alpha, check_k
+from radii.votes.bounds import ROUNDING, Method, bounds, check_alpha, check_k
 from radii.votes.image_identity import ImageIdentity
 
 Labels = Literal["true", "predicted", "top-k-set"] | str
@@ -70,6 +71,8 @@ class Certificates:
         Whether perturbations are confined to each image's box [0, 1] by the rules.
     on_grid
         Whether the certificates are about 8-bit images, as with exact arithmetic and some noises.
+    jointly
+        Whether `alpha` covers the certificates for all k together, and not those for this k alone.
     classes
         Names of the labels, as in the votes.
 
@@ -78,7 +81,8 @@ class Certificates:
     Guarantee: for each image, with probability at least `1 - alpha` over the noise samples, no
     perturbation of norm at most `radius` removes `label` from the `k` most probable labels of the
     smoothed classifier. In l0, and with `box`, this holds for perturbations that keep the image in
-    [0, 1]; with `on_grid`, for perturbations that leave it an 8-bit image.
+    [0, 1]; with `on_grid`, for perturbations that leave it an 8-bit image. `jointly`, it holds with that
+    probability for every k, norm and unit at once.
     """
 
     label: np.ndarray
@@ -102,6 +106,7 @@ class Certificates:
     data: ImageIdentity | None
     box: bool = False
     on_grid: bool = False
+    jointly: bool = False
     classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -119,13 +124,17 @@ class Certificates:
             raise InputError("these votes carry no true labels, so that no accuracy follows from them")
         return (self.label.reshape(len(self), -1) == self.true_label[:, None]).any(axis=1)
 
-    def accuracy(self, radii: Iterable[float]) -> np.ndarray:
+    def accuracy(self, radii: Iterable[float], *, beta: float | None = None) -> np.ndarray:
         """Compute the certified accuracy: the share of all images that are correct and certified to a radius.
 
         Parameters
         ----------
         radii : `(radii,)`, in the unit of `radius`
             Radii at which to count.
+        beta : probability
+            Count images as not certified, as many as `most_false(beta)`. The shares then are lower bounds on
+            those of images that are correct and truly robust, at all radii at once, with probability
+            at least `1 - beta`.
 
         Returns
         -------
@@ -133,7 +142,32 @@ class Certificates:
             Shares in [0, 1].
         """
         held = self.correct & ~self.abstained
-        return np.array([np.mean(held & (self.radius >= radius)) for radius in radii])
+        shares = np.array([np.mean(held & (self.radius >= radius)) for radius in radii])
+        return shares if beta is None else np.maximum(shares - self.most_false(beta) / len(self), 0)
+
+    def most_false(self, beta: float = 1e-3) -> int:
+        """Compute how many of these images may have a false certificate, at confidence `1 - beta`.
+
+        Parameters
+        ----------
+        beta : probability
+            Error probability of the statement about all images.
+
+        Returns
+        -------
+        int
+            The least q with `P(Binomial(images, alpha) > q) <= beta`.
+
+        Notes
+        -----
+        Guarantee: with probability at least `1 - beta`, at most q images have a false certificate. Hence, of
+        any c images, however chosen, at least `c - q` are truly certified (docs/math/statistics.md). Noise
+        samples of different images must be independent, as those of one seed are.
+        """
+        check_alpha(beta)
+        q = np.arange(len(self))
+        # the tail of the binomial distribution above q; a rounding that counts one image more is sound
+        return int((betainc(q + 1, len(self) - q, self.alpha) * (1 + ROUNDING) > beta).sum())
 
     def to_pandas(self) -> Any:
         """Return a data frame with one row per image: index, true label, label, abstained, lower, radius."""
@@ -162,6 +196,7 @@ def certify(
     method: Method | None = None,
     unit: Unit = "feature",
     images: np.ndarray | None = None,
+    jointly: bool = False,
 ) -> Certificates:
     """Certify every image of `votes`: compute the radius within which its label stays in the top k.
 
@@ -186,6 +221,9 @@ def certify(
         Unit that l0 counts; a pixel is all channels of one position.
     images : `(images, *shape)` in [0, 1]
         The very images of the votes, for larger radii in l0 and l1, as in `radii.certified_radius`.
+    jointly
+        Whether `alpha` covers the certificates for all k together, so that k may be chosen afterwards.
+        `method` must be left out.
 
     Returns
     -------
@@ -200,7 +238,9 @@ def certify(
 
     Notes
     -----
-    Guarantee: that of `Certificates`, for each image by itself.
+    Guarantee: that of `Certificates`, for each image and each question by itself. Norms, units and radii
+    share the error of one question. Each further k, method, source of labels or file of votes is a question
+    of its own; the errors of all k sum to at most `alpha` with `jointly` (docs/math/statistics.md).
 
     Votes on all outcomes of a noise have no sampling error: `alpha` is then 0, whatever is given, and
     "predicted" labels are those of these very votes. The looks of a sequential plan fix labels, `alpha`
@@ -232,16 +272,13 @@ def certify(
     check_k(k, len(votes.classes))
     check_alpha(alpha)
     plan = votes.plan
-    method = plan.resolve_method(labels, k, alpha, method)
+    method = plan.resolve_method(labels, k, alpha, method, jointly)
     check_complete(votes)
     # a wrong number of images is left to `certified_radius`, whose message names both numbers
     if images is not None and len(own := check_images(images, votes.shape)) == len(votes):
         check_fingerprints(votes, own)
     chosen, source = choose_labels(votes, labels, k)
-    members = chosen.reshape(len(votes), -1)
-    # all members of a set must stay in the top k at once, so their errors add up (union bound)
-    alpha_each = alpha / members.shape[1]
-    last = plan.last_test(alpha_each, method)
+    last = plan.last_test(alpha, method)
     if last is None:
         alpha = 0.0
     elif not plan.hypotheses and not plan.open_ended:
@@ -249,23 +286,19 @@ def certify(
         last_method, last_alpha = last
         check_reach(votes.n, k, last_alpha, last_method, len(votes.classes))
     rules = NoiseRules(votes.noise, votes.shape, votes.exact_arithmetic)
-    radius, lower, abstained = [], [], []
-    for member in members.T:
-        low, rivals = ideal_bounds(votes, member, k=k, alpha=alpha_each, method=method)
-        reach = certified_radius(
-            votes.noise, norm, low, rivals, k=k, shape=votes.shape, unit=unit, images=images
-        )
-        reach = plan.decided_radius(votes, norm, unit, k, reach, rules, images is not None)
-        radius.append(reach)
-        lower.append(low)
-        # what the looks decided stays certified, even if the last bounds alone do not confirm the label
-        abstained.append(~confirmed(low, rivals) & (reach == 0))
-    # a set stays as long as each member does: the least of its radii and bounds
+    lower, rivals = ideal_bounds(votes, chosen, k=k, alpha=alpha, method=method)
+    # a whole set has one rival, the strongest class outside, whatever its k (docs/math/certificates.md)
+    places = rivals.shape[1]
+    reach = certified_radius(
+        votes.noise, norm, lower, rivals, k=places, shape=votes.shape, unit=unit, images=images
+    )
+    radius = plan.decided_radius(votes, norm, unit, k, reach, rules, images is not None)
     return Certificates(
         label=chosen,
-        radius=np.min(radius, axis=0),
-        abstained=np.any(abstained, axis=0),
-        lower=np.min(lower, axis=0),
+        radius=radius,
+        # what the looks decided stays certified, even if the last bounds alone do not confirm the label
+        abstained=~confirmed(lower, rivals) & (radius == 0),
+        lower=lower,
         index=votes.index,
         true_label=votes.labels,
         noise=votes.noise,
@@ -283,6 +316,7 @@ def certify(
         data=votes.data,
         box=images is not None,
         on_grid=votes.exact_arithmetic or votes.noise.of_bytes,
+        jointly=jointly,
         classes=votes.classes,
     )
 
@@ -303,13 +337,15 @@ def certify_all(
     method: Method | None = None,
     unit: Unit = "feature",
     images: Mapping[str, np.ndarray] = MappingProxyType({}),
+    jointly: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, dict[tuple[str, int], Certificates]]:
     """Certify several runs, by name, in every norm and for every k.
 
     `labels`: by default those that the looks of a plan tested, else the true ones. `unit`: what l0 counts. `images`:
-    those of the votes, for their boxes in l0 and l1. Runs whose noise has no rule for any of the norms are left out.
-    Raises `InputError` for a norm without a rule in any run.
+    those of the votes, for their boxes in l0 and l1. `jointly`: alpha covers all tables of a run.
+    Runs whose noise has no rule for any of the norms are left out. Raises `InputError` for a norm without a rule in any
+    run.
     """
     # without repetitions, in the order of the options
     targets = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
@@ -334,6 +370,7 @@ def certify_all(
                     unit=unit_of(norm, unit),
                     # `Ball` rejects images in other norms, which have no rules in the box
                     images=images.get(name) if norm in ("l0", "l1") else None,
+                    jointly=jointly,
                 )
     if progress is not None:
         progress(len(targets), len(targets))

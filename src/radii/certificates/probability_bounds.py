@@ -10,7 +10,7 @@ from radii.noises import Noise, ProductNoise
 from radii.noises.lattice import distance
 from radii.noises.norms import Ball, Norm, Unit
 from radii.votes import ABSTAIN, Votes
-from radii.votes.bounds import Method, sign_test
+from radii.votes.bounds import Method, rest_for_rivals, sign_test
 
 
 def ideal_bounds(
@@ -19,7 +19,7 @@ def ideal_bounds(
     """Return bounds as `radii.bounds` does, by the plan of the votes, under the ideal noise that rules are about."""
     rules = NoiseRules(votes.noise, votes.shape, votes.exact_arithmetic)
     lower, rivals = rules.to_ideal(*votes.plan.bounds_from(votes, label, k, alpha, method, rules))
-    return lower, np.arange(1, k + 1) / k * (1 - lower)[:, None] if rivals is None else rivals
+    return lower, rest_for_rivals(lower, k, label.ndim == 2) if rivals is None else rivals
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from radii.cli.options import (
     parse_radii,
 )
 from radii.errors import InputError
-from radii.report.formatting import draws_text
+from radii.report.formatting import dataset_guarantee, draws_text
 from radii.storage.atomic import check_folder
 from radii.votes import Votes
 
@@ -58,6 +58,10 @@ class CertificateOptions(Options):
             show_default="those of the plan, or two-event",
         ),
     ] = None
+    jointly: Annotated[
+        bool,
+        typer.Option("--joint", help="One alpha per image for all k and norms together."),
+    ] = False
     l0_unit: L0Unit = "pixel"
     box: Annotated[
         bool,
@@ -94,6 +98,8 @@ def certify(
     the share of abstentions, and the mean and median radius. With --radii, the tables show these radii, and only
     their norms. With --out, each norm and k also gets a CSV file with a row per image, and a JSON file with the
     settings and the guarantee in words. With --box, the images are read as well.
+
+    The error alpha is that of one image and one k; norms and radii cost nothing more. With --joint, it covers all k.
     """
     from radii.report.export import csv_text, json_text, slug, summary, write_whole
 
@@ -115,13 +121,14 @@ def certify(
             method=options.method,
             unit=options.l0_unit,
             images={name: images_of(loaded, data_dir) for name, loaded in files.items()} if boxed else {},
+            jointly=options.jointly,
             progress=update,
         )
     say_excluded(files, certified, norms)
     if out is not None:
         for name, by_question in certified.items():
             for (norm, k), certificates in by_question.items():
-                stem = f"{slug(name)}-{norm}-top{k}"
+                stem = f"{slug(name)}-{norm}-top{k}" + "-joint" * options.jointly
                 write_whole(out / f"{stem}.csv", csv_text(certificates))
                 write_whole(out / f"{stem}.json", json_text(summary(certificates)))
     # accuracies need true labels; a table shows one kind of rows
@@ -136,7 +143,15 @@ def certify(
     # the statement covers all tables, so the largest alpha counts; enumerated noise has none
     alpha = max(certificates.alpha for certificates in firsts)
     holds = f"with probability {1 - alpha:.10g}" if alpha else "without sampling error"
-    say(f"Each radius holds for its image {holds}; n = {draws_text(firsts)} noise samples per image.")
+    subject = (
+        "The radii of an image for all k and norms hold together"
+        if options.jointly
+        else "Each radius holds for its image"
+    )
+    say(f"{subject} {holds}; n = {draws_text(firsts)} noise samples per image.")
+    # files of equally many images share the sentence
+    for statement in dict.fromkeys(dataset_guarantee(certificates) for certificates in firsts):
+        say(statement)
     if out is not None:
         say(f"One CSV and one JSON file for each norm and k: {out}")
 

@@ -14,10 +14,10 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.report.accuracy import DECIDING, AccuracyTable, footnotes, marked_names, summarize
-from radii.report.formatting import floor_text, identity
+from radii.report.formatting import BETA, dataset_guarantee, floor_text, identity
 from radii.storage import atomic
 
-COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius")
+COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius", "jointly")
 DECIMALS = 7
 """Decimals of radii in the CSV of a run: few enough that another processor's arithmetic gives the same text.
 
@@ -51,6 +51,7 @@ def csv_text(certificates: Certificates) -> str:
         certificates.abstained.astype(int).tolist(),
         certificates.lower.tolist(),
         certificates.radius.tolist(),
+        [int(certificates.jointly)] * len(unknown),
     )
     return _csv(COLUMNS, zip(*columns, strict=True))
 
@@ -97,7 +98,12 @@ def summary(certificates: Certificates) -> dict[str, Any]:
     results = asdict(summarize(certificates))
     # keys of JSON are text
     results["quantiles"] = {f"{share:g}": radius for share, radius in results["quantiles"].items()}
-    return {**identity(certificates), "results": results}
+    all_images = {
+        "beta": BETA,
+        "most_false": certificates.most_false(BETA),
+        "guarantee": dataset_guarantee(certificates),
+    }
+    return {**identity(certificates), "all_images": all_images, "results": results}
 
 
 def table_json(table: AccuracyTable) -> dict[str, Any]:

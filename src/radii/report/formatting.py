@@ -95,6 +95,9 @@ def _range_text(values: Sequence[int]) -> str:
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
+BETA = 1e-3
+"""Error probability of statements about all images at once."""
+
 CONFINED = {
     "": "",
     "box": " that keeps the image in [0, 1] and",
@@ -113,9 +116,22 @@ def guarantee(certificates: Certificates) -> str:
     unit = unit_text(certificates.norm, certificates.unit)
     # alpha is 0 where all outcomes of the noise were counted
     odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise samples"
+    together = ", for all k and norms at once" if certificates.jointly else ""
     return (
-        f"For each image{odds if certificates.alpha else ''}, no perturbation{CONFINED[certificates.confined]} whose "
-        f"{certificates.norm} norm is at most the radius (in {unit}) {effect} the smoothed classifier."
+        f"For each image{odds if certificates.alpha else ''}{together}, no perturbation"
+        f"{CONFINED[certificates.confined]} whose {certificates.norm} norm is at most the radius (in {unit}) "
+        f"{effect} the smoothed classifier."
+    )
+
+
+def dataset_guarantee(certificates: Certificates) -> str:
+    """Return how many certificates of all images may be false, in one sentence."""
+    false, images = certificates.most_false(BETA), f"the {len(certificates):,} images"
+    if not certificates.alpha:
+        return f"All certificates of {images} hold, without sampling error."
+    question = "all k and norms" if certificates.jointly else "one k, all norms"
+    return (
+        f"With probability {1 - BETA:g}, at most {false:,} of {images} have too large a radius ({question})."
     )
 
 
@@ -132,6 +148,7 @@ def identity(certificates: Certificates) -> dict[str, Any]:
         "on_grid": certificates.on_grid,
         "k": certificates.k,
         "alpha": certificates.alpha,
+        "jointly": certificates.jointly,
         "n": certificates.n,
         "plan": certificates.plan,
         "mean_samples": certificates.mean_samples,

@@ -1,4 +1,7 @@
-"""Confidence bounds on class probabilities from counts: one-sided, finite-sample, and valid together."""
+"""Confidence bounds on class probabilities from counts: one-sided, finite-sample, and valid together.
+
+Proofs are in docs/math/statistics.md.
+"""
 
 from math import comb
 from typing import Literal
@@ -11,6 +14,8 @@ from radii.noises.theory.bisection import bisect
 
 Method = Literal["two-event", "simultaneous", "binary"] | str
 METHODS = ("two-event", "simultaneous", "binary")
+JOINT = "joint"
+"""Method of bounds that hold for all k at once; `radii.certify` takes it with `jointly`."""
 # Half of the smallest float, 5e-324, is 0, and planning takes logarithms of parts of alpha: it would end in a math
 # domain error instead of a sentence. Sequential, top-k and anytime plans were seen to work from 1e-320 on; the rest is
 # room for smaller parts.
@@ -36,24 +41,26 @@ def bounds(
     ----------
     counts : `(images, classes)` whole numbers
         Counts of independent noise samples.
-    label : `(images,)`
-        Labels fixed before the samples were drawn.
+    label : `(images,)`, or `(images, k)` for whole sets
+        Labels, or the members of sets, fixed before the samples were drawn. For "joint", members in an
+        order that does not depend on k.
     k
-        Number of rivals.
+        Number of rivals, or of members.
     alpha : probability
         Error probability per image.
-    method : "two-event", "simultaneous" or "binary"
+    method : "two-event", "simultaneous", "binary" or "joint"
         Division of `alpha`. "two-event": `alpha / 2` on the label and `alpha / 2k` on each sum of rivals,
         whatever the number of classes. "simultaneous": `alpha / classes` on every class, for comparison
-        with papers. "binary": all of `alpha` on the label, and rivals from `1 - lower` alone.
+        with papers. "binary": all of `alpha` on the label, and rivals from `1 - lower` alone. "joint":
+        `alpha / 2` on the label, and the other half on the rivals of all k together.
 
     Returns
     -------
     lower : `(images,)`
-        Lower bounds on the probability of the label.
-    rivals : `(images, k)`
+        Lower bounds on the probability of the label, or of every member of the set.
+    rivals : `(images, k)`, or `(images, 1)` for sets
         Column `t - 1` bounds from above the sum of the `t` smallest among the `k` largest probabilities of
-        other classes.
+        other classes; for sets, the only column bounds the largest probability outside the set.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def bounds(
     Notes
     -----
     Guarantee: for each image, all its bounds hold together with probability at least `1 - alpha` over the
-    noise samples (docs/math/statistics.md).
+    noise samples; by "joint", the bounds for all k (docs/math/statistics.md).
 
     References
     ----------
@@ -78,42 +85,72 @@ def bounds(
     (array([0.961]), array([[0.032]]))
     """
     check_alpha(alpha)
-    check_name("method", method, METHODS)
+    check_name("method", method, (*METHODS, JOINT))
     counts, label = check_counts(counts, label)
-    check_k(k, counts.shape[1])
-    rows = np.arange(len(counts))
+    classes = counts.shape[1]
+    check_k(k, classes)
     n = counts.sum(axis=1)
-    votes = counts[rows, label]
-    strongest = strongest_rivals(counts, label, k)
-    # the `t` smallest of `k` rivals have at most `t / k` of what the label leaves: true whenever `lower` is
-    share = np.arange(1, k + 1) / k
+    whole_set = label.ndim == 2
+    if whole_set:
+        _check_members(label, k)
+        if method == JOINT:
+            # the sets of all k are questions with no event in common
+            alpha, method = alpha * joint_share(k, classes), METHODS[0]
+    # a set stays the top k if its weakest member stays ahead of the strongest class outside: a top-1 question, whose
+    # bounds need no union over members, since the least of their bounds is at most that of the truly weakest one
+    votes = np.take_along_axis(counts, label.reshape(len(counts), -1), axis=1).min(axis=1)
+    strongest = strongest_rivals(counts, label, 1 if whole_set else k)
+    each = alpha if method == "binary" else alpha / classes if method == "simultaneous" else alpha / 2
+    lower = lower_bound(votes, n, each)
+    rest = rest_for_rivals(lower, k, whole_set)
     if method == "binary":
         # bounds on rivals follow from the one event that `lower` is true, so no part of alpha is set aside for them
-        lower = lower_bound(votes, n, alpha)
-        return lower, share * (1 - lower)[:, None]
+        return lower, rest
     if method == "simultaneous":
-        each = alpha / counts.shape[1]
-        lower = lower_bound(votes, n, each)
         # here every class has an event of its own, so bounds may be added; a sum of counts would be a new event
         sums = np.cumsum(upper_bound(strongest, n[:, None], each), axis=1)
     else:
-        lower = lower_bound(votes, n, alpha / 2)
-        # which `t` of the `k` rivals have the smallest counts is known after sampling only, so that all comb(k, t) sets
-        # share the error (docs/math/statistics.md); tests catch a bound that takes the strongest rivals at full alpha
-        each = [_share(alpha, 2 * k * comb(k, t)) for t in range(1, k + 1)]
-        totals = np.cumsum(strongest, axis=1)
-        sums = np.stack([upper_bound(totals[:, t], n, each[t]) for t in range(k)], axis=1)
+        shares = [alpha / 2] if whole_set else _rival_shares(k, classes, alpha, method)
+        sums = upper_bound(np.cumsum(strongest, axis=1), n[:, None], np.array(shares))
     # both bounds on the rivals hold if the events above do, so the smaller one costs no error
-    return lower, np.minimum(sums, share * (1 - lower)[:, None])
+    return lower, np.minimum(sums, rest)
 
 
-def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
+def rest_for_rivals(lower: np.ndarray, k: int, whole_set: bool) -> np.ndarray:
+    """Return what a lower bound on the label leaves to sums of rivals, `(images, k)`; `(images, 1)` outside sets.
+
+    The `t` smallest of `k` rivals share at most `t / k` of the rest. Outside a set of `k` members, each of probability
+    `lower` or more, is at most `1 - k * lower`.
+    """
+    if whole_set:
+        return np.nextafter(1 - k * lower[:, None], 1)  # as in `upper_bound`
+    return np.arange(1, k + 1) / k * (1 - lower)[:, None]
+
+
+def _rival_shares(k: int, classes: int, alpha: float, method: Method) -> list[float]:
+    """Return the error of the bound on each sum of rivals, `(k,)`: "two-event" pays for one k, "joint" for all."""
+    if method == JOINT:
+        # sets of rivals without the k-th are paid for at a smaller k, so one of the t rivals is given
+        error = alpha / 2 * joint_share(k, classes)
+        return [_share(error, k * comb(k - 1, t - 1)) for t in range(1, k + 1)]
+    # which `t` of the `k` rivals have the smallest counts is known after sampling only, so that all comb(k, t) sets
+    # share the error (docs/math/statistics.md); tests catch a bound that takes the strongest rivals at full alpha
+    return [_share(alpha, 2 * k * comb(k, t)) for t in range(1, k + 1)]
+
+
+def joint_share(k: int, classes: int) -> float:
+    """Return the share of alpha that `k` pays where all k hold jointly; those from 1 to `classes - 1` sum to 1."""
+    # falling with k, as the proof needs and since small k matter most, but slowly: k = 10 pays more than a 110th
+    return classes / (classes - 1) / (k * (k + 1))
+
+
+def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: np.ndarray | float) -> np.ndarray:
     """Return the one-sided Clopper-Pearson lower bound on a probability, 0 without successes; arguments broadcast.
 
     Guarantee: for a label fixed before the `n` samples were drawn, the bound exceeds its probability with probability
     at most `alpha` (Clopper & Pearson 1934).
     """
-    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
+    s, n, alpha = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float), alpha)
     positive = s > 0
     # `betaincinv` takes no first parameter of 0; without successes the bound is 0 in the end
     a = np.where(positive, s, 1)
@@ -122,11 +159,11 @@ def lower_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.
     # SciPy's inverse can be far off, too high even, so that the forward function decides. With SciPy 1.17, of a from 1
     # to 3000 only 1000 is wrong, at n of 1e6 and 1e8. `not <=` rather than `>` also catches NaN.
     if (wrong := ~(betainc(a, b, bound) <= alpha)).any():
-        bound[wrong] = bisect_beta(a[wrong], b[wrong], alpha) * (1 - ROUNDING)
+        bound[wrong] = bisect_beta(a[wrong], b[wrong], alpha[wrong]) * (1 - ROUNDING)
     return np.where(positive, bound, 0.0)
 
 
-def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.ndarray:
+def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: np.ndarray | float) -> np.ndarray:
     """Return the one-sided Clopper-Pearson upper bound on a probability, 1 if all samples were successes."""
     s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
     # through the failures, so that bounds near 0 and near 1 are equally accurate; a step up covers the rounding of the
@@ -134,7 +171,7 @@ def upper_bound(successes: np.ndarray, n: np.ndarray | int, alpha: float) -> np.
     return np.nextafter(1 - lower_bound(n - s, n, alpha), 1)
 
 
-def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
+def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Return the largest x found with `betainc(a, b, x) <= alpha`, below the mean `a / (a + b)`; all `(m,)`."""
     # 64 halvings end at the last digit of the mean. A bound far below the mean becomes 0, and one above it, for alpha
     # near 1, the mean: both are too small, which is safe.
@@ -142,9 +179,12 @@ def bisect_beta(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def strongest_rivals(counts: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
-    """Return the `k` largest counts of classes other than `label`, smallest first, `(images, k)`."""
+    """Return the `k` largest counts of other classes than `label`, smallest first, `(images, k)`.
+
+    `label`: `(images,)`, or `(images, members)` for sets.
+    """
     others, rows = counts.copy(), np.arange(len(counts))
-    others[rows, label] = -1
+    np.put_along_axis(others, label.reshape(len(counts), -1), -1, axis=1)
     if k > FEW:
         return np.sort(np.partition(others, counts.shape[1] - k, axis=1)[:, -k:], axis=1)
     strongest = np.empty((len(counts), k), dtype=counts.dtype)
@@ -169,6 +209,12 @@ def sign_test(more: np.ndarray, less: np.ndarray) -> np.ndarray:
     return np.where(more > 0, betainc(np.maximum(more, 1), less + 1.0, 0.5), 1.0)
 
 
+def _check_members(label: np.ndarray, k: int) -> None:
+    """Raise `InputError` unless the rows of `label` are sets of `k` different labels."""
+    if label.shape[1] != k or (np.diff(np.sort(label, axis=1), axis=1) == 0).any():
+        raise InputError(f"a set must be k = {k} different labels per image; got shape {label.shape}")
+
+
 def check_counts(counts: object, label: object) -> tuple[np.ndarray, np.ndarray]:
     """Return counts and labels as int64 arrays; raise `InputError` unless they are possible together."""
     counts, label = np.asarray(counts), np.asarray(label)
@@ -176,7 +222,8 @@ def check_counts(counts: object, label: object) -> tuple[np.ndarray, np.ndarray]
         raise InputError(f"counts must be whole numbers (images, classes); got {counts.dtype} {counts.shape}")
     if len(counts) and counts.sum(axis=1).min() < 1:
         raise InputError("counts must hold at least one sample of every image; found an image without any")
-    label = np.broadcast_to(label, counts.shape[:1])
+    if label.ndim != 2 or len(label) != len(counts):
+        label = np.broadcast_to(label, counts.shape[:1])
     if label.dtype.kind not in "iu" or (label.size and not 0 <= label.min() <= label.max() < counts.shape[1]):
         raise InputError(f"label must be class numbers from 0 to {counts.shape[1] - 1}, one per image")
     # signed, as `strongest_rivals` marks classes by -1, and as wide as sums of 10^12 samples need

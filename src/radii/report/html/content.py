@@ -297,7 +297,7 @@ def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
         *_confined(runs),
         f"Units: {'; '.join(f'{unit} ({_listed(names)})' for unit, names in units.items())}.",
         *(
-            ["The probability holds for each image separately, not for all images at once."]
+            ["The probability holds for each image and each k separately, not for all at once."]
             if sampled
             else []
         ),

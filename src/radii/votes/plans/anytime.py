@@ -12,7 +12,7 @@ from scipy.special import betaincc, betaln
 
 from radii.errors import InputError
 from radii.noises.theory.bisection import bisect
-from radii.votes.bounds import check_alpha, lower_bound
+from radii.votes.bounds import JOINT, check_alpha, joint_share, lower_bound
 from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule
 from radii.votes.plans.boundaries import Boundaries, check_levels
 from radii.votes.plans.failure_counts import MOST_SAMPLES, largest_count, likely_level, most_failures
@@ -96,10 +96,12 @@ class Anytime(Plan):
     def stopping_rule(self, rules: Rules, part: tuple[int, int] | None = None) -> StoppingRule:
         return InRounds(self)
 
-    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(
+        self, labels: str | np.ndarray, k: int, alpha: float, method: str | None, jointly: bool = False
+    ) -> str:
         if method not in (None, "binary"):
             raise InputError(f"an anytime plan bounds the label alone: take method 'binary', not {method!r}")
-        return "binary"
+        return JOINT if jointly else "binary"
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float]:
         return "binary", alpha / 2
@@ -108,7 +110,10 @@ class Anytime(Plan):
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
     ) -> tuple[np.ndarray, None]:
         n = votes.counts.sum(axis=1)
-        successes = votes.counts[np.arange(len(label)), label]
+        successes = np.take_along_axis(votes.counts, label.reshape(len(label), -1), axis=1).min(axis=1)
+        # the event of a label alone serves all k; each k has a set of its own
+        if method == JOINT and label.ndim == 2:
+            alpha *= joint_share(k, votes.counts.shape[1])
         bound = replace(self, alpha=alpha).lower(successes, np.maximum(n, 1))
         return np.where(n > 0, bound, 0.0), None
 

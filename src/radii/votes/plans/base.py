@@ -22,7 +22,7 @@ import numpy as np
 
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS, UNITS
-from radii.votes.bounds import METHODS, bounds, check_k
+from radii.votes.bounds import JOINT, METHODS, bounds, check_k
 from radii.votes.plans.boundaries import check_radii
 
 # Any rule for selection is valid that depends on selection samples alone. By gambler's ruin, a label twice as probable
@@ -115,8 +115,18 @@ class Plan(ABC):
 
     # certification ------------------------------------------------------------------------------
 
-    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
-        """Return the method of the bounds; raise `InputError` for settings other than those of the looks."""
+    def resolve_method(
+        self, labels: str | np.ndarray, k: int, alpha: float, method: str | None, jointly: bool = False
+    ) -> str:
+        """Return the method of the bounds; raise `InputError` for settings other than those of the looks.
+
+        `jointly`: the bounds for all k must hold together.
+        """
+        if jointly and method is not None:
+            # a choice of methods would be one more question, which the promise for all tables does not cover
+            raise InputError(f"certificates that hold jointly have one method: leave out {method!r}")
+        if jointly:
+            return JOINT
         return self.usual_method if method is None else check_name("method", method, METHODS)
 
     def last_test(self, alpha: float, method: str) -> tuple[str, float] | None:
@@ -128,7 +138,8 @@ class Plan(ABC):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return a lower bound on the label, `(images,)`, and upper ones on its rivals, `(images, k)`.
 
-        Rivals are None if `1 - lower` bounds them.
+        `label`: `(images,)`, or `(images, k)` for sets, whose rivals are `(images, 1)`. Rivals are None if `1 - lower`
+        bounds them.
         """
         return sampled_bounds(votes.counts, label, k, alpha, method)
 
@@ -171,7 +182,10 @@ class SequentialPlan(Plan):
         """Settings that the looks were made with, and certificates must have."""
         return {"labels": self.tested_labels, "alpha": self.alpha, "method": self.usual_method}
 
-    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(
+        self, labels: str | np.ndarray, k: int, alpha: float, method: str | None, jointly: bool = False
+    ) -> str:
+        # the looks ask one question, and what follows from their bounds holds jointly at no cost
         method = self.usual_method if method is None else method
         settings = {"labels": labels, "alpha": alpha, "method": method, "k": k}
         for name, fixed in self.fixed_settings.items():
@@ -315,7 +329,7 @@ def sampled_bounds(
     drawn = counts.any(axis=1)
     if drawn.all():
         return bounds(counts, label, k=k, alpha=alpha, method=method)
-    lower, rivals = np.zeros(len(counts)), np.ones((len(counts), k))
+    lower, rivals = np.zeros(len(counts)), np.ones((len(counts), k if label.ndim == 1 else 1))
     lower[drawn], rivals[drawn] = bounds(counts[drawn], label[drawn], k=k, alpha=alpha, method=method)
     return lower, rivals
 

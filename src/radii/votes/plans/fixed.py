@@ -100,7 +100,9 @@ class Exhaustive(Fixed):
     def outcomes(self) -> int:
         return self.n
 
-    def resolve_method(self, labels: str | np.ndarray, k: int, alpha: float, method: str | None) -> str:
+    def resolve_method(
+        self, labels: str | np.ndarray, k: int, alpha: float, method: str | None, jointly: bool = False
+    ) -> str:
         if method not in (None, EXACT):
             raise InputError(
                 f"votes on all outcomes have no sampling error: take method 'exact', not {method!r}"
@@ -114,8 +116,9 @@ class Exhaustive(Fixed):
         self, votes: Counts, label: np.ndarray, k: int, alpha: float, method: str, rules: Rules
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities themselves; for 1 the float below it, as rules take no lower bound of 1."""
-        successes = votes.counts[np.arange(len(label)), label]
-        rivals = np.cumsum(strongest_rivals(votes.counts, label, k), axis=1)
+        successes = np.take_along_axis(votes.counts, label.reshape(len(label), -1), axis=1).min(axis=1)
+        # the weakest member of a set competes with the strongest class outside alone
+        rivals = np.cumsum(strongest_rivals(votes.counts, label, k if label.ndim == 1 else 1), axis=1)
         # the divisions round by 2^-53 of a value that is known exactly; radii have a margin of 5e-12 (docs/log.md)
         return np.minimum(successes / self.n, np.nextafter(1, 0)), rivals / self.n
 

@@ -144,9 +144,12 @@ class TwoStage(Plan):
         # the fresh votes if they repeated the pilot; what rounding down leaves over goes to the label
         n = votes.counts.sum(axis=1)
         expected = votes.selection * n[:, None] // self.pilot
-        expected[np.arange(len(label)), label] += n - expected.sum(axis=1)
+        first = label.reshape(len(label), -1)[:, 0]
+        expected[np.arange(len(label)), first] += n - expected.sum(axis=1)
+        # a whole set competes with one class outside, so its radius is that of a top-1 question
+        places = k if label.ndim == 1 else 1
         binary, two_event = (
-            rules.radius(self.norm, self.unit, k, *sampled_bounds(expected, label, k, alpha, method))
+            rules.radius(self.norm, self.unit, places, *sampled_bounds(expected, label, k, alpha, method))
             for method in BY_PILOT_METHODS
         )
         return binary > two_event
