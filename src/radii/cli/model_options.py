@@ -68,12 +68,16 @@ class InputFormat(Options):
         Path | None,
         typer.Option(metavar="FILE", help="Model outputs of each class of the data, JSON or CSV."),
     ] = None
+    trust_model: Annotated[
+        bool, typer.Option("--trust-model", help="Run FILE.pt2 as code with your rights, without limits.")
+    ] = False
 
-    def stored_in_runs(self) -> dict[str, str | None]:
+    def stored_in_runs(self) -> dict[str, str | bool | None]:
         """Return the options that a run folder makes superfluous, by name."""
         # not the classifier and the class map, which are for run folders, too
         options = {"input-range": self.input_range, "mean": self.mean, "std": self.std}
-        return options | {"layout": self.layout, "binary": self.binary}
+        texts = options | {"layout": self.layout, "binary": self.binary}
+        return {**texts, "trust-model": self.trust_model or None}
 
     def parsed(self) -> dict[str, Any]:
         """Return the keyword arguments of `radii.load_model`."""
@@ -84,6 +88,7 @@ class InputFormat(Options):
             "layout": self.layout or "nchw",
             "binary": self.binary,
             "class_map": self.class_map,
+            "trust": self.trust_model,
         }
 
 

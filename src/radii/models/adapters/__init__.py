@@ -38,6 +38,7 @@ def load_model(
     layout: Literal["nchw", "nhwc", "flat"] | str = "nchw",
     binary: Literal["logit", "probability"] | str | None = None,
     class_map: Any = None,
+    trust: bool = False,
 ) -> Callable[[Tensor], Tensor]:
     """Adapt any classifier to a model of images in [0, 1], which `radii.Smoothed` queries.
 
@@ -62,6 +63,9 @@ def load_model(
         The outputs that stand for each class of the data, as numbers from 0 or as names that the model
         has: `{"cat": [281, 282], "dog": 207}`, a list in the order of the data's classes, or a file with
         one of them (docs/models.md). The largest output of a class counts; all others are ignored.
+    trust
+        Whether a file of `torch.export` may be any program: it is then code that runs with your rights. Without, it
+        is limited to the operators of networks.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def load_model(
     -----
     Noise is added before the mapping, so that sigma and radii are in units of [0, 1] whatever is declared.
     Where both the model and a data set name their classes, they are matched by name. A module must be in
-    evaluation mode. Nothing in files is unpickled; a name runs the code that it stands for.
+    evaluation mode. Nothing in files is unpickled unless `trust` is true; a name runs the code that it stands for.
 
     Examples
     --------
@@ -88,7 +92,11 @@ def load_model(
     torch.Size([2, 10])
     """
     inputs = Inputs(input_range, mean, std, layout)  # type: ignore[arg-type]
-    model = _from_text(str(spec)) if isinstance(spec, str | Path) else as_model(spec)
+    if trust and not (isinstance(spec, str | Path) and Path(spec).suffix.lower() == ".pt2"):
+        raise InputError(
+            "only FILE.pt2 needs trust, which this model does not: leave out --trust-model, trust=True"
+        )
+    model = _from_text(str(spec), trust) if isinstance(spec, str | Path) else as_model(spec)
     return with_preprocessing(declare_outputs(model, binary, class_map), inputs)
 
 
@@ -127,7 +135,7 @@ def is_spec(text: str) -> bool:
     return not Path(text).is_dir() and (":" in text or Path(text).suffix.lower() in endings)
 
 
-def _from_text(spec: str) -> Callable[[Tensor], Tensor]:
+def _from_text(spec: str, trust: bool) -> Callable[[Tensor], Tensor]:
     ending = Path(spec).suffix.lower()
     # first, since the path of an address may end like a file
     if "://" in spec:
@@ -135,7 +143,7 @@ def _from_text(spec: str) -> Callable[[Tensor], Tensor]:
     if ending == ".onnx":
         return load_onnx(spec)
     if ending == ".pt2":
-        return load_exported(spec)
+        return load_exported(spec, trust)
     if ending in PICKLES:
         raise InputError(
             f"{spec} is a pickle, which could run any program, and is not read: export the model as .pt2 or .onnx, or "

@@ -3,17 +3,19 @@
 `torch.export.load` (of torch 2.11 and 2.13) unpickles example inputs, and weights and constants of unusual kinds. It
 evaluates sizes with sympy, finds operators by any name within torch, makes source text from names, and runs guards,
 which are source text. It is therefore given a new archive, not the file. The new archive holds weights as plain bytes
-and a graph in which every word is a name and every operator is one of ATen.
+and a graph in which every word is a name and every operator is one of networks (`operators.py`).
 """
 
 import json
 import re
 from io import BytesIO
+from math import prod
 from struct import error as StructError
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from radii.errors import InputError
+from radii.models.adapters.operators import MOST_ELEMENTS, check_operator
 from radii.storage.documents import parse_json
 
 MODEL = "models/model.json"
@@ -26,11 +28,17 @@ PLAIN = ("archive_format", "archive_version", "byteorder", ".data/version")
 """Files that are copied unchanged if they are short: they hold one word or number."""
 
 WORD = re.compile(r"[A-Za-z0-9_.]*", re.ASCII)
-OPERATOR = re.compile(
-    r"torch\.ops\.aten\.\w+\.\w+|torch\.sym_\w+|_operator\.(getitem|add|sub|mul|floordiv|mod|neg)"
-)
-WITH_FILES = ("from_file", "save")
-"""Operators of ATen that read or write files."""
+EQUATION = re.compile(r"[a-zA-Z., ]*(->[a-zA-Z., ]*)?", re.ASCII)
+"""The text that tells einsum what to sum."""
+
+INFINITE = ("Infinity", "-Infinity", "NaN")
+"""Numbers that JSON writes as text."""
+
+FILLED = {
+    "torch.ops.aten.empty.memory_format": "torch.ops.aten.zeros.default",
+    "torch.ops.aten.empty_like.default": "torch.ops.aten.zeros_like.default",
+}
+"""Operators whose result is memory as it was, with anything that lay there, and those that fill it."""
 
 NUMBER = re.compile(
     r"(Symbol\('[a-z][0-9]+'(, (positive|integer|nonnegative)=True)*\)|Integer\(-?[0-9]{1,18}\)"
@@ -57,7 +65,7 @@ DAMAGED = (
 def harmless_archive(content: bytes, path: str) -> bytes:
     """Return the program in a newly built archive; raise `InputError` with `path` if it needs more than tensors.
 
-    Guarantee: the archive holds only plain numbers, names, sizes and operators of ATen on tensors.
+    Guarantee: the archive holds only plain numbers, names, sizes and operators of networks on tensors.
     """
     try:
         with ZipFile(BytesIO(content)) as archive:
@@ -70,6 +78,8 @@ def harmless_archive(content: bytes, path: str) -> bytes:
                 folder = config.rpartition("/")[0]
                 clean[config] = json.dumps(document).encode()
                 clean |= {f"{folder}/{name}": files[f"{folder}/{name}"] for name in _payloads(document)}
+                for entry in document["config"].values():
+                    _check_within(entry, len(files[f"{folder}/{entry['path_name']}"]))
     except DAMAGED as error:
         if isinstance(error, InputError):
             raise InputError(f"{path} {error}") from error
@@ -111,6 +121,9 @@ def _program(document: Any) -> Any:
     graph["metadata"] = {}
     for node in graph["graph"]["nodes"]:
         node["metadata"] = {}
+        if node["target"] in FILLED:
+            node["target"] = FILLED[node["target"]]
+            node["inputs"] = [one for one in node["inputs"] if one["name"] != "memory_format"]
     document["guards_code"] = []
     document["torch_version"] = ""
     _check_words(document)
@@ -129,6 +142,25 @@ def _payloads(config: Any) -> set[str]:
     return {entry["path_name"] for entry in entries}
 
 
+def _check_within(entry: Any, size: int) -> None:
+    """Raise `InputError` unless a tensor lies within the `size` bytes of its file."""
+    meta = entry["tensor_meta"]
+    sizes, strides = ([one["as_int"] for one in meta[name]] for name in ("sizes", "strides"))
+    offset = meta["storage_offset"]["as_int"]
+    if (
+        any(type(number) is not int or number < 0 for number in (*sizes, *strides, offset))
+        or len(sizes) != len(strides)
+        # one byte per element at least; torch compares again, with its type
+        or (
+            0 not in sizes
+            and offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True)) >= size
+        )
+        # of a file without bytes torch would make zeros, and elements can share their bytes
+        or prod(sizes) > (max(size, MOST_ELEMENTS) if size else 0)
+    ):
+        raise InputError(f"holds a tensor of sizes {sizes}, which does not fit into its {size} bytes")
+
+
 def _check_words(value: Any, name: str = "") -> None:
     """Raise `InputError` for text under the key `name` that is no name, size, operator or known signature."""
     if isinstance(value, dict):
@@ -139,16 +171,11 @@ def _check_words(value: Any, name: str = "") -> None:
         for item in value:
             _check_words(item, name)
     elif name in ("target", "as_operator"):
-        _check_operator(value)
+        check_operator(value)
     elif isinstance(value, str) and value not in SPECS.values():
-        kind = NUMBER if name == "expr_str" else WORD
+        kind = {"expr_str": NUMBER, "as_string": EQUATION}.get(name, WORD)
         # names become attributes in Python, where those with two underscores lead out of the program
+        if value in INFINITE and name in ("as_float", "as_floats"):
+            return
         if not kind.fullmatch(value) or re.search(r"(^|\.)__", value):
             raise InputError(f"holds {value[:60]!r} where a name must be: export it again")
-
-
-def _check_operator(name: str) -> None:
-    if not OPERATOR.fullmatch(name) or "__" in name or name.split(".")[-2] in WITH_FILES:
-        raise InputError(
-            f"calls {name!r}, which is no operator of ATen on tensors: export a model of these alone"
-        )
