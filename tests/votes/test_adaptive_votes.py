@@ -388,6 +388,10 @@ def test_without_radii_the_radius_itself_is_asked_for():
     smoothed = radii.Smoothed(model, NOISE)
     found = smoothed.certify(IMAGES[:4], norm="linf", n_max=500)
     assert (found.plan, found.labels, found.norm) == ("two-stage", "predicted", "linf")
-    for index, words in (([1, 1], "none twice"), ([-1, 1], "none below 0")):
+    for index, words in (
+        ([1, 1], "none twice"),
+        ([-1, 1], "from 0"),
+        (np.array([1, 2**63], np.uint64), "to 2.*63 - 1"),
+    ):
         with pytest.raises(InputError, match=words):
             from_arrays(IMAGES[:2], index=index)

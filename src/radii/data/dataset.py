@@ -17,6 +17,9 @@ ALL = "all"
 WHOLE = "all"
 """Part of an identity that is the whole split."""
 
+MOST_INDEX = 2**63 - 1
+"""Largest position of an image, which votes store as int64."""
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
@@ -214,9 +217,9 @@ def from_arrays(
             )
         if values is not None and values.dtype.kind not in "iu":
             raise InputError(f"{name} must be whole numbers; got {values.dtype}")
-    # two images with one number would get the same noise, and keys of random streams are unsigned
-    if numbers.min() < 0 or len(np.unique(numbers)) < len(numbers):
-        raise InputError("index must be positions, none below 0, none twice")
+    # two images with one number would get the same noise; keys of random streams are unsigned, and votes store int64
+    if numbers.min() < 0 or numbers.max() > MOST_INDEX or len(np.unique(numbers)) < len(numbers):
+        raise InputError("index must be positions from 0 to 2**63 - 1, none twice")
     return DataSet(array.astype(np.float32, copy=False), truth, numbers)
 
 
