@@ -185,6 +185,13 @@ def test_parquet_names_classes(tmp_path):
     assert own.classes == ("cat", "dog") and own.labels.tolist() == TWO.tolist()
 
 
+def test_a_parquet_file_without_rows_has_labels_of_either_kind(tmp_path):
+    nothing = pa.table({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())})
+    pq.write_table(nothing, tables(tmp_path, train_0=["dog"], train_1=["cat"]) / "train-2.parquet")
+    own = load_data(str(tmp_path), "train")
+    assert own.classes == ("cat", "dog") and own.labels.tolist() == [1, 0]
+
+
 # data sets of torch -------------------------------------------------------------------------------
 
 
@@ -524,6 +531,14 @@ def table(path: Path, **columns) -> Path:
     return path / "a.parquet"
 
 
+def tables(path: Path, **labels: list) -> Path:
+    """A folder of Parquet files with these labels of one image, `train_0` as train-0.parquet."""
+    for name, values in labels.items():
+        content = pa.table({"image": [PNG] * len(values), "label": values})
+        pq.write_table(content, path / f"{name.replace('_', '-')}.parquet")
+    return path
+
+
 def file(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
@@ -651,6 +666,14 @@ WRONG = {
     "no label": (
         lambda path: table(path, image=[PNG, PNG], label=[0, None]),
         "must be whole numbers, or words",
+    ),
+    "words in one file": (
+        lambda path: tables(path, train_0=[0], train_1=["cat"]),
+        "those in .*train-0.parquet are numbers, those in .*train-1.parquet words",
+    ),
+    "words in one split": (
+        lambda path: tables(path, train=["cat"], test=[0]),
+        "those in .*test.parquet are numbers, those in .*train.parquet words",
     ),
     "no rows": (
         lambda path: table(path, image=pa.array([], pa.binary()), label=pa.array([], pa.int64())),
