@@ -229,6 +229,7 @@ def test_any_data_set_of_torch():
         ([(COLOUR[0] / 127.5 - 1, 0)], r"found -1 to .*: if -1 is black, give \(images \+ 1\) / 2"),
         ([("cat.png", 0)], "image 0 of mine must be an image of Pillow, a tensor or an array; got str"),
         ([(COLOUR[0], 0.5)], "whole numbers or words"),
+        ([(COLOUR[0], "a"), (COLOUR[1], 1)], "in mine, image 0 has 'a', image 1 1: convert them"),
         ([(COLOUR[0], 7)], "has the label 7, but names for 2 classes"),
     ],
 )
