@@ -1,6 +1,7 @@
 """Your own images: every format returns the pixels that were written, and every mistake is one sentence."""
 
 import io
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -173,16 +174,29 @@ def test_labels_lie_beside_images(tmp_path):
         assert load_data(str(tmp_path / f"{images}.npy"), "all").labels.tolist() == TWO.tolist()
 
 
+def with_names(content: pa.Table, *names: str) -> pa.Table:
+    """The table with the class names of its labels, as the datasets library stores them."""
+    about = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+    return content.replace_schema_metadata({"huggingface": json.dumps(about)})
+
+
 def test_parquet_names_classes(tmp_path):
     images = [factory.png(image) for image in COLOUR]
-    about = b'{"info": {"features": {"label": {"names": ["cat", "dog", "eel"], "_type": "ClassLabel"}}}}'
-    table = pa.table({"label": TWO, "img": [{"bytes": one, "path": None} for one in images]})
-    pq.write_table(table.replace_schema_metadata({b"huggingface": about}), tmp_path / "a.parquet")
+    content = pa.table({"label": TWO, "img": [{"bytes": one, "path": None} for one in images]})
+    pq.write_table(with_names(content, "cat", "dog", "eel"), tmp_path / "a.parquet")
     assert load_data(str(tmp_path / "a.parquet"), "all").classes == ("cat", "dog", "eel")
     words = pa.array(["dog" if one else "cat" for one in TWO]).dictionary_encode()
     pq.write_table(pa.table({"label": words, "content": images}), tmp_path / "b.parquet")
     own = load_data(str(tmp_path / "b.parquet"), "all")
     assert own.classes == ("cat", "dog") and own.labels.tolist() == TWO.tolist()
+
+
+def test_parquet_files_that_number_classes_otherwise_are_rejected(tmp_path):
+    content = pa.table({"label": [0], "img": [PNG]})
+    for number, names in enumerate([("cat", "dog"), ("dog", "cat")]):
+        pq.write_table(with_names(content, *names), tmp_path / f"train-{number}.parquet")
+    with pytest.raises(InputError, match=r"train-0.parquet and .*train-1.parquet name other classes"):
+        load_data(str(tmp_path), "train")
 
 
 def test_a_parquet_file_without_rows_has_labels_of_either_kind(tmp_path):
