@@ -626,6 +626,15 @@ WRONG = {
     ),
     "names of arrays": (lambda path: arrays(path, a=GREY, b=TWO), "must hold the arrays .*; it holds a, b"),
     "half named": (lambda path: arrays(path, x=GREY, y=TWO, x_test=GREY, y_test=TWO), "must hold the arrays"),
+    "two pairs": (
+        lambda path: arrays(path, images=GREY, labels=TWO, x=GREY[::-1], y=TWO),
+        "per split; for all it holds images, labels, x, y: keep",
+    ),
+    "two cases": (lambda path: arrays(path, x=GREY, X=GREY[::-1], y=TWO), "for all it holds x, X, y: keep"),
+    "two orders": (
+        lambda path: arrays(path, x_test=GREY, y_test=TWO, test_x=GREY[::-1], test_y=TWO),
+        "for test it holds x_test, y_test, test_x, test_y: keep",
+    ),
     "pickle": (lambda path: arrays(path, x=GREY, y=np.array([None] * 20)), "Object arrays cannot be loaded"),
     "no zip": (lambda path: file(path / "a.npz", b"hello"), "a.npz holds no arrays that can be read"),
     "npz bomb": (
