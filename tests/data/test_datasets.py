@@ -210,6 +210,24 @@ def test_an_archive_is_unpacked_within_its_folder(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_of_two_processes_that_unpack_at_once_the_second_takes_what_the_first_unpacked(tmp_path, monkeypatch):
+    pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1"})
+    unpacked, whole = tmp_path / "cifar-10-batches-bin", tarfile.TarFile.extractall
+
+    def overtaken(tar, path, **more):
+        whole(tar, path, **more)
+        # the other process is done just before this one renames
+        monkeypatch.setattr(tarfile.TarFile, "extractall", whole)
+        extract(tmp_path / "a.tar.gz", tmp_path, CIFAR10.folder)
+        first.append(unpacked.stat().st_ino)
+
+    first: list[int] = []
+    monkeypatch.setattr(tarfile.TarFile, "extractall", overtaken)
+    extract(tmp_path / "a.tar.gz", tmp_path, CIFAR10.folder)
+    assert first == [unpacked.stat().st_ino] and (unpacked / "x").read_bytes() == b"1"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "cifar-10-batches-bin/../../../evil"])
 def test_an_archive_that_reaches_outside_is_rejected(tmp_path, name):
     inner = tmp_path / "inner"
