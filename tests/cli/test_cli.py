@@ -120,6 +120,21 @@ def test_radii_and_norms_that_do_not_fit_are_refused(work):
     assert ended.status == 2 and "--radii are about l2, but --norm also asks for linf" in ended.err
 
 
+def test_vote_and_serve_print_the_largest_l0_radius_in_its_unit(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "colour.npz", x_train=images, y_train=np.arange(8) % 2, x_test=images, y_test=[1] * 8)
+    run, noise = tmp_path / "run", radii.Gaussian(0.5)
+    fine("train", "--data", tmp_path / "colour.npz", "--noise", "gaussian", "--epochs", 1, "--out", run)
+    monkeypatch.setattr("radii.serving.run", lambda *_: None)
+    settings = {"classes": 2, "shape": (3, 8, 8)}
+    for unit, radius in (("pixel", 0), ("feature", 1)):
+        voted = ("vote", run, "--n", 1000, "--limit", 1, "--out", tmp_path / f"{unit}.parquet")
+        served = ("serve", run, "--n", 1000, "--port", 0)
+        assert radii.reachable_radius(noise, "l0", 1000, method="binary", unit=unit, **settings) == radius
+        for command in (voted, served):
+            assert f"alpha 0.001: l0 {radius}, l1 " in fine(*command, "--l0-unit", unit)
+
+
 def test_vote_takes_every_so_many(work, tmp_path):
     fine(
         "vote",

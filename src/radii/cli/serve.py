@@ -135,7 +135,7 @@ def serve(
     secret = secrets.randbits(64) if seed is None else check_seed(seed)
     sampler, unit = smoothed.ready(shape), unit_of(norm, response.l0_unit)
     service = Service(sampler, plan, secret, norm, response.k, unit, alpha, seconds, classes)
-    say(reach_text(plan, smoothed.noise, response.k, alpha, sampler.classes, shape))
+    say(reach_text(plan, smoothed.noise, response.k, alpha, sampler.classes, shape, response.l0_unit))
     with listen(server.host, server.port) as socket:
         say(f"Listening on {address_of(socket)} until Ctrl-C; GET / describes the interface.")
         # the server has answered all requests before it raises, so nothing was interrupted
