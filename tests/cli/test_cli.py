@@ -26,6 +26,7 @@ from radii.noises import NOISES, make_noise
 from radii.report.accuracy import summarize
 from radii.report.export import csv_text, run_csv_text, summary
 from radii.report.formatting import floor_text, radius_text
+from radii.report.html import choose_examples
 from radii.storage import parquet
 from radii.votes import FORMAT, ImageIdentity
 
@@ -299,6 +300,18 @@ def test_report_shows_every_run(work, tmp_path):
     assert {path.name for path in (out / "certificates").iterdir()} == {"laplace.csv", "gaussian.csv"}
     found = {("l1", k): radii.certify(radii.load_votes(work.votes), "l1", k=k) for k in (1, 2)}
     assert (out / "certificates" / "laplace.csv").read_text() == run_csv_text(found)
+
+
+def test_report_chooses_images_by_the_k_that_their_cards_show(work, tmp_path):
+    votes, chosen = radii.load_votes(work.votes), {}
+    for k in (1, 2):
+        chosen[k] = votes.index[choose_examples(radii.certify(votes, "l1", k=k))].tolist()
+    assert chosen[1] != chosen[2]
+    for order in ((1, 2), (2, 1)):
+        fine("report", work.votes, "--norm", "l1", *(f"--k={k}" for k in order), "--out", tmp_path)
+        page = (tmp_path / "index.html").read_text()
+        assert list(map(int, re.findall(r"image (\d+)</span>", page))) == chosen[1]
+        assert page.count("label, k = 1</th>") == len(chosen[1])
 
 
 def test_votes_without_a_rule_for_the_norm_are_left_out_and_that_is_said(work, tmp_path):

@@ -22,6 +22,7 @@ from radii.noises import NOISES, example
 from radii.noises.streams import Stream
 from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
 from radii.report.export import found_beside, read_found
+from radii.report.formatting import radius_text
 from radii.report.html import Examples, Run, page, write_report
 from radii.report.html.examples import perturbed
 from radii.report.html.explorer import attack_sentences, explorer_data, script_json
@@ -110,6 +111,23 @@ def test_the_page_runs_its_own_program_alone(tmp_path):
     digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text).group(1)
     assert len(script) == 1 and f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+def test_cards_show_labels_and_radii_of_one_k(tmp_path):
+    """Of the smallest, in whatever order they are given; here only l0 lacks it."""
+    found = {(norm, k): make_certificates(norm=norm, k=k) for norm, k in (("l0", 3), ("l2", 3), ("l2", 1))}
+    one, other = found["l2", 1], found["l2", 3]
+    rows = np.flatnonzero((one.label != other.label) & ~one.abstained & ~other.abstained)[:4]
+    examples = Examples(np.zeros((4, 1, 8, 8), np.uint8), one.index[rows])
+    text = write_report([Run("Laplace", found)], tmp_path, examples=examples).read_text()
+    labels = re.findall(r"label, k = 1</th><td>(\d)", text)
+    assert labels == [str(one.label[row]) for row in rows]
+    cards = re.findall(r"label, k = 1.*?</tbody>", text, re.DOTALL)
+    assert [re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', card) for card in cards] == [
+        [("ℓ₂", radius_text(one.radius[row], "l2"))] for row in rows
+    ]
+    text = write_report([Run("Laplace", {("l2", 3): other})], tmp_path, examples=examples).read_text()
+    assert "label, k = 3" in text and "removes a certified label from the top 3 of the run" in text
 
 
 SIZE = {
