@@ -733,7 +733,7 @@ MISTAKES = {
     "vote {run} --radii l1:1e999999999 --out {new}": "got 'l1:1e999999999'",
     "certify {votes} --alpha 1e-320": "between 0 and 1",
     "plan --images 9 --passes-per-second 1e-320": "passes per second must be a finite number above 0",
-    "vote {run} --out {new} --stride 20 --exclude 7": "image 7 cannot be left out: it is not among digits test",
+    "vote {run} --out {new} --stride 20 --exclude 7": "image 7 cannot be left out: it is not in digits test",
     "vote {run} --out {new} --exclude x": "--exclude must be a whole number; got 'x'",
     "vote {run} --out {new} --limit 0": "at least one image",
     "vote {run} --out {new} --seed -1": "seed must be",
