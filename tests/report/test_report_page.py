@@ -196,6 +196,13 @@ def attacked_file(path, one, rows, found):
     path.write_text("\n".join(lines) + "\n")
 
 
+def test_classes_of_runs_are_compared_for_one_k_which_the_page_names(tmp_path):
+    runs = [run_of(ks=(2,)), run_of("gaussian", ks=(1, 2)), run_of("uniform", ks=(1,))]
+    found = class_rows(runs, "l2")
+    assert found["k"] == 1 and found["runs"] == ["Gaussian", "Uniform"]
+    assert "Certified at radius 0 for k = 1, percent" in write_report(runs, tmp_path).read_text()
+
+
 def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):
     run = run_of(norms=("l2",))
     one = run.certificates["l2", 1]
