@@ -96,6 +96,15 @@ def test_steps_have_their_length_and_rise(norm: str) -> None:
     assert (gain > (0.7 if norm == "l1" else 1 - 1e-12) * most).all() and (gain <= most * (1 + 1e-12)).all()
 
 
+@pytest.mark.parametrize("norm", ORDER)
+def test_steps_have_their_length_where_slopes_are_equal_or_zero(norm: str) -> None:
+    slope = torch.zeros(4, 1, 20, 20, dtype=torch.float64)
+    slope[0], slope[1, 0, 0], slope[2, 0, 0, :2] = -1, torch.linspace(1, 1.5, 20), 2
+    step = steepest(slope, norm, torch.full((4,), 3.0, dtype=torch.float64)).flatten(1)
+    np.testing.assert_allclose(np.linalg.norm(step, ORDER[norm], axis=1), [3, 3, 3, 0], rtol=1e-12)
+    assert torch.isfinite(step).all()
+
+
 def test_margins_are_ahead_of_the_kth_other() -> None:
     scores = torch.tensor([[1.0, 5.0, 3.0, 2.0]])
     assert [float(margin(scores, torch.tensor([2]), k)) for k in (1, 2, 3)] == [-2.0, 1.0, 2.0]

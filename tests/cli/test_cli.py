@@ -26,6 +26,7 @@ from radii.noises import NOISES, make_noise
 from radii.report.accuracy import summarize
 from radii.report.export import csv_text, run_csv_text, summary
 from radii.report.formatting import floor_text, radius_text
+from radii.report.html import choose_examples
 from radii.storage import parquet
 from radii.votes import FORMAT, ImageIdentity
 
@@ -118,6 +119,21 @@ def test_another_model_is_named_before_the_processor_that_ran_it(work, tmp_path)
 def test_radii_and_norms_that_do_not_fit_are_refused(work):
     ended = call("certify", work.votes, "--norm", "linf", "--radii", "l2:0.5")
     assert ended.status == 2 and "--radii are about l2, but --norm also asks for linf" in ended.err
+
+
+def test_vote_and_serve_print_the_largest_l0_radius_in_its_unit(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "colour.npz", x_train=images, y_train=np.arange(8) % 2, x_test=images, y_test=[1] * 8)
+    run, noise = tmp_path / "run", radii.Gaussian(0.5)
+    fine("train", "--data", tmp_path / "colour.npz", "--noise", "gaussian", "--epochs", 1, "--out", run)
+    monkeypatch.setattr("radii.serving.run", lambda *_: None)
+    settings = {"classes": 2, "shape": (3, 8, 8)}
+    for unit, radius in (("pixel", 0), ("feature", 1)):
+        voted = ("vote", run, "--n", 1000, "--limit", 1, "--out", tmp_path / f"{unit}.parquet")
+        served = ("serve", run, "--n", 1000, "--port", 0)
+        assert radii.reachable_radius(noise, "l0", 1000, method="binary", unit=unit, **settings) == radius
+        for command in (voted, served):
+            assert f"alpha 0.001: l0 {radius}, l1 " in fine(*command, "--l0-unit", unit)
 
 
 def test_vote_takes_every_so_many(work, tmp_path):
@@ -289,6 +305,18 @@ def test_report_shows_every_run(work, tmp_path):
     assert {path.name for path in (out / "certificates").iterdir()} == {"laplace.csv", "gaussian.csv"}
     found = {("l1", k): radii.certify(radii.load_votes(work.votes), "l1", k=k) for k in (1, 2)}
     assert (out / "certificates" / "laplace.csv").read_text() == run_csv_text(found)
+
+
+def test_report_chooses_images_by_the_k_that_their_cards_show(work, tmp_path):
+    votes, chosen = radii.load_votes(work.votes), {}
+    for k in (1, 2):
+        chosen[k] = votes.index[choose_examples(radii.certify(votes, "l1", k=k))].tolist()
+    assert chosen[1] != chosen[2]
+    for order in ((1, 2), (2, 1)):
+        fine("report", work.votes, "--norm", "l1", *(f"--k={k}" for k in order), "--out", tmp_path)
+        page = (tmp_path / "index.html").read_text()
+        assert list(map(int, re.findall(r"image (\d+)</span>", page))) == chosen[1]
+        assert page.count("label, k = 1</th>") == len(chosen[1])
 
 
 def test_votes_without_a_rule_for_the_norm_are_left_out_and_that_is_said(work, tmp_path):
@@ -710,7 +738,7 @@ MISTAKES = {
     "vote {run} --radii l1:1e999999999 --out {new}": "got 'l1:1e999999999'",
     "certify {votes} --alpha 1e-320": "between 0 and 1",
     "plan --images 9 --passes-per-second 1e-320": "passes per second must be a finite number above 0",
-    "vote {run} --out {new} --stride 20 --exclude 7": "image 7 cannot be left out: it is not among digits test",
+    "vote {run} --out {new} --stride 20 --exclude 7": "image 7 cannot be left out: it is not in digits test",
     "vote {run} --out {new} --exclude x": "--exclude must be a whole number; got 'x'",
     "vote {run} --out {new} --limit 0": "at least one image",
     "vote {run} --out {new} --seed -1": "seed must be",

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -13,7 +14,11 @@ from image_factory import write_records
 from radii.data import DATASETS, load_data, load_identified
 from radii.data.bundled import read_packaged
 from radii.data.cifar import CIFAR10, CIFAR100, extract
+from radii.data.dataset import DataSet
 from radii.errors import InputError, MissingExtra, UnknownName
+from radii.storage.class_names import match
+from radii.training.recipe import Recipe
+from radii.training.run_folder import Config
 from radii.votes import ImageIdentity
 
 
@@ -75,11 +80,30 @@ def test_images_are_left_out_by_their_position(mnist):
     assert mnist["test"].every(20).without([]).description == "mnist5k test, every 20th of 1000"
     assert len(mnist["test"].every(20).without([0, 980])) == 48
     with pytest.raises(
-        InputError, match="image 30 cannot be left out: it is not among mnist5k test, every 20th"
+        InputError, match="image 30 cannot be left out: it is not in mnist5k test, every 20th"
     ):
         mnist["test"].every(20).without([20, 30])
-    with pytest.raises(InputError, match="all of mnist5k test, first 1 of 1000 are left out"):
+    with pytest.raises(InputError, match="all images of mnist5k test, first 1 of 1000 are left out"):
         mnist["test"].first(1).without([0])
+
+
+def test_messages_about_images_without_an_identity_are_sentences():
+    pixels = np.zeros((5, 1, 8, 8), dtype=np.float32)
+    unnamed = DataSet(pixels, np.arange(5) % 2, np.arange(5), classes=("cat", "dog"))
+    config = Config(Recipe("digits", "small-cnn", "gaussian", 0.5), (1, 28, 28), ("cat", "owl"))
+    for wrong, words in (
+        (
+            lambda: config.match_shape(unnamed),
+            "the data set has images of the shape (1, 8, 8); the model was",
+        ),
+        (lambda: match(unnamed.classes, config.classes, unnamed.description), "only the data set has 'dog'"),
+        (lambda: unnamed.check_classes(3), "but the data set has 2 classes"),
+        (lambda: unnamed.at(np.array([7])), "the data set has no image 7"),
+        (lambda: unnamed.without([7]), "image 7 cannot be left out: it is not in the data set"),
+        (lambda: unnamed.without(range(5)), "all images of the data set are left out"),
+    ):
+        with pytest.raises(InputError, match=re.escape(words)):
+            wrong()
 
 
 def test_an_identity_finds_the_images_again(mnist):
@@ -207,6 +231,24 @@ def test_an_archive_is_unpacked_within_its_folder(tmp_path):
     pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1"})
     extract(tmp_path / "a.tar.gz", tmp_path, CIFAR10.folder)
     assert (tmp_path / "cifar-10-batches-bin" / "x").read_bytes() == b"1"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_of_two_processes_that_unpack_at_once_the_second_takes_what_the_first_unpacked(tmp_path, monkeypatch):
+    pack(tmp_path / "a.tar.gz", {"cifar-10-batches-bin/x": b"1"})
+    unpacked, whole = tmp_path / "cifar-10-batches-bin", tarfile.TarFile.extractall
+
+    def overtaken(tar, path, **more):
+        whole(tar, path, **more)
+        # the other process is done just before this one renames
+        monkeypatch.setattr(tarfile.TarFile, "extractall", whole)
+        extract(tmp_path / "a.tar.gz", tmp_path, CIFAR10.folder)
+        first.append(unpacked.stat().st_ino)
+
+    first: list[int] = []
+    monkeypatch.setattr(tarfile.TarFile, "extractall", overtaken)
+    extract(tmp_path / "a.tar.gz", tmp_path, CIFAR10.folder)
+    assert first == [unpacked.stat().st_ino] and (unpacked / "x").read_bytes() == b"1"
     assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -1,6 +1,7 @@
 """Your own images: every format returns the pixels that were written, and every mistake is one sentence."""
 
 import io
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -173,16 +174,36 @@ def test_labels_lie_beside_images(tmp_path):
         assert load_data(str(tmp_path / f"{images}.npy"), "all").labels.tolist() == TWO.tolist()
 
 
+def with_names(content: pa.Table, *names: str) -> pa.Table:
+    """The table with the class names of its labels, as the datasets library stores them."""
+    about = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+    return content.replace_schema_metadata({"huggingface": json.dumps(about)})
+
+
 def test_parquet_names_classes(tmp_path):
     images = [factory.png(image) for image in COLOUR]
-    about = b'{"info": {"features": {"label": {"names": ["cat", "dog", "eel"], "_type": "ClassLabel"}}}}'
-    table = pa.table({"label": TWO, "img": [{"bytes": one, "path": None} for one in images]})
-    pq.write_table(table.replace_schema_metadata({b"huggingface": about}), tmp_path / "a.parquet")
+    content = pa.table({"label": TWO, "img": [{"bytes": one, "path": None} for one in images]})
+    pq.write_table(with_names(content, "cat", "dog", "eel"), tmp_path / "a.parquet")
     assert load_data(str(tmp_path / "a.parquet"), "all").classes == ("cat", "dog", "eel")
     words = pa.array(["dog" if one else "cat" for one in TWO]).dictionary_encode()
     pq.write_table(pa.table({"label": words, "content": images}), tmp_path / "b.parquet")
     own = load_data(str(tmp_path / "b.parquet"), "all")
     assert own.classes == ("cat", "dog") and own.labels.tolist() == TWO.tolist()
+
+
+def test_parquet_files_that_number_classes_otherwise_are_rejected(tmp_path):
+    content = pa.table({"label": [0], "img": [PNG]})
+    for number, names in enumerate([("cat", "dog"), ("dog", "cat")]):
+        pq.write_table(with_names(content, *names), tmp_path / f"train-{number}.parquet")
+    with pytest.raises(InputError, match=r"train-0.parquet and .*train-1.parquet name other classes"):
+        load_data(str(tmp_path), "train")
+
+
+def test_a_parquet_file_without_rows_has_labels_of_either_kind(tmp_path):
+    nothing = pa.table({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())})
+    pq.write_table(nothing, tables(tmp_path, train_0=["dog"], train_1=["cat"]) / "train-2.parquet")
+    own = load_data(str(tmp_path), "train")
+    assert own.classes == ("cat", "dog") and own.labels.tolist() == [1, 0]
 
 
 # data sets of torch -------------------------------------------------------------------------------
@@ -222,6 +243,7 @@ def test_any_data_set_of_torch():
         ([(COLOUR[0] / 127.5 - 1, 0)], r"found -1 to .*: if -1 is black, give \(images \+ 1\) / 2"),
         ([("cat.png", 0)], "image 0 of mine must be an image of Pillow, a tensor or an array; got str"),
         ([(COLOUR[0], 0.5)], "whole numbers or words"),
+        ([(COLOUR[0], "a"), (COLOUR[1], 1)], "in mine, image 0 has 'a', image 1 1: convert them"),
         ([(COLOUR[0], 7)], "has the label 7, but names for 2 classes"),
     ],
 )
@@ -524,6 +546,14 @@ def table(path: Path, **columns) -> Path:
     return path / "a.parquet"
 
 
+def tables(path: Path, **labels: list) -> Path:
+    """A folder of Parquet files with these labels of one image, `train_0` as train-0.parquet."""
+    for name, values in labels.items():
+        content = pa.table({"image": [PNG] * len(values), "label": values})
+        pq.write_table(content, path / f"{name.replace('_', '-')}.parquet")
+    return path
+
+
 def file(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
@@ -596,6 +626,15 @@ WRONG = {
     ),
     "names of arrays": (lambda path: arrays(path, a=GREY, b=TWO), "must hold the arrays .*; it holds a, b"),
     "half named": (lambda path: arrays(path, x=GREY, y=TWO, x_test=GREY, y_test=TWO), "must hold the arrays"),
+    "two pairs": (
+        lambda path: arrays(path, images=GREY, labels=TWO, x=GREY[::-1], y=TWO),
+        "per split; for all it holds images, labels, x, y: keep",
+    ),
+    "two cases": (lambda path: arrays(path, x=GREY, X=GREY[::-1], y=TWO), "for all it holds x, X, y: keep"),
+    "two orders": (
+        lambda path: arrays(path, x_test=GREY, y_test=TWO, test_x=GREY[::-1], test_y=TWO),
+        "for test it holds x_test, y_test, test_x, test_y: keep",
+    ),
     "pickle": (lambda path: arrays(path, x=GREY, y=np.array([None] * 20)), "Object arrays cannot be loaded"),
     "no zip": (lambda path: file(path / "a.npz", b"hello"), "a.npz holds no arrays that can be read"),
     "npz bomb": (
@@ -651,6 +690,14 @@ WRONG = {
     "no label": (
         lambda path: table(path, image=[PNG, PNG], label=[0, None]),
         "must be whole numbers, or words",
+    ),
+    "words in one file": (
+        lambda path: tables(path, train_0=[0], train_1=["cat"]),
+        "those in .*train-0.parquet are numbers, those in .*train-1.parquet words",
+    ),
+    "words in one split": (
+        lambda path: tables(path, train=["cat"], test=[0]),
+        "those in .*test.parquet are numbers, those in .*train.parquet words",
     ),
     "no rows": (
         lambda path: table(path, image=pa.array([], pa.binary()), label=pa.array([], pa.int64())),

@@ -145,7 +145,7 @@ MISTAKES = {
     "vote runs/digits --indices none --out new": "there is no file none of positions",
     "vote runs/digits --indices digits.npz --out new": "line 1 of digits.npz must be a position",
     "vote runs/digits --indices far.txt --out new": "has no image 80: is it the same data set?",
-    "vote runs/digits --indices subset.txt --exclude 1 --out new": "image 1 cannot be left out: it is not among",
+    "vote runs/digits --indices subset.txt --exclude 1 --out new": "image 1 cannot be left out: it is not in",
 }
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import radii
 from commands import call, fine
 from radii.data import load_data
 from radii.errors import InputError
 from radii.models import Denoised, digest, make_model
+from radii.models.devices import SMALL
 from radii.training import train
 from radii.training.loop import Loop
 from radii.training.recipe import Recipe
@@ -66,6 +68,25 @@ def test_the_classifier_stays_as_it_is(runs: tuple[Path, Path], tmp_path: Path) 
     behind = Loop(short, images, CPU, classifier=classifier.train()).base_classifier.classifier
     assert not any(part.training for part in behind.modules())
     assert not any(weight.requires_grad for weight in behind.parameters())
+
+
+@pytest.mark.parametrize(("width", "threads"), [(10, 1), (SMALL // 64 + 1, 2)])
+def test_a_large_classifier_behind_a_small_denoiser_runs_in_all_threads(
+    tmp_path: Path, width: int, threads: int
+) -> None:
+    with torch.random.fork_rng():
+        classifier = nn.Sequential(nn.Flatten(), nn.Linear(64, width, bias=False), nn.Linear(width, 10))
+    before, seen = torch.get_num_threads(), set()
+    torch.set_num_threads(2)
+    try:
+        short = Recipe("digits", "denoiser-2-4", "gaussian", 0.5, "denoising", epochs=1, batch=16)
+        images = load_data("digits", "train").first(32)
+        train(
+            short, images, tmp_path, lambda *_: seen.add(torch.get_num_threads()), CPU, classifier=classifier
+        )
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {threads}
 
 
 def test_a_classifier_of_other_images_stands_behind_no_denoiser(

@@ -22,6 +22,7 @@ from radii.noises import NOISES, example
 from radii.noises.streams import Stream
 from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
 from radii.report.export import found_beside, read_found
+from radii.report.formatting import radius_text
 from radii.report.html import Examples, Run, page, write_report
 from radii.report.html.examples import perturbed
 from radii.report.html.explorer import attack_sentences, explorer_data, script_json
@@ -112,6 +113,23 @@ def test_the_page_runs_its_own_program_alone(tmp_path):
     assert len(script) == 1 and f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
 
 
+def test_cards_show_labels_and_radii_of_one_k(tmp_path):
+    """Of the smallest, in whatever order they are given; here only l0 lacks it."""
+    found = {(norm, k): make_certificates(norm=norm, k=k) for norm, k in (("l0", 3), ("l2", 3), ("l2", 1))}
+    one, other = found["l2", 1], found["l2", 3]
+    rows = np.flatnonzero((one.label != other.label) & ~one.abstained & ~other.abstained)[:4]
+    examples = Examples(np.zeros((4, 1, 8, 8), np.uint8), one.index[rows])
+    text = write_report([Run("Laplace", found)], tmp_path, examples=examples).read_text()
+    labels = re.findall(r"label, k = 1</th><td>(\d)", text)
+    assert labels == [str(one.label[row]) for row in rows]
+    cards = re.findall(r"label, k = 1.*?</tbody>", text, re.DOTALL)
+    assert [re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', card) for card in cards] == [
+        [("ℓ₂", radius_text(one.radius[row], "l2"))] for row in rows
+    ]
+    text = write_report([Run("Laplace", {("l2", 3): other})], tmp_path, examples=examples).read_text()
+    assert "label, k = 3" in text and "removes a certified label from the top 3 of the run" in text
+
+
 SIZE = {
     "l1": lambda delta: np.abs(delta).sum(),
     "l2": lambda delta: np.sqrt((delta**2).sum()),
@@ -176,6 +194,13 @@ def attacked_file(path, one, rows, found):
     for row, length in zip(rows, found, strict=True):
         lines.append(f"{one.index[row]},{one.label[row]},{one.radius[row].item()},{length}")
     path.write_text("\n".join(lines) + "\n")
+
+
+def test_classes_of_runs_are_compared_for_one_k_which_the_page_names(tmp_path):
+    runs = [run_of(ks=(2,)), run_of("gaussian", ks=(1, 2)), run_of("uniform", ks=(1,))]
+    found = class_rows(runs, "l2")
+    assert found["k"] == 1 and found["runs"] == ["Gaussian", "Uniform"]
+    assert "Certified at radius 0 for k = 1, percent" in write_report(runs, tmp_path).read_text()
 
 
 def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):

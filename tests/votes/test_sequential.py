@@ -1,6 +1,7 @@
 """The group-sequential plan: its error is at most alpha, exactly, and it costs what it says."""
 
 from fractions import Fraction
+from itertools import count
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from radii.votes.plans.failure_counts import (
     CUT_EXPONENT,
     Mass,
     cut,
+    least_samples,
     likely_level,
     most_failures,
     new_failures,
@@ -290,6 +292,35 @@ def test_the_fewest_samples_that_certify(level: float, least: int) -> None:
     assert plan.looks[-1] == least and plan.certify[0, -1] == 0 and plan.certify[0, :-1].max(initial=-1) == -1
     with pytest.raises(InputError, match=f"take at least {least}"):
         Sequential((level,), n_max=least - 1)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.05, 1e-3, 1e-9])
+@pytest.mark.parametrize("level", [0.05, 0.3, 0.7, 0.9, 0.98, 0.999])
+def test_runs_without_failures_are_certified_by_every_plan(level: float, alpha: float) -> None:
+    least = next(n for n in count(least_samples(level, alpha)) if most_failures(level, n, alpha) >= 0)
+    for factor in (1, 1.02, 1.1, 1.2, 1.25, 1.3, 1.5, 1.6, 2, 3):
+        for batch in (1, 16, 100):
+            certain_to_pass(Sequential((level,), alpha, int(np.ceil(factor * least)), batch))
+
+
+def test_runs_are_certified_where_the_last_look_certifies_none() -> None:
+    """It lies just after another one, here the end of a batch."""
+    plan = Sequential((0.7,), alpha=1e-5, n_max=66, batch=16)
+    certify = level_boundaries(0.7, 1e-5, 66, 16).certify[0]
+    assert plan.boundaries.looks.tolist() == [16, 32, 48, 64, 66] and certify[-1] == -1 < certify[-2] == 4
+    certain_to_pass(plan)
+    certain_to_pass(Sequential((0.5, 0.7), alpha=1e-5, n_max=66, batch=16))
+    assert plan.operating_characteristics(0.97).certified[0] > 0.95
+
+
+def certain_to_pass(plan: Sequential) -> None:
+    outcome = plan.operating_characteristics(1 - 1e-12)
+    assert outcome.certified[-1] > 1 - 1e-6 and outcome.ended.sum() == pytest.approx(1)
+
+
+def test_an_alpha_below_what_is_cut_off_is_rejected() -> None:
+    with pytest.raises(InputError, match=r"n_max = 100 samples cannot certify .* or a larger alpha"):
+        _ = Sequential((0.5,), alpha=1e-20, n_max=100).boundaries
 
 
 @pytest.mark.parametrize("batch", [1, 64, 1000])

@@ -12,8 +12,8 @@ from torch import Tensor
 from radii.training.losses import Model, NoiseSampler, log_mean_prediction, query, repeat_images
 from radii.training.pgd import project, steepest
 
-# Enough to cross the ball from any start within it, and to move on its boundary (Madry et al. 2018: 100 steps of 2.5 /
-# 100 radii).
+# Enough to cross the ball from any start within it, and to move on its boundary (Madry et al. 2018, section 5, attacks
+# in l2 and at other radii: 100 steps of 2.5 / 100 radii).
 PACE = 2.5
 """Length of all steps together, in radii."""
 

@@ -169,12 +169,14 @@ def targets_of(
     ]
 
 
-def reach_text(plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...]) -> str:
-    """Return in words the largest radii that a plan can certify."""
+def reach_text(
+    plan: Plan, noise: Noise, k: int, alpha: float, classes: int, shape: tuple[int, ...], unit: str
+) -> str:
+    """Return in words the largest radii that a plan can certify; `unit` is what l0 counts."""
     from radii.certificates.planning import farthest
     from radii.report.formatting import radius_text
 
-    reach = farthest(plan, noise, k=k, alpha=alpha, classes=classes, shape=shape, unit="pixel")
+    reach = farthest(plan, noise, k=k, alpha=alpha, classes=classes, shape=shape, unit=unit)
     if not reach:
         return f"All {plan.n_max} outcomes of the noise on each image: no sampling error"
     radii = ", ".join(f"{norm} {radius_text(radius, norm)}" for norm, radius in reach.items())

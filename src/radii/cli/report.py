@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -28,7 +28,7 @@ from radii.votes import Votes
 
 if TYPE_CHECKING:
     from radii.data import DataSet
-    from radii.report.html import Examples
+    from radii.report.html import Examples, Run
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def report(
     page shows k = 1, 2 and 3, if there are more classes.
     """
     from radii.report.export import ATTACKS, found_beside
-    from radii.report.html import Run, check_one_data, write_report
+    from radii.report.html import Run, check_one_data, of_smallest_k, write_report
     from radii.report.published import check_same_data, load_published
 
     # all that can be wrong is found before the certificates, which take the longest
@@ -109,7 +109,7 @@ def report(
     # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
     runs = [Run(name, certified[name], loaded, attacked[name]) for name, loaded in files.items()]
-    examples = choose_shown(files, runs[0].certificates, page.data_dir) if page.examples else None
+    examples = choose_shown(files, of_smallest_k(runs)[0], page.data_dir) if page.examples else None
     with progress("report") as update:
         path = write_report(
             runs, out, title=page.page_title, examples=examples, published=others, progress=update
@@ -124,10 +124,11 @@ def usual_ks(files: Mapping[str, Votes]) -> list[int]:
     return [k for k in (1, 2, 3) if k < fewest] or [1]
 
 
-def choose_shown(
-    files: Mapping[str, Votes], certificates: Mapping[tuple[str, int], Any], data_dir: Path | None
-) -> "Examples | None":
-    """Return instructive images that all votes share; None, with a printed reason, if there are none to read."""
+def choose_shown(files: Mapping[str, Votes], run: "Run", data_dir: Path | None) -> "Examples | None":
+    """Return instructive images that all votes share; None, with a printed reason, if there are none to read.
+
+    `run`: certificates for the k that the page shows of the images, by which they are chosen.
+    """
     from radii.report.html import choose_examples
 
     first, *others = files.values()
@@ -135,8 +136,7 @@ def choose_shown(
     if any(votes.data != first.data or not np.array_equal(votes.index, first.index) for votes in others):
         say("The page has no example images: the votes are about different images.")
         return None
-    by_norm = {norm: of_norm for (norm, _), of_norm in certificates.items()}
-    rows = choose_examples(by_norm.get("l2", next(iter(by_norm.values()))))
+    rows = choose_examples(next(iter(run.by_k("l2")), run.all[0]))
     try:
         data = data_of(first[rows], data_dir)
     except InputError as error:

@@ -216,7 +216,7 @@ def serve(
     service = Service(
         sampler, plan, secret, norm, response.k, unit, alpha, seconds, classes, response.alpha_budget
     )
-    say(reach_text(plan, smoothed.noise, response.k, alpha, sampler.classes, shape))
+    say(reach_text(plan, smoothed.noise, response.k, alpha, sampler.classes, shape, response.l0_unit))
     with listen(server.host, server.port) as socket:
         say(f"Listening on {address_of(socket)} until Ctrl-C; GET / describes the interface.")
         # the server has answered all requests before it raises, so nothing was interrupted

@@ -157,7 +157,7 @@ def vote(
     check_k(plan.k, classes)
     # queries the model on clean images, so after all that costs nothing
     model.check_scale(smoothed, data)
-    farthest = reach_text(chosen, smoothed.noise, plan.k, plan.alpha, classes, shape)
+    farthest = reach_text(chosen, smoothed.noise, plan.k, plan.alpha, classes, shape, plan.l0_unit)
     if votes is not None:
         # schedulers start finished jobs again; a file of another job must not look like the result of this one
         check_same_job(votes, loaded, chosen, seed, plan.k, path)

@@ -90,7 +90,7 @@ def npz_splits(path: Path) -> tuple[str, ...]:
     """Return the splits that the names of the arrays define."""
     with _opened(path) as archive:
         names = _names(archive)
-    pairs = find_pairs(names)
+    pairs = find_pairs(names, path)
     # images without a split beside those of splits: they may be the same ones, or belong to none
     if not pairs or (ALL in pairs and len(pairs) > 1):
         raise InputError(f"{path} must hold the arrays {EXPECTED}; it holds {', '.join(names) or 'none'}")
@@ -101,24 +101,39 @@ def read_npz(path: Path, split: str) -> Decoded:
     """Return images and labels of a split; class names come from an array `classes`, or from the labels."""
     with _opened(path) as archive:
         names = _names(archive)
-        pairs = find_pairs(names)
+        pairs = find_pairs(names, path)
         # labels of all splits, since they name the classes together; images only of one, since they are large
         labels = {name: _read(archive, pair[1]) for name, pair in pairs.items()}
         classes = _read(archive, CLASSES) if CLASSES in names else None
         return _decoded(path, split, _read(archive, pairs[split][0]), labels, classes)
 
 
-def find_pairs(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the names of images and labels for each split, or for "all" if the names define no splits."""
-    known = {name.lower(): name for name in names}
+def find_pairs(names: Iterable[str], path: Path) -> dict[str, tuple[str, str]]:
+    """Return the names of images and labels for each split, or for "all" if the names define no splits.
+
+    Raises `InputError` if several arrays could be those of one split, for example `images` and `x`, or `x` and `X`.
+    """
+    known: dict[str, list[str]] = {}
+    for name in names:
+        known.setdefault(name.lower(), []).append(name)
+    forms = {ALL: ("{}",), **{split: (f"{{}}_{split}", f"{split}_{{}}") for split in SPLITS}}
     pairs = {}
-    for images, labels in PAIRS.items():
-        if images in known and labels in known:
-            pairs[ALL] = known[images], known[labels]
-        for split in SPLITS:
-            for form in (f"{{}}_{split}", f"{split}_{{}}"):
-                if (pair := (form.format(images), form.format(labels)))[0] in known and pair[1] in known:
-                    pairs[split] = known[pair[0]], known[pair[1]]
+    for split, of_split in forms.items():
+        of_names = [
+            (form.format(images), form.format(labels))
+            for form in of_split
+            for images, labels in PAIRS.items()
+        ]
+        found = [
+            name for pair in of_names if known.keys() >= set(pair) for one in pair for name in known[one]
+        ]
+        if len(found) > 2:
+            raise InputError(
+                f"{path} must hold one array of images and one of labels per split; for {split} it holds "
+                f"{', '.join(found)}: keep one of each"
+            )
+        if found:
+            pairs[split] = found[0], found[1]
     return pairs
 
 

@@ -121,7 +121,7 @@ def download_folder() -> Path:
 
 
 def extract(archive: Path, folder: Path, inner: str) -> None:
-    """Unpack the folder `inner` of the archive into `folder`, whole or not at all.
+    """Unpack the folder `inner` of the archive into `folder`, whole or not at all; keep one that is there already.
 
     Raises `InputError` for a damaged archive, or one with members that would be written elsewhere.
     """
@@ -131,9 +131,19 @@ def extract(archive: Path, folder: Path, inner: str) -> None:
             with tarfile.open(archive) as tar:
                 # the filter rejects members outside the folder, links to the outside, and devices
                 tar.extractall(part, filter="data")
-            (Path(part) / inner).rename(folder / inner)
+            _keep_first(Path(part) / inner, folder / inner)
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise InputError(f"{archive} cannot be unpacked ({error}): delete it and try again") from error
+
+
+def _keep_first(part: Path, folder: Path) -> None:
+    """Rename `part` to `folder`, unless another process has done that meanwhile."""
+    try:
+        part.rename(folder)
+    except OSError:
+        # a folder of that name was renamed from one that was whole
+        if not folder.is_dir():
+            raise
 
 
 CIFAR10 = Layout(

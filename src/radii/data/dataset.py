@@ -20,6 +20,9 @@ WHOLE = "all"
 MOST_INDEX = 2**63 - 1
 """Largest position of an image, which votes store as int64."""
 
+UNNAMED = "the data set"
+"""Images without an identity in messages: singular, as the name of a data set is."""
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
@@ -73,12 +76,12 @@ class DataSet:
     @property
     def name(self) -> str:
         """Name of the data set, or path of your own images."""
-        return self.identity.name if self.identity else "the images"
+        return self.identity.name if self.identity else UNNAMED
 
     @property
     def description(self) -> str:
-        """The identity as text, for example `mnist5k test, every 2nd of 1000`; "the images" without one."""
-        return str(self.identity or "the images")
+        """The identity as text, for example `mnist5k test, every 2nd of 1000`; "the data set" without one."""
+        return str(self.identity or UNNAMED)
 
     @cached_property
     def fingerprints(self) -> np.ndarray:
@@ -102,7 +105,7 @@ class DataSet:
         # outputs of a model with other classes need not be in the order of these labels: each could stand for any
         if self.classes and len(self.classes) != classes:
             raise InputError(
-                f"the model gives {classes} logits, but {self.identity or 'the data set'} has "
+                f"the model gives {classes} logits, but {self.description} has "
                 f"{len(self.classes)} classes: take images of the classes of the model, or say which of its outputs "
                 "each class is, class_map= or --class-map FILE"
             )
@@ -134,7 +137,7 @@ class DataSet:
         missing = [int(position) for position in positions if int(position) not in rows]
         if missing:
             raise InputError(
-                f"{self.identity.whole if self.identity else 'the data set'} has no image {missing[0]}: "
+                f"{self.identity.whole if self.identity else UNNAMED} has no image {missing[0]}: "
                 "is it the same data set?"
             )
         chosen = [rows[int(position)] for position in positions]
@@ -146,9 +149,11 @@ class DataSet:
         excluded, known = sorted(set(positions)), set(self.index.tolist())
         absent = [position for position in excluded if position not in known]
         if absent:
-            raise InputError(f"image {absent[0]} cannot be left out: it is not among {self.description}")
+            raise InputError(f"image {absent[0]} cannot be left out: it is not in {self.description}")
         if len(excluded) == len(self):
-            raise InputError(f"at least one image must be taken; all of {self.description} are left out")
+            raise InputError(
+                f"at least one image must be taken; all images of {self.description} are left out"
+            )
         if not excluded:
             return self
         rows = [row for row, position in enumerate(self.index.tolist()) if position not in excluded]

@@ -296,7 +296,7 @@ def from_dataset(
         raise InputError(f"the data set {name} is empty: at least one image expected")
     # by positions: iteration would not end where a data set raises no IndexError
     pairs = [_pair(dataset[position], f"image {position} of {name}") for position in range(len(dataset))]
-    labels = np.array([label for _, label in pairs])
+    labels = _labels([label for _, label in pairs], name)
     own_classes: Sequence[Any] = getattr(dataset, "classes", ())
     names = tuple(map(str, classes or own_classes))
     # before `names` are made of labels: numbers are no names
@@ -311,6 +311,17 @@ def _pair(item: Any, where: str) -> tuple[np.ndarray, Any]:
         raise InputError(f"{where} must be a pair of image and label; got {type(item).__name__}")
     image, label = item
     return _array(image, where), label.item() if isinstance(label, Tensor | np.generic) else label
+
+
+def _labels(labels: list[Any], name: str) -> np.ndarray:
+    # numpy would make words of numbers beside words
+    for position, label in enumerate(labels):
+        if isinstance(label, str) != isinstance(labels[0], str):
+            raise InputError(
+                f"labels must all be numbers or all be words; in {name}, image 0 has {labels[0]!r}, image {position} "
+                f"{label!r}: convert them first"
+            )
+    return np.array(labels)
 
 
 def _array(image: Any, where: str) -> np.ndarray:

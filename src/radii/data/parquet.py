@@ -1,7 +1,7 @@
 """Parquet files with a column of encoded images and one of labels, as Hugging Face publishes data sets."""
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,10 @@ def read(path: Path, split: str, upright: bool = True) -> Decoded:
     """Return all rows of the files of a split, in order; class names come from the metadata of Hugging Face."""
     # labels of all splits, since they name the classes together
     by_split = {name: [Table(file) for file in files_of(path, name)] for name in splits(path) or (ALL,)}
-    labels = {name: np.concatenate([table.labels() for table in files]) for name, files in by_split.items()}
+    check_labels([table for files in by_split.values() for table in files])
+    labels = {name: np.concatenate([table.labels for table in files]) for name, files in by_split.items()}
     tables = by_split[split]
-    # the datasets library writes the same metadata into each file
+    # those of any other file are the same, as was checked
     names = tables[0].class_names()
     classes = names or name_classes(labels.values(), str(path))
     numbers = number_labels(labels[split], classes, str(path))
@@ -51,6 +52,23 @@ def read(path: Path, split: str, upright: bool = True) -> Decoded:
     most = most_unpacked(sum(table.size for table in tables))
     images, turned = stack(pictures, len(numbers), most, upright)
     return Decoded(images, numbers, classes, bool(names) or are_words(labels.values()), turned)
+
+
+def check_labels(tables: Sequence["Table"]) -> None:
+    """Raise `InputError` unless the labels of all files are numbers, or words in all, and mean the same classes."""
+    # numpy would join both without an error, with the numbers as words; a file without rows has labels of neither kind
+    by_kind = {are_words([table.labels]): table.path for table in tables if len(table.labels)}
+    if len(by_kind) > 1:
+        raise InputError(
+            f"labels must be numbers in all files, or words in all; those in {by_kind[False]} are numbers, those in "
+            f"{by_kind[True]} words: convert one of them"
+        )
+    by_names = {names: table.path for table in tables if (names := table.class_names())}
+    if len(by_names) > 1:
+        first, second, *_ = by_names.values()
+        raise InputError(
+            f"{first} and {second} name other classes, or in another order: give files of one data set"
+        )
 
 
 class Table:
@@ -95,8 +113,9 @@ class Table:
                 )
             yield f"row {row} of {self.path}", content
 
+    @cached_property
     def labels(self) -> np.ndarray:
-        """Return the labels, `(rows,)`: numbers or words."""
+        """The labels, `(rows,)`: numbers or words."""
         # equal labels share one object: a small file can refer to one long text in all rows
         known: dict[Any, Any] = {}
         values = [known.setdefault(value, value) for value in self._values(ROWS, self.label)]

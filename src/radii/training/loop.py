@@ -125,7 +125,9 @@ def _train(loop: "Loop", data: DataSet, folder: Path, progress: TrainingProgress
             done = len(rows) * len(data) + images
             progress(done, recipe.epochs * len(data), rows[-1] if rows else {})
 
-    with limit_threads(loop.model), repeatable(), tensorboard(folder if first else None, len(rows)) as record:
+    # the base classifier, since the network behind a denoiser, often the larger one, runs in each step too
+    threads = limit_threads(loop.base_classifier)
+    with threads, repeatable(), tensorboard(folder if first else None, len(rows)) as record:
         for epoch in range(len(rows) + 1, recipe.epochs + 1):
             rows.append({"epoch": epoch, **loop.epoch(report)})
             # all processes take part, since the state holds the random numbers of each

@@ -17,7 +17,7 @@ LEAST = 1e-12
 def steepest(slope: Tensor, norm: str, length: Tensor) -> Tensor:
     """Return the step of the given `length`, `(batch,)`, in `norm` that increases a function of this `slope` most.
 
-    In l1 nearly so: the step is spread over `KEPT` of the features.
+    In l1 nearly so: the step is spread over `KEPT` of the features, and those with an equal slope.
     """
     flat = slope.flatten(1)
     if norm == "linf":
@@ -26,9 +26,10 @@ def steepest(slope: Tensor, norm: str, length: Tensor) -> Tensor:
         return (length[:, None] * flat / _lengths(flat)).view_as(slope)
     else:
         count = max(1, round(KEPT * flat.shape[1]))
-        # equal slopes may add features and so lengthen the step; callers project onto a ball afterwards
         least = flat.abs().topk(count, dim=1).values[:, -1:]
-        step = flat.sign() * (flat.abs() >= least) / count
+        chosen = flat.sign() * (flat.abs() >= least)
+        # by the number that is chosen: equal slopes add features, and those of slope 0 do not change
+        step = chosen / chosen.abs().sum(1, keepdim=True).clamp(min=1)
     return (step * length[:, None]).view_as(slope)
 
 

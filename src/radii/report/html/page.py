@@ -33,7 +33,7 @@ from radii.report.html.pictures import (
     run_colour_rules,
     top_k_pictures,
 )
-from radii.report.html.runs import Run, check_runs, class_names, ks_of, norms_of
+from radii.report.html.runs import Run, by_name, check_runs, class_names, ks_of, norms_of, of_smallest_k
 from radii.report.plots.strip import class_name
 from radii.report.published import Published, check_same_data
 
@@ -107,7 +107,7 @@ def write_report(
         "bibtex": bibtex(several, norms),
         "rules": content.rules(several, norms),
         "promises": content.promises(several, norms),
-        "examples": _examples(several, norms, examples, target),
+        "examples": _examples(of_smallest_k(several), examples, target),
         "files": _write_files(several, published, target),
     }
     return write_whole(target / "index.html", _render(values))
@@ -139,12 +139,13 @@ def _section(
 
 
 def class_rows(runs: Sequence[Run], norm: str, classes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return for each class the number of images, and for each run accuracy and mean radius for its smallest k.
+    """Return for each class the number of images, and for each run accuracy and mean radius for the smallest k.
 
     Classes are in the order of the mean radius of the first run; of very many, those with the smallest radii are
     returned, and "left" is the number of the others.
     """
-    compared = [(run, run.by_k(norm)[0]) for run in runs if run.by_k(norm)]
+    named = by_name(runs, norm)
+    compared = [(run, named[run.name]) for run in runs if run.name in named]
     known = np.unique(np.concatenate([run.labels for run, _ in compared])).tolist()
     first, labels = certified_radii(compared[0][1]), compared[0][0].labels
     # classes without an image in the first run come last
@@ -158,7 +159,8 @@ def class_rows(runs: Sequence[Run], norm: str, classes: Sequence[str] = ()) -> d
         }
         for label in order[:MOST_CLASSES]
     ]
-    return {"runs": [run.name for run, _ in compared], "rows": rows, "left": len(order) - len(rows)}
+    heads = {"k": compared[0][1].k, "runs": [run.name for run, _ in compared]}
+    return {**heads, "rows": rows, "left": len(order) - len(rows)}
 
 
 def _cells(certificates: Certificates, mask: np.ndarray) -> list[str]:
@@ -172,14 +174,17 @@ def _cells(certificates: Certificates, mask: np.ndarray) -> list[str]:
     return [percent(held[mask].mean()), radius_text(mean, certificates.norm)]
 
 
-def _examples(
-    runs: Sequence[Run], norms: Sequence[str], examples: Examples | None, folder: Path
-) -> dict[str, Any] | None:
-    """Write the strips of example images; return their paths and what the page shows of the images."""
+def _examples(runs: Sequence[Run], examples: Examples | None, folder: Path) -> dict[str, Any] | None:
+    """Write the strips of example images; return their paths and what the page shows of the images.
+
+    `runs`: with certificates for one k, that by which the images were chosen.
+    """
     if examples is None:
         return None
-    run_colour = content.colours(runs)
+    run_colour, norms = content.colours(runs), norms_of(runs)
     return {
+        "k": ks_of(runs)[0],
+        "norms": [NORM_NAMES[norm] for norm in norms],
         # as many columns as `example_cards` fills, or the heads would not fit the cells
         "runs": [{"name": run.name, "colour": run_colour[run.name]} for run in runs[:MOST_RUNS]],
         "cards": example_cards(examples, runs, norms),

@@ -1,7 +1,7 @@
 """Runs, which a report compares: a model under one noise, with certificates in several norms and for several k."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -150,6 +150,13 @@ def norms_of(runs: Sequence[Run]) -> list[str]:
 def ks_of(runs: Sequence[Run]) -> list[int]:
     """Return every k for which any run is certified."""
     return sorted({certified.k for run in runs for certified in run.all})
+
+
+def of_smallest_k(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with their certificates for the smallest k there is; runs without any are left out."""
+    k = ks_of(runs)[0]
+    kept = [{target: one for target, one in run.certificates.items() if one.k == k} for run in runs]
+    return [replace(run, certificates=of_k) for run, of_k in zip(runs, kept, strict=True) if of_k]
 
 
 def by_name(runs: Sequence[Run], norm: str, k: int | None = None) -> dict[str, Certificates]:

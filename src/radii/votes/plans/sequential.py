@@ -62,9 +62,9 @@ FIRST_FUTILITY = 16
 # sigma takes 36 samples instead of 32 to fail at 2 sigma.
 NEAR = 0.15
 """Relative distance to an efficacy look within which a look for futility is left out."""
-# A first look so near the end saves little, and it can leave the last look no count to certify, which stops every run
-# at once: that happened with 1 instead of 0.8, at 2 sigma and n_max = 400. With 0.5, labels that are nearly certain
-# take 602 samples instead of 387 there at n_max = 602.
+# A first look so near the end saves little, and it can leave the last look no count to certify: that happened with 1
+# instead of 0.8, at 2 sigma and n_max = 400. With 0.5, labels that are nearly certain take 602 samples instead of 387
+# there at n_max = 602.
 ALONE = 0.8
 """Share of `n_max` past which a first efficacy look is left out: then the only one is the last."""
 
@@ -277,10 +277,17 @@ def level_boundaries(level: float, alpha: float, n_max: int, batch: int = 1) -> 
     """Return the test of one level, at looks chosen for it."""
     looks, efficacy = choose_looks(level, alpha, n_max, batch)
     certify = efficacy_boundary(level, looks, error_spending(efficacy, alpha))
+    # an alpha so small that what is cut off the distribution exceeds it, or that rounding decides
+    if certify.max() < 0:
+        raise InputError(
+            f"n_max = {n_max} samples cannot certify a probability above {level:.10g} at alpha = {alpha:g}: "
+            "take more samples, or a larger alpha"
+        )
     likely = likely_level(level, n_max, alpha, POWER)
     futile = futility_boundary(likely, looks, GIVEN_UP * np.arange(1, len(looks) + 1) / len(looks))
-    # every run ends at the last look, with or without a certificate
-    futile[-1] = certify[-1] + 1
+    # Every run ends at the last look, with or without a certificate. Runs with fewer failures were certified earlier if
+    # the last look certifies none, as can be where batches put it just after another one.
+    futile[-1] = certify.max() + 1
     return Boundaries(looks, certify[None], futile[None])
 
 
