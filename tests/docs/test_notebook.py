@@ -29,10 +29,10 @@ TOOL = runpy.run_path(str(ROOT / "tools" / "notebook.py"))
 HEADLINE = runpy.run_path(str(ROOT / "tools" / "headline.py"))
 
 
-def made(folder: Path) -> nbformat.NotebookNode:
-    """The notebook as the tool makes it from the votes in `folder`."""
+def made(folder: Path, text: Path = SOURCE) -> nbformat.NotebookNode:
+    """The notebook as the tool makes it in `folder`; that of results needs votes there."""
     (folder / "notebooks").mkdir()
-    source = Path(shutil.copy(SOURCE, folder / "notebooks"))
+    source = Path(shutil.copy(text, folder / "notebooks"))
     command = [sys.executable, str(ROOT / "tools" / "notebook.py"), str(source)]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
@@ -44,6 +44,16 @@ def shown(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert all(output.output_type == "display_data" for output in outputs), "figures and words only"
     return [output.data[kind] for output in outputs if kind in output.data]
+
+
+def texts(notebook: nbformat.NotebookNode) -> list[str]:
+    """All that the output of its cells tells: lines that were printed, tables, and the texts in figures."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = [
+        text for output in outputs for text in (output.get("text", ""), *output.get("data", {}).values())
+    ]
+    lines = [re.findall(r">([^<>]+)</t", text) if "<svg" in text else text.splitlines() for text in shown]
+    return [line for several in lines for line in several]
 
 
 def test_the_notebook_runs_from_votes_alone(tmp_path: Path) -> None:
@@ -140,7 +150,20 @@ def test_your_own_model() -> None:
 def test_the_notebook_tells_what_the_stored_votes_say(tmp_path: Path) -> None:
     (tmp_path / "results").symlink_to(ROOT / "results")
     kept = nbformat.read(SOURCE.with_suffix(".ipynb"), as_version=4)
-    assert shown(kept, "text/markdown") == shown(made(tmp_path), "text/markdown"), "make notebook"
+    anew = made(tmp_path)
+    assert shown(kept, "text/markdown") == shown(anew, "text/markdown"), "make notebook"
+    assert texts(kept) == texts(anew), "make notebook"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", [path for path in SOURCES if path != SOURCE], ids=lambda path: path.stem)
+def test_stored_notebooks_speak_the_words_of_the_present_code(source: Path, tmp_path: Path) -> None:
+    """The words alone: numbers follow from models that another processor trains otherwise."""
+    stored, anew = (
+        re.findall(r"\b[^\W\d_]+\b", "\n".join(texts(one)))
+        for one in (nbformat.read(source.with_suffix(".ipynb"), as_version=4), made(tmp_path, source))
+    )
+    assert len(stored) > 50 and stored == anew, "make notebook"
 
 
 def test_the_headline_answers_every_question() -> None:

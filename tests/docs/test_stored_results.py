@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import radii
+from commands import fine
 from radii.attacks.search import exceeds_chance
 from radii.certificates.certify import certify_all
 from radii.cli import main
@@ -154,12 +155,32 @@ def test_the_headline_follows_from_the_votes() -> None:
     assert (FOLDER / "tables.md").read_text() == headline(votes), "make results"
 
 
-@stored
-def test_the_report_is_about_every_run() -> None:
-    said = subprocess.run(
+def made_by() -> str:
+    """The commands of `make results`."""
+    return subprocess.run(
         ["make", "-n", "results"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert set(re.findall(r"results/cifar10/(\S+)/votes\.parquet", said)) == {run.name for run in RUNS}
+
+
+@stored
+def test_the_report_is_about_every_run() -> None:
+    assert set(re.findall(r"results/cifar10/(\S+)/votes\.parquet", made_by())) == {run.name for run in RUNS}
+
+
+def texts(page: Path) -> list[str]:
+    """All that a page and its figures tell, without its program and the data for it."""
+    shown = re.sub(r"<(script|style)\b.*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.findall(r">\s*([^<>]*[^<>\s])\s*<", shown)
+
+
+@pytest.mark.slow
+@stored
+def test_the_stored_page_tells_what_the_present_code_tells(tmp_path, monkeypatch) -> None:
+    (command,) = re.findall(r"radii (report .*) --out \S+$", made_by().replace("\\\n", ""), re.M)
+    monkeypatch.chdir(ROOT)
+    fine(*shlex.split(command), "--out", tmp_path)
+    kept = texts(FOLDER / "report" / "index.html")
+    assert len(kept) > 1000 and kept == texts(tmp_path / "index.html"), "make results"
 
 
 @pytest.fixture(scope="module")
