@@ -1,4 +1,4 @@
-"""Pinned dependencies: the lock covers the default install with hashes, the bill of materials lists it."""
+"""Pinned dependencies: locked with hashes, listed in a bill of materials, compared with known vulnerabilities."""
 
 import json
 import re
@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from pins import DEFAULT, EVERYTHING, ROOT, read_pins
+import audit
+from audit import LIST, vulnerable
+from pins import DEFAULT, EVERYTHING, ROOT, Pin, read_pins
 from sbom import bill, installed, licences
 
 LOCK = read_pins(DEFAULT)
 PINS = read_pins(EVERYTHING)
 NEEDED = installed("radii").keys() - {"radii"}
+USED = installed("radii[data,report,cluster,onnx,serve]").keys()
 
 
 # the lock -----------------------------------------------------------------------------------------
@@ -81,11 +86,48 @@ def test_the_bill_lists_the_default_install() -> None:
 
 
 def test_extras_of_dependencies_are_followed() -> None:
-    needed = installed("radii[report]")
-    assert {"matplotlib", "jinja2", "pandas", "numpy", "fonttools"} <= needed.keys()
-    assert {"matplotlib", "pandas"} <= needed["radii"] and "matplotlib" not in installed("radii")
+    assert {"matplotlib", "jinja2", "pandas", "numpy", "fonttools", "starlette"} <= USED
+    assert "matplotlib" not in NEEDED
 
 
 def test_licences_are_spdx_expressions_or_names() -> None:
     assert licences(distribution("numpy"))[0].keys() == {"expression"}
     assert licences(distribution("scipy")) == [{"license": {"name": "BSD License"}}]
+
+
+# known vulnerabilities ----------------------------------------------------------------------------
+
+
+def test_no_pin_is_known_to_be_vulnerable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit.main() == 0
+    assert "0 vulnerable pins" in capsys.readouterr().out
+
+
+def test_the_list_names_sources_and_packages_that_radii_installs() -> None:
+    ghsa = "-".join(["GHSA", *["[23456789cfghjmpqrvwx]{4}"] * 3])
+    for one in LIST["advisory"]:
+        assert re.fullmatch(r"CVE-20\d\d-\d{4,}", one["id"]), one
+        assert re.fullmatch(rf"{ghsa}|PYSEC-20\d\d-\d+|{one['id']}", one["source"]), one
+        assert canonicalize_name(one["package"]) in USED and one.get("accepted", "a reason"), one
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"), [("0.14.0", False), ("14.0.0", False), ("14.0.1", True), ("14.1.dev0", True)]
+)
+def test_versions_within_a_range_are_found(version: str, safe: bool) -> None:
+    pins = {canonicalize_name("PyArrow"): Pin(Requirement(f"PyArrow=={version}"), [])}
+    (advisory,) = [one for one in LIST["advisory"] if one["id"] == "CVE-2023-47248"]
+    assert vulnerable(pins, [advisory]) == ([] if safe else [advisory])
+    assert vulnerable({}, [advisory]) == []
+
+
+def test_a_vulnerable_pin_fails_unless_a_reason_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pins.txt").write_text("jinja2==3.1.5\ntorch==2.13.0\n")
+    monkeypatch.setattr(audit, "EVERYTHING", tmp_path / "pins.txt")
+    assert audit.main() == 1
+    said = capsys.readouterr().out
+    assert "pins.txt: jinja2==3.1.5 has CVE-2025-27516 (GHSA-cpwx-vrp4-4pq7): pin another version" in said
+    assert "torch==2.13.0 has CVE-2026-4538 (PYSEC-2026-139), accepted: " in said
+    assert "1 vulnerable pins by" in said
