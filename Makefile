@@ -5,7 +5,7 @@ BIN := .venv/bin
 RESULTS := results/cifar10
 VOTES = $(foreach noise,laplace gaussian uniform splitting,$(sort $(wildcard $(RESULTS)/$(noise)-*/votes.parquet)))
 
-.PHONY: demo test test-busy test-portable test-browser lint docs test-slow soak bench results notebook mnist5k which-noise package clean
+.PHONY: demo test test-busy test-portable test-browser lint docs test-slow soak bench results notebook mnist5k which-noise package lock sbom audit clean
 .DEFAULT_GOAL := demo
 
 # $(call install,PYTHON,WHAT): by uv if it can be had, else by pip. uv does not read pip's settings: it is handed the
@@ -94,6 +94,21 @@ package: .venv/ready
 	$(call install,$(TRIED)/bin/python,"$$(echo dist/*.whl)[report]")
 	$(TRIED)/bin/python tools/try_package.py --with-report
 	rm -rf $(TRIED)
+
+# versions and SHA-256 of all files of the default install, for every platform: constraints-default.txt
+lock: .venv/ready
+	$(BIN)/uv pip compile --quiet pyproject.toml -c constraints.txt --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --custom-compile-command "make lock" --output-file constraints-default.txt
+
+# what the default install consists of, as this environment has it: build/sbom.cdx.json
+sbom: .venv/ready
+	mkdir -p build
+	$(BIN)/python tools/sbom.py > build/sbom.cdx.json
+
+# pins against tools/advisories.toml, without a network; with ONLINE=1 also against the advisories on PyPI
+audit: .venv/ready
+	$(BIN)/python tools/audit.py
+	$(if $(ONLINE),$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps -r constraints.txt)
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,6 +1,7 @@
 """What is published: the wheel holds the package and no more, the sdist the repository; what describes them is true."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -24,16 +25,31 @@ LEFT_BEHIND = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".h
 CODE_AND_DATA = {".py", ".toml", ".json", ".css", ".html", ".js", ".bib"}
 
 
-def build(root: Path, target: str, out: Path) -> Path:
+def build(root: Path, target: str, out: Path, umask: int = -1, **variables: str) -> Path:
     """The wheel or sdist of the project in a folder."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(out)]
-    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    subprocess.run(
+        command, cwd=root, check=True, capture_output=True, umask=umask, env=os.environ | variables
+    )
     return next(out.iterdir())
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     return build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    return build(ROOT, "sdist", tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(sdist, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / f"radii-{radii.__version__}"
 
 
 def files_below(folder: Path) -> set[str]:
@@ -100,16 +116,28 @@ def in_git(*which: str) -> set[str] | None:
     return {name for name in listed.stdout.splitlines() if (ROOT / name).exists()} or None
 
 
-def test_the_sdist_is_the_repository_and_builds_the_same_wheel(wheel, tmp_path):
-    with tarfile.open(build(ROOT, "sdist", tmp_path / "sdist")) as archive:
-        archive.extractall(tmp_path, filter="data")
-    unpacked = tmp_path / f"radii-{radii.__version__}"
+def test_the_sdist_is_the_repository_and_builds_the_same_wheel(wheel, unpacked, tmp_path):
     inside = files_below(unpacked) - {"PKG-INFO"}
     kept = in_git() or files_below(ROOT) - {"PKG-INFO"}
     new = in_git("--others", "--exclude-standard") or set()
     assert kept <= inside <= kept | new, sorted(kept ^ inside)
     again = build(unpacked, "wheel", tmp_path / "wheel")
     assert again.name == wheel.name and again.read_bytes() == wheel.read_bytes()
+
+
+def test_another_place_gives_the_same_bytes(wheel, sdist, unpacked, tmp_path):
+    """Files written in reverse order, at another time, with other permissions, built under another umask."""
+    for path in sorted(unpacked.rglob("*"), reverse=True):
+        if path.is_file():
+            copy = tmp_path / "elsewhere" / path.relative_to(unpacked)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+            copy.chmod(path.stat().st_mode & 0o700)
+            os.utime(copy, (10**9, 10**9))
+    for target, first in (("wheel", wheel), ("sdist", sdist)):
+        out = tmp_path / target
+        again = build(tmp_path / "elsewhere", target, out, umask=0o077, TZ="Asia/Tokyo", PYTHONHASHSEED="1")
+        assert again.name == first.name and again.read_bytes() == first.read_bytes(), target
 
 
 # what describes it ---------------------------------------------------------------------------------
