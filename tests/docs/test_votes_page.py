@@ -134,7 +134,8 @@ def test_files_are_as_the_page_says(kind: str, tmp_path: Path, monkeypatch: pyte
     assert [name for name in types if table[name].null_count] == (["label"] if votes.labels is None else [])
     (key,) = table.schema.metadata
     header = json.loads(table.schema.metadata[key])
-    assert key == b"radii" and set(header) | {"devices"} == set(FIELDS)
+    assert key == b"radii" and set(header) | {"devices", "canary"} == set(FIELDS)
+    assert ("canary" in header) == (kind in ("sequential", "deciding"))
     assert ("decisions" in header["plan"]) == (kind == "deciding")
     assert header["format"] == FORMAT
 
