@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import combinations, product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import radii
+from radii.cli.attack import load_smoothed
 from radii.errors import InputError, RadiiWarning
 from radii.models import digest
 from radii.votes import INPUTS, canary_of, canary_pixels, load_votes, merge, other_answers
@@ -118,6 +120,19 @@ def test_a_file_keeps_it_and_rejects_what_is_none(tmp_path: Path) -> None:
     for wrong in ([[0.0] * NUMBERS], [[0.0] * 9] * INPUTS, [[np.nan] * NUMBERS] * INPUTS, "abc", 3):
         with pytest.raises(InputError, match="a canary is 4 rows of 8"):
             replace(votes, canary=wrong)
+
+
+def test_an_attack_on_another_model_of_the_same_weights_is_rejected() -> None:
+    votes = vote(Network(), (0, 40))
+
+    def load(model: nn.Module, votes: radii.Votes = votes) -> radii.Smoothed:
+        return load_smoothed(votes, SimpleNamespace(load=lambda _: model), "zoo:model")
+
+    load(Network())
+    with pytest.raises(InputError, match=r"zoo:model holds another model .* of the same weights or name"):
+        load(Network(F.gelu))
+    with pytest.warns(RadiiWarning, match="have no canary"):
+        load(Network(), replace(votes, canary=()))
 
 
 def test_its_inputs_never_change() -> None:
