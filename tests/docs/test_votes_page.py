@@ -25,6 +25,7 @@ IDENTITIES = {
     2: "cifar10 test, first 20 of every 20th of 10000",
     3: "cifar10 test, every 20th of 10000 without 7580",
     4: "digits test, every 18th of 355",
+    5: "digits test, every 18th of 355",
 }
 """Which images the stored files are about, by their format."""
 ASKED = {
@@ -32,6 +33,7 @@ ASKED = {
     2: {"l2": (0.25, 0.5)},
     3: {"l1": (0.25, 0.5, 1.0), "linf": (1 / 255, 2 / 255), "l2": (0.25, 0.5)},
     4: {"l2": (0.0625, 0.125), "linf": (1 / 255,)},
+    5: {"l2": (0.0625, 0.125), "linf": (1 / 255,)},
 }
 """Radii; of sequential votes those that their plan decides, on whichever processor."""
 CERTIFIED = {
@@ -39,6 +41,7 @@ CERTIFIED = {
     2: {"l2": [11, 7]},
     3: {"l1": [288, 250, 203], "linf": [298, 242], "l2": [284, 230]},
     4: {"l2": [16, 14], "linf": [17]},
+    5: {"l2": [15, 15], "linf": [16]},
 }
 """Images certified to these radii."""
 COLUMNS, FIELDS = (
@@ -131,7 +134,8 @@ def test_files_are_as_the_page_says(kind: str, tmp_path: Path, monkeypatch: pyte
     assert [name for name in types if table[name].null_count] == (["label"] if votes.labels is None else [])
     (key,) = table.schema.metadata
     header = json.loads(table.schema.metadata[key])
-    assert key == b"radii" and set(header) | {"devices"} == set(FIELDS)
+    assert key == b"radii" and set(header) | {"devices", "canary"} == set(FIELDS)
+    assert ("canary" in header) == (kind in ("sequential", "deciding"))
     assert ("decisions" in header["plan"]) == (kind == "deciding")
     assert header["format"] == FORMAT
 
@@ -187,10 +191,11 @@ def test_files_of_earlier_formats_are_read(path: Path, tmp_path: Path) -> None:
     assert {norm: (len(votes) * at).round().tolist() for norm, at in found.items()} == CERTIFIED[form]
 
 
-def test_the_manifest_of_an_earlier_format_is_read() -> None:
+@pytest.mark.parametrize(("name", "votes"), [("law-2", "votes-4-decisions"), ("law-3", "votes-5-fixed")])
+def test_the_manifest_of_an_earlier_format_is_read(name: str, votes: str) -> None:
     folder = Path(__file__).parents[1] / "formats"
-    manifest = decode_manifest((folder / "law-2.json").read_bytes(), "law-2.json")
-    votes = radii.load_votes(folder / "votes-4-decisions.parquet")
+    manifest = decode_manifest((folder / f"{name}.json").read_bytes(), name)
+    votes = radii.load_votes(folder / f"{votes}.parquet")
     assert manifest == manifest_of(votes, votes, manifest.block)
 
 

@@ -17,10 +17,12 @@ from driven import Command, kill
 from patience import wait_until
 from radii.data import load_data
 from radii.errors import InputError
+from radii.models import make_model
 from radii.storage.atomic import replacing
 from radii.training import train
 from radii.training.loop import Loop
 from radii.training.recipe import Recipe
+from radii.training.run_folder import load_run
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("digits", "small-cnn", "laplace", 0.3, epochs=4, batch=100)
@@ -196,3 +198,32 @@ def test_state_of_another_network_is_rejected():
     loop.epoch(lambda images: None)
     with pytest.raises(InputError, match="does not fit wrn-10-1"):
         other.restore(loop.state(), 1)
+
+
+# the weights that it leaves -----------------------------------------------------------------------
+
+
+def changed_network(*made_for) -> torch.nn.Module:
+    """The architecture of another version: the same weights behind another activation."""
+    model = make_model(*made_for)
+    for layer in [*model.modules()]:
+        for name, part in layer.named_children():
+            if isinstance(part, torch.nn.ReLU):
+                setattr(layer, name, torch.nn.GELU())
+    return model
+
+
+@pytest.mark.parametrize("storage", ["float32", "bfloat16"])
+def test_weights_in_a_network_that_has_changed_are_rejected(storage, tmp_path, monkeypatch):
+    train(replace(RECIPE, epochs=1, storage=storage), digits(), tmp_path, device=CPU)
+    load_run(tmp_path)
+    monkeypatch.setattr("radii.training.run_folder.make_model", changed_network)
+    with pytest.raises(InputError, match=r"small-cnn gives other answers .* than after its training"):
+        load_run(tmp_path)
+    # weights of an older version have no answers to compare with
+    path = tmp_path / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    del metadata["canary"]
+    save_file(load_file(path), path, metadata)
+    load_run(tmp_path)

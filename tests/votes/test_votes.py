@@ -48,6 +48,7 @@ def random_votes(index=(3, 5, 9), draws=((0, 40),), luck=0, **changes) -> Votes:
         "model": "a" * 64,
         "data": ImageIdentity("some test images"),
         "classes": ("a", "b", "c", "é"),
+        "canary": ((0.5,) * 8,) * 4,
     }
     return Votes(**(fields | changes))
 

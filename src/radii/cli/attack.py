@@ -1,5 +1,6 @@
 """radii attack: the search for perturbations that break certificates."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,12 +11,12 @@ from radii.cli.console import console, progress, radius_table, say
 from radii.cli.groups import Options, grouped
 from radii.cli.model_options import InputFormat, ModelSource, model_source
 from radii.cli.options import Alpha, DataDir, Ks, L0Unit, Seed, images_of
-from radii.errors import InputError
+from radii.errors import InputError, RadiiWarning
 from radii.noises import full_name
 from radii.report.accuracy import round_radii
 from radii.report.formatting import NORM_NAMES, round_text
 from radii.storage.class_names import are_counted
-from radii.votes import Votes, load_votes
+from radii.votes import Votes, load_votes, other_answers
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -145,6 +146,7 @@ def load_smoothed(votes: Votes, source: ModelSource, name: str) -> "Smoothed":
     from radii.models.devices import best_device
     from radii.sampling import Smoothed
     from radii.sampling.class_matching import renamed
+    from radii.sampling.model_call import LEAST_ROWS
 
     model = renamed(source.load(best_device()), votes.classes, "the votes", not are_counted(votes.classes))
     # an attack on another model says nothing about these certificates
@@ -154,7 +156,20 @@ def load_smoothed(votes: Votes, source: ModelSource, name: str) -> "Smoothed":
             "same input format as to radii vote"
         )
     # another precision, or noise that is rounded, would make another smoothed classifier
-    return Smoothed(model, votes.noise, votes.precision, exact_arithmetic=votes.exact_arithmetic)
+    smoothed = Smoothed(model, votes.noise, votes.precision, exact_arithmetic=votes.exact_arithmetic)
+    if not votes.canary:
+        message = (
+            f"these votes have no canary: only the weights or the name show that {name} holds their model"
+        )
+        warnings.warn(RadiiWarning(message), stacklevel=2)
+    # few rows, which need no tuning
+    canary = replace(smoothed, batch=LEAST_ROWS).ready(votes.shape).canary
+    if difference := other_answers(canary, votes.canary, votes.precision):
+        raise InputError(
+            f"{name} holds another model than the one that gave these votes, of the same weights or name: it gives "
+            f"{difference}"
+        )
+    return smoothed
 
 
 def bounds_table(attacks: "Attacks") -> "Table":

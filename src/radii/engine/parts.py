@@ -14,15 +14,25 @@ from typing import Any
 import numpy as np
 
 from radii.engine.units import Unit, split_work
-from radii.errors import InputError, RadiiWarning
+from radii.errors import InputError, RadiiWarning, check_name
 from radii.storage.documents import check_fields, read_document
 from radii.storage.folders import Folder, Missing
 from radii.storage.parquet import Damaged
 from radii.votes import MANIFEST as VOTES
-from radii.votes import Votes, decode_votes, identity_of, manifest_of_votes, plan_of
+from radii.votes import (
+    OPTIONAL,
+    PRECISIONS,
+    Votes,
+    check_canary,
+    decode_votes,
+    identity_of,
+    manifest_of_votes,
+    other_answers,
+    plan_of,
+)
 
 MANIFEST = "law.json"
-FORMAT = 3
+FORMAT = 4
 REMEDY = (
     f"put in its place the {MANIFEST} that the same command writes with another --out, and the parts are kept, or "
     "remove its folder, and they are sampled again; a finished votes file stays in any case"
@@ -66,6 +76,8 @@ class RunManifest:
             raise InputError(f"there are {len(self.index)} images and {len(self.labels)} labels")
         if self.fingerprints is not None and len(self.fingerprints) != len(self.index):
             raise InputError(f"there are {len(self.index)} images and {len(self.fingerprints)} fingerprints")
+        check_name("precision", self.votes["precision"], PRECISIONS)
+        check_canary(self.votes.get("canary", ()))
         # raises for a block that is too small, before a list of units fills the memory
         self.units()
 
@@ -83,11 +95,15 @@ class RunManifest:
     def difference(self, other: "RunManifest") -> str | None:
         """Return in words the first difference between this manifest and another, or None."""
         # the model first, devices and software last: users choose the one, the others follow from the machine
-        names = self.votes.keys() | other.votes.keys()
+        names = (self.votes.keys() | other.votes.keys()) - {"canary"}
         for name in sorted(names, key=lambda name: (name in ("devices", "software"), name != "model", name)):
             value, expected = self.votes.get(name), other.votes.get(name)
             if value != expected:
                 return _difference(name, value, expected)
+        # last of these, as the answers depend on all others
+        canaries = self.votes.get("canary", ()), other.votes.get("canary", ())
+        if answers := other_answers(*canaries, self.votes["precision"]):
+            return f"{answers} by a model of the same weights or name, {self.votes['model']}"
         if self.index != other.index:
             return f"other images ({len(self.index)}, not {len(other.index)} or not the same)"
         if self.labels != other.labels:
@@ -124,7 +140,7 @@ def decode_manifest(content: bytes, path: str) -> RunManifest:
     kinds = {field.name: field.type for field in fields(RunManifest)}
     manifest = RunManifest(**read_document(content, path, FORMAT, kinds, ("fingerprints",), remedy=REMEDY))
     try:
-        check_fields(manifest.votes, VOTES, optional=("devices",))
+        check_fields(manifest.votes, VOTES, optional=OPTIONAL)
         # up to format 2, the identity of the images was one sentence
         identity = identity_of(manifest.votes["data"])
         manifest = replace(manifest, votes=manifest.votes | {"data": identity and asdict(identity)})
@@ -176,11 +192,12 @@ class Parts:
                 "give the options it was started with, choose another --out, or remove the folder"
             )
         try:
-            same = self.folder.read(MANIFEST) == manifest.encode()
+            content = self.folder.read(MANIFEST)
         except Missing:
             raise RunFinished from None
-        if not same:
-            # the same run under a manifest of an earlier format; `save` compares bytes, as other processes do
+        if decode_manifest(content, self.folder.address(MANIFEST)).encode() != content:
+            # the same run under a manifest of an earlier format, in which parts cannot be compared with all that is
+            # known today
             raise InputError(
                 f"{self.folder.address('')} was started by an older version of radii: "
                 "finish it there, choose another --out, or remove the folder"
@@ -212,12 +229,23 @@ class Parts:
     def _check_unfinished(self) -> None:
         assert self.manifest is not None
         try:
-            stored = self.folder.read(MANIFEST)
+            content = self.folder.read(MANIFEST)
         except Missing:
             raise RunFinished from None
-        if stored != self.manifest.encode():
+        # that of another process of the same run may have a canary that was rounded otherwise
+        if content != self.manifest.encode() and self.manifest.difference(
+            decode_manifest(content, self.folder.address(MANIFEST))
+        ):
             raise InputError(
                 f"another run was started in {self.folder.address(MANIFEST)}: choose another --out for it"
+            )
+
+    def check(self, unit: Unit, content: bytes) -> None:
+        """Raise `InputError` unless votes that were sampled for a unit, and are not stored yet, are of this run."""
+        if difference := self._difference(unit, decode_votes(content, unit.name)):
+            raise InputError(
+                f"another process that samples for {self.folder.address('')} has {difference}: load the same model "
+                "and the same images in each"
             )
 
     def load(self, units: Sequence[Unit]) -> dict[int, Votes]:
@@ -241,17 +269,18 @@ class Parts:
             self.folder.remove(unit.name)
             return
         # intact votes of another run are not removed: they may have taken hours
-        self._check(unit, votes, path)
+        if difference := self._difference(unit, votes):
+            raise InputError(f"{path} does not belong to this run, it has {difference}: remove it")
         yield votes
 
-    def _check(self, unit: Unit, votes: Votes, path: str) -> None:
+    def _difference(self, unit: Unit, votes: Votes) -> str | None:
+        """Return in words how votes differ from those that this run has of a unit, or None."""
         assert self.manifest is not None
         # votes do not record the block; their draws, below, tell those of another one
         difference = manifest_of(votes, votes, self.manifest.block).difference(self.manifest.of(unit.rows))
         if not difference and votes.draws != ((unit.draws,) if unit.draws else ()):
             difference = f"draws {votes.draws}, not {unit.draws}"
-        if difference:
-            raise InputError(f"{path} does not belong to this run, it has {difference}: remove it")
+        return difference
 
     def check_result(self, votes: Votes, path: object) -> None:
         """Raise `InputError` unless votes that another process wrote are those of this run."""

@@ -121,6 +121,8 @@ def run(
             # of the missing units only: the pace of parts that were there would predict the time left wrongly
             tracker = ProgressTracker(missing, progress)
             for unit, content in executor.sample(_not_stored(missing, parts, finished), tracker.update):
+                # before it is stored: parts of another model would have to be removed by hand
+                parts.check(unit, content)
                 parts.save(unit, content)
                 # executors need not report progress within a unit
                 tracker.update(unit, unit.size)

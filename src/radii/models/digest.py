@@ -39,9 +39,10 @@ def digest(model: Callable[..., Any]) -> str:
 
     Notes
     -----
-    Architectures that share every weight differ only in code, which the digest does not cover. A denoiser in
-    front of a callable without weights has the digest of that callable. Models that `radii.load_model` makes
-    of files, endpoints and scales have digests of their own, also as a part of a module.
+    Architectures that share every weight differ only in code, which the digest does not cover; votes also hold
+    answers of the model, their canary. A denoiser in front of a callable without weights has the digest of
+    that callable. Models that `radii.load_model` makes of files, endpoints and scales have digests of their
+    own, also as a part of a module.
 
     Examples
     --------

@@ -18,6 +18,7 @@ from radii.errors import InputError, RadiiWarning
 from radii.noises import Additive
 from radii.sampling.model_call import WithinMemory
 from radii.sampling.monte_carlo import NoisyImages
+from radii.votes import INPUTS, Canary, canary_of, canary_pixels
 
 # Measured: at most 6e-7 in float32 for models that round otherwise in another row of a batch; at least 0.02 for models
 # that depend on their batch (docs/log.md). In bfloat16 a single rounding is up to 0.002, and the networks here change
@@ -55,12 +56,14 @@ class Probe:
     Parameters
     ----------
     samples : `(rows // 2, *output_shape)` for batches of `rows`
+    inputs : `(INPUTS, *output_shape)`, those of the canary, among the usual companions
     usual : noise samples as a run has them
     dark : `(few, *output_shape)`, a batch without tails, which shifts its means and quantiles
     far : `(few, *output_shape)`, as far out as noise reaches, on both sides
     """
 
     samples: Tensor
+    inputs: Tensor
     usual: Tensor
     dark: Tensor
     far: Tensor
@@ -87,7 +90,10 @@ def make_probe(noisy: NoisyImages, rows: int) -> Probe:
             [clean[1:2], clean[:1] - reach, clean[1:2] + reach, clean + FAR * (perturbed - clean)]
         )
     samples, usual = _tensor(drawn).tensor_split([rows // 2])
-    return Probe(samples, usual, _tensor(dark), _tensor(far))
+    # of one seed, and of images that are no part of the run: every run with this model has the same
+    fixed = DataSet(canary_pixels(noisy.data.shape), None, np.arange(INPUTS))
+    inputs = replace(noisy, data=fixed, seed=0, purpose="predict").first()
+    return Probe(samples, _tensor(inputs), usual, _tensor(dark), _tensor(far))
 
 
 def _black_and_white(shape: tuple[int, ...]) -> DataSet:
@@ -110,8 +116,8 @@ def random_images(shape: tuple[int, ...]) -> DataSet:
 
 def check_independent(
     new_copy: Callable[[], WithinMemory], probe: Probe, precision: str, alone: bool = True
-) -> tuple[WithinMemory, Tensor]:
-    """Check that the logits of the probe's samples are the same in every batch; return the model and these logits.
+) -> tuple[WithinMemory, Tensor, Canary]:
+    """Check that the logits of the probe's samples are the same in every batch; return model, logits and canary.
 
     One copy of the model is queried on all samples: among usual companions, among far ones, and among the usual ones
     again. Before, another copy is queried on the half of them with the least noise, among dark companions, so that what
@@ -135,11 +141,14 @@ def check_independent(
     # usual companions before and after the far ones: what a model keeps of the far ones shows in the last query
     model = new_copy()
     model.classes = classes
-    first = query(model, samples, probe.usual, positions, rows)
+    # with the inputs of the canary, so that they take no query of their own
+    with_inputs, place = torch.cat([samples, probe.inputs]), torch.arange(len(samples) + INPUTS)
+    before = query(model, with_inputs, probe.usual, place, rows)
     far = query(model, samples, probe.far, 2 * positions.flip(0), rows)
-    again = query(model, samples, probe.usual, positions, rows)
+    after = query(model, with_inputs, probe.usual, place, rows)
+    first, answers = before.tensor_split([len(samples)])
     changes = [
-        check_same(first, again, bound, "when the same batch was queried again"),
+        check_same(before, after, bound, "when the same batch was queried again"),
         check_same(first[calm], dark, bound, "beside other images in the batch"),
         check_same(first, far, bound, "beside other images in the batch"),
     ]
@@ -155,7 +164,7 @@ def check_independent(
             ),
             stacklevel=2,
         )
-    return model, first
+    return model, first, canary_of(answers.numpy())
 
 
 def _query_alone(model: WithinMemory, sample: Tensor) -> Tensor | None:

@@ -23,7 +23,7 @@ from radii.sampling.independence import RecheckedModel, check_independent, make_
 from radii.sampling.model_call import LEAST_ROWS, BaseClassifier, WithinMemory, prepare, unused
 from radii.sampling.monte_carlo import NoisyImages, count_votes
 from radii.sampling.scheduler import Scheduler
-from radii.votes import Votes, check_outcomes, software_versions
+from radii.votes import Canary, Votes, check_outcomes, software_versions
 from radii.votes.bounds import check_k
 from radii.votes.plans import Plan
 
@@ -52,6 +52,7 @@ class Sampler:
     exact: bool
     digest: str
     device: str
+    canary: Canary
 
     def vote(
         self,
@@ -108,6 +109,7 @@ class Sampler:
             "classes": self.names_for(data),
             "software": software_versions() | ({"compiler": "inductor"} if self.fused else {}),
             "devices": (self.device,) if self.device else (),
+            "canary": self.canary,
         }
 
     def names_for(self, data: DataSet) -> tuple[str, ...]:
@@ -182,9 +184,9 @@ def prepare_sampler(
         rows = max(rows, LEAST_ROWS)
         # spread over the run; under seed 0 and another purpose, so that the check uses no sample that bounds
         noisy = NoisyImages(data[:: max(1, len(data) // CHECKED_IMAGES)], noise, 0, "predict", exact)
-        checked = _checked(model, noisy, precision, rows, fuse)
+        checked, canary = _checked(model, noisy, precision, rows, fuse)
     check_count(len(class_names(model)), checked.classes)
-    identity = digest(model), processor_kind(model)
+    identity = digest(model), processor_kind(model), canary
     return Sampler(
         model, checked, noise, data.shape, checked.classes, precision, rows, fuse, exact, *identity
     )
@@ -192,8 +194,8 @@ def prepare_sampler(
 
 def _checked(
     model: BaseClassifier, noisy: NoisyImages, precision: str, rows: int, fuse: bool
-) -> RecheckedModel:
-    """Return the model as it will be queried, after a check that the logits of an image depend on it alone."""
+) -> tuple[RecheckedModel, Canary]:
+    """Return the model as it will be queried, and its canary, after a check that logits depend on the image alone."""
     # a compiled model has one batch size, and compiling takes half a minute: it is copied once, and not queried alone
     compiled = fuse or is_compiled(unwrap(model))
 
@@ -201,9 +203,9 @@ def _checked(
         return WithinMemory(prepare(unused(model), precision, noisy.output_shape, fuse))
 
     probe = make_probe(noisy, rows)
-    copied, first = check_independent(
+    copied, first, canary = check_independent(
         cache(new_copy) if compiled else new_copy, probe, precision, not compiled
     )
     # a copied module is as good as the module; the copy of a function has state from the check
     queried = copied if isinstance(model, nn.Module) else WithinMemory(model, copied.classes)
-    return RecheckedModel(queried, probe, first, precision)
+    return RecheckedModel(queried, probe, first, precision), canary

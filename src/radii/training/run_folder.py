@@ -1,5 +1,6 @@
 """Run folders: recipe, weights and metrics of a training, in files that other programs can read."""
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +22,7 @@ from radii.storage.class_names import find_positions, first_few, without
 from radii.storage.documents import parse_json, read_document
 from radii.storage.kinds import foreign
 from radii.training.recipe import Recipe
-from radii.votes import software_versions
+from radii.votes import Canary, canary_of, canary_pixels, check_canary, other_answers, software_versions
 
 FORMAT = 1
 FIELDS = {
@@ -103,7 +104,15 @@ def save_model(folder: Path, model: nn.Module, config: Config) -> None:
         for name, value in model.state_dict().items()
     }
     # also in config.json, from which the weights can be separated: `load_run` compares both
-    header = {"model": config.recipe.model, "shape": config.shape, "classes": config.classes}
+    header: dict[str, Any] = {
+        "model": config.recipe.model,
+        "shape": config.shape,
+        "classes": config.classes,
+    }
+    # of the weights as they are stored, which are rounded
+    stored = copy.deepcopy(model).to("cpu").eval()
+    stored.load_state_dict(weights)
+    header["canary"] = _canary(stored, config)
     # the header of safetensors holds text only
     metadata = {"radii": str(FORMAT)} | {name: json.dumps(value) for name, value in header.items()}
     # whole or not at all, since a folder with this file counts as a finished training
@@ -136,7 +145,8 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
 
     Notes
     -----
-    Guarantee: the weights fit the architecture that both files name. Nothing is unpickled.
+    Guarantee: the weights fit the architecture that both files name, and give the answers that they gave after the
+    training, up to rounding; folders of older versions do not hold these. Nothing is unpickled.
     """
     config = load_config(folder)
     header, weights = _read_weights(Path(folder) / WEIGHTS)
@@ -154,8 +164,24 @@ def load_run(folder: str | Path) -> tuple[nn.Module, Config]:
     model = make_model(*made_for)
     # copied into float32 weights, whatever the stored precision
     model.load_state_dict(weights)
+    # older files have none
+    canary = check_canary(header.get("canary", ()))
+    if difference := other_answers(canary, _canary(model.eval(), config), "float32"):
+        raise InputError(
+            f"{folder}: {config.recipe.model} gives {difference} than after its training: use radii "
+            f"{config.software.get('radii', 'of that time')}, {REMEDY}"
+        )
     model.class_names = config.classes  # type: ignore[assignment]
-    return model.eval(), config
+    return model, config
+
+
+def _canary(model: nn.Module, config: Config) -> Canary:
+    """Return the canary of a network in evaluation mode, on images without noise."""
+    shape = config.recipe.law().output_shape(config.shape)
+    images = torch.from_numpy(canary_pixels(shape).astype(np.float32) / 255)
+    with torch.inference_mode():
+        # those of a denoiser are images
+        return canary_of(model(images).flatten(1).numpy())
 
 
 def load_classifier(folder: str | Path, behind: str | Path | None = None) -> tuple[nn.Module, Config]:

@@ -4,9 +4,11 @@ Votes are stored once; every certificate, in any norm, for any k and alpha, is a
 """
 
 from radii.storage.documents import software_versions
+from radii.votes.canary import INPUTS, Canary, canary_of, canary_pixels, check_canary, other_answers
 from radii.votes.file_format import (
     FORMAT,
     MANIFEST,
+    OPTIONAL,
     decode_votes,
     identity_of,
     load_votes,
@@ -28,12 +30,18 @@ from radii.votes.record import (
 __all__ = [
     "ABSTAIN",
     "FORMAT",
+    "INPUTS",
     "MANIFEST",
+    "OPTIONAL",
     "PRECISIONS",
     "SHARED_FIELDS",
+    "Canary",
     "ImageIdentity",
     "Precision",
     "Votes",
+    "canary_of",
+    "canary_pixels",
+    "check_canary",
     "check_fingerprints",
     "check_outcomes",
     "check_same_manifest",
@@ -43,6 +51,7 @@ __all__ = [
     "load_votes",
     "manifest_of_votes",
     "merge",
+    "other_answers",
     "plan_of",
     "software_versions",
 ]

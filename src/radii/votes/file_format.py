@@ -22,7 +22,7 @@ from radii.votes.image_identity import ImageIdentity, parse_identity
 from radii.votes.plans import PLANS, Decision, Plan
 from radii.votes.record import Votes
 
-FORMAT = 5
+FORMAT = 6
 PLAIN = ("shape", "seed", "model", "precision", "classes", "software")
 """Fields that are stored as they are, under their own names."""
 # Of many classes few have votes. In files of 500 images with 1,000 samples, 98 % of them for one class, lists take 14 %
@@ -47,8 +47,11 @@ MANIFEST = {
     "classes": list[str],
     "software": dict[str, str],
     "devices": list[str],
+    "canary": list[list[float]],
 }
 """What identifies votes, whichever images and samples they are about: fields and their types."""
+OPTIONAL = ("devices", "canary")
+"""Fields that are left out where they are unknown, as in older files, so that equal votes have equal bytes."""
 HEADER = MANIFEST | {"draws": list[list[int]]}
 """Fields of a header and their types."""
 COLUMNS = {
@@ -136,8 +139,7 @@ def manifest_of_votes(votes: Any) -> dict[str, Any]:
         "exact": votes.exact_arithmetic,
         **{name: getattr(votes, name) for name in PLAIN},
     }
-    # left out where unknown, as in older files, so that equal votes have equal bytes
-    return manifest | ({"devices": votes.devices} if votes.devices else {})
+    return manifest | {name: value for name in OPTIONAL if (value := getattr(votes, name))}
 
 
 def plan_of(document: dict[str, Any]) -> Plan:
@@ -163,7 +165,7 @@ def identity_of(document: dict[str, Any] | str | None) -> ImageIdentity | None:
 
 def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
     """Return the fields of the votes in a file of `size` bytes, by name; raise `InputError` for a wrong header."""
-    check_fields(header, HEADER, optional=("devices",))
+    check_fields(header, HEADER, optional=OPTIONAL)
     # a column that is passed over could be one that was renamed, and its default taken in its place
     if unknown := columns.keys() - COLUMNS:
         raise InputError(f"there are columns that votes do not have: {', '.join(sorted(unknown))}")

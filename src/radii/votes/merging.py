@@ -1,12 +1,14 @@
 """Addition of votes: more noise samples of the same images, or the same samples of other images."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from radii.errors import InputError
+from radii.errors import InputError, RadiiWarning
+from radii.votes.canary import other_answers
 from radii.votes.record import Votes
 
 SHARED_FIELDS = (
@@ -33,6 +35,17 @@ def merge(votes: Sequence[Votes]) -> Votes:
     first = votes[0]
     for other in votes[1:]:
         check_same_manifest(first, other)
+    known = [part for part in votes if part.canary]
+    for other in known[1:]:
+        _check_same_answers(known[0], other)
+    if len(known) < len(votes) > 1:
+        warnings.warn(
+            RadiiWarning(
+                f"{len(votes) - len(known)} of {len(votes)} votes to be added have no canary: that one model gave all "
+                f"of them is known by its weights or its name alone, {first.model}"
+            ),
+            stacklevel=3,
+        )
     # By their images, first samples, then images: rows of one record share `draws`, so that images can be joined only
     # when each has all of its ranges. The order of images within a part does not matter, but sums need one order.
     groups: dict[bytes, list[Votes]] = {}
@@ -40,7 +53,10 @@ def merge(votes: Sequence[Votes]) -> Votes:
         ordered = part if (part.index[1:] > part.index[:-1]).all() else part[np.argsort(part.index)]
         groups.setdefault(ordered.index.tobytes(), []).append(ordered)
     _check_disjoint([same[0] for same in groups.values()])
-    return _join_images([_add_samples(same) for same in groups.values()])
+    merged = _join_images([_add_samples(same) for same in groups.values()])
+    # that of one part would vouch for all; the same one in any order, as their last digits may differ
+    canary = min(part.canary for part in known) if len(known) == len(votes) else ()
+    return replace(merged, canary=canary)
 
 
 def check_same_manifest(votes: Votes, other: Votes) -> None:
@@ -51,6 +67,15 @@ def check_same_manifest(votes: Votes, other: Votes) -> None:
     if (votes.labels is None) != (other.labels is None):
         raise InputError(
             "votes with true labels and votes without cannot be added: give labels to both or neither"
+        )
+
+
+def _check_same_answers(votes: Votes, other: Votes) -> None:
+    """Raise `InputError` for votes of two models with the same digest."""
+    if difference := other_answers(votes.canary, other.canary, votes.precision):
+        raise InputError(
+            f"votes of two models cannot be added: both are named {votes.model}, but one gives {difference}: compare "
+            "their code, such as activations, padding and attributes, which weights and names do not tell"
         )
 
 

@@ -15,6 +15,7 @@ from radii.noises.streams import check_seed
 from radii.storage import parquet
 from radii.storage.documents import software_versions
 from radii.storage.folders import write_file
+from radii.votes.canary import Canary, check_canary
 from radii.votes.image_identity import ImageIdentity, fingerprints
 from radii.votes.plans import Plan, check_plan
 
@@ -72,6 +73,9 @@ class Votes:
         Kinds of processors that ran the model, if known; each image was run on one of them.
     fingerprints : `(images,)` or None
         Numbers that identify the very pixels of each image.
+    canary : rows of numbers
+        Answers of the model to a few fixed inputs, by which votes tell it from others with the same digest; empty
+        if unknown.
 
     Raises
     ------
@@ -113,6 +117,7 @@ class Votes:
     certified: np.ndarray | None = None
     devices: tuple[str, ...] = ()
     fingerprints: np.ndarray | None = None
+    canary: Canary = ()
 
     def __post_init__(self) -> None:
         optional = [
@@ -134,6 +139,7 @@ class Votes:
         object.__setattr__(self, "classes", tuple(self.classes) or _numbered(self.counts))
         # sorted, since merging makes them of a set
         object.__setattr__(self, "devices", tuple(sorted(self.devices)))
+        object.__setattr__(self, "canary", check_canary(self.canary))
         # each check relies on those before: counts need a plan and images, certified levels need counts
         _check_identity(self)
         _check_images(self)
