@@ -30,8 +30,7 @@ from IPython.display import Markdown, display
 import radii
 from radii.certificates import to_norm
 from radii.report.accuracy import round_radii, summarize, tabulate
-from radii.report.export import ATTACKS, found_beside
-from radii.report.export import markdown_table, table_markdown
+from radii.report.export import ATTACKS, found_beside, markdown_table, table_markdown
 from radii.report.formatting import NORM_NAMES, draws_text, floor_text, radius_text, round_text
 from radii.report.html import Run
 from radii.report.html.content import summary_sentences
@@ -124,7 +123,9 @@ for norm in radii.NORMS:
     unit = first[norm][next(iter(equal))].unit
     show(radius_by_probability(laws, norm, some.shape, unit=unit, n=some.n, alpha=ALPHA))
 most = floor_text(ALPHA ** (1 / some.n), 6)
-show(f"If all {some.n:,} noise samples agree, the lower bound on the probability is {most}, its largest value.")
+show(
+    f"If all {some.n:,} noise samples agree, the lower bound on the probability is {most}, its largest value."
+)
 
 # %% [markdown]
 # Laplace and Gaussian radii grow without bound as the probability approaches 1, so accurate
