@@ -17,7 +17,6 @@ from program_factory import MODEL, changed, export, of_model
 from radii.errors import InputError
 from radii.models import Denoised, make_model
 from radii.models.adapters.operators import (
-    GROUPS,
     LARGEST,
     MOST_ELEMENTS,
     OPERATORS,
@@ -31,19 +30,18 @@ WEIGHTS = "data/weights/model_weights_config.json"
 # no operator leaves its memory ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.split()[0])
-@pytest.mark.parametrize("calls", [20, pytest.param(3000, marks=pytest.mark.slow)])
-def test_no_operator_leaves_its_memory(group: str, calls: int) -> None:
-    assert not crashes(group.split(), "0", calls)
+@pytest.mark.parametrize("calls", [20, pytest.param(2000, marks=pytest.mark.slow)])
+def test_no_operator_leaves_its_memory(calls: int) -> None:
+    assert not crashes(sorted(OPERATORS), "0", calls)
 
 
-@pytest.mark.parametrize("name", ["_convert_indices_from_csr_to_coo", "native_batch_norm", "median"])
-def test_the_fuzz_finds_operators_that_do(name: str) -> None:
-    """Without the checks of arguments; those of the last two are what makes such operators safe."""
-    (found,) = crashes([name], "0", 300, checked=False)
-    assert found.startswith(f"aten.{name}.") and "(seed 0, call " in found
-    if name != "_convert_indices_from_csr_to_coo":
-        assert not crashes([name], "0", 300)
+def test_the_fuzz_finds_operators_that_do() -> None:
+    """Without the check of arguments; that of statistics makes batch normalisation safe."""
+    names = ["_convert_indices_from_csr_to_coo", "native_batch_norm"]
+    found = crashes(names, "0", 300, checked=False)
+    assert [line.split(".")[1] for line in found] == names
+    assert all("(seed 0, call " in line for line in found)
+    assert not crashes(["native_batch_norm"], "0", 300)
 
 
 def test_no_operator_takes_a_file_or_makes_memory_without_numbers() -> None:
@@ -286,7 +284,7 @@ def test_the_limit_grows_with_the_batch(tmp_path: Path) -> None:
     assert MOST_ELEMENTS == 2**26 and model(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
 
 
-KINDS = {int: "as_int", list: "as_ints", bool: "as_bool"}
+KINDS = {int: "as_int", list: "as_ints", bool: "as_bool", dict: "as_device"}
 
 
 def node(file: str, target: str, **arguments: object) -> bytes:
@@ -308,7 +306,8 @@ def node(file: str, target: str, **arguments: object) -> bytes:
         ("softmax.int", {"dim": 1, "dtype": -1}, "with a number as dtype"),
         ("zeros_like.default", {"layout": 2}, "with a number as layout"),
         ("roll.default", {"shifts": [LARGEST + 1]}, "with the number 2147483648"),
-        ("_fft_r2c.default", {"dim": [1, 1], "normalization": 0, "onesided": False}, "for dimensions"),
+        ("zeros_like.default", {"device": {"type": "meta", "index": None}}, "not dense and in memory"),
+        ("as_strided.default", {"size": [9], "stride": [9]}, "not among the operators"),
         ("add.out", {"other": 1}, "not among the operators"),
         ("add.none", {"other": 1}, "not among the operators"),
         ("select.int", {"dim": 9, "index": 0}, "fails on images of shape"),

@@ -16,75 +16,47 @@ from torch.utils import _pytree as pytree
 
 from radii.errors import InputError
 
-CONVOLUTIONS = """
-conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution linear bilinear _trilinear
-"""
-PRODUCTS = """
-addbmm addmm addmv addr baddbmm bmm cdist _cdist_forward cosine_similarity cross linalg_cross dot einsum inner kron
-linalg_vecdot matmul mm mv outer pairwise_distance scaled_dot_product_attention tensordot vdot
-fft_fft fft_fft2 fft_fftn fft_ifft fft_ifft2 fft_ifftn fft_rfft fft_rfft2 fft_rfftn fft_irfft fft_irfft2 fft_irfftn
-_fft_c2c _fft_c2r _fft_r2c fft_fftshift fft_ifftshift complex real imag view_as_complex view_as_real
-"""
-NORMALISATIONS = """
+NAMES = """
+conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution linear addmm baddbmm bmm
+cosine_similarity einsum matmul mm mv outer scaled_dot_product_attention
+
 batch_norm group_norm instance_norm layer_norm rms_norm native_layer_norm native_group_norm _fused_rms_norm
-_native_batch_norm_legit _native_batch_norm_legit_no_training _native_batch_norm_legit_functional _weight_norm
-renorm dropout feature_dropout alpha_dropout feature_alpha_dropout native_dropout
-dropout_ alpha_dropout_ feature_dropout_ feature_alpha_dropout_
-"""
-POOLING = """
+_native_batch_norm_legit _native_batch_norm_legit_no_training dropout feature_dropout alpha_dropout dropout_
+feature_dropout_ alpha_dropout_
+
 avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices
 adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
-adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
-upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d upsample_nearest1d upsample_nearest2d
-upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d
-_upsample_bilinear2d_aa _upsample_bicubic2d_aa affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d
-constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
-replication_pad3d
-"""
-ACTIVATIONS = """
-celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid log_sigmoid_forward log_softmax
-_log_softmax mish prelu _prelu_kernel relu relu6 rrelu rrelu_with_noise rrelu_with_noise_functional selu sigmoid silu
-softmax _softmax softplus softshrink tanh threshold
-celu_ elu_ hardsigmoid_ hardswish_ hardtanh_ leaky_relu_ mish_ relu_ relu6_ rrelu_ selu_ sigmoid_ silu_ tanh_ threshold_
-"""
-ELEMENTWISE = """
-abs acos acosh add addcdiv addcmul asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or bitwise_xor ceil
-clamp clamp_max clamp_min clip copysign cos cosh deg2rad div divide eq erf erfc erfinv exp exp2 expm1 floor
-floor_divide fmax fmin fmod frac ge greater greater_equal gt hypot isclose isfinite isinf isnan le lerp less less_equal
-log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor logit lt masked_fill maximum minimum mul
-multiply nan_to_num ne neg negative not_equal positive pow rad2deg reciprocal remainder round rsqrt rsub sgn sign
-signbit sin sinc sinh sqrt square sub subtract tan true_divide trunc where xlogy
-__and__ __or__ __xor__
-add_ clamp_ clamp_min_ clamp_max_ div_ exp_ fill_ masked_fill_ mul_ neg_ pow_ sqrt_ square_ sub_ zero_ copy_
-"""
-REDUCTIONS = """
-all amax amin aminmax any argmax argmin argsort count_nonzero cummax cummin cumprod cumsum diff frobenius_norm
-linalg_norm linalg_vector_norm logcumsumexp logsumexp max mean median min norm prod sort std std_mean sum topk trace
-var var_mean
-"""
-SHAPES = """
-alias as_strided broadcast_to cat channel_shuffle chunk clone col2im concat concatenate contiguous copy detach detach_
-detach_copy diag diag_embed diagonal dstack expand expand_as flatten flip fliplr flipud hstack im2col lift_fresh
-lift_fresh_copy mT matrix_H meshgrid moveaxis movedim narrow numpy_T permute pixel_shuffle pixel_unshuffle ravel repeat
-repeat_interleave reshape reshape_as roll rot90 select select_scatter slice slice_scatter split split_with_sizes
-squeeze stack swapaxes swapdims t tensor_split tile transpose tril triu unbind unflatten unfold unsafe_chunk
-unsafe_split unsafe_split_with_sizes unsqueeze view view_as vstack _unsafe_view
-to _to_copy type_as resolve_conj resolve_neg
-"""
-INDICES = """
-embedding gather index index_select one_hot take take_along_dim
-"""
-"""Operators that check the bounds of an index themselves."""
+adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d upsample_linear1d upsample_bilinear2d
+upsample_trilinear3d upsample_bicubic2d upsample_nearest1d upsample_nearest2d upsample_nearest3d
+_upsample_bilinear2d_aa _upsample_bicubic2d_aa affine_grid_generator grid_sampler grid_sampler_2d constant_pad_nd
+pad reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
 
-CONSTANTS = """
-arange eye full full_like linspace new_full new_ones new_zeros ones ones_like scalar_tensor zeros zeros_like
-sym_size sym_numel sym_stride _assert_tensor_metadata
+celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid log_sigmoid_forward log_softmax
+_log_softmax mish prelu _prelu_kernel relu relu6 selu sigmoid silu softmax _softmax softplus softshrink tanh
+threshold celu_ elu_ hardsigmoid_ hardswish_ hardtanh_ leaky_relu_ mish_ relu_ relu6_ selu_ silu_
+
+abs add addcmul bitwise_and bitwise_not bitwise_or ceil clamp clamp_max clamp_min cos div eq erf exp expm1 floor
+floor_divide ge gt isinf isnan le lerp log log1p logical_and logical_not logical_or lt masked_fill maximum minimum
+mul ne neg pow reciprocal remainder round rsqrt rsub sign sin sqrt square sub trunc where add_ clamp_ copy_ div_
+fill_ masked_fill_ mul_ sub_ zero_
+
+amax amin any argmax argmin cumsum linalg_vector_norm logsumexp max mean min norm prod std sum topk var var_mean
+
+alias broadcast_to cat channel_shuffle chunk clone col2im contiguous copy detach detach_ expand expand_as flatten
+flip im2col lift_fresh_copy mT meshgrid movedim narrow numpy_T permute pixel_shuffle pixel_unshuffle repeat reshape
+reshape_as roll select select_scatter slice slice_scatter split split_with_sizes squeeze stack t tile transpose tril
+triu unbind unflatten unfold unsqueeze view view_as _unsafe_view to _to_copy type_as
+
+embedding gather index index_select
+
+arange full full_like linspace new_full new_ones new_zeros ones ones_like scalar_tensor zeros zeros_like sym_size
+sym_numel sym_stride _assert_tensor_metadata
 """
-GROUPS = (
-    *(CONVOLUTIONS, PRODUCTS, NORMALISATIONS, POOLING, ACTIVATIONS),
-    *(ELEMENTWISE, REDUCTIONS, SHAPES, INDICES, CONSTANTS),
-)
-OPERATORS = frozenset(name for group in GROUPS for name in group.split())
+"""Convolutions and products; normalisations and dropout; pooling, resizing and padding; activations; elementwise;
+reductions; shapes and types; look-ups, which check the bounds of an index themselves; constants and sizes.
+"""
+
+OPERATORS = frozenset(NAMES.split())
 """Operators of ATen that a program may call, without their overloads.
 
 Those that write in place, with a trailing underscore, are elementwise: torch compares their shapes, and they cannot
@@ -174,25 +146,6 @@ def _check_arguments_of_operator(
         raise InputError(f"splits a dimension of {max(shape)} with {target}, but the most is {MOST_PARTS}")
     if "batch_norm" in schema.name:
         _check_statistics(target, shape[1:2], given)
-    if schema.name == "aten::_weight_norm":
-        norms, dimension = given["g"], given.get("dim", 0)
-        if (
-            not shape
-            or dimension not in (0, len(shape) - 1)
-            or norms.numel() != shape[dimension]
-            or 0 in shape
-        ):
-            raise InputError(
-                f"calls {target} with norms of another size than the dimension {dimension} of {shape}"
-            )
-    if schema.name.startswith("aten::_fft_"):
-        dimensions = [
-            dimension % len(shape) for dimension in given["dim"] if -len(shape) <= dimension < len(shape)
-        ]
-        if len({*dimensions}) < len(given["dim"]) or given["normalization"] not in (0, 1, 2):
-            raise InputError(f"calls {target} for dimensions {given['dim']} of a tensor of the shape {shape}")
-    if schema.name == "aten::median" and isinstance(first, Tensor) and not first.is_contiguous():
-        raise InputError(f"calls {target} on a tensor that is not contiguous: make it so, with .contiguous()")
 
 
 def _check_statistics(
@@ -219,20 +172,23 @@ def check_run(program: fx.GraphModule, images: Tensor) -> None:
 
     Guarantee: whatever the numbers of images and weights, all operators are called with integers that
     `check_arguments` accepts, and no tensor has more elements than the largest weight, and than `MOST_ELEMENTS` per
-    image. No operator here has results whose shape depends on numbers.
+    image. A program in which a shape depends on numbers is rejected, since these are not computed.
     """
     sizes = (value.numel() for value in program.state_dict().values())
     most = max(MOST_ELEMENTS * len(images), *sizes, 0)
     with FakeTensorMode() as mode:
-        _Shapes(program, mode, most).run(mode.from_tensor(images))
+        _Shapes(program, mode, most, images.device).run(mode.from_tensor(images))
 
 
 class _Shapes(fx.Interpreter):
     """A run of a program on tensors without numbers."""
 
-    def __init__(self, program: fx.GraphModule, mode: FakeTensorMode, most: int) -> None:
+    def __init__(
+        self, program: fx.GraphModule, mode: FakeTensorMode, most: int, device: torch.device
+    ) -> None:
         super().__init__(program)
         self._mode, self._most = mode, most
+        self._devices = ("cpu", device.type)
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         return self._mode.from_tensor(super().get_attr(target, args, kwargs))
@@ -246,8 +202,12 @@ class _Shapes(fx.Interpreter):
                     f"makes a tensor of {tensor.numel():.1e} elements with {_name(target)}, but the most for this "
                     f"batch is {self._most:.1e}"
                 )
-            if tensor.layout != torch.strided or tensor.is_quantized:
-                raise InputError(f"makes a tensor that is not dense with {_name(target)}")
+            if (
+                tensor.layout != torch.strided
+                or tensor.is_quantized
+                or tensor.device.type not in self._devices
+            ):
+                raise InputError(f"makes a tensor that is not dense and in memory with {_name(target)}")
         return result
 
 
