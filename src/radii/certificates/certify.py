@@ -13,7 +13,7 @@ from radii.certificates.probability_bounds import NoiseRules, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
 from radii.errors import InputError, check_name, missing_extra
 from radii.noises import Noise
-from radii.noises.norms import NORMS, Norm, Unit, check_images, inner_radius, unit_of
+from radii.noises.norms import NORMS, Norm, Unit, check_images, inner_radius, radii_array, unit_of
 from radii.noises.theory.bisection import bisect_whole
 from radii.votes import Votes, check_fingerprints
 from radii.votes.bounds import ROUNDING, Method, bounds, check_alpha, check_k
@@ -141,8 +141,12 @@ class Certificates:
         `(radii,)`
             Shares in [0, 1].
         """
+        columns = radii_array(radii)
+        # written so that NaN fails, too
+        if not (columns >= 0).all():
+            raise InputError(f"radii must be numbers of at least 0; got {columns[~(columns >= 0)][0]:g}")
         held = self.correct & ~self.abstained
-        shares = np.array([np.mean(held & (self.radius >= radius)) for radius in radii])
+        shares = np.array([np.mean(held & (self.radius >= radius)) for radius in columns])
         return shares if beta is None else np.maximum(shares - self.most_false(beta) / len(self), 0)
 
     def most_false(self, beta: float = 1e-3) -> int:

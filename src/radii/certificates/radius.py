@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import numpy as np
 
 from radii.errors import InputError
-from radii.noises import Noise
+from radii.noises import Noise, check_noise
 from radii.noises.norms import Ball, Norm, Unit, check_shape
 from radii.noises.theory.tradeoffs import TradeOffs
 from radii.votes.bounds import check_k
@@ -85,6 +86,7 @@ def certified_radius(
     >>> radii.certified_radius(noise, "l2", np.array([0.9, 0.99, 0.4]), shape=(3, 32, 32)).round(3)
     array([0.32 , 0.582, 0.   ])
     """
+    check_noise(noise)
     lower, rivals = check_bounds(lower, rivals, k)
     if images is not None and len(images) != len(lower):
         raise InputError(f"images and lower must be equally many; got {len(images)} and {len(lower)}")
@@ -144,7 +146,8 @@ def tradeoff(
     >>> t(np.array([0.05, 0.5])).round(3)
     array([0.74 , 0.159])
     """
-    if not (np.isfinite(radius) and radius >= 0):
+    check_noise(noise)
+    if not isinstance(radius, Real) or not (np.isfinite(radius) and radius >= 0):
         raise InputError(f"radius must be a finite number of at least 0; got {radius!r}")
     if norm == "l0" and radius != int(radius):
         raise InputError(f"an l0 radius counts changed units and must be a whole number; got {radius!r}")

@@ -14,7 +14,7 @@ from radii.certificates.probability_bounds import clear_winner, decide
 from radii.data.dataset import DataSet, as_data_set
 from radii.errors import InputError, check_name
 from radii.models.digest import check_loaded
-from radii.noises import Noise
+from radii.noises import Noise, check_noise
 from radii.noises.lattice import check_range
 from radii.noises.norms import Ball, Norm, Unit
 from radii.noises.streams import fresh_seed
@@ -100,10 +100,7 @@ class Smoothed:
     def __post_init__(self) -> None:
         check_name("precision", self.precision, (*PRECISIONS, AUTO))
         check_loaded(self.model)
-        if not isinstance(self.noise, Noise):
-            raise InputError(
-                f"noise must be one of radii, for example radii.Laplace(0.5); got {self.noise!r}"
-            )
+        check_noise(self.noise)
         for wanted, name in (
             (self.precision not in ("float32", AUTO), f"precision {self.precision}"),
             (self.compile, "compile"),
@@ -227,7 +224,7 @@ class Smoothed:
         elif radii is None:
             plan = two_stage(self.noise, norm, shape=data.shape, k=k, unit=unit, n_max=n_max, alpha=alpha)
         else:
-            target = RadiusTarget(self.noise, norm, tuple(radii), data.shape, k, unit, self.exact_arithmetic)
+            target = RadiusTarget(self.noise, norm, radii, data.shape, k, unit, self.exact_arithmetic)
             selection = N0 if data.labels is None else 0
             plan = sequential(target, alpha=alpha, n_max=n_max, selection=selection)
         votes = self._sample(data, plan, seed, None, progress, k=k)

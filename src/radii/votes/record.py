@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from radii.errors import InputError, check_name, without_keys
-from radii.noises import Noise, ProductNoise
+from radii.noises import Noise, ProductNoise, check_noise
 from radii.noises.norms import check_shape
 from radii.noises.streams import check_seed
 from radii.storage import parquet
@@ -261,10 +261,7 @@ def check_outcomes(plan: Plan, noise: Noise) -> None:
 
 def _check_identity(votes: "Votes") -> None:
     """Raise `InputError` unless noise, plan, precision and ranges of samples are possible together."""
-    if not isinstance(votes.noise, Noise):
-        raise InputError(
-            f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {votes.noise!r}"
-        )
+    check_noise(votes.noise)
     check_plan(votes.plan)
     check_outcomes(votes.plan, votes.noise)
     check_name("precision", votes.precision, PRECISIONS)
