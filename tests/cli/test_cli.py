@@ -545,7 +545,7 @@ def test_an_option_by_its_old_name_is_told_the_new_one():
     for old, new in RENAMED.items():
         assert f"│ {new} " in shown and f"│ {old} " not in shown
         told = [call(command, old).err for command in commands_in(fine())]
-        assert f"no such option: {old} is called {new} now; see radii" in "".join(told)
+        assert f"no such option: {old} is called {new} here; see radii" in "".join(told)
 
 
 def test_the_help_of_each_option_is_a_phrase_of_at_most_twelve_words():
@@ -633,9 +633,9 @@ def broken(work):
 
 # `{run}`, `{votes}`, `{bare}`, `{broken}`, `{new}` (nothing there yet): what the sentence says
 MISTAKES = {
-    "certfy x": "no such command 'certfy'; did you mean 'certify'?; see radii --help",
+    "certfy x": "no such command 'certfy'; did you mean 'certify'? See radii --help",
     "certify": "missing argument",
-    "train --sgma 1": "no such option: --sgma; did you mean --ema or --sigma?; see radii train --help",
+    "train --sgma 1": "no such option: --sgma; did you mean --ema or --sigma? See radii train --help",
     "train --recipe cifar10-gpu --out {new}": "unknown recipe 'cifar10-gpu'; did you mean 'cifar10-cpu'",
     "train --loss macr --out {new}": "unknown loss 'macr'; did you mean 'macer'?",
     "train --loss macer --option n=4 --out {new}": "unknown option of macer 'n'",
@@ -701,7 +701,7 @@ MISTAKES = {
     "vote {run} --out {new} --n0 -1": "selection must be",
     "vote {run} --out {new} --split tset": "unknown split 'tset'; did you mean 'test'?",
     "vote {run} --out {new} --stride 0": "got 0",
-    "vote {run} --indics 2": "no such option: --indics; did you mean --indices or --noise?; see radii vote --help",
+    "vote {run} --indics 2": "no such option: --indics; did you mean --indices or --noise? See radii vote --help",
     "vote {run} --out {new} --exclude 99999999999999999999": "image 99999999999999999999 cannot be left out",
     "vote {run} --out {new} --batch-size 99999999999999999999": "batch must be at most",
     "vote {run} --out {new} --n 99999999999999999999": "n must be at most",
@@ -740,6 +740,11 @@ MISTAKES = {
     "certify {votes} --alpha nan": "at least 1e-200 and below 1; got nan",
     "certify {votes} --alpha 1e-40": "take at least 134 samples",
     "certify {votes} --labels predictd": "did you mean 'predicted'?",
+    "certify {votes} --norm linf --radii 8": "got 8: did you mean 8/255?",
+    "certify {votes} --norm linf --eps 8/255": "--eps is called --radii here; see radii certify",
+    "train --eps 8/255": "did you mean",
+    "vote {run} --radii linf:4 --out {new}": "linf radii are at most 1, for images in [0, 1]; got linf:4",
+    "plan --p 0.9 --norm linf --radii 2": "did you mean 2/255?",
     "certify {votes} --method two-evnt": "did you mean 'two-event'?",
     "certify {votes} --l0-unit pixle": "did you mean 'pixel'?",
     "certify {votes} --out {run}/metrics.csv": "{run}/metrics.csv",
