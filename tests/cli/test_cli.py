@@ -166,7 +166,8 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     found = radii.load_votes(votes)
     assert (
         found.plan.n_max == 400
-        and f"Votes on 15 images, {found.samples.mean():,.1f} noise samples per image on average" in printed
+        and f"Votes on 15 images, {np.ceil(found.samples.mean()):,.0f} noise samples per image on average"
+        in printed
     )
     assert len(set(found.counts.sum(1))) > 1 or name == "anytime"
     following = printed.split("Next: radii ")[1].split()
@@ -866,16 +867,14 @@ def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, 
         wait_until(lambda: len(list(parts.glob("part-*.parquet"))) >= 2 or not command.alive)
         kill(command.process.pid, sign)
         ended = command.wait()
-    assert (
-        "Traceback" not in command.printed()
-        and not votes.exists()
-        and ended
-        == (
-            status,
-            f"radii: interrupted; finished parts are kept in {parts}, and the same command continues from there\n",
-        )
-    )
-    left = 12 - len(list(parts.glob("part-*.parquet")))
+    stored = len(list(parts.glob("part-*.parquet")))
+    assert "Traceback" not in command.printed() and not votes.exists() and ended.status == status
+    # one that was stored at the very moment of the signal may be missing from the number
+    assert ended.err in [
+        f"radii: interrupted; {count} finished parts are kept in {parts}, and the same command continues from there\n"
+        for count in (stored, stored - 1)
+    ]
+    left = 12 - stored
     assert 0 < left < 11
     ended = call(*line, "--out", votes)
     assert ended.status == 0 and ended.err == f"radii: note: {12 - left} of 12 parts were sampled before\n"

@@ -287,6 +287,21 @@ def test_a_manifest_of_no_run(change, words, tmp_path, parts_of_a_run) -> None:
         Parts(LocalFolder(tmp_path)).stored()
 
 
+@pytest.mark.parametrize("before", ["nothing", "a manifest", "a part", "another run"])
+def test_a_run_that_fails_removes_only_what_it_made(tmp_path, before) -> None:
+    parts, manifest = parts_in(tmp_path / "parts"), replace(local().manifest(), block=BLOCK)
+    if before == "a manifest":
+        parts_in(tmp_path / "parts").begin(manifest)
+    parts.begin(manifest)
+    if before == "a part":
+        (tmp_path / "parts" / "part-00000.parquet").write_bytes(b"of another process")
+    if before == "another run":
+        (tmp_path / "parts" / MANIFEST).write_bytes(replace(manifest, block=2 * BLOCK).encode())
+    parts.abandon()
+    assert (tmp_path / "parts").exists() == (before != "nothing")
+    assert before == "nothing" or (tmp_path / "parts" / MANIFEST).exists()
+
+
 @pytest.mark.parametrize("n", [10**12, 10**400])
 def test_a_manifest_of_very_much_work(n, tmp_path, parts_of_a_run) -> None:
     manifest = json.loads(parts_of_a_run)

@@ -64,7 +64,7 @@ class RadiusTarget:
 
     noise: Noise
     norm: Norm
-    radii: Sequence[float]
+    radii: tuple[float, ...]
     shape: tuple[int, ...]
     k: int = 1
     unit: Unit = "feature"

@@ -297,7 +297,7 @@ def _number_sentence(error: Any) -> str:
 
 
 def _option_sentence(error: Any) -> str:
-    """Return the parser's sentence about an option, an argument or a command, with the name here of a renamed option."""
+    """Return the parser's sentence about an option, an argument or a command, with the name here of a renamed one."""
     option, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
     # before the similar names, of which none may be the one here; the command need not have the option at all
     if option in RENAMED and any(RENAMED[option] in known.opts for known in error.ctx.command.params):

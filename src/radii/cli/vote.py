@@ -1,5 +1,6 @@
 """radii vote, which samples a model, and radii merge, which combines parts of votes. They import torch late."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -191,7 +192,9 @@ def votes_text(votes: Votes) -> str:
     # plans that stop early take another number of samples for each image
     if votes.plan.per_image:
         return f"Votes on {len(votes)} images, {votes.n:,} noise samples per image"
-    return f"Votes on {len(votes)} images, {votes.samples.mean():,.1f} noise samples per image on average"
+    # rounded up, as in tables of certificates: a text must not claim fewer samples than were drawn
+    mean = math.ceil(votes.samples.mean())
+    return f"Votes on {len(votes)} images, {mean:,} noise samples per image on average"
 
 
 def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:

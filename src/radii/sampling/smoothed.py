@@ -27,6 +27,7 @@ from radii.sampling.scheduler import Scheduler
 from radii.votes import PRECISIONS, Precision, Votes
 from radii.votes.bounds import check_alpha
 from radii.votes.plans import Fixed, Plan, check_plan
+from radii.votes.plans.boundaries import check_radii
 from radii.votes.plans.fixed import AllAtOnce, check_whole
 
 AUTO = "auto"
@@ -224,7 +225,9 @@ class Smoothed:
         elif radii is None:
             plan = two_stage(self.noise, norm, shape=data.shape, k=k, unit=unit, n_max=n_max, alpha=alpha)
         else:
-            target = RadiusTarget(self.noise, norm, radii, data.shape, k, unit, self.exact_arithmetic)
+            target = RadiusTarget(
+                self.noise, norm, check_radii(radii), data.shape, k, unit, self.exact_arithmetic
+            )
             selection = N0 if data.labels is None else 0
             plan = sequential(target, alpha=alpha, n_max=n_max, selection=selection)
         votes = self._sample(data, plan, seed, None, progress, k=k)
