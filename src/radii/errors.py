@@ -49,7 +49,7 @@ class MissingExtra(InputError, ImportError):
 
 
 class RadiiWarning(UserWarning):
-    """Warning about something that is no error but that the user should know; keys in addresses are masked."""
+    """Warning about something that is not an error but that the user should know; keys in addresses are masked."""
 
     def __init__(self, sentence: str = "") -> None:
         super().__init__(without_keys(sentence))

@@ -271,7 +271,7 @@ def test_the_remedy_for_a_damaged_manifest_helps(harm, kept, tmp_path, whole) ->
         ({"index": [0] * IMAGES}, "index must be positions of images, each once"),
         ({"labels": [1]}, "12 images and 1 labels"),
         ({"block": True}, "block must be a whole number"),
-        ({"block": float("nan")}, "NaN is no number"),
+        ({"block": float("nan")}, "NaN is not a number"),
         ({"block": 0}, "at least one noise sample"),
         ({"votes": []}, "votes must be names with values"),
         ({"format": True}, "no format number"),

@@ -68,7 +68,7 @@ def certified_radius(
     Raises
     ------
     InputError
-        If the bounds are no probabilities, `lower` reaches 1, or shapes do not fit.
+        If the bounds are not probabilities, `lower` reaches 1, or shapes do not fit.
 
     Notes
     -----
@@ -221,7 +221,7 @@ def confirmed(lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
 def check_bounds(lower: object, rivals: object, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds as float64 arrays `(n,)` and `(n, k)`, with rivals of at most `1 - lower`.
 
-    Raises `InputError` for bounds that are no probabilities, or that do not fit each other.
+    Raises `InputError` for bounds that are not probabilities, or that do not fit each other.
     """
     check_k(k)
     lower = np.asarray(lower, dtype=np.float64)

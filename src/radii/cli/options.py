@@ -83,7 +83,9 @@ Radii = Annotated[
     ),
 ]
 Alpha = Annotated[float, typer.Option(help="Error probability of a certificate, per image.")]
-L0Unit = Annotated[str, typer.Option(help="Unit of l0 radii: pixel (with all its channels) or feature.")]
+L0Unit = Annotated[
+    str, typer.Option(help="Unit of l0 radii: pixel (all its channels) or feature, Python's default.")
+]
 Seed = Annotated[
     int,
     typer.Option(help="Seed of the random numbers, reproducible on one machine.", rich_help_panel="Running"),

@@ -17,6 +17,7 @@ from radii.noises.norms import UNITS, unit_of
 from radii.storage.folders import check_writable, exists, with_suffix, write_file
 from radii.votes import Votes, load_votes
 from radii.votes.plans import PLANS, Plan
+from radii.votes.record import check_ending
 
 # alpha, n0 and the largest n are those of Cohen et al., ICML 2019
 USUAL_N, USUAL_N0, USUAL_N_MAX = 1000, 100, 100_000
@@ -147,6 +148,7 @@ def vote(
     check_name("unit", plan.l0_unit, UNITS)
     model = model_source(run, images.data, noise.noise, noise.sigma, input_format)
     path = out or model.votes_path
+    check_ending(path)
     check_alpha(plan.alpha)
     processes.check()
     # read now, so that a file of another kind is rejected before the model is loaded
@@ -235,6 +237,7 @@ def merge(
     from radii.engine.api import gather
 
     path = out or with_suffix(sources[0], ".parquet")
+    check_ending(path)
     # never replaced: the file may hold hours of other votes
     if exists(path):
         raise InputError(f"{path} exists: choose another file with --out, or remove it")

@@ -163,7 +163,7 @@ def count_votes(
             if (winners < 0).any():
                 image = noisy.data.index[samples.rows[winners < 0][0]]
                 raise InputError(
-                    f"the model gives NaN or infinite logits on a noise sample of image {image}, which is no vote; "
+                    f"the model gives NaN or infinite logits on a noise sample of image {image}, and no class wins; "
                     "-inf may switch off some of the classes, but not all"
                 )
             scheduler.record(samples, winners)

@@ -183,8 +183,8 @@ class Smoothed:
         """Sample and certify at once, with as few noise samples as the question needs.
 
         With `radii`, the plan is sequential: it samples each image until it is decided whether these radii are
-        certified. Without, it is two-stage: as many samples as the radius is worth. Noise with finitely
-        many outcomes takes each of them once. For any other plan, call `vote` and `radii.certify`.
+        certified. Without, it is two-stage: a pilot decides how many samples each image gets. Noise with
+        finitely many outcomes takes each of them once. For any other plan, call `vote` and `radii.certify`.
 
         Parameters
         ----------
@@ -201,7 +201,7 @@ class Smoothed:
         n_max
             Most noise samples per image.
         unit : "feature" or "pixel"
-            Unit that l0 counts.
+            Unit that l0 counts; a pixel is all channels of one position, and the default of the commands.
 
         Returns
         -------
@@ -215,7 +215,7 @@ class Smoothed:
 
         Notes
         -----
-        Guarantee: that of `Certificates`, for one call. Certifying images again that failed requires splitting alpha.
+        Guarantee: that of `Certificates`, for one call. A second call for images that failed needs a share of alpha.
         """
         # raises for a norm or unit that does not exist, before anything else
         data = as_data_set(images, labels)

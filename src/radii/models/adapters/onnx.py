@@ -91,7 +91,7 @@ def _session(content: bytes, path: str) -> Any:
             raise InputError(
                 f"{path} has weights in another file, which the digest would not cover: put them into one, {EXPORT}"
             ) from error
-        raise InputError(f"{path} is no ONNX model that onnxruntime can run ({error})") from error
+        raise InputError(f"{path} is not an ONNX model that onnxruntime can run ({error})") from error
 
 
 def _input(session: Any, path: str) -> tuple[str, tuple[int | str, ...]]:
