@@ -117,6 +117,14 @@ def test_rejects(arguments: dict, words: str) -> None:
         certify(VOTES, given.pop("norm"), **given)
 
 
+def test_certificates_are_printed_in_three_lines() -> None:
+    certificates = certify(VOTES, "l2")
+    first, second, third = repr(certificates).splitlines()
+    assert first == f"Certificates of {len(VOTES)} images, l2, k = 1, alpha = 0.001"
+    assert second.startswith("noise ") and "% certified, median radius " in third
+    assert "not abstained" in repr(replace(certificates, true_label=None))
+
+
 @pytest.mark.parametrize(
     "given,words",
     [

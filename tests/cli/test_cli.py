@@ -744,6 +744,8 @@ MISTAKES = {
     "certify {votes} --norm linf --radii 8": "got 8: did you mean 8/255?",
     "certify {votes} --norm linf --eps 8/255": "--eps is called --radii here; see radii certify",
     "train --eps 8/255": "did you mean",
+    "vote {run} --out {new}.npz": "votes are written as Parquet; got {new}.npz: call it {new}.parquet",
+    "merge {votes} --out {new}.csv": "votes are written as Parquet; got {new}.csv: call it {new}.parquet",
     "vote {run} --radii linf:4 --out {new}": "linf radii are at most 1, for images in [0, 1]; got linf:4",
     "plan --p 0.9 --norm linf --radii 2": "did you mean 2/255?",
     "certify {votes} --method two-evnt": "did you mean 'two-event'?",
