@@ -424,7 +424,7 @@ def two_stage(
     n_max: int = 100_000,
     alpha: float = 1e-3,
 ) -> TwoStage:
-    """Return the plan for the top-k radius itself: a pilot tells how many samples each image is worth.
+    """Return the plan for the top-k radius itself: a pilot decides how many samples each image gets.
 
     Parameters
     ----------

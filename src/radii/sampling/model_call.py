@@ -112,7 +112,7 @@ def prepare(
     A model that is not a module is returned unchanged. `fuse`: layers are fused by torch.compile, with weights as
     constants. Raises `InputError` for a module in training mode.
     """
-    # what is no module cannot be cast or copied in general, and takes float32 images as they are
+    # other models cannot be cast or copied in general, and takes float32 images as they are
     if not isinstance(model, nn.Module):
         return model
     # A layer whose mode matters is named if there is one; any layer in training mode is an error, since functions

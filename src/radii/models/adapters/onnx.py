@@ -112,7 +112,7 @@ def _input(session: Any, path: str) -> tuple[str, tuple[int | str, ...]]:
 def _output(session: Any, path: str) -> str:
     """Return the name of the logits."""
     outputs = session.get_outputs()
-    # converters of scikit-learn add the predicted labels as a second output, which is no table of numbers
+    # converters of scikit-learn add the predicted labels as a second output, which is not a table of numbers
     tables = [node for node in outputs if node.type == "tensor(float)" and len(node.shape) == 2]
     if len(tables) != 1:
         kinds = ", ".join(f"{node.name}: {node.type} {node.shape}" for node in outputs)
