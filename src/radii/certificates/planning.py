@@ -9,7 +9,8 @@ import numpy as np
 from radii.certificates.certify import check_reach, reachable_radius
 from radii.certificates.probability_bounds import NoiseRules
 from radii.errors import InputError, check_name
-from radii.noises import Noise, check_noise
+from radii.noises import Noise
+from radii.noises.base import check_noise
 from radii.noises.norms import Ball, Norm, Unit, unit_of
 from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_k
@@ -220,6 +221,17 @@ def sequential(
     >>> plan = radii.sequential(target, n_max=10_000)
     >>> round(plan.operating_characteristics(0.99).mean_samples)  # mean samples for a label of probability 0.99
     1994
+
+    A classifier of one feature, which predicts 1 above 0.5, and an image that lies 0.3 above:
+
+    >>> import numpy as np, torch
+    >>> model = lambda x: torch.cat([0.5 - x.flatten(1), x.flatten(1) - 0.5], dim=1)
+    >>> smoothed = radii.Smoothed(model, radii.Gaussian(sigma=0.25))
+    >>> image, label = np.full((1, 1, 1, 1), 0.8, dtype=np.float32), np.array([1])
+    >>> target = radii.RadiusTarget(smoothed.noise, "l2", (0.1, 0.2), shape=(1, 1, 1))
+    >>> votes = smoothed.vote(image, label, plan=radii.sequential(target))
+    >>> radii.certify(votes, "l2").radius.round(3)
+    array([0.2])
     """
     if not targets:
         raise InputError("a sequential plan needs a target: give radii")
@@ -449,6 +461,11 @@ def two_stage(
     -------
     TwoStage
         The plan.
+
+    Raises
+    ------
+    InputError
+        If `noise` is not a noise, or a field of the plan is out of range.
 
     Examples
     --------

@@ -7,7 +7,8 @@ from numbers import Real
 import numpy as np
 
 from radii.errors import InputError
-from radii.noises import Noise, check_noise
+from radii.noises import Noise
+from radii.noises.base import check_noise
 from radii.noises.norms import Ball, Norm, Unit, check_shape
 from radii.noises.theory.tradeoffs import TradeOffs
 from radii.votes.bounds import check_k

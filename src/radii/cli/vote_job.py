@@ -212,8 +212,8 @@ def sample(
                 with suppress(InputError, OSError):
                     parts.abandon()
             raise
-    # the folder first: a command that finished the run wrote the votes before it removed the folder
-    if votes is None and parts.stored() is None and not exists(path):
+    # asked again after the folder: a command that finished the run wrote the votes before it removed the folder
+    if votes is None and not exists(path) and parts.stored() is None and not exists(path):
         raise InputError(f"{folder} was removed by a command that failed in it: repeat this one")
     # another shard, or a merge, may have completed the votes meanwhile
     if shard is not None and not exists(path):

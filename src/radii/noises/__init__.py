@@ -1,16 +1,7 @@
 """Noise distributions, one per file: how they perturb images, and a rule (trade-off functions) for each norm."""
 
 from radii.noises.ablation import Ablation
-from radii.noises.base import (
-    GREY_LEVELS,
-    Additive,
-    EnumerableNoise,
-    Noise,
-    ProductNoise,
-    Rule,
-    Source,
-    check_noise,
-)
+from radii.noises.base import GREY_LEVELS, Additive, EnumerableNoise, Noise, ProductNoise, Rule, Source
 from radii.noises.flips import Flips
 from radii.noises.gaussian import Gaussian
 from radii.noises.generalized_normal import GeneralizedNormal
@@ -46,7 +37,6 @@ __all__ = [
     "Splitting",
     "Uniform",
     "UniformBall",
-    "check_noise",
     "example",
     "example_name",
     "full_name",

@@ -117,7 +117,7 @@ def radii_array(radii: object) -> np.ndarray:
         values = np.array(list(radii))  # type: ignore[call-overload]
         # numpy would parse texts, "8/255" excepted
         numbers = None if values.dtype.kind in "SU" else values.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = None
     if numbers is None or numbers.ndim != 1:
         raise InputError(f"radii must be a list of numbers, for example [0.5]; got {radii!r}")

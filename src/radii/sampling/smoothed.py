@@ -14,7 +14,8 @@ from radii.certificates.probability_bounds import clear_winner, decide
 from radii.data.dataset import DataSet, as_data_set
 from radii.errors import InputError, check_name
 from radii.models.digest import check_loaded
-from radii.noises import Noise, check_noise
+from radii.noises import Noise
+from radii.noises.base import check_noise
 from radii.noises.lattice import check_range
 from radii.noises.norms import Ball, Norm, Unit
 from radii.noises.streams import fresh_seed
@@ -216,19 +217,6 @@ class Smoothed:
         Notes
         -----
         Guarantee: that of `Certificates`, for one call. A second call for images that failed needs a share of alpha.
-
-        Examples
-        --------
-        The same in two steps, which keeps the votes, for two radii; `RadiusTarget` also takes `k`:
-
-        >>> import numpy as np, radii, torch
-        >>> model = lambda x: torch.cat([0.5 - x.flatten(1), x.flatten(1) - 0.5], dim=1)
-        >>> smoothed = radii.Smoothed(model, radii.Gaussian(sigma=0.25))
-        >>> image, label = np.full((1, 1, 1, 1), 0.8, dtype=np.float32), np.array([1])
-        >>> target = radii.RadiusTarget(smoothed.noise, "l2", (0.1, 0.2), shape=(1, 1, 1))
-        >>> votes = smoothed.vote(image, label, plan=radii.sequential(target))
-        >>> radii.certify(votes, "l2").radius.round(3)
-        array([0.2])
         """
         # raises for a norm or unit that does not exist, before anything else
         data = as_data_set(images, labels)

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from radii.errors import InputError, check_name, without_keys
-from radii.noises import Noise, ProductNoise, check_noise, full_name
+from radii.noises import Noise, ProductNoise, full_name
+from radii.noises.base import check_noise
 from radii.noises.norms import check_shape
 from radii.noises.streams import check_seed
 from radii.storage import parquet

@@ -66,7 +66,7 @@ class OutputLayer(nn.Module):
         self.register_buffer("off", torch.tensor(empty, dtype=torch.bool), persistent=False)
 
     def forward(self, output: Any) -> Tensor:
-        """Compute logits `(batch, classes)`; return anything but a table of numbers unchanged: the caller rejects it."""
+        """Compute logits `(batch, classes)`; return all but tables of numbers unchanged: the caller rejects them."""
         logits = getattr(output, "logits", output)  # models of Hugging Face return objects with logits
         if not isinstance(logits, Tensor) or logits.dtype == torch.bool:
             return logits
