@@ -70,7 +70,7 @@ def make() -> nn.Module:
 
 
 def function(images: Tensor) -> Tensor:
-    """A model that is no module."""
+    """A model that is not a module."""
     return plain(images)
 
 

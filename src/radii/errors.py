@@ -49,7 +49,7 @@ class MissingExtra(InputError, ImportError):
 
 
 class RadiiWarning(UserWarning):
-    """Warning about something that is no error but that the user should know; keys in addresses are masked."""
+    """Warning about something that is not an error but that the user should know; keys in addresses are masked."""
 
     def __init__(self, sentence: str = "") -> None:
         super().__init__(without_keys(sentence))
@@ -89,7 +89,7 @@ tls_verify_certificates project_id retry_limit_seconds blob_storage_authority bl
 dfs_storage_scheme enable_tls credential_kind tenant_id client_id replication buffer_size default_block_size
 """
 OPTIONS = frozenset(HARMLESS.split())
-"""Options of pyarrow's object stores whose values are no keys. pyarrow rejects unknown options, so all others can be
+"""Options of pyarrow's object stores whose values are not keys. pyarrow rejects unknown options, so all others can be
 masked without hiding anything useful."""
 
 AZURE = ("abfs", "abfss")

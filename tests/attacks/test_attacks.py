@@ -368,7 +368,7 @@ def test_the_command(tmp_path) -> None:
     assert ended.status == 2 and "other certificates than these votes give at alpha = 0.01" in ended.err
     assert not (tmp_path / "none").exists()
     for line, words in {
-        ("--run", tmp_path): "is no run folder",
+        ("--run", tmp_path): "is not a run folder",
         ("--stride", 0): "every 1st, 2nd, 3rd",
         ("--reach", 0.5): "reach must be at least 1",
         ("--steps", 0): "at least one step",

@@ -102,7 +102,9 @@ def test_reachable_radius_is_that_of_unanimous_votes(noise: radii.Noise) -> None
         ({"norm": "l4"}, "unknown norm"),
         ({"k": 4}, "smaller than the number of classes"),
         ({"k": 1.5}, "whole number"),
-        ({"alpha": 2}, "between 0 and 1"),
+        ({"alpha": 2}, "at least 1e-200 and below 1"),
+        ({"alpha": 1e-300}, "at least 1e-200 and below 1; got 1e-300"),
+        ({"alpha": "0.001"}, "at least 1e-200 and below 1; got '0.001'"),
         ({"labels": "truth"}, "did you mean 'true'"),
         ({"labels": np.array([1, 2])}, "one per image"),
         ({"labels": np.array([0, 1, 2, 9])}, "class numbers"),
@@ -113,6 +115,32 @@ def test_rejects(arguments: dict, words: str) -> None:
     given = {"norm": "l2", **arguments}
     with pytest.raises(InputError, match=words):
         certify(VOTES, given.pop("norm"), **given)
+
+
+def test_certificates_are_printed_in_three_lines() -> None:
+    certificates = certify(VOTES, "l2")
+    first, second, third = repr(certificates).splitlines()
+    assert first == f"Certificates of {len(VOTES)} images, l2, k = 1, alpha = 0.001"
+    assert second.startswith("noise ") and "% certified, median radius " in third
+    assert "not abstained" in repr(replace(certificates, true_label=None))
+
+
+@pytest.mark.parametrize(
+    "given,words",
+    [
+        (0.5, r"radii must be a list of numbers, for example \[0\.5\]; got 0\.5"),
+        ("8/255", "radii must be a list of numbers"),
+        (["0.5"], "radii must be a list of numbers"),
+        ([[0.5]], "radii must be a list of numbers"),
+        ([0, -1], "radii must be numbers of at least 0; got -1"),
+        ([np.nan], "radii must be numbers of at least 0; got nan"),
+    ],
+)
+def test_accuracy_takes_a_list_of_radii(given: object, words: str) -> None:
+    certificates = certify(VOTES, "l2")
+    assert certificates.accuracy({0.0}) == certificates.accuracy([0]) == certificates.accuracy(range(1))
+    with pytest.raises(InputError, match=words):
+        certificates.accuracy(given)
 
 
 def test_rejects_what_the_votes_do_not_hold() -> None:

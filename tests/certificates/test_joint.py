@@ -256,7 +256,7 @@ def test_how_many_images_may_be_false() -> None:
         shares = found.accuracy([0.1, 9.0], beta=beta)
         assert shares.tolist() == [1 - found.most_false(beta) / 500, 0]
     assert replace(found, alpha=0.0).most_false() == 0
-    with pytest.raises(InputError, match="between 0 and 1"):
+    with pytest.raises(InputError, match="at least 1e-200 and below 1"):
         found.most_false(0)
 
 

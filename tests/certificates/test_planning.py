@@ -177,3 +177,26 @@ def test_rejects(arguments: dict, words: str) -> None:
 def test_rejects_what_no_votes_can_show() -> None:
     with pytest.raises(InputError, match=r"uniform noise of sigma 0\.25 certifies no l1 radius of 0\.5"):
         RadiusTarget(radii.Uniform(SIGMA), "l1", (0.1, 0.5), SHAPE).levels()
+
+
+@pytest.mark.parametrize(
+    "call,words",
+    [
+        (lambda: sequential(0.5), "a plan decides radii of a noise in a norm, .*; got 0.5"),
+        (lambda: radii.sequential_top_k("0.5"), "a plan decides radii of a noise in a norm, .*; got '0.5'"),
+        (lambda: RadiusTarget(radii.Gaussian(SIGMA), "l2", 0.5, SHAPE), "radii must be a list of numbers"),
+        (
+            lambda: RadiusTarget("gaussian", "l2", (0.5,), SHAPE),
+            "noise must be a noise of radii, .*; got 'ga",
+        ),
+        (lambda: radii.two_stage(radii.Gaussian, "l2", shape=SHAPE), "noise must be a noise of radii"),
+        (lambda: radii.exhaustive(0.5), "noise must be a noise of radii"),
+        (lambda: certified_radius(0.5, "l2", np.array([0.9]), shape=SHAPE), "noise must be a noise of radii"),
+        (lambda: radii.tradeoff(0.5, "l2", 0.5, SHAPE), "noise must be a noise of radii"),
+        (lambda: radii.tradeoff(radii.Gaussian(SIGMA), "l2", "0.5", SHAPE), "radius must be a finite number"),
+        (lambda: radii.Laplace("0.5"), "sigma must be a number from .*; got '0.5', a text"),
+    ],
+)
+def test_natural_mistakes_end_in_a_sentence(call, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        call()

@@ -182,7 +182,8 @@ def test_vote_by_plans_that_stop_early(work, tmp_path, name):
     found = radii.load_votes(votes)
     assert (
         found.plan.n_max == 400
-        and f"Votes on 15 images, {found.samples.mean():,.1f} noise samples per image on average" in printed
+        and f"Votes on 15 images, {np.ceil(found.samples.mean()):,.0f} noise samples per image on average"
+        in printed
     )
     assert len(set(found.counts.sum(1))) > 1 or name == "anytime"
     following = printed.split("Next: radii ")[1].split()
@@ -573,7 +574,7 @@ def test_an_option_by_its_old_name_is_told_the_new_one():
     for old, new in RENAMED.items():
         assert f"│ {new} " in shown and f"│ {old} " not in shown
         told = [call(command, old).err for command in commands_in(fine())]
-        assert f"no such option: {old} is called {new} now; see radii" in "".join(told)
+        assert f"no such option: {old} is called {new} here; see radii" in "".join(told)
 
 
 def test_the_help_of_each_option_is_a_phrase_of_at_most_twelve_words():
@@ -661,16 +662,16 @@ def broken(work):
 
 # `{run}`, `{votes}`, `{bare}`, `{broken}`, `{new}` (nothing there yet): what the sentence says
 MISTAKES = {
-    "certfy x": "no such command 'certfy'; did you mean 'certify'?; see radii --help",
+    "certfy x": "no such command 'certfy'; did you mean 'certify'? See radii --help",
     "certify": "missing argument",
-    "train --sgma 1": "no such option: --sgma; did you mean --ema or --sigma?; see radii train --help",
+    "train --sgma 1": "no such option: --sgma; did you mean --ema or --sigma? See radii train --help",
     "train --recipe cifar10-gpu --out {new}": "unknown recipe 'cifar10-gpu'; did you mean 'cifar10-cpu'",
     "train --loss macr --out {new}": "unknown loss 'macr'; did you mean 'macer'?",
     "train --loss macer --option n=4 --out {new}": "unknown option of macer 'n'",
     "train --loss macer --option m --out {new}": "an option of a loss is NAME=VALUE",
     "train --loss denoising --out {new}": "the loss denoising is for denoisers",
     "train --data digits --model denoiser-4-8 --out {new}": "for denoisers, and denoisers need it",
-    "train --denoise {new} --out {new}": "{new} is no run folder",
+    "train --denoise {new} --out {new}": "{new} is not a run folder",
     "train --denoise {run} --loss macer --out {new}": "for denoisers, and denoisers need it",
     "train --denoise {run} --model small-cnn --out {new}": "for denoisers, and denoisers need it",
     "train --denoise {run} --data mnist5k --out {new}": "{run} was trained on images of the shape (1, 8, 8)",
@@ -697,7 +698,7 @@ MISTAKES = {
     "vote {run} --l0-unit pixels --out {new}": "unknown unit 'pixels'; did you mean 'pixel'?",
     "plan --images 10 --classes 10 --k 10 --radii 0.5": "k must be smaller than the number of classes, 10",
     "train --data ./nowhere --out {new}": "there is no file or folder nowhere of images",
-    "train --data nowhere --out {new}": "Nor is there a file or folder of that name here.",
+    "train --data nowhere --out {new}": "There is no file or folder of that name here either.",
     "train --data minst5k --out {new}": "unknown data set 'minst5k'; did you mean 'mnist5k'?",
     "train --data digits --model smal-cnn --out {new}": "unknown model 'smal-cnn'; did you mean 'small-cnn'?",
     "train --data digits --model wrn-17-2 --out {new}": "depth 6 n + 4",
@@ -713,8 +714,8 @@ MISTAKES = {
     "train --data cifar10 --data-dir {new} --out {new}": "the data folder {new} does not exist",
     "train --data cifar10 --data-dir {run} --out {new}": "no CIFAR-10 in {run}",
     "train --data cifar10 --data-dir {broken}/cifar --out {new}": "it has 3073",
-    "vote {new}": "{new} is no run folder: it does not exist",
-    "vote {votes}": "is no run folder: it is a file",
+    "vote {new}": "{new} is not a run folder: it does not exist",
+    "vote {votes}": "is not a run folder: it is a file",
     "vote {run} --radii linf:-1/255 --out {new}": "above 0; got -0.003921568627",
     "certify {votes} --radii 1/0": "a radius is a number or a fraction",
     "vote {broken}/unfinished --out {new}": "the training did not finish",
@@ -729,14 +730,14 @@ MISTAKES = {
     "vote {run} --out {new} --n0 -1": "selection must be",
     "vote {run} --out {new} --split tset": "unknown split 'tset'; did you mean 'test'?",
     "vote {run} --out {new} --stride 0": "got 0",
-    "vote {run} --indics 2": "no such option: --indics; did you mean --indices or --noise?; see radii vote --help",
+    "vote {run} --indics 2": "no such option: --indics; did you mean --indices or --noise? See radii vote --help",
     "vote {run} --out {new} --exclude 99999999999999999999": "image 99999999999999999999 cannot be left out",
     "vote {run} --out {new} --batch-size 99999999999999999999": "batch must be at most",
     "vote {run} --out {new} --n 99999999999999999999": "n must be at most",
     "vote {run} --out {new} --radii 0.1 --n-max 99999999999999999999": "n_max must be at most",
     "vote {run} --out {new} --radii 0.1 --k 99999999999999999999": "k must be at most",
     "vote {run} --radii l1:1e999999999 --out {new}": "got 'l1:1e999999999'",
-    "certify {votes} --alpha 1e-320": "between 0 and 1",
+    "certify {votes} --alpha 1e-320": "at least 1e-200 and below 1",
     "plan --images 9 --passes-per-second 1e-320": "passes per second must be a finite number above 0",
     "vote {run} --out {new} --stride 20 --exclude 7": "image 7 cannot be left out: it is not in digits test",
     "vote {run} --out {new} --exclude x": "--exclude must be a whole number; got 'x'",
@@ -763,11 +764,18 @@ MISTAKES = {
     "certify {votes} --radii 0.5 --out {new}": "the norm of the radius 0.5 is unknown: write for example l2:0.5",
     "certify {votes} --radii l9:0.5 --out {new}": "unknown norm 'l9'",
     "certify {votes} --radii l1:x --out {new}": "got 'l1:x'",
-    "certify {votes} --alpha 0 --out {new}": "between 0 and 1; got 0",
-    "certify {votes} --alpha 1": "between 0 and 1; got 1",
-    "certify {votes} --alpha nan": "between 0 and 1; got nan",
+    "certify {votes} --alpha 0 --out {new}": "at least 1e-200 and below 1; got 0",
+    "certify {votes} --alpha 1": "at least 1e-200 and below 1; got 1",
+    "certify {votes} --alpha nan": "at least 1e-200 and below 1; got nan",
     "certify {votes} --alpha 1e-40": "take at least 134 samples",
     "certify {votes} --labels predictd": "did you mean 'predicted'?",
+    "certify {votes} --norm linf --radii 8": "got 8: did you mean 8/255?",
+    "certify {votes} --norm linf --eps 8/255": "--eps is called --radii here; see radii certify",
+    "train --eps 8/255": "did you mean",
+    "vote {run} --out {new}.npz": "votes are written as Parquet; got {new}.npz: call it {new}.parquet",
+    "merge {votes} --out {new}.csv": "votes are written as Parquet; got {new}.csv: call it {new}.parquet",
+    "vote {run} --radii linf:4 --out {new}": "linf radii are at most 1, for images in [0, 1]; got linf:4",
+    "plan --p 0.9 --norm linf --radii 2": "did you mean 2/255?",
     "certify {votes} --method two-evnt": "did you mean 'two-event'?",
     "certify {votes} --l0-unit pixle": "did you mean 'pixel'?",
     "certify {votes} --out {run}/metrics.csv": "{run}/metrics.csv",
@@ -889,16 +897,14 @@ def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, 
         wait_until(lambda: len(list(parts.glob("part-*.parquet"))) >= 2 or not command.alive)
         kill(command.process.pid, sign)
         ended = command.wait()
-    assert (
-        "Traceback" not in command.printed()
-        and not votes.exists()
-        and ended
-        == (
-            status,
-            f"radii: interrupted; finished parts are kept in {parts}, and the same command continues from there\n",
-        )
-    )
-    left = 12 - len(list(parts.glob("part-*.parquet")))
+    stored = len(list(parts.glob("part-*.parquet")))
+    assert "Traceback" not in command.printed() and not votes.exists() and ended.status == status
+    # one that was stored at the very moment of the signal may be missing from the number
+    assert ended.err in [
+        f"radii: interrupted; {count} finished parts are kept in {parts}, and the same command continues from there\n"
+        for count in (stored, stored - 1)
+    ]
+    left = 12 - stored
     assert 0 < left < 11
     ended = call(*line, "--out", votes)
     assert ended.status == 0 and ended.err == f"radii: note: {12 - left} of 12 parts were sampled before\n"

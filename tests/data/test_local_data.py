@@ -277,7 +277,7 @@ def test_other_floats_stay_floats():
         (COLOUR.astype(float), "found 0 to 255: if 255 is white, divide them by 255"),
         (COLOUR / 127.5 - 1, r"found -1 to 1: if -1 is black, give \(images \+ 1\) / 2"),
         (COLOUR / 51 - 2.5, "found -2.5 to 2.5: undo their normalisation"),
-        (np.full((2, 3, 3), np.nan), "found nan to nan: remove what is no number"),
+        (np.full((2, 3, 3), np.nan), "found nan to nan: remove what is not a number"),
         (COLOUR.astype(int), "must be bytes .* got int64"),
         (COLOUR.astype(str), "must be bytes"),
         (COLOUR[0, 0], "must have the shape"),

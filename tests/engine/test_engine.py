@@ -271,7 +271,7 @@ def test_the_remedy_for_a_damaged_manifest_helps(harm, kept, tmp_path, whole) ->
         ({"index": [0] * IMAGES}, "index must be positions of images, each once"),
         ({"labels": [1]}, "12 images and 1 labels"),
         ({"block": True}, "block must be a whole number"),
-        ({"block": float("nan")}, "NaN is no number"),
+        ({"block": float("nan")}, "NaN is not a number"),
         ({"block": 0}, "at least one noise sample"),
         ({"votes": []}, "votes must be names with values"),
         ({"format": True}, "no format number"),
@@ -285,6 +285,21 @@ def test_a_manifest_of_no_run(change, words, tmp_path, parts_of_a_run) -> None:
         InputError, match=rf"law\.json describes? .*{words}|law\.json does not describe .*{words}"
     ):
         Parts(LocalFolder(tmp_path)).stored()
+
+
+@pytest.mark.parametrize("before", ["nothing", "a manifest", "a part", "another run"])
+def test_a_run_that_fails_removes_only_what_it_made(tmp_path, before) -> None:
+    parts, manifest = parts_in(tmp_path / "parts"), replace(local().manifest(), block=BLOCK)
+    if before == "a manifest":
+        parts_in(tmp_path / "parts").begin(manifest)
+    parts.begin(manifest)
+    if before == "a part":
+        (tmp_path / "parts" / "part-00000.parquet").write_bytes(b"of another process")
+    if before == "another run":
+        (tmp_path / "parts" / MANIFEST).write_bytes(replace(manifest, block=2 * BLOCK).encode())
+    parts.abandon()
+    assert (tmp_path / "parts").exists() == (before != "nothing")
+    assert before == "nothing" or (tmp_path / "parts" / MANIFEST).exists()
 
 
 @pytest.mark.parametrize("n", [10**12, 10**400])

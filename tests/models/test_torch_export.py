@@ -120,8 +120,8 @@ def test_two_answers(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"PK\x03\x04", r"is no program that torch\.export\.save"),
-        (b"\x00nonsense" * 99, r"is no program that torch\.export\.save"),
+        (b"PK\x03\x04", r"is not a program that torch\.export\.save"),
+        (b"\x00nonsense" * 99, r"is not a program that torch\.export\.save"),
         (b"", "is an empty file, not a program that torch"),
         (b"nonsense", "is text, not a program that torch"),
         (b"<html>404</html>", "is a web page, not a program that torch"),
@@ -136,7 +136,7 @@ def test_what_is_no_archive(tmp_path, content: bytes, words: str) -> None:
 def test_half_an_archive(tmp_path, file: str) -> None:
     whole = Path(file).read_bytes()
     (tmp_path / "half.pt2").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="is no program"):
+    with pytest.raises(InputError, match="is not a program"):
         radii.load_model(tmp_path / "half.pt2")
 
 
@@ -288,14 +288,14 @@ def test_a_file_that_comes_twice_is_rejected(file: str, tmp_path) -> None:
     content = io.BytesIO(Path(file).read_bytes())
     with pytest.warns(UserWarning, match="Duplicate"), ZipFile(content, "a", ZIP_STORED) as zipped:
         zipped.writestr(next(name for name in zipped.namelist() if name.endswith(MODEL)), b"{}")
-    with pytest.raises(InputError, match="is no program"):
+    with pytest.raises(InputError, match="is not a program"):
         load(content.getvalue(), tmp_path)
 
 
 def test_files_that_share_their_bytes_are_rejected(file: str, monkeypatch) -> None:
     """A small archive could unpack to any size otherwise."""
     monkeypatch.setattr(export_archive.ZipFile, "infolist", lambda self: list(self.NameToInfo.values()) * 9)
-    with pytest.raises(InputError, match="is no program"):
+    with pytest.raises(InputError, match="is not a program"):
         harmless_archive(Path(file).read_bytes(), "x.pt2")
 
 

@@ -118,6 +118,24 @@ def test_linf_radii_are_round_in_grey_levels():
     assert table.radii[2] == 2 / 255
 
 
+@pytest.mark.parametrize(
+    "norm,reached,shown",
+    [
+        ("l2", 0.25 - 1e-13, "0.25"),
+        ("l2", 0.1115226, "0.111"),
+        ("l1", 1.23456789, "1.23"),
+        ("linf", 4 / 255, "4/255"),
+        ("linf", 1.2345678 / 255, "1.23/255"),
+    ],
+)
+def test_a_radius_that_follows_from_decided_ones_is_rounded_down(norm, reached, shown):
+    one = replace(make_certificates("gaussian", norm), plan="sequential")
+    one = replace(one, radius=np.where(one.radius > 0, reached, 0.0))
+    zero, radius = round_radii([one])
+    assert zero == 0 and radius <= reached and round_text(radius, norm) == shown
+    assert one.accuracy([radius]) == one.accuracy([reached]) > 0
+
+
 def test_a_table_holds_accuracies_and_marks_the_best_of_each_radius():
     named = {name: make_certificates(name, "l1", seed=4) for name in ("laplace", "gaussian", "uniform")}
     table = tabulate(named, [0, 0.5, 100.0])

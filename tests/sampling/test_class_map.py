@@ -412,7 +412,7 @@ def test_the_commands_with_a_binary_model(here: Path) -> None:
     ended = call(*line, "--binary", "odds")
     assert ended.status == 2 and "unknown kind of binary output 'odds'" in ended.err
     ended = call("vote", ".", "--binary", "logit")
-    assert ended.status == 2 and "--binary is for models that radii train did not make" in ended.err
+    assert ended.status == 2 and "--binary is for models not trained by radii train" in ended.err
 
 
 def test_a_service_with_a_map(here: Path, monkeypatch) -> None:

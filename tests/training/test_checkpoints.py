@@ -176,7 +176,7 @@ def test_damaged_checkpoints(tmp_path):
         train(RECIPE, digits(), tmp_path, device=CPU)
     path.write_bytes(whole)
     save_file(load_file(path), path)
-    with pytest.raises(InputError, match="is no checkpoint that this radii wrote"):
+    with pytest.raises(InputError, match="is not a checkpoint that this radii wrote"):
         train(RECIPE, digits(), tmp_path, device=CPU)
 
 
@@ -189,7 +189,7 @@ def test_checkpoints_with_other_words(tmp_path, change):
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     save_file(load_file(path), path, metadata | change)
-    with pytest.raises(InputError, match="is no checkpoint that this radii wrote"):
+    with pytest.raises(InputError, match="is not a checkpoint that this radii wrote"):
         train(RECIPE, digits(), tmp_path, device=CPU)
 
 

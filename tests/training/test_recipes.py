@@ -62,12 +62,12 @@ def test_a_file_and_changes(own):
         ("augment = 1", "augment must be true or false; got 1"),
         ("lr = true", "lr must be a finite number; got True"),
         ('schedule = "cosin"', "unknown schedule 'cosin'; did you mean 'cosine'"),
-        ("batch = ", r"own\.toml is no recipe: "),
+        ("batch = ", r"own\.toml is not a recipe: "),
         ("weight_decay = 1" + "0" * 400, "weight_decay must be a finite number"),
         ("lr = 1e300", "lr must be above 0"),
         ("batch = 99999999999999", "batch must be at least 1, at most"),
-        ("x = " + "[" * 3000, r"own\.toml is no recipe: "),
-        ("options = 3", r"own\.toml is no recipe: "),
+        ("x = " + "[" * 3000, r"own\.toml is not a recipe: "),
+        ("options = 3", r"own\.toml is not a recipe: "),
     ],
 )
 def test_wrong_files(own, line, message):
@@ -85,7 +85,7 @@ def test_wrong_names(own):
     with pytest.raises(InputError, match="must say which model"):
         read_recipe(str(own))
     own.write_bytes(b"\xff")
-    with pytest.raises(InputError, match="is no recipe"):
+    with pytest.raises(InputError, match="is not a recipe"):
         read_recipe(str(own))
 
 

@@ -170,7 +170,7 @@ def test_more_successes_raise_the_bound() -> None:
 @pytest.mark.parametrize(
     "call,words",
     [
-        (lambda: Anytime(alpha=1.0), "between 0 and 1"),
+        (lambda: Anytime(alpha=1.0), "at least 1e-200 and below 1"),
         (lambda: Anytime(n_max=0), "n_max must be a whole number"),
         (lambda: Anytime(n_max=10**9), "n_max must be at most"),
         (lambda: Anytime().lower(5, 4), "give 0 to n successes"),

@@ -127,9 +127,9 @@ def test_two_event_bound_beats_the_simultaneous_one() -> None:
         ({"k": 0}, "at least 1"),
         ({"k": 3}, "smaller than the number of classes"),
         ({"k": 10**9}, "k must be at most"),
-        ({"alpha": 0.0}, "between 0 and 1"),
-        ({"alpha": 1e-320}, "between 0 and 1"),
-        ({"alpha": 1.0}, "between 0 and 1"),
+        ({"alpha": 0.0}, "at least 1e-200 and below 1"),
+        ({"alpha": 1e-320}, "at least 1e-200 and below 1"),
+        ({"alpha": 1.0}, "at least 1e-200 and below 1"),
         ({"method": "two-events"}, "did you mean 'two-event'"),
     ],
 )

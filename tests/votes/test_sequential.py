@@ -390,7 +390,7 @@ def test_most_failures_is_the_largest(level: float, n: int, alpha: float) -> Non
         ({"levels": (0.9, 0.8)}, "levels must be probabilities that rise"),
         ({"levels": (0.9, 1.0)}, "levels must be probabilities that rise"),
         ({"levels": (float("nan"),)}, "levels must be probabilities that rise"),
-        ({"alpha": 0.0}, "between 0 and 1"),
+        ({"alpha": 0.0}, "at least 1e-200 and below 1"),
         ({"n_max": 10**8}, "n_max must be at most"),
         ({"n_max": 0}, "n_max must be a whole number"),
         ({"batch": 0}, "batch must be a whole number"),

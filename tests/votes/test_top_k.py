@@ -214,7 +214,7 @@ def test_the_label_has_half_of_the_error_to_reach_the_largest_radius() -> None:
         ({"radii": (0.2, 0.1)}, "radii must be finite numbers that rise"),
         ({"radii": (float("nan"),)}, "radii must be finite numbers that rise"),
         ({"radii": (float("inf"),)}, "radii must be finite numbers that rise"),
-        ({"alpha": 0.0}, "between 0 and 1"),
+        ({"alpha": 0.0}, "at least 1e-200 and below 1"),
         ({"n_max": 43}, "take at least 44"),
         ({"batch": 0}, "batch must be"),
     ],

@@ -173,7 +173,7 @@ def test_numbers_of_samples_are_looked_up() -> None:
         ({"k": 0}, "k must be"),
         ({"n_max": 49}, "n_max must be a whole number of at least 50"),
         ({"n_max": 10**8}, "n_max must be at most"),
-        ({"alpha": 2.0}, "between 0 and 1"),
+        ({"alpha": 2.0}, "at least 1e-200 and below 1"),
     ],
 )
 def test_rejects(arguments: dict, words: str) -> None:

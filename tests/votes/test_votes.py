@@ -194,6 +194,18 @@ def test_file_gives_back_the_same_votes(tmp_path, changes):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["votes.parquet"]
 
 
+@pytest.mark.parametrize("name", ["votes.npz", "votes.CSV", "model.pt"])
+def test_names_of_other_kinds_of_files_are_rejected(tmp_path, name):
+    with pytest.raises(InputError, match=r"votes are written as Parquet; got .*: call it .*\.parquet"):
+        random_votes().save(tmp_path / "new" / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_votes_are_printed_in_three_lines():
+    first, second, third = repr(random_votes()).splitlines()
+    assert first.startswith("Votes on ") and second.startswith("noise ") and "samples per image" in third
+
+
 def test_equal_votes_give_equal_files(tmp_path):
     whole = random_votes(index=(1, 2, 3, 4))
     whole.save(tmp_path / "a")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -12,8 +13,8 @@ from scipy.special import betainc
 from radii.certificates.probability_bounds import NoiseRules, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
 from radii.errors import InputError, check_name, missing_extra
-from radii.noises import Noise
-from radii.noises.norms import NORMS, Norm, Unit, check_images, inner_radius, unit_of
+from radii.noises import Noise, full_name
+from radii.noises.norms import NORMS, Norm, Unit, check_images, inner_radius, radii_array, unit_of
 from radii.noises.theory.bisection import bisect_whole
 from radii.votes import Votes, check_fingerprints
 from radii.votes.bounds import ROUNDING, Method, bounds, check_alpha, check_k
@@ -23,7 +24,7 @@ Labels = Literal["true", "predicted", "top-k-set"] | str
 LABELS = ("true", "predicted", "top-k-set")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Certificates:
     """The certified radii of many images, with all settings that they depend on.
 
@@ -112,6 +113,19 @@ class Certificates:
     def __len__(self) -> int:
         return len(self.label)
 
+    def __repr__(self) -> str:
+        held = ~self.abstained if self.true_label is None else self.correct & ~self.abstained
+        share = f"{held.mean() if len(held) else 0:.1%} {'not abstained' if self.true_label is None else 'certified'}"
+        # the largest radius to which half of the images are certified
+        radii = np.sort(np.where(held, self.radius, 0.0))
+        median = Fraction(radii[len(radii) // 2] if len(radii) else 0)
+        return (
+            f"Certificates of {len(self)} images, {self.norm}, k = {self.k}, alpha = {self.alpha:g}\n"
+            f"noise {full_name(self.noise)}\n"
+            # rounded down, as all radii in texts are
+            f"{share}, median radius {math.floor(median * 10**4) / 10**4}"
+        )
+
     @property
     def confined(self) -> str:
         """The perturbed images covered: "grid", those of 8 bits; "box", those in [0, 1]; "", all."""
@@ -141,8 +155,12 @@ class Certificates:
         `(radii,)`
             Shares in [0, 1].
         """
+        columns = radii_array(radii)
+        # written so that NaN fails, too
+        if not (columns >= 0).all():
+            raise InputError(f"radii must be numbers of at least 0; got {columns[~(columns >= 0)][0]:g}")
         held = self.correct & ~self.abstained
-        shares = np.array([np.mean(held & (self.radius >= radius)) for radius in radii])
+        shares = np.array([np.mean(held & (self.radius >= radius)) for radius in columns])
         return shares if beta is None else np.maximum(shares - self.most_false(beta) / len(self), 0)
 
     def most_false(self, beta: float = 1e-3) -> int:
@@ -216,9 +234,9 @@ def certify(
         whole predicted top-k set at once; or labels chosen without looking at these counts.
     method : "two-event", "simultaneous" or "binary"
         Method of the confidence bounds, as in `radii.bounds`. The default is "two-event"; after a pilot,
-        the method that the pilot promises more from.
+        the one for which the pilot predicts the larger radius.
     unit : "feature" or "pixel"
-        Unit that l0 counts; a pixel is all channels of one position.
+        Unit that l0 counts; a pixel is all channels of one position, and the default of the commands.
     images : `(images, *shape)` in [0, 1]
         The very images of the votes, for larger radii in l0 and l1, as in `radii.certified_radius`.
     jointly
@@ -257,6 +275,7 @@ def certify(
     Two images, 1000 noise samples each, of which the label of the second is too close to call:
 
     >>> import numpy as np, radii
+    >>> from dataclasses import replace
     >>> votes = radii.Votes(
     ...     counts=np.array([[990, 10], [520, 480]]), selection=np.array([[98, 2], [55, 45]]),
     ...     labels=np.array([0, 1]), index=np.array([0, 1]), noise=radii.Gaussian(sigma=0.25),
@@ -266,6 +285,17 @@ def certify(
     array([0.49, 0.  ])
     >>> certificates.abstained
     array([False,  True])
+    >>> certificates
+    Certificates of 2 images, l2, k = 1, alpha = 0.001
+    noise gaussian:sigma=0.25
+    50.0% certified, median radius 0.4897
+
+    The label of the second is certified to be among the top two of three classes:
+
+    >>> counts = np.array([[980, 10, 10], [520, 470, 10]])
+    >>> three = replace(votes, counts=counts, selection=counts // 10, classes=())
+    >>> radii.certify(three, "l2", k=2).radius.round(2)
+    array([0.55, 0.21])
     """
     if not isinstance(votes, Votes):
         raise InputError(f"certify takes votes, as radii.load_votes gives them from a file; got {votes!r}")
@@ -499,7 +529,7 @@ def reachable_radius(
     Raises
     ------
     InputError
-        If `k` leaves no class outside the top k, or `alpha` is no probability.
+        If `k` leaves no class outside the top k, or `alpha` is not a probability.
 
     Examples
     --------

@@ -10,6 +10,7 @@ from radii.certificates.certify import check_reach, reachable_radius
 from radii.certificates.probability_bounds import NoiseRules
 from radii.errors import InputError, check_name
 from radii.noises import Noise
+from radii.noises.base import check_noise
 from radii.noises.norms import Ball, Norm, Unit, unit_of
 from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_k
@@ -71,6 +72,7 @@ class RadiusTarget:
     exact_arithmetic: bool = False
 
     def __post_init__(self) -> None:
+        check_noise(self.noise)
         check_k(self.k)
         object.__setattr__(self, "shape", Ball(self.norm, self.shape, self.unit).shape)
         object.__setattr__(self, "radii", check_units(check_radii(self.radii), self.norm))
@@ -169,6 +171,15 @@ def check_units(radii: tuple[float, ...], norm: Norm) -> tuple[float, ...]:
     return radii
 
 
+def check_target(target: object) -> None:
+    """Raise `InputError` unless `target` is a `RadiusTarget`."""
+    if not isinstance(target, RadiusTarget):
+        raise InputError(
+            "a plan decides radii of a noise in a norm, for example radii.RadiusTarget(radii.Gaussian(sigma=0.25), "
+            f"'l2', (0.5,), shape=(3, 32, 32)); got {target!r}"
+        )
+
+
 def sequential(
     *targets: RadiusTarget, alpha: float = 1e-3, n_max: int = 100_000, batch: int = 1, selection: int = 0
 ) -> Sequential:
@@ -210,9 +221,22 @@ def sequential(
     >>> plan = radii.sequential(target, n_max=10_000)
     >>> round(plan.operating_characteristics(0.99).mean_samples)  # mean samples for a label of probability 0.99
     1994
+
+    A classifier of one feature, which predicts 1 above 0.5, and an image that lies 0.3 above:
+
+    >>> import numpy as np, torch
+    >>> model = lambda x: torch.cat([0.5 - x.flatten(1), x.flatten(1) - 0.5], dim=1)
+    >>> smoothed = radii.Smoothed(model, radii.Gaussian(sigma=0.25))
+    >>> image, label = np.full((1, 1, 1, 1), 0.8, dtype=np.float32), np.array([1])
+    >>> target = radii.RadiusTarget(smoothed.noise, "l2", (0.1, 0.2), shape=(1, 1, 1))
+    >>> votes = smoothed.vote(image, label, plan=radii.sequential(target))
+    >>> radii.certify(votes, "l2").radius.round(3)
+    array([0.2])
     """
     if not targets:
         raise InputError("a sequential plan needs a target: give radii")
+    for target in targets:
+        check_target(target)
     needed = [target.reachable_levels(n_max, alpha) for target in targets]
     # one test for each level, however many norms or k need it
     levels = np.unique(np.concatenate(needed))
@@ -273,6 +297,7 @@ def sequential_top_k(
     >>> radii.sequential_top_k(target).looks[:3]
     array([16, 24, 29])
     """
+    check_target(target)
     # two-event bounds give half of the error to the label
     level = target.reachable_levels(n_max, alpha / 2)[0]
     return TopK(level, target.norm, target.radii, target.k, alpha, n_max, batch, selection, target.unit)
@@ -368,6 +393,7 @@ def exhaustive(noise: Noise) -> Exhaustive:
     >>> radii.exhaustive(radii.Splitting(sigma=0.5)).n
     442
     """
+    check_noise(noise)
     if noise.outcomes is None:
         raise InputError(f"the outcomes of {noise.name} noise cannot be listed: sample it by another plan")
     return Exhaustive(noise.outcomes)
@@ -410,7 +436,7 @@ def two_stage(
     n_max: int = 100_000,
     alpha: float = 1e-3,
 ) -> TwoStage:
-    """Return the plan for the top-k radius itself: a pilot tells how many samples each image is worth.
+    """Return the plan for the top-k radius itself: a pilot decides how many samples each image gets.
 
     Parameters
     ----------
@@ -436,6 +462,11 @@ def two_stage(
     TwoStage
         The plan.
 
+    Raises
+    ------
+    InputError
+        If `noise` is not a noise, or a field of the plan is out of range.
+
     Examples
     --------
     >>> import radii
@@ -443,6 +474,7 @@ def two_stage(
     >>> plan.pilot, plan.n_max
     (1000, 100000)
     """
+    check_noise(noise)
     if price is None:
         # rounded to a few digits, so that every processor makes the same plan
         price = float(f"{USUAL_PRICE * noise.trade_offs(Ball(norm, shape, unit)).start:.6g}")

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import numpy as np
 
 from radii.errors import InputError
 from radii.noises import Noise
+from radii.noises.base import check_noise
 from radii.noises.norms import Ball, Norm, Unit, check_shape
 from radii.noises.theory.tradeoffs import TradeOffs
 from radii.votes.bounds import check_k
@@ -67,7 +69,7 @@ def certified_radius(
     Raises
     ------
     InputError
-        If the bounds are no probabilities, `lower` reaches 1, or shapes do not fit.
+        If the bounds are not probabilities, `lower` reaches 1, or shapes do not fit.
 
     Notes
     -----
@@ -85,6 +87,7 @@ def certified_radius(
     >>> radii.certified_radius(noise, "l2", np.array([0.9, 0.99, 0.4]), shape=(3, 32, 32)).round(3)
     array([0.32 , 0.582, 0.   ])
     """
+    check_noise(noise)
     lower, rivals = check_bounds(lower, rivals, k)
     if images is not None and len(images) != len(lower):
         raise InputError(f"images and lower must be equally many; got {len(images)} and {len(lower)}")
@@ -144,7 +147,8 @@ def tradeoff(
     >>> t(np.array([0.05, 0.5])).round(3)
     array([0.74 , 0.159])
     """
-    if not (np.isfinite(radius) and radius >= 0):
+    check_noise(noise)
+    if not isinstance(radius, Real) or not (np.isfinite(radius) and radius >= 0):
         raise InputError(f"radius must be a finite number of at least 0; got {radius!r}")
     if norm == "l0" and radius != int(radius):
         raise InputError(f"an l0 radius counts changed units and must be a whole number; got {radius!r}")
@@ -218,7 +222,7 @@ def confirmed(lower: np.ndarray, rivals: np.ndarray) -> np.ndarray:
 def check_bounds(lower: object, rivals: object, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds as float64 arrays `(n,)` and `(n, k)`, with rivals of at most `1 - lower`.
 
-    Raises `InputError` for bounds that are no probabilities, or that do not fit each other.
+    Raises `InputError` for bounds that are not probabilities, or that do not fit each other.
     """
     check_k(k)
     lower = np.asarray(lower, dtype=np.float64)

@@ -95,7 +95,8 @@ def certify(
     """Compute certified radii from votes.
 
     The model is not needed. Each norm and k gets a table: the certified accuracy of each votes file at round radii,
-    the share of abstentions, and the mean and median radius. With --radii, the tables show these radii, and only
+    the share of abstentions, and the mean and median radius over all images, of which those that are misclassified or
+    abstained count as 0. With --radii, the tables show these radii, and only
     their norms. With --out, each norm and k also gets a CSV file with a row per image, and a JSON file with the
     settings and the guarantee in words. With --box, the images are read as well.
 

@@ -32,7 +32,7 @@ console = Screen(
 )
 # shells report a process that a signal ends as 128 plus the signal, 2 for Ctrl-C and 15 for SIGTERM
 INTERRUPTED, TERMINATED = 130, 143
-REPEATABLE = "finished files are complete, and the same command does the rest"
+REPEATABLE = "files already written are complete, and the same command writes the others"
 FIRST_LINE, LONGEST_PAUSE = 5.0, 600.0
 """Without a terminal: seconds until the first line of progress, and at most between two lines."""
 ENOUGH = 0.01
@@ -200,14 +200,14 @@ def raising_if_interrupted(update: Update) -> Update:
 
 
 @contextmanager
-def interrupted_with(kept: str) -> Iterator[None]:
-    """Attach to an interruption within what is kept."""
+def interrupted_with(kept: Callable[[], str]) -> Iterator[None]:
+    """Attach to an interruption within what is kept, as `kept` tells it then."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(INTERRUPTED, kept) from None
+        raise Interrupted(INTERRUPTED, kept()) from None
     except Interrupted as error:
-        raise Interrupted(error.status, kept) from None
+        raise Interrupted(error.status, kept()) from None
 
 
 # sentences ----------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             name: kind(**{field: values.pop(field) for field in names})
             for name, (kind, names) in records.items()
         }
-        # the values that are left belong to parameters that are no records
+        # the values that are left belong to parameters that are not records
         command(**values, **made)
 
     # `wraps` alone would show the signature of the command; typer reads this one, and test_completion the annotations

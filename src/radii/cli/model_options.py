@@ -213,7 +213,7 @@ class TrainedRun(ModelSource):
 
         if self.other_data is not None:
             raise InputError(
-                f"--data defines the input of models that radii train did not make; {self.folder} is a run folder, "
+                f"--data defines the input of models not trained by radii train; {self.folder} is a run folder, "
                 "which stores it: leave out --data"
             )
         # the names of a class map, if there is one; it may have none
@@ -289,11 +289,11 @@ def model_source(
     if not is_spec(run):
         # with options of other models, the name was probably meant as such a model: the error lists their forms
         if not Path(run).is_dir() and any(value is not None for value in (data, *stored.values())):
-            raise InputError(f"there is no run folder {run}; a model is {FORMS}")
+            raise InputError(f"there is not a run folder {run}; a model is {FORMS}")
         for name, value in stored.items():
             if value is not None:
                 raise InputError(
-                    f"--{name} is for models that radii train did not make; {run} is a run folder, which stores it: "
+                    f"--{name} is for models not trained by radii train; {run} is a run folder, which stores it: "
                     f"leave out --{name}"
                 )
         return TrainedRun(Path(run), input_format.classifier, data, input_format.class_map)

@@ -83,7 +83,9 @@ Radii = Annotated[
     ),
 ]
 Alpha = Annotated[float, typer.Option(help="Error probability of a certificate, per image.")]
-L0Unit = Annotated[str, typer.Option(help="Unit of l0 radii: pixel (with all its channels) or feature.")]
+L0Unit = Annotated[
+    str, typer.Option(help="Unit of l0 radii: pixel (all its channels) or feature, Python's default.")
+]
 Seed = Annotated[
     int,
     typer.Option(help="Seed of the random numbers, reproducible on one machine.", rich_help_panel="Running"),
@@ -94,16 +96,25 @@ RENAMED = {
     "--batch": "--batch-size",
     "--block": "--part-size",
     "--copies": "--eot-samples",
+    "--dataset": "--data",
+    "--eps": "--radii",
+    "--epsilon": "--radii",
     "--every": "--stride",
     "--exact": "--exact-arithmetic",
     "--first": "--limit",
     "--lease": "--worker-timeout",
     "--leave-out": "--exclude",
+    "--n-samples": "--n",
+    "--noise-sd": "--sigma",
+    "--output": "--out",
+    "--radius": "--radii",
+    "--samples": "--n",
     "--selection": "--n0",
+    "--skip": "--stride",
     "--subset": "--indices",
     "--unit": "--l0-unit",
 }
-"""Former names of options, with the present ones."""
+"""Former names of options and those that other programs have, with the names here."""
 
 
 def parse_loss_options(texts: Sequence[str]) -> dict[str, float]:
@@ -146,6 +157,11 @@ def parse_radii(texts: Sequence[str], norm: str | None) -> dict[str, tuple[float
                 f"linf:2/255; got {text!r}"
             ) from None
         its_norm = prefix or norm or ""
+        # 8 grey levels, in packages whose unit they are; no perturbation of images in [0, 1] is longer than 1
+        if its_norm == "linf" and radius > 1:
+            raise InputError(
+                f"linf radii are at most 1, for images in [0, 1]; got {text}: did you mean {number}/255?"
+            )
         if not its_norm:
             raise InputError(
                 f"the norm of the radius {text} is unknown: write for example l2:{text}, or give one --norm"
@@ -269,7 +285,8 @@ def _completion(names: Iterable[str]) -> Callable[[str], list[str]]:
 def usage_error(error: Any) -> InputError:
     """Return the error of the parser, a `typer.TyperException`, as one sentence that names the help to read."""
     command = getattr(getattr(error, "ctx", None), "command_path", "radii")
-    return InputError(f"{_number_sentence(error) or _option_sentence(error)}; see {command} --help")
+    sentence = _number_sentence(error) or _option_sentence(error)
+    return InputError(f"{sentence}{' See' if sentence.endswith('?') else '; see'} {command} --help")
 
 
 def _number_sentence(error: Any) -> str:
@@ -284,11 +301,11 @@ def _number_sentence(error: Any) -> str:
 
 
 def _option_sentence(error: Any) -> str:
-    """Return the parser's sentence about an option, an argument or a command, with the new name of a renamed option."""
+    """Return the parser's sentence about an option, an argument or a command, with the name here of a renamed one."""
     option, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
-    # before the similar names, of which none may be the new one
-    if option in RENAMED:
-        return f"no such option: {option} is called {RENAMED[option]} now"
+    # before the similar names, of which none may be the one here; the command need not have the option at all
+    if option in RENAMED and any(RENAMED[option] in known.opts for known in error.ctx.command.params):
+        return f"no such option: {option} is called {RENAMED[option]} here"
     if near:
         return f"no such option: {option}; did you mean {' or '.join(sorted(near))}?"
     # a second sentence, as in "No such command 'certfy'. Did you mean 'certify'?", becomes a part of the first

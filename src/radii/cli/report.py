@@ -104,7 +104,7 @@ def report(
         folder = votes[0].parent / ATTACKS
         raise InputError(
             "no votes have attacks in these norms and k beside them: "
-            f"run radii attack {votes[0]} --out {folder}, with --run for a model that radii train did not make"
+            f"run radii attack {votes[0]} --out {folder}, with --run for a model not trained by radii train"
         )
     # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}

@@ -50,7 +50,7 @@ LATTICE = (145, 390, -2507, 1972, -2649, 352, 2632, -24)
 
 def wrong_radii() -> str:
     """Check radii: closed forms to nine digits and from below, the others to a millionth."""
-    # a radius above its closed form would be no certificate, so that side has the room of rounding alone
+    # a radius above its closed form would not be a certificate, so that side has the room of rounding alone
     for cases, above, below in ((CLOSED, 1e-12, 1e-9), (COMPUTED, 1e-6, 1e-6)):
         for name, norm, p, expected in cases:
             radius = float(certified_radius(make_noise(name), norm, np.array([p]), shape=SHAPE)[0])

@@ -1,5 +1,6 @@
 """radii vote, which samples a model, and radii merge, which combines parts of votes. They import torch late."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from radii.noises.norms import UNITS, unit_of
 from radii.storage.folders import check_writable, exists, with_suffix, write_file
 from radii.votes import Votes, load_votes
 from radii.votes.plans import PLANS, Plan
+from radii.votes.record import check_ending
 
 # alpha, n0 and the largest n are those of Cohen et al., ICML 2019
 USUAL_N, USUAL_N0, USUAL_N_MAX = 1000, 100, 100_000
@@ -146,6 +148,7 @@ def vote(
     check_name("unit", plan.l0_unit, UNITS)
     model = model_source(run, images.data, noise.noise, noise.sigma, input_format)
     path = out or model.votes_path
+    check_ending(path)
     check_alpha(plan.alpha)
     processes.check()
     # read now, so that a file of another kind is rejected before the model is loaded
@@ -191,7 +194,9 @@ def votes_text(votes: Votes) -> str:
     # plans that stop early take another number of samples for each image
     if votes.plan.per_image:
         return f"Votes on {len(votes)} images, {votes.n:,} noise samples per image"
-    return f"Votes on {len(votes)} images, {votes.samples.mean():,.1f} noise samples per image on average"
+    # rounded up, as in tables of certificates: a text must not claim fewer samples than were drawn
+    mean = math.ceil(votes.samples.mean())
+    return f"Votes on {len(votes)} images, {mean:,} noise samples per image on average"
 
 
 def next_command(votes: Votes, plan: PlanOptions, path: str) -> str:
@@ -232,6 +237,7 @@ def merge(
     from radii.engine.api import gather
 
     path = out or with_suffix(sources[0], ".parquet")
+    check_ending(path)
     # never replaced: the file may hold hours of other votes
     if exists(path):
         raise InputError(f"{path} exists: choose another file with --out, or remove it")

@@ -1,6 +1,7 @@
 """The sampling behind radii vote: what each process loads, which processes sample, and how an interruption ends."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -184,20 +185,36 @@ def sample(
 
     folder, shard = with_suffix(path, ".parts"), processes.parsed_shard()
     parts = Parts(open_folder(folder))
-    kept = f"finished parts are kept in {folder}, and the same command continues from there"
+
+    def kept() -> str:
+        if not parts.kept:
+            return "no part was finished, and the same command starts again"
+        finished = "1 finished part is" if parts.kept == 1 else f"{parts.kept} finished parts are"
+        return f"{finished} kept in {folder}, and the same command continues from there"
+
     words = "" if shard is None else f", shard {shard.number} of {shard.count}"
     # the executor starts within, since an interruption then keeps parts, too
     with interrupted_with(kept), progress(f"vote on {len(loaded[1])} images{words}") as update:
         executor = processes.executor_of(source, loaded, plan, seed, k)
-        votes = run(
-            executor,
-            parts,
-            shard=shard,
-            block=processes.part_size,
-            # by another command that shares the folder
-            finished=lambda: exists(path),
-            progress=update,
-        )
+        try:
+            votes = run(
+                executor,
+                parts,
+                shard=shard,
+                block=processes.part_size,
+                # by another command that shares the folder
+                finished=lambda: exists(path),
+                progress=update,
+            )
+        except Exception:
+            # other shards may be at work in the folder
+            if shard is None:
+                with suppress(InputError, OSError):
+                    parts.abandon()
+            raise
+    # asked again after the folder: a command that finished the run wrote the votes before it removed the folder
+    if votes is None and not exists(path) and parts.stored() is None and not exists(path):
+        raise InputError(f"{folder} was removed by a command that failed in it: repeat this one")
     # another shard, or a merge, may have completed the votes meanwhile
     if shard is not None and not exists(path):
         say(

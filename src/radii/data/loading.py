@@ -180,7 +180,7 @@ def _known(name: str, data_dir: str | Path | None) -> str:
         return check_name("data set", name, LOADERS)
     except UnknownName as error:
         where = "here" if data_dir is None else f"in {data_dir}"
-        raise UnknownName(f"{error} Nor is there a file or folder of that name {where}.") from None
+        raise UnknownName(f"{error} There is no file or folder of that name {where} either.") from None
 
 
 def splits_in(path: Path) -> tuple[str, ...]:
@@ -202,7 +202,7 @@ def format_of(path: Path) -> Format:
 
 def _listed(formats: Iterable[Format], conjunction: str) -> str:
     *others, last = [listed.name for listed in formats]
-    return f"{', '.join(others)} {conjunction} {last}"
+    return f"{', '.join(others)}{',' * (len(others) > 1)} {conjunction} {last}"
 
 
 def load_local(name: str, path: Path, split: str, upright: bool = True) -> DataSet:

@@ -178,7 +178,7 @@ def _bytes_in(column: Any) -> str | None:
 
 
 FORMAT = Format(
-    "a Parquet file, or a folder of them",
+    "a Parquet file or a folder of them",
     lambda path: (path.suffix.lower() == ".parquet" and path.is_file()) or bool(splits(path)),
     splits,
     read,

@@ -160,6 +160,9 @@ class Parts:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self.manifest: RunManifest | None = None
+        self.kept = 0
+        """Parts that this process read or wrote intact, for messages."""
+        self._started = False
 
     def stored(self) -> RunManifest | None:
         """Return the manifest in this folder, or None in a folder without parts."""
@@ -178,6 +181,7 @@ class Parts:
         Raises `RunFinished` if another process finishes this run at this moment.
         """
         stored, self.manifest = self.stored(), manifest
+        self._started = stored is None
         # without parts, a manifest is what a run left that failed before its first part
         if stored is None or (stored != manifest and not self._any()):
             self.folder.write(MANIFEST, manifest.encode())
@@ -225,6 +229,7 @@ class Parts:
         except RunFinished:
             self._remove_rest()
             raise
+        self.kept += 1
 
     def _check_unfinished(self) -> None:
         assert self.manifest is not None
@@ -254,7 +259,9 @@ class Parts:
         A damaged file is removed with a `RadiiWarning`. Raises `InputError` for intact votes of another run.
         """
         names = set(self.folder.names())
-        return {unit.number: votes for unit in units if unit.name in names for votes in self._read(unit)}
+        loaded = {unit.number: votes for unit in units if unit.name in names for votes in self._read(unit)}
+        self.kept = len(loaded)
+        return loaded
 
     def _read(self, unit: Unit) -> Iterator[Votes]:
         """Yield the votes of a unit, unless their file is damaged or was removed meanwhile."""
@@ -290,6 +297,19 @@ class Parts:
             raise InputError(
                 f"{path} was written meanwhile by another run, with {difference}: choose another --out for this one"
             )
+
+    def abandon(self) -> None:
+        """Remove the folder of a run that failed, if this process started the run and no part was stored.
+
+        A manifest that was there before is kept: an earlier run or another process wrote it.
+        """
+        with suppress(Missing):
+            if not self._started or self.manifest is None or self._any():
+                return
+            # a run that started at the same moment may have replaced it
+            if self.folder.read(MANIFEST) == self.manifest.encode():
+                self.folder.remove(MANIFEST)
+                self.folder.remove_if_empty()
 
     def clear(self) -> None:
         """Remove all parts and the manifest; several processes may do so at once."""

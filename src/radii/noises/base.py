@@ -221,11 +221,21 @@ class ProductNoise(Additive):
         """Return the absolute value that one feature at scale 1 exceeds with probability `tail`, in (0, 1)."""
 
 
+def check_noise(noise: object) -> None:
+    """Raise `InputError` unless `noise` is a noise."""
+    if not isinstance(noise, Noise):
+        raise InputError(
+            f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {noise!r}"
+        )
+
+
 def check_number(name: str, value: object, least: float, most: float) -> float:
     """Return the parameter `name` of a noise as a float, or raise InputError if it is outside [least, most]."""
     # True is an int for Python; the comparison is written so that NaN fails
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise InputError(f"{name} must be a number from {least:g} to {most:g}; got {value!r}")
+        # a text looks like a number in the message
+        kind = ", a text" if isinstance(value, str) else ""
+        raise InputError(f"{name} must be a number from {least:g} to {most:g}; got {value!r}{kind}")
     return float(value)
 
 

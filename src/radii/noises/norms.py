@@ -110,6 +110,20 @@ def inner_radius(radius: np.ndarray, outer: str, inner: str, features: int) -> n
     return np.asarray(radius, dtype=float) / features**exponent * (1 - 1e-15)
 
 
+def radii_array(radii: object) -> np.ndarray:
+    """Return radii as float64 `(radii,)`, or raise InputError if they are not a list of numbers."""
+    try:
+        # a list first, since numpy does not read sets and generators
+        values = np.array(list(radii))  # type: ignore[call-overload]
+        # numpy would parse texts, "8/255" excepted
+        numbers = None if values.dtype.kind in "SU" else values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = None
+    if numbers is None or numbers.ndim != 1:
+        raise InputError(f"radii must be a list of numbers, for example [0.5]; got {radii!r}")
+    return numbers
+
+
 def check_shape(shape: object) -> tuple[int, ...]:
     """Return the shape of one input as a tuple of positive integers, or raise InputError."""
     try:

@@ -256,7 +256,7 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
         # each rule returns the given radius with a rounding error of its own
         decided = reached[np.append(True, np.diff(reached) > SAME * reached[1:])]
         if 1 < len(decided) <= most + 1:
-            return decided.tolist()
+            return sorted({0.0, *(_shortened(radius, norm) for radius in decided[1:].tolist())})
     last = (
         # not to the largest radius: a few images would stretch the table over columns of almost nothing
         max(radius_held_by(certified, 0.05) for certified in several)
@@ -274,6 +274,19 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
     # the finest step that needs at most `most` columns
     step = next((step for step in steps if end <= most * step), steps[-1])
     return [float(step * multiple) for multiple in range(end // step + 1)]
+
+
+def _shortened(radius: float, norm: str) -> float:
+    """Return a radius that a plan was given; one that follows from it in another norm is rounded down to three digits.
+
+    Such a radius, as 0.1115226, is not round, and as a header it could be rounded up.
+    """
+    scale = 255 if norm == "linf" else 1
+    value = radius * scale
+    if abs(float(f"{value:.6g}") - value) <= SAME * value:
+        return radius
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return math.floor(value / step) * step / scale
 
 
 def _round_counts(last: float, most: int) -> list[float]:

@@ -70,7 +70,7 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
     `1,000`; `up to 100,000 (1,021 on average)` if the plan stops early; `all 442` if the noise has no more outcomes.
     """
     every = list(certificates)
-    # all outcomes are no sample: their number is told apart from numbers of samples
+    # all outcomes are not a sample: their number is told apart from numbers of samples
     enumerated = [certified.n for certified in every if certified.plan == "exhaustive"]
     sampled = [certified for certified in every if certified.plan != "exhaustive"]
     texts = [

@@ -1,7 +1,7 @@
 """Check, before and during the sampling, that the logits of an image depend on this image alone.
 
 A certificate is about one function of an image. A model whose logits depend on the rest of the batch, or on earlier
-queries, is no such function: another batch size or another order of the work gives other votes.
+queries, is not such a function: another batch size or another order of the work gives other votes.
 """
 
 import threading
@@ -213,7 +213,7 @@ def _change(first: Tensor, again: Tensor) -> float:
     The second is of the differences between logits, which decide votes, relative to the largest difference, for the
     median image. It finds changes that are small beside a large part which all logits have in common.
     """
-    # equal infinities have a difference of NaN, and NaN equals nothing: both are no change. What is infinite on one
+    # equal infinities have a difference of NaN, and NaN equals nothing: neither is a change. What is infinite on one
     # side only is an infinite change.
     same = (first == again) | (first.isnan() & again.isnan())
     change = torch.where(same, 0, first - again).nan_to_num(torch.inf, torch.inf, -torch.inf)

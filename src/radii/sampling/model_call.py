@@ -109,10 +109,10 @@ def prepare(
 ) -> BaseClassifier:
     """Return a copy of a module in the precision and the fastest memory layout, on its own device.
 
-    A model that is no module is returned unchanged. `fuse`: layers are fused by torch.compile, with weights as
+    A model that is not a module is returned unchanged. `fuse`: layers are fused by torch.compile, with weights as
     constants. Raises `InputError` for a module in training mode.
     """
-    # what is no module cannot be cast or copied in general, and takes float32 images as they are
+    # other models cannot be cast or copied in general, and takes float32 images as they are
     if not isinstance(model, nn.Module):
         return model
     # A layer whose mode matters is named if there is one; any layer in training mode is an error, since functions
@@ -138,7 +138,7 @@ def prepare(
 
 
 def unused(model: BaseClassifier) -> BaseClassifier:
-    """Return a copy of a model that is no module, so that it carries no state from other queries.
+    """Return a copy of a model that is not a module, so that it carries no state from other queries.
 
     `prepare` copies modules. Models that `load_model` made of a file, an address or an estimator are assumed to have no
     state. These, and models that cannot be copied, are returned unchanged.

@@ -158,12 +158,12 @@ def count_votes(
     with torch.inference_mode():
         for samples, buffer in noisy.batches(scheduler, rows, cores):
             logits = model(torch.from_numpy(buffer))[: len(samples)]
-            # one transfer per batch; the largest logit shows NaN, +inf, and a row of -inf alone, which are no votes
+            # one transfer per batch; the largest logit shows NaN, +inf, and a row of -inf alone, which give no vote
             winners = logits.argmax(1).masked_fill_(~torch.isfinite(logits.amax(1)), -1).cpu().numpy()
             if (winners < 0).any():
                 image = noisy.data.index[samples.rows[winners < 0][0]]
                 raise InputError(
-                    f"the model gives NaN or infinite logits on a noise sample of image {image}, which is no vote; "
+                    f"the model gives NaN or infinite logits on a noise sample of image {image}, and no class wins; "
                     "-inf may switch off some of the classes, but not all"
                 )
             scheduler.record(samples, winners)

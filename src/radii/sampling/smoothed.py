@@ -15,6 +15,7 @@ from radii.data.dataset import DataSet, as_data_set
 from radii.errors import InputError, check_name
 from radii.models.digest import check_loaded
 from radii.noises import Noise
+from radii.noises.base import check_noise
 from radii.noises.lattice import check_range
 from radii.noises.norms import Ball, Norm, Unit
 from radii.noises.streams import fresh_seed
@@ -27,6 +28,7 @@ from radii.sampling.scheduler import Scheduler
 from radii.votes import PRECISIONS, Precision, Votes
 from radii.votes.bounds import check_alpha
 from radii.votes.plans import Fixed, Plan, check_plan
+from radii.votes.plans.boundaries import check_radii
 from radii.votes.plans.fixed import AllAtOnce, check_whole
 
 AUTO = "auto"
@@ -100,10 +102,7 @@ class Smoothed:
     def __post_init__(self) -> None:
         check_name("precision", self.precision, (*PRECISIONS, AUTO))
         check_loaded(self.model)
-        if not isinstance(self.noise, Noise):
-            raise InputError(
-                f"noise must be one of radii, for example radii.Laplace(0.5); got {self.noise!r}"
-            )
+        check_noise(self.noise)
         for wanted, name in (
             (self.precision not in ("float32", AUTO), f"precision {self.precision}"),
             (self.compile, "compile"),
@@ -185,8 +184,8 @@ class Smoothed:
         """Sample and certify at once, with as few noise samples as the question needs.
 
         With `radii`, the plan is sequential: it samples each image until it is decided whether these radii are
-        certified. Without, it is two-stage: as many samples as the radius is worth. Noise with finitely
-        many outcomes takes each of them once. For any other plan, call `vote` and `radii.certify`.
+        certified. Without, it is two-stage: a pilot decides how many samples each image gets. Noise with
+        finitely many outcomes takes each of them once. For any other plan, call `vote` and `radii.certify`.
 
         Parameters
         ----------
@@ -203,7 +202,7 @@ class Smoothed:
         n_max
             Most noise samples per image.
         unit : "feature" or "pixel"
-            Unit that l0 counts.
+            Unit that l0 counts; a pixel is all channels of one position, and the default of the commands.
 
         Returns
         -------
@@ -217,7 +216,7 @@ class Smoothed:
 
         Notes
         -----
-        Guarantee: that of `Certificates`, for one call. Certifying images again that failed requires splitting alpha.
+        Guarantee: that of `Certificates`, for one call. A second call for images that failed needs a share of alpha.
         """
         # raises for a norm or unit that does not exist, before anything else
         data = as_data_set(images, labels)
@@ -227,7 +226,9 @@ class Smoothed:
         elif radii is None:
             plan = two_stage(self.noise, norm, shape=data.shape, k=k, unit=unit, n_max=n_max, alpha=alpha)
         else:
-            target = RadiusTarget(self.noise, norm, tuple(radii), data.shape, k, unit, self.exact_arithmetic)
+            target = RadiusTarget(
+                self.noise, norm, check_radii(radii), data.shape, k, unit, self.exact_arithmetic
+            )
             selection = N0 if data.labels is None else 0
             plan = sequential(target, alpha=alpha, n_max=n_max, selection=selection)
         votes = self._sample(data, plan, seed, None, progress, k=k)

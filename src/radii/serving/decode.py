@@ -86,5 +86,5 @@ def read_array(body: bytes) -> np.ndarray:
     # numpy reads headers by Python's own parser, which may raise almost anything
     except Exception as error:
         raise InputError(
-            f"the body is no array of numbers as numpy.save writes it ({error}): save it again"
+            f"the body is not an array of numbers as numpy.save writes it ({error}): save it again"
         ) from error

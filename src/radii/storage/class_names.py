@@ -35,7 +35,7 @@ def meaning(name: str) -> int | float | str:
 
 def by_number(names: Sequence[str]) -> list[int] | None:
     """Return the positions of the names in the order of their numbers; None unless all are different numbers."""
-    # names that are no numbers, and equal numbers such as 1 and 01, both leave fewer numbers than names
+    # names that are not numbers, and equal numbers such as 1 and 01, both leave fewer numbers than names
     numbers = [number for name in names if (number := number_of(name)) is not None]
     if len(set(numbers)) < len(names):
         return None

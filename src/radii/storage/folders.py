@@ -259,7 +259,7 @@ class StoreFolder(Folder):
         text = str(error).strip()
         reason = without_keys(text.splitlines()[0] if text else type(error).__name__, self._address)
         if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
-            return InputError(f"{shown(self._address)} is no address of an object store: {reason}")
+            return InputError(f"{shown(self._address)} is not an address of an object store: {reason}")
         address = shown(self._address) if name is None else self.address(name)
         return InputError(
             f"{address} cannot be reached ({reason}): check the address, the credentials and the connection; what is "

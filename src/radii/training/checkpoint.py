@@ -45,7 +45,7 @@ def load_checkpoint(folder: Path, config: Config, device: str) -> tuple[Rows, di
     if not path.exists():
         return None
     metadata, tensors = read_tensors(path, "remove it to start again")
-    message = f"{path} is no checkpoint that this radii wrote: remove it to start again"
+    message = f"{path} is not a checkpoint that this radii wrote: remove it to start again"
     try:
         stored, rows = parse_json(metadata["training"]), parse_json(metadata["rows"])
     except (KeyError, ValueError):

@@ -240,7 +240,7 @@ def _read(name: str) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # of TOML, or of the encoding
-        raise InputError(f"{path} is no recipe: {error}") from error
+        raise InputError(f"{path} is not a recipe: {error}") from error
     for key in document:
         check_name(f"field in {path.name}", key, [item.name for item in fields(Recipe)])
     return document

@@ -224,7 +224,7 @@ def load_config(folder: str | Path) -> Config:
     """Return the configuration of a run folder; raise `InputError` if it is missing or damaged."""
     path = Path(folder) / CONFIG
     if not path.is_file():
-        raise InputError(f"{path.parent} is no run folder: {_missing(path)}; radii train writes one")
+        raise InputError(f"{path.parent} is not a run folder: {_missing(path)}; radii train writes one")
     document = read_document(atomic.read(path), path, FORMAT, FIELDS, OPTIONAL, remedy=REMEDY)
     # Recipe raises a TypeError for a field that it does not have, or that is missing
     try:

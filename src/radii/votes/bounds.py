@@ -4,6 +4,7 @@ Proofs are in docs/math/statistics.md.
 """
 
 from math import comb
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -231,9 +232,11 @@ def check_counts(counts: object, label: object) -> tuple[np.ndarray, np.ndarray]
 
 
 def check_alpha(alpha: float) -> None:
-    """Raise `InputError` for an error probability outside (0, 1), or too small to be divided."""
-    if not LEAST_ALPHA <= alpha < 1:
-        raise InputError(f"alpha is the probability of a wrong certificate, between 0 and 1; got {alpha!r}")
+    """Raise `InputError` for an error probability of 1 or more, or one too small to be divided."""
+    if not isinstance(alpha, Real) or not LEAST_ALPHA <= alpha < 1:
+        raise InputError(
+            f"alpha is the probability of a wrong certificate, at least {LEAST_ALPHA:g} and below 1; got {alpha!r}"
+        )
 
 
 def check_k(k: int, classes: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from math import ceil
 from operator import index
 from pathlib import Path
 from typing import Any, Literal
@@ -9,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from radii.errors import InputError, check_name, without_keys
-from radii.noises import Noise, ProductNoise
+from radii.noises import Noise, ProductNoise, full_name
+from radii.noises.base import check_noise
 from radii.noises.norms import check_shape
 from radii.noises.streams import check_seed
 from radii.storage import parquet
 from radii.storage.documents import software_versions
-from radii.storage.folders import write_file
+from radii.storage.folders import bare, write_file
 from radii.votes.canary import Canary, check_canary
 from radii.votes.image_identity import ImageIdentity, fingerprints
 from radii.votes.plans import Plan, check_plan
@@ -25,12 +27,28 @@ PRECISIONS = ("float32", "bfloat16")
 ABSTAIN = -1
 """Label of an image on which the smoothed classifier abstains."""
 
+OTHER_ENDINGS = (
+    ".csv",
+    ".json",
+    ".npy",
+    ".npz",
+    ".onnx",
+    ".pkl",
+    ".png",
+    ".pt",
+    ".pt2",
+    ".pth",
+    ".txt",
+    ".zip",
+)
+"""Ends of names of files of other kinds. Any other end is accepted."""
+
 Ranges = tuple[tuple[int, int], ...]
 """Ranges `[first, stop)` of numbers of noise samples, rising and apart."""
 
 
 # no `==`: that of tuples of fields has no truth value where fields are arrays
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Votes:
     """Class counts of a base classifier over noise samples of images, with all that identifies them.
 
@@ -60,7 +78,7 @@ class Votes:
     precision : "float32" or "bfloat16"
         Arithmetic of the model.
     exact_arithmetic
-        Whether noise was drawn on a lattice, where adding it rounds nothing (docs/math/exact.md).
+        Whether noise was drawn on a lattice, where adding it is exact (docs/math/exact.md).
     data : ImageIdentity or None
         Data set and part of it, if known.
     classes
@@ -97,6 +115,10 @@ class Votes:
     ...     shape=(3, 32, 32), plan=radii.fixed(1000), draws=((0, 1000),), seed=0, model="none")
     >>> votes.samples, votes.complete, len(votes[:1])
     (array([1100, 1100]), True, 1)
+    >>> votes
+    Votes on 2 images, 2 classes
+    noise gaussian:sigma=0.25, seed 0
+    plan fixed, 1,100 noise samples per image
     """
 
     counts: np.ndarray
@@ -149,6 +171,15 @@ class Votes:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __repr__(self) -> str:
+        of = "" if self.data is None else f" of {self.data.whole}"
+        mean = "" if self.plan.per_image else " on average"
+        return (
+            f"Votes on {len(self)} images{of}, {len(self.classes)} classes\n"
+            f"noise {full_name(self.noise)}, seed {self.seed}\n"
+            f"plan {self.plan.name}, {ceil(self.samples.mean()):,} noise samples per image{mean}"
+        )
 
     @property
     def n(self) -> int:
@@ -204,8 +235,15 @@ class Votes:
         Parameters
         ----------
         path
-            A local file, or the address of an object in a store, as `s3://bucket/votes.parquet`.
+            A local file, whose folder is made if it does not exist, or the address of an object in a store, as
+            `s3://bucket/votes.parquet`.
+
+        Raises
+        ------
+        InputError
+            If the name ends as files of another kind do, for example in `.npz`.
         """
+        check_ending(path)
         write_file(path, self.encode())
 
     def encode(self) -> bytes:
@@ -214,6 +252,13 @@ class Votes:
         from radii.votes.file_format import FORMAT, columns_of, header_of
 
         return parquet.encode(columns_of(self), header_of(self), FORMAT)
+
+
+def check_ending(path: str | Path) -> None:
+    """Raise `InputError` for the name of a file of another kind: votes are Parquet."""
+    name = bare(path)
+    if name.suffix.lower() in OTHER_ENDINGS:
+        raise InputError(f"votes are written as Parquet; got {name}: call it {name.with_suffix('.parquet')}")
 
 
 def join_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
@@ -267,10 +312,7 @@ def check_outcomes(plan: Plan, noise: Noise) -> None:
 
 def _check_identity(votes: "Votes") -> None:
     """Raise `InputError` unless noise, plan, precision and ranges of samples are possible together."""
-    if not isinstance(votes.noise, Noise):
-        raise InputError(
-            f"noise must be a noise of radii, for example radii.Laplace(sigma=0.5); got {votes.noise!r}"
-        )
+    check_noise(votes.noise)
     check_plan(votes.plan)
     check_outcomes(votes.plan, votes.noise)
     check_name("precision", votes.precision, PRECISIONS)
@@ -286,7 +328,7 @@ def _check_identity(votes: "Votes") -> None:
 
 
 def _check_images(votes: "Votes") -> None:
-    """Raise `InputError` for images that occur twice, or labels that are no classes."""
+    """Raise `InputError` for images that occur twice, or labels that are not classes."""
     index, labels = votes.index, votes.labels
     if index.ndim != 1 or not len(index) or index.min() < 0:
         raise InputError(

@@ -84,7 +84,7 @@ def harmless_archive(content: bytes, path: str) -> bytes:
         if isinstance(error, InputError):
             raise InputError(f"{path} {error}") from error
         raise InputError(
-            f"{path} is no program that torch.export.save of torch 2.11 or newer wrote: export it again"
+            f"{path} is not a program that torch.export.save of torch 2.11 or newer wrote: export it again"
         ) from error
     packed = BytesIO()
     with ZipFile(packed, "w", ZIP_STORED) as archive:
@@ -162,7 +162,7 @@ def _check_within(entry: Any, size: int) -> None:
 
 
 def _check_words(value: Any, name: str = "") -> None:
-    """Raise `InputError` for text under the key `name` that is no name, size, operator or known signature."""
+    """Raise `InputError` for text under the key `name` that is not a name, size, operator or known signature."""
     if isinstance(value, dict):
         for key, item in value.items():
             _check_words(key)

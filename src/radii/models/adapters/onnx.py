@@ -91,7 +91,7 @@ def _session(content: bytes, path: str) -> Any:
             raise InputError(
                 f"{path} has weights in another file, which the digest would not cover: put them into one, {EXPORT}"
             ) from error
-        raise InputError(f"{path} is no ONNX model that onnxruntime can run ({error})") from error
+        raise InputError(f"{path} is not an ONNX model that onnxruntime can run ({error})") from error
 
 
 def _input(session: Any, path: str) -> tuple[str, tuple[int | str, ...]]:
@@ -112,7 +112,7 @@ def _input(session: Any, path: str) -> tuple[str, tuple[int | str, ...]]:
 def _output(session: Any, path: str) -> str:
     """Return the name of the logits."""
     outputs = session.get_outputs()
-    # converters of scikit-learn add the predicted labels as a second output, which is no table of numbers
+    # converters of scikit-learn add the predicted labels as a second output, which is not a table of numbers
     tables = [node for node in outputs if node.type == "tensor(float)" and len(node.shape) == 2]
     if len(tables) != 1:
         kinds = ", ".join(f"{node.name}: {node.type} {node.shape}" for node in outputs)

@@ -66,7 +66,7 @@ class OutputLayer(nn.Module):
         self.register_buffer("off", torch.tensor(empty, dtype=torch.bool), persistent=False)
 
     def forward(self, output: Any) -> Tensor:
-        """Compute logits `(batch, classes)`; return what is no table of numbers unchanged: the caller rejects it."""
+        """Compute logits `(batch, classes)`; return all but tables of numbers unchanged: the caller rejects them."""
         logits = getattr(output, "logits", output)  # models of Hugging Face return objects with logits
         if not isinstance(logits, Tensor) or logits.dtype == torch.bool:
             return logits
@@ -202,7 +202,7 @@ def two_classes(output: Tensor, kind: str) -> Tensor:
     # the sigmoid of x is the softmax of 0 and x
     if kind == "logit":
         return torch.cat([torch.zeros_like(column), column], dim=1)
-    # NaN passes here, and is rejected with all other logits that are no votes
+    # NaN passes here, and is rejected with all other logits that give no vote
     if bool(((column < 0) | (column > 1)).any()):
         raise InputError(
             f"a binary model that gives probabilities must stay in [0, 1]; it gives {float(column.min()):g} to "

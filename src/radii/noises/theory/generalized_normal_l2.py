@@ -31,7 +31,7 @@ STEEPEST = 1e4
 @lru_cache(maxsize=32)
 def mixture_rate(exponent: float) -> Rate:
     """Return `G` for generalized normal noise of this exponent, in units of the root of the Fisher information."""
-    # below 2 scores are no mixtures of normal distributions, and the majorants of signs hold as they are
+    # below 2 scores are not mixtures of normal distributions, and the majorants of signs hold as they are
     if exponent < 2:
         return rate()
     cubes = score_cubes(exponent)

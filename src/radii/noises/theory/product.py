@@ -104,7 +104,7 @@ class ComposedShift(ComplementaryTradeOffs):
         radius = r / self.start
         row = np.floor(np.sqrt(radius) / ROW_STEP).astype(np.int64)
         left, right = (ROW_STEP * row) ** 2, (ROW_STEP * (row + 1)) ** 2
-        # rounding can put the radius just outside of its interval, where a chord is no bound
+        # rounding can put the radius just outside of its interval, where a chord is not a bound
         part = np.clip((radius - left) / (right - left), 0, 1)
         # both rows at once, since `curves` may replace the array of rows by a longer one
         curves = table.curves(np.concatenate([row.ravel(), row.ravel() + 1]))

@@ -212,7 +212,7 @@ def perturbed(image: np.ndarray, norm: str, radius: float, unit: str, seed: int 
     [0, 1] allows. The result stays in the box: where it is too small for the radius, the perturbation is as long as
     it can be in its direction.
     """
-    # a random perturbation is no attack: it shows the size of a radius, not the worst case within it
+    # a random perturbation is not an attack: it shows the size of a radius, not the worst case within it
     random = np.random.default_rng(seed)
     if norm in ("l0", "l1"):
         return _change_pixels(image, norm, radius, unit, random)

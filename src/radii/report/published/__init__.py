@@ -59,7 +59,7 @@ class Published:
 def load_published(name: str | Path) -> list[Published]:
     """Return the published results called `name`, or those of the file NAME.toml.
 
-    Raises `InputError` for a missing file, unknown fields, and accuracies that are no shares or grow with the radius.
+    Raises `InputError` for a missing file, unknown fields, and accuracies that are not shares or grow with the radius.
     """
     path = toml_path(name, HERE, "set of published results")
     if not path.is_file():

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from radii.errors import InputError
+from radii.noises.norms import radii_array
 from radii.votes.plans.failure_counts import NOTHING, START, most_failures
 
 # At n_max = 10^7 the boundaries of each level take a fifth of a second (docs/log.md), in all a quarter of a minute: a
@@ -120,9 +121,9 @@ def check_levels(levels: tuple[float, ...]) -> None:
 
 def check_radii(radii: object) -> tuple[float, ...]:
     """Return radii as a tuple; raise `InputError` unless they are finite numbers above 0 that rise."""
-    values = np.asarray(radii, dtype=np.float64)
+    values = radii_array(radii)
     # NaN fails every comparison, and is thus rejected like a radius that does not rise
-    if values.ndim != 1 or not values.size or not all(a < b for a, b in pairwise((0.0, *values, math.inf))):
-        listed = ", ".join(f"{radius:.10g}" for radius in values.ravel()) or "none"
+    if not values.size or not all(a < b for a, b in pairwise((0.0, *values, math.inf))):
+        listed = ", ".join(f"{radius:.10g}" for radius in values) or "none"
         raise InputError(f"radii must be finite numbers that rise, above 0; got {listed}")
     return tuple(values.tolist())
