@@ -14,9 +14,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,6 +35,7 @@ TIMEOUT = 30.0
 """Seconds of silence of a worker that hangs; one that works needs far less for a micro-batch, on a busy machine too."""
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 GOES_ON = "the same command"
+RESUMED = "parts were sampled before"
 CLOCK = """
 import random, time
 now, now_ns = time.time, time.time_ns
@@ -176,12 +178,25 @@ def killed(trial: Trial) -> None:
     trial.finish()
 
 
+def resumes(command: Command) -> bool:
+    return RESUMED in command.said() or not command.alive
+
+
+def begins(command: Command) -> bool:
+    return command.listens() or not command.alive
+
+
+def is_gone(command: Command) -> bool:
+    return not command.members()
+
+
 def killed_at_the_end(trial: Trial) -> None:
     """SIGKILL while parts are put together, the votes are written, and the parts are taken away."""
     for _ in range(4):
         shutil.rmtree(trial.folder, ignore_errors=True)
         command = trial.stocked(1.0).vote()
-        wait_until(lambda command=command: "drawn before" in command.said() or not command.alive)
+        wait_until(partial(resumes, command))
+        expect(RESUMED in command.said(), f"it did not say that it resumes: {command.said()}")
         trial.pause(0.2)
         if command.alive:
             command.end()
@@ -224,7 +239,7 @@ def asked_to_end(trial: Trial) -> None:
         everyone = trial.rng.random() < 0.5
         command = trial.vote(*(("--workers", 2) if everyone else ()))
         # before that the command has not begun, and Python itself answers
-        wait_until(lambda command=command: command.listens() or not command.alive)
+        wait_until(partial(begins, command))
         trial.moment(command, 8)
         with command.frozen():
             hit = trial.goes_on(command, 1)
@@ -240,7 +255,7 @@ def asked_to_end(trial: Trial) -> None:
         expect(ended.status == STATUS[sign], f"{sign.name}: exit status {ended.status}: {ended.err}")
         expect(lines and lines[-1].startswith("radii: interrupted; ") and GOES_ON in lines[-1], ended.err)
         expect(all(line.startswith("radii: note: ") for line in lines[:-1]), ended.err)
-        wait_until(lambda command=command: not command.members())
+        wait_until(partial(is_gone, command))
     trial.finish()
 
 
@@ -342,7 +357,7 @@ def filled_up(trial: Trial) -> None:
         full = ("radii: No space left on device: ", "radii: File too large: ")
         last = (ended.err.splitlines() or [""])[-1]
         expect(ended.status == 2 and last.startswith(full), f"exit status {ended.status}: {ended.err}")
-        expect(ended.err.count("\n") == 1 + ("drawn before" in ended.err), ended.err)
+        expect(ended.err.count("\n") == 1 + (RESUMED in ended.err), ended.err)
         expect(not list(trial.folder.rglob(".*.part")), "temporary files take the room that is left")
         make_room()
         trial.finish()
@@ -357,7 +372,7 @@ Fill = Callable[[int], Callable[[], object]]
 @contextmanager
 def small_disk(folder: Path) -> Iterator[tuple[str, dict, Fill]]:
     """A file system of its own in a folder; where none may be mounted, commands that may not write large files."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "radii-soak", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "radii-soak", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
         # law.json is the smallest file of a run
         shorten = {"prepare": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))}
@@ -403,7 +418,7 @@ def vote_within(run: str, out: str, batch: int, room: int) -> None:
     model.register_forward_pre_hook(greed)
     noise, examples = config.recipe.law(), load_data("digits", "test").first(IMAGES)
     plan = radii.fixed(DRAWS, SELECTION)
-    radii.Smoothed(model, noise, batch=64).vote(examples.clean(np.arange(2)), plan=radii.fixed(100), seed=0)
+    radii.Smoothed(model, noise, batch=64).vote(examples.images([0, 1]), plan=radii.fixed(100), seed=0)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + room * 2**20, resource.RLIM_INFINITY))
     sampler = radii.Smoothed(model, noise, batch=batch).ready(examples.shape)
@@ -483,7 +498,9 @@ class Ledger:
             self.doubled[words] += doubled
 
     def table(self) -> str:
-        rows = [("kind of fault", "injected", "survived", "votes lost", "votes doubled")]
+        rows: list[tuple[str, ...]] = [
+            ("kind of fault", "injected", "survived", "votes lost", "votes doubled")
+        ]
         columns = (self.injected, self.survived, self.lost, self.doubled)
         rows += [(words, *(str(one[words]) for one in columns)) for words in self.injected]
         rows.append(("all", *(str(one.total()) for one in columns)))
@@ -554,7 +571,7 @@ def main() -> int:
     return int(ledger.complaints > 0)
 
 
-def attack_until_over(soak: Soak, attacks: list[Callable[[Trial], None]], ledger: Ledger) -> None:
+def attack_until_over(soak: Soak, attacks: Sequence[Callable[[Trial], None]], ledger: Ledger) -> None:
     """All kinds of trials in their order, however long they take, and then in a random one until the time is over."""
     queue, trials = list(attacks), 0
     while trials < len(attacks) or not soak.over:
