@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -307,7 +308,10 @@ def _option_sentence(error: Any) -> str:
     if option in RENAMED and any(RENAMED[option] in known.opts for known in error.ctx.command.params):
         return f"no such option: {option} is called {RENAMED[option]} here"
     if near:
-        return f"no such option: {option}; did you mean {' or '.join(sorted(near))}?"
+        # without the dashes, which make any two short names similar
+        similar = get_close_matches(str(option).strip("-"), [name.strip("-") for name in near])
+        hint = f"; did you mean {' or '.join(f'--{name}' for name in sorted(similar))}?" if similar else ""
+        return f"no such option: {option}{hint}"
     # a second sentence, as in "No such command 'certfy'. Did you mean 'certify'?", becomes a part of the first
     message = error.format_message().rstrip(".").replace(". Did you", "; did you")
     return f"{message[:1].lower()}{message[1:]}"
