@@ -199,9 +199,10 @@ class Parts:
             content = self.folder.read(MANIFEST)
         except Missing:
             raise RunFinished from None
-        if decode_manifest(content, self.folder.address(MANIFEST)).encode() != content:
-            # the same run under a manifest of an earlier format, in which parts cannot be compared with all that is
-            # known today
+        # the canary of another process may have been rounded otherwise
+        canary = decode_manifest(content, self.folder.address(MANIFEST)).votes.get("canary")
+        if replace(manifest, votes=manifest.votes | {"canary": canary}).encode() != content:
+            # the same run under a manifest of an earlier format, which lacks something that parts are compared with
             raise InputError(
                 f"{self.folder.address('')} was started by an older version of radii: "
                 "finish it there, choose another --out, or remove the folder"
@@ -237,13 +238,14 @@ class Parts:
             content = self.folder.read(MANIFEST)
         except Missing:
             raise RunFinished from None
+        path = self.folder.address(MANIFEST)
         # that of another process of the same run may have a canary that was rounded otherwise
-        if content != self.manifest.encode() and self.manifest.difference(
-            decode_manifest(content, self.folder.address(MANIFEST))
-        ):
-            raise InputError(
-                f"another run was started in {self.folder.address(MANIFEST)}: choose another --out for it"
-            )
+        with suppress(InputError):
+            if content == self.manifest.encode() or not decode_manifest(content, path).difference(
+                self.manifest
+            ):
+                return
+        raise InputError(f"another run was started in {path}: choose another --out for it")
 
     def check(self, unit: Unit, content: bytes) -> None:
         """Raise `InputError` unless votes that were sampled for a unit, and are not stored yet, are of this run."""
