@@ -466,6 +466,30 @@ def test_what_killed_writers_left_goes_with_the_folder(tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_names_that_a_listing_invents_are_not_touched(tmp_path) -> None:
+    """A store may list any name: only those of the run's own parts are read and removed."""
+    touched = set()
+
+    class Listing(LocalFolder):
+        def names(self) -> list[str]:
+            invented = ["part-99999.parquet", "../part-00001.parquet", "part-00001.parquet/..", "/"]
+            # a folder of parts without a manifest would be rejected at the start
+            return [*found, *invented] if (found := super().names()) else []
+
+        def read(self, name: str) -> bytes:
+            touched.add(name)
+            return super().read(name)
+
+        def remove(self, name: str) -> None:
+            touched.add(name)
+            super().remove(name)
+
+    parts = Parts(Listing(tmp_path / "run"))
+    run(local(), parts, block=BLOCK)
+    parts.clear()
+    assert touched == {MANIFEST, *(unit.name for unit in parts.manifest.units())}
+
+
 def test_a_folder_that_another_run_takes_over_is_not_written_to(tmp_path) -> None:
     class Robbed(LocalExecutor):
         def sample(self, units, report):
