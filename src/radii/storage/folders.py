@@ -140,7 +140,7 @@ class LocalFolder(Folder):
 
     def names(self) -> list[str]:
         try:
-            names = atomic.retry(lambda: os.listdir(self.path))
+            names = atomic.retry(lambda: os.listdir(atomic.openable(self.path)))
         except (FileNotFoundError, NotADirectoryError):
             # a run that has not begun, or has finished
             return []
@@ -153,6 +153,8 @@ class LocalFolder(Folder):
             return atomic.read(path)
         except (FileNotFoundError, NotADirectoryError):
             raise Missing(f"there is no file {path}") from None
+        except atomic.NotAFile:
+            raise
         except OSError as error:
             if os.path.isdir(path):
                 raise InputError(
