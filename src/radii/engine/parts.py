@@ -4,6 +4,7 @@ Parts are votes files, each with its own digest; a file exists completely or not
 still to be sampled.
 """
 
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from radii.votes import MANIFEST as VOTES
 from radii.votes import Votes, decode_votes, identity_of, manifest_of_votes, plan_of
 
 MANIFEST = "law.json"
-FORMAT = 3
+FORMAT = 4
 REMEDY = (
     f"put in its place the {MANIFEST} that the same command writes with another --out, and the parts are kept, or "
     "remove its folder, and they are sampled again; a finished votes file stays in any case"
@@ -78,7 +79,12 @@ class RunManifest:
     def encode(self) -> bytes:
         """Return the content of law.json."""
         # sorted: processes compare manifests byte by byte
-        return (json.dumps({"format": FORMAT, **vars(self)}, sort_keys=True) + "\n").encode()
+        document = {"format": FORMAT, "digest": self.digest(), **vars(self)}
+        return (json.dumps(document, sort_keys=True) + "\n").encode()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the manifest: without it, a changed digit would make it that of another run."""
+        return hashlib.sha256(json.dumps(vars(self), sort_keys=True).encode()).hexdigest()
 
     def difference(self, other: "RunManifest") -> str | None:
         """Return in words the first difference between this manifest and another, or None."""
@@ -119,8 +125,11 @@ def manifest_of(votes: Any, images: Any, block: int = 0) -> RunManifest:
 
 def decode_manifest(content: bytes, path: str) -> RunManifest:
     """Return the manifest that `RunManifest.encode` wrote; errors name `path`."""
-    kinds = {field.name: field.type for field in fields(RunManifest)}
-    manifest = RunManifest(**read_document(content, path, FORMAT, kinds, ("fingerprints",), remedy=REMEDY))
+    kinds = {field.name: field.type for field in fields(RunManifest)} | {"digest": str}
+    document = read_document(content, path, FORMAT, kinds, ("fingerprints", "digest"), remedy=REMEDY)
+    # up to format 3 there was no digest
+    digest = document.pop("digest", None)
+    manifest = written = RunManifest(**document)
     try:
         check_fields(manifest.votes, VOTES, optional=("devices",))
         # up to format 2, the identity of the images was one sentence
@@ -129,6 +138,8 @@ def decode_manifest(content: bytes, path: str) -> RunManifest:
         manifest.check()
     except InputError as error:
         raise InputError(f"{path} describes an impossible run: {error}; {REMEDY}") from error
+    if digest not in (None, written.digest()):
+        raise InputError(f"{path} was damaged or edited (its content does not match its digest): {REMEDY}")
     return manifest
 
 
@@ -214,6 +225,8 @@ class Parts:
         except Missing:
             raise RunFinished from None
         if stored != self.manifest.encode():
+            # raises for a damaged manifest, which is not that of another run
+            decode_manifest(stored, self.folder.address(MANIFEST))
             raise InputError(
                 f"another run was started in {self.folder.address(MANIFEST)}: choose another --out for it"
             )
