@@ -6,7 +6,7 @@ from pyarrow.fs import FileSystem
 import radii
 from commands import call, fine
 from job_factory import PLANS, job, load
-from object_server import server
+from object_server import RESETTING, server
 from radii.engine import LocalExecutor, Parts, Shard, gather, run
 from radii.errors import InputError, RadiiWarning
 from radii.storage import folders
@@ -97,6 +97,23 @@ def test_a_lost_connection_is_reported_and_loses_nothing(server, monkeypatch) ->
     server.connect()
     with pytest.warns(RadiiWarning, match="2 of 6 parts were sampled before"):
         assert run(LocalExecutor(job()), parts()).encode() == drawn_at_once().encode()
+
+
+def test_a_reset_leaves_no_unfinished_upload(server, monkeypatch) -> None:
+    folder = open_folder(server.address("votes/reset"))
+    server.cut()
+    server.connect(RESETTING)
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="cannot be reached"):
+        patch.setattr(folders, "PAUSES", (0, 0))
+        folder.write("part", bytes(5_000_000))
+    server.cut()
+    server.connect()
+    assert server.unfinished("votes") == 0
+    folder.write("part", b"whole")
+    # beyond what one request holds
+    folder.write("large", bytes(20_000_000))
+    assert folder.read("part") == b"whole" and folder.read("large") == bytes(20_000_000)
+    assert server.unfinished("votes") == 0
 
 
 KEYS = "KEYIDKEYID:sEc%2FReT%2B123@"

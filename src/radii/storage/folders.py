@@ -182,6 +182,19 @@ class LocalFolder(Folder):
             self.path.rmdir()
 
 
+DELAYED = "allow_delayed_open"
+"""Option of pyarrow's S3, in addresses since pyarrow 21, with which files below 10 MB take one request."""
+
+
+def _with_one_request(address: str) -> str:
+    """Return an address of S3 with `DELAYED`: an upload in several requests that is cut off stays in the bucket."""
+    import pyarrow as pa
+
+    if not address.startswith("s3:") or f"{DELAYED}=" in address or int(pa.__version__.split(".")[0]) < 21:
+        return address
+    return f"{address}{'&' if '?' in address else '?'}{DELAYED}=true"
+
+
 class StoreFolder(Folder):
     """A prefix in an object store; objects appear there once they are complete."""
 
@@ -189,7 +202,9 @@ class StoreFolder(Folder):
         from pyarrow.fs import FileSystem
 
         self._address = address
-        self._system, self._prefix = self._retry(None, lambda: FileSystem.from_uri(address))
+        self._system, self._prefix = self._retry(
+            None, lambda: FileSystem.from_uri(_with_one_request(address))
+        )
 
     def address(self, name: str) -> str:
         return f"{shown(self._address).partition('?')[0]}/{name}"
