@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from radii.errors import InputError, shown, without_keys
@@ -225,21 +224,14 @@ class StoreFolder(Folder):
         return self._retry(name, fetch)
 
     def write(self, name: str, content: bytes) -> None:
-        from pyarrow.fs import LocalFileSystem, copy_files
+        def send() -> None:
+            # not copy_files of pyarrow, which ignores an error at the end of an upload; and not `with`, which would end
+            # an interrupted upload as if it were whole: one call takes all of the content or none
+            stream = self._system.open_output_stream(f"{self._prefix}/{name}", compression=None)
+            stream.write(content)
+            stream.close()
 
-        # an output stream that is interrupted would store what it has received so far
-        with TemporaryDirectory() as folder:
-            complete = Path(folder) / name
-            complete.write_bytes(content)
-            self._retry(
-                name,
-                lambda: copy_files(
-                    str(complete),
-                    f"{self._prefix}/{name}",
-                    source_filesystem=LocalFileSystem(),
-                    destination_filesystem=self._system,
-                ),
-            )
+        self._retry(name, send)
 
     def remove(self, name: str) -> None:
         # another process may have removed it
