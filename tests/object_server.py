@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from urllib.request import urlopen
 
 import pytest
 from pyarrow.fs import FileSystem
@@ -44,6 +45,34 @@ asyncio.run(main())
 """A line between a store and those who use it, which can be cut."""
 
 
+RESETTING = """
+import socket, struct, sys, threading
+
+def reset(*ends):
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        end.close()
+
+def pass_on(here, there, cuts):
+    try:
+        while data := here.recv(65536):
+            if cuts and (b"PUT /" in data or b"DELETE /" in data or b"uploadId" in data):
+                return reset(here, there)
+            there.sendall(data)
+        there.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+place = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    here, _ = place.accept()
+    there = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+    for ends in ((here, there, True), (there, here, False)):
+        threading.Thread(target=pass_on, args=ends, daemon=True).start()
+"""
+"""A line that resets the connection where content is sent, or an upload is ended."""
+
+
 def listening(port: int) -> socket.socket:
     """A socket at a port, any that is free for 0, at which connections wait until somebody takes them."""
     place = socket.socket()
@@ -75,9 +104,14 @@ class Server:
         self.port = self.taken.getsockname()[1]
         self.connect()
 
-    def connect(self) -> None:
+    def connect(self, line: str = LINE) -> None:
         """Let users reach the store."""
-        self.line = start(LINE, listening(self.port), self.behind)
+        self.line = start(line, listening(self.port), self.behind)
+
+    def unfinished(self, bucket: str) -> int:
+        """The number of uploads in a bucket that were begun and not ended."""
+        with urlopen(f"http://127.0.0.1:{self.behind}/{bucket}?uploads") as answer:
+            return answer.read().count(b"<Upload>")
 
     def cut(self) -> None:
         """Let nobody reach the store any more."""

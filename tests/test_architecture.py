@@ -147,3 +147,12 @@ except radii.MissingExtra as error:
     print(error)
 """
     assert run(code).splitlines() == ["True", "to_pandas needs pandas: run pip install 'radii[report]'"]
+
+
+def test_public_names_are_found_where_they_are_defined() -> None:
+    found = [name for names in radii.HOMES.values() for name in names.split()]
+    assert sorted(found) == sorted(radii.__all__) == sorted(dir(radii))
+    for name in found:
+        assert getattr(radii, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'certifi'"):
+        _ = radii.certifi

@@ -202,6 +202,8 @@ def test_folders_of_parts(parts, scale):
     folder, whole = parts
     good = {path.name: path.read_bytes() for path in folder.iterdir()}
     law = json.loads(good["law.json"])
+    # without it, changes are checked for themselves
+    del law["digest"]
 
     def accepts(drawn) -> bool:
         name, edits, changes = drawn

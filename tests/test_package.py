@@ -99,7 +99,7 @@ def test_the_wheel_says_what_it_is(wheel):
             "[console_scripts]",
             "radii",
             "=",
-            "radii.cli:main",
+            "radii.__main__:main",
         ]
         assert archive.read(f"{about}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert (said["Name"], said["Version"], said["Requires-Python"]) == ("radii", radii.__version__, ">=3.11")

@@ -3,51 +3,51 @@
     votes = radii.Smoothed(model, radii.Laplace(sigma=0.5)).vote(images, labels, plan=radii.fixed(100_000))
     radii.certify(votes, "linf", k=3).radius
 
-Only what draws samples needs torch, and imports it when first used.
+Names are imported when they are first used: numpy and scipy take a second, and torch, which only drawing samples
+needs, takes several.
 """
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from radii.certificates.certify import Certificates, certify, reachable_radius
-from radii.certificates.planning import (
-    RadiusTarget,
-    anytime,
-    exhaustive,
-    sequential,
-    sequential_top_k,
-    two_stage,
-)
-from radii.certificates.radius import certified_radius, tradeoff
-from radii.errors import InputError, MissingExtra, UnknownName
-from radii.noises import (
-    NOISES,
-    Ablation,
-    ExponentialL2,
-    ExponentialLinf,
-    Flips,
-    Gaussian,
-    GeneralizedNormal,
-    IndependentSplitting,
-    Laplace,
-    Noise,
-    Pareto,
-    PowerL2,
-    PowerLinf,
-    Splitting,
-    Uniform,
-    UniformBall,
-    make_noise,
-)
-from radii.noises.norms import NORMS
-from radii.votes import ABSTAIN, ImageIdentity, Votes, load_votes
-from radii.votes.bounds import bounds
-from radii.votes.plans import Anytime, Exhaustive, Fixed, Sequential, TopK, TwoStage, fixed
-
 if TYPE_CHECKING:
+    from radii.certificates.certify import Certificates, certify, reachable_radius
+    from radii.certificates.planning import (
+        RadiusTarget,
+        anytime,
+        exhaustive,
+        sequential,
+        sequential_top_k,
+        two_stage,
+    )
+    from radii.certificates.radius import certified_radius, tradeoff
+    from radii.errors import InputError, MissingExtra, UnknownName
     from radii.models.adapters import load_model
+    from radii.noises import (
+        NOISES,
+        Ablation,
+        ExponentialL2,
+        ExponentialLinf,
+        Flips,
+        Gaussian,
+        GeneralizedNormal,
+        IndependentSplitting,
+        Laplace,
+        Noise,
+        Pareto,
+        PowerL2,
+        PowerLinf,
+        Splitting,
+        Uniform,
+        UniformBall,
+        make_noise,
+    )
+    from radii.noises.norms import NORMS
     from radii.sampling import Smoothed
-
+    from radii.votes import ABSTAIN, ImageIdentity, Votes, load_votes
+    from radii.votes.bounds import bounds
+    from radii.votes.plans import Anytime, Exhaustive, Fixed, Sequential, TopK, TwoStage, fixed
 
 __version__ = version("radii")
 __all__ = [
@@ -99,14 +99,39 @@ __all__ = [
     "two_stage",
 ]
 
+HOMES = {
+    "certificates.certify": "Certificates certify reachable_radius",
+    "certificates.planning": "RadiusTarget anytime exhaustive sequential sequential_top_k two_stage",
+    "certificates.radius": "certified_radius tradeoff",
+    "errors": "InputError MissingExtra UnknownName",
+    "models.adapters": "load_model",
+    "noises": (
+        "NOISES Ablation ExponentialL2 ExponentialLinf Flips Gaussian GeneralizedNormal IndependentSplitting Laplace "
+        "Noise Pareto PowerL2 PowerLinf Splitting Uniform UniformBall make_noise"
+    ),
+    "noises.norms": "NORMS",
+    "sampling": "Smoothed",
+    "votes": "ABSTAIN ImageIdentity Votes load_votes",
+    "votes.bounds": "bounds",
+    "votes.plans": "Anytime Exhaustive Fixed Sequential TopK TwoStage fixed",
+}
+"""Where the public names are defined."""
+PACKAGES = ("certificates", "errors", "noises", "storage", "votes")
+"""Modules that are attributes without an import of their own."""
+
 
 def __getattr__(name: str) -> Any:
-    if name == "Smoothed":
-        from radii.sampling import Smoothed
-
-        return Smoothed
-    if name == "load_model":
-        from radii.models.adapters import load_model
-
-        return load_model
+    """Import a public name, or a module of this package, when it is first used."""
+    for home, names in HOMES.items():
+        if name in names.split():
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+            # found without this function from now on
+            globals()[name] = value
+            return value
+    if name in PACKAGES:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'radii' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -886,6 +886,38 @@ def test_an_unwritable_folder_is_found_before_the_work(work, tmp_path, monkeypat
 # interruptions, and processes of their own --------------------------------------------------------
 
 
+IMPORTING = """
+import os, sys, time
+
+class Held:
+    # finds no module, and stands still where the first one of some name is wanted
+    def find_spec(self, name, *_):
+        if name == os.environ["HELD"]:
+            open(os.environ["REACHED"], "w").close()
+            while os.getppid() == int(os.environ["STARTER"]):
+                time.sleep(0.01)
+
+sys.meta_path.insert(0, Held())
+from radii.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["numpy", "typer", "torch"])
+def test_ctrl_c_during_imports_is_one_sentence(module, tmp_path):
+    with Command(
+        *("-c", IMPORTING, "train", "--data", "digits", "--out", tmp_path / "run"),
+        log=tmp_path / "log",
+        HELD=module,
+        REACHED=str(tmp_path / "reached"),
+        STARTER=str(os.getpid()),
+    ) as command:
+        wait_until(lambda: (tmp_path / "reached").exists() or not command.alive)
+        kill(command.process.pid, signal.SIGINT)
+        status, said = command.wait()
+    assert status == 130 and said.startswith("radii: interrupted") and said.count("\n") == 1
+
+
 @pytest.mark.parametrize("sign,status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
 def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, workers):

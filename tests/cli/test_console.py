@@ -220,6 +220,22 @@ def test_an_interruption_is_not_forgotten_where_a_library_drops_it(terminal, sig
             signal.signal(one, handler)
 
 
+def test_what_a_library_makes_of_an_interruption_is_one(capsys):
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        console.handle_signals()
+        with pytest.raises(SystemExit) as end, console.one_sentence():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ImportError("numpy failed to import") from None
+    finally:
+        console.handle_signals()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert end.value.code == 130 and capsys.readouterr().err.startswith("radii: interrupted; ")
+
+
 def test_bugs_keep_their_traceback():
     with pytest.raises(ZeroDivisionError), console.one_sentence():
         raise ZeroDivisionError

@@ -494,11 +494,38 @@ def test_a_folder_that_another_run_takes_over_is_not_written_to(tmp_path) -> Non
     class Robbed(LocalExecutor):
         def sample(self, units, report):
             for unit, content in super().sample(units, report):
-                (tmp_path / MANIFEST).write_bytes(local(seed=9).manifest().encode())
+                (tmp_path / MANIFEST).write_bytes(replace(local(seed=9).manifest(), block=BLOCK).encode())
                 yield unit, content
 
     with pytest.raises(InputError, match="another run was started in"):
         run(Robbed(job()), parts_in(tmp_path), block=BLOCK)
+    assert not list(tmp_path.glob("part-*"))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda content: content.replace(b'"seed": 3', b'"seed": 7'),
+        lambda content: content.replace(b'"block": 1300', b'"block": 1301'),
+        lambda content: content.replace(b'"labels": [', b'"labels": [1'),
+        lambda content: content.replace(b'"index": [', b'"index": {'),
+    ],
+)
+def test_a_changed_byte_of_the_manifest_is_damage_and_no_other_run(harm, tmp_path) -> None:
+    class Harmed(LocalExecutor):
+        def sample(self, units, report):
+            for unit, content in super().sample(units, report):
+                before = (tmp_path / MANIFEST).read_bytes()
+                (tmp_path / MANIFEST).write_bytes(harm(before))
+                assert harm(before) != before
+                yield unit, content
+
+    damaged = r"law\.json (does not describe a run of radii|was damaged or edited) .* put in its place"
+    with pytest.raises(InputError, match=damaged):
+        run(Harmed(job()), parts_in(tmp_path), block=BLOCK)
+    # and so it is to the next command
+    with pytest.raises(InputError, match=damaged):
+        Parts(LocalFolder(tmp_path)).stored()
     assert not list(tmp_path.glob("part-*"))
 
 

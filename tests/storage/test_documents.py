@@ -1,9 +1,19 @@
-"""Checked documents: JSON that all readers understand alike, numbers, and fields of the right types."""
+"""Checked documents: JSON that all readers understand alike, TOML, numbers, and fields of the right types."""
+
+import tomllib
 
 import pytest
 
 from radii.errors import InputError
-from radii.storage.documents import check_fields, fits, parse_json, parse_number, read_document
+from radii.storage.documents import (
+    DEEP_KEY,
+    check_fields,
+    fits,
+    parse_json,
+    parse_number,
+    read_document,
+    read_toml,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +37,43 @@ def test_invalid_json(text):
 
 def test_json():
     assert parse_json('{"a": [1, 2.5, "\\ud83d\\ude00", null, true]}') == {"a": [1, 2.5, "😀", None, True]}
+
+
+@pytest.mark.parametrize(
+    "text,reason",
+    [
+        ("a = ", "Invalid value"),
+        ("a = " + "[" * 10**5, "more than the 65536 allowed"),
+        ("a = " + "[" * 10**4, "nested too deeply"),
+        ("a = 0x" + "f" * 10**4, "4300 digits"),
+        ("a = [{b = 0b" + "1" * 10**5 + "}]", "more than the 65536 allowed"),
+        ("a = [{b = 0b" + "1" * 10**4 * 5 + "}]", "4300 digits"),
+        (".".join("a" * 17) + " = 1", "more than 16 names"),
+        ("[" + " . ".join("a" * 17) + "]", "more than 16 names"),
+        ("x = {" + ".".join(["'a.='", '"\\"\\u002c"'] * 9) + " = 1}", "more than 16 names"),
+    ],
+)
+def test_invalid_toml(text, reason, tmp_path):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_toml(tmp_path / "a.toml")
+
+
+def test_toml(tmp_path):
+    text = (
+        'seed = 0xff\r\nday = 2026-11-30\nsource = "https://a.b.c/d.e/../../../../../../../../../../../../../../f"\n'
+        f"most = [{', '.join(['0.5'] * 99)}]\n{'.'.join('abcdefghijklmnop')} = inf\n"
+    )
+    (tmp_path / "a.toml").write_bytes(text.encode())
+    assert read_toml(tmp_path / "a.toml") == tomllib.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 2**16, '"\\' * 2**15, "'\"" * 2**15, "a." * 15 + "a" * 2**16, '"' * 2**16]
+)
+def test_long_texts_are_searched_in_linear_time(text):
+    # a search that tries every length at every place would take hours
+    assert not DEEP_KEY.search(text[: 2**16])
 
 
 @pytest.mark.parametrize("text,number", [("0.5", 0.5), ("2/255", 2 / 255), ("-1e3", -1000.0), ("1/3", 1 / 3)])

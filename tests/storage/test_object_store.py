@@ -6,7 +6,7 @@ from pyarrow.fs import FileSystem
 import radii
 from commands import call, fine
 from job_factory import PLANS, job, load
-from object_server import server
+from object_server import RESETTING, server
 from radii.engine import LocalExecutor, Parts, Shard, gather, run
 from radii.errors import InputError, RadiiWarning
 from radii.storage import folders
@@ -97,6 +97,26 @@ def test_a_lost_connection_is_reported_and_loses_nothing(server, monkeypatch) ->
     server.connect()
     with pytest.warns(RadiiWarning, match="2 of 6 parts were sampled before"):
         assert run(LocalExecutor(job()), parts()).encode() == drawn_at_once().encode()
+
+
+def test_a_reset_leaves_no_unfinished_upload(server, monkeypatch) -> None:
+    folder = open_folder(server.address("votes/reset"))
+    server.cut()
+    server.connect(RESETTING)
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "PAUSES", ())
+        with pytest.raises(InputError, match="cannot be reached"):
+            folder.write("part", bytes(5_000_000))
+        assert server.unfinished("votes") == 0
+        # beyond what one request holds: its pieces stay, but it must not count as written
+        with pytest.raises(InputError, match="cannot be reached"):
+            folder.write("large", bytes(20_000_000))
+    server.cut()
+    server.connect()
+    assert folder.names() == []
+    for name, size in (("part", 5_000_000), ("large", 20_000_000)):
+        folder.write(name, bytes(size))
+        assert folder.read(name) == bytes(size)
 
 
 KEYS = "KEYIDKEYID:sEc%2FReT%2B123@"

@@ -23,6 +23,7 @@ from radii.training import train
 from radii.training.loop import Loop
 from radii.training.recipe import Recipe
 from radii.training.run_folder import load_run
+from radii.training.tensor_file import encode_tensors
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("digits", "small-cnn", "laplace", 0.3, epochs=4, batch=100)
@@ -177,6 +178,33 @@ def test_damaged_checkpoints(tmp_path):
     path.write_bytes(whole)
     save_file(load_file(path), path)
     with pytest.raises(InputError, match="is not a checkpoint that this radii wrote"):
+        train(RECIPE, digits(), tmp_path, device=CPU)
+
+
+def test_every_change_of_a_checkpoint_is_noticed(tmp_path):
+    train_until(RECIPE, tmp_path, 500)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    weight = next(name for name, value in tensors.items() if value.is_floating_point() and value.dim() == 4)
+    other_rows = metadata["rows"].replace('"loss": ', '"loss": 1')
+    forged = [
+        (tensors | {weight: tensors[weight] + 1e-3}, metadata),
+        (tensors | {weight: -tensors[weight]}, metadata),
+        (tensors | {weight: tensors[weight].double()}, metadata),
+        (tensors, metadata | {"rows": other_rows}),
+        (tensors, metadata | {"digest": ""}),
+        (tensors, {name: value for name, value in metadata.items() if name != "digest"}),
+    ]
+    for change, words in forged:
+        save_file(change, path, words)
+        with pytest.raises(InputError, match=r"does not match its digest\): remove it to start again"):
+            train(RECIPE, digits(), tmp_path, device=CPU)
+    whole = bytearray(encode_tensors(tensors, metadata))
+    whole[-100] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="is damaged"):
         train(RECIPE, digits(), tmp_path, device=CPU)
 
 

@@ -251,7 +251,8 @@ def one_sentence() -> Iterator[None]:
     Other exceptions are bugs, and keep their traceback.
     """
     try:
-        yield
+        with _interruptions_first():
+            yield
     except InputError as error:
         fail(str(error), 2)
     except OSError as error:
@@ -265,6 +266,17 @@ def one_sentence() -> Iterator[None]:
         fail(f"interrupted; {REPEATABLE}", INTERRUPTED)
     except Interrupted as error:
         fail(f"interrupted; {error.kept}", error.status)
+
+
+@contextmanager
+def _interruptions_first() -> Iterator[None]:
+    """Raise what a signal raised in place of the error that a library made of it, for example while it is imported."""
+    try:
+        yield
+    except Exception as error:
+        if _received:
+            raise _received[-1] from error
+        raise
 
 
 def _system_text(error: OSError) -> str:

@@ -1,6 +1,7 @@
 """Options and arguments that several commands share, votes files by name, and errors in a command line."""
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -202,8 +203,8 @@ def reach_text(
 
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
     """Return votes by the shortest names that differ: the noise; with its level; with the folder; with the path."""
-    # resolved, since two paths may lead to one file
-    if len({path.resolve() for path in paths}) < len(paths):
+    # resolved, since two paths may lead to one file; Path.resolve raises for a loop of links
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise InputError("a votes file is given twice: give each file once")
     loaded = [load_votes(path) for path in paths]
     # from the shortest, which fit a table, to paths, which always differ

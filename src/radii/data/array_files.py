@@ -141,7 +141,7 @@ def find_pairs(names: Iterable[str], path: Path) -> dict[str, tuple[str, str]]:
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open the archive of a `.npz`; errors of opening it and of reading its arrays become `InputError`."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(atomic.openable(path)) as archive:
             yield archive
     except InputError:
         raise
@@ -190,7 +190,7 @@ def open_npy(path: Path) -> np.ndarray:
     """Return the array in a `.npy` file, mapped into memory."""
     # mapping fails where a header claims more values than the file holds; reading would allocate them first
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(atomic.openable(path), mmap_mode="r", allow_pickle=False)
     except Exception as error:  # as for archives
         raise _damaged(path, error) from error
 
@@ -287,7 +287,11 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 def _first_bytes(path: Path, count: int) -> bytes:
     """Return the first `count` bytes of a file, or all if there are fewer; of `.gz`, those of the content."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        with (
+            gzip.open(atomic.openable(path))
+            if path.suffix == ".gz"
+            else open(atomic.openable(path), "rb") as file
+        ):
             return file.read(count)
     # gzip raises EOFError for a file that ends early, and zlib's own error for damaged content
     except (OSError, EOFError, zlib.error) as error:

@@ -11,6 +11,7 @@ import numpy as np
 
 from radii.data.dataset import DataSet, make_data, split_evenly
 from radii.errors import InputError, missing_extra
+from radii.storage.atomic import read
 
 # The hashes fix the order of rows, and with it the splits and the noise of each image: stored votes rely on it.
 DIGITS_FILE = "datasets/data/digits.csv.gz"
@@ -52,7 +53,7 @@ def read_packaged(package: str, file: str, sha256: str, name: str) -> np.ndarray
             f"the data set {name} needs the file {path}, which does not exist: reinstall {package}"
         )
     try:
-        text = gzip.decompress(path.read_bytes())
+        text = gzip.decompress(read(path))
     # a damaged file fails at the hash, with the same advice
     except (EOFError, gzip.BadGzipFile, zlib.error):
         text = b""

@@ -77,7 +77,7 @@ class Layout:
             raise InputError(
                 f"{path} must have {count} x {record} = {count * record} bytes; it has {size}: copy it again"
             )
-        records = np.fromfile(path, dtype=np.uint8).reshape(count, record)
+        records = np.fromfile(atomic.openable(path), dtype=np.uint8).reshape(count, record)
         # a file of the right size may still be in another layout, with pixels where labels should be
         labels = records[:, self.label_bytes - 1]
         wrong = np.flatnonzero(labels >= self.classes)

@@ -4,6 +4,7 @@ Parts are votes files, each with its own digest; a file exists completely or not
 still to be sampled.
 """
 
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -90,7 +91,12 @@ class RunManifest:
     def encode(self) -> bytes:
         """Return the content of law.json."""
         # sorted: processes compare manifests byte by byte
-        return (json.dumps({"format": FORMAT, **vars(self)}, sort_keys=True) + "\n").encode()
+        document = {"format": FORMAT, "digest": self.digest(), **vars(self)}
+        return (json.dumps(document, sort_keys=True) + "\n").encode()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the manifest: without it, a changed digit would make it that of another run."""
+        return hashlib.sha256(json.dumps(vars(self), sort_keys=True).encode()).hexdigest()
 
     def difference(self, other: "RunManifest") -> str | None:
         """Return in words the first difference between this manifest and another, or None."""
@@ -137,8 +143,11 @@ def manifest_of(votes: Any, images: Any, block: int = 0) -> RunManifest:
 
 def decode_manifest(content: bytes, path: str) -> RunManifest:
     """Return the manifest that `RunManifest.encode` wrote; errors name `path`."""
-    kinds = {field.name: field.type for field in fields(RunManifest)}
-    manifest = RunManifest(**read_document(content, path, FORMAT, kinds, ("fingerprints",), remedy=REMEDY))
+    kinds = {field.name: field.type for field in fields(RunManifest)} | {"digest": str}
+    document = read_document(content, path, FORMAT, kinds, ("fingerprints", "digest"), remedy=REMEDY)
+    # up to format 3 there was no digest
+    digest = document.pop("digest", None)
+    manifest = written = RunManifest(**document)
     try:
         check_fields(manifest.votes, VOTES, optional=OPTIONAL)
         # up to format 2, the identity of the images was one sentence
@@ -147,6 +156,8 @@ def decode_manifest(content: bytes, path: str) -> RunManifest:
         manifest.check()
     except InputError as error:
         raise InputError(f"{path} describes an impossible run: {error}; {REMEDY}") from error
+    if digest not in (None, written.digest()):
+        raise InputError(f"{path} was damaged or edited (its content does not match its digest): {REMEDY}")
     return manifest
 
 
@@ -238,14 +249,12 @@ class Parts:
             content = self.folder.read(MANIFEST)
         except Missing:
             raise RunFinished from None
-        path = self.folder.address(MANIFEST)
-        # that of another process of the same run may have a canary that was rounded otherwise
-        with suppress(InputError):
-            if content == self.manifest.encode() or not decode_manifest(content, path).difference(
-                self.manifest
-            ):
-                return
-        raise InputError(f"another run was started in {path}: choose another --out for it")
+        if content != self.manifest.encode():
+            path = self.folder.address(MANIFEST)
+            # raises for a damaged manifest, which is not that of another run; that of another process of the same run
+            # may have a canary that was rounded otherwise
+            if decode_manifest(content, path).difference(self.manifest):
+                raise InputError(f"another run was started in {path}: choose another --out for it")
 
     def check(self, unit: Unit, content: bytes) -> None:
         """Raise `InputError` unless votes that were sampled for a unit, and are not stored yet, are of this run."""

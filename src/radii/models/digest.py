@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -60,20 +60,24 @@ def digest(model: Callable[..., Any]) -> str:
         # a function or class has a name of its own, an object only that of its type
         kind = model if hasattr(model, "__qualname__") else type(model)
         return f"unknown:{kind.__module__}.{kind.__qualname__}"
-    # sorted, so that the order in which layers are defined does not matter; \0 separates fields of any content
     hashed = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        # a module may add other objects to its state, which have no defined bytes
-        if isinstance(value, torch.Tensor):
-            tensor = value.detach().cpu().contiguous()
-            hashed.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-            # numpy has no bfloat16, but every type has bytes
-            hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    # a module may add other objects to its state, which have no defined bytes
+    add_tensors(hashed, {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)})
     # such parts hold more than tensors, for example the range that images are mapped to
     for name, part in model.named_modules() if isinstance(model, nn.Module) else ():
         if isinstance(part, Identified):
             hashed.update(f"{name}\0{part.identity}\0".encode())
     return hashed.hexdigest()
+
+
+def add_tensors(hashed: "hashlib._Hash", tensors: Mapping[str, torch.Tensor]) -> None:
+    """Add names, types, shapes and bytes of tensors to a hash."""
+    # sorted, so that the order in which layers are defined does not matter; \0 separates fields of any content
+    for name, value in sorted(tensors.items()):
+        tensor = value.detach().cpu().contiguous()
+        hashed.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        # numpy has no bfloat16, but every type has bytes
+        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
 
 
 def check_loaded(model: object) -> None:

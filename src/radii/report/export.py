@@ -208,7 +208,7 @@ def found_beside(
 def read_found(path: Path, certificates: Certificates) -> np.ndarray:
     """Return the lengths in one file, `(images,)`; raise `InputError` if it is about other certificates."""
     try:
-        header, *lines = csv.reader(path.read_text(encoding="utf-8").splitlines())
+        header, *lines = csv.reader(atomic.openable(path).read_text(encoding="utf-8").splitlines())
         numbers = np.array(
             [(int(index), int(label), float(radius), float(length)) for index, label, radius, length in lines]
         ).reshape(-1, 4)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,9 +25,31 @@ class Unwritable(InputError, OSError):
     """Error for a file that cannot be replaced."""
 
 
+class NotAFile(InputError, OSError):
+    """Error for a path that is no file or folder, such as a pipe."""
+
+
+def openable(path: str | Path) -> Path:
+    """Return the path; raise `NotAFile` where it leads to a pipe, a socket, a device or a loop of links.
+
+    Reading them may never end. Every file that somebody else may have put there is opened by way of this function.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise NotAFile(f"{path} leads to a link that leads back to itself: remove that link") from error
+    # a folder fails when it is opened, with an error of its own
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise NotAFile(f"{path} must be a file, but is a pipe, a socket or a device: put a file in its place")
+    return path
+
+
 def read(path: str | Path) -> bytes:
-    """Return the content of a file."""
-    return retry(Path(path).read_bytes)
+    """Return the content of a file; raise `NotAFile` for pipes and the like."""
+    return retry(lambda: openable(path).read_bytes())
 
 
 def write(path: str | Path, content: bytes) -> None:
@@ -52,7 +75,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # in the same folder, since os.replace cannot rename between file systems
-    part = _temporary(path)
+    part = temporary(path)
     try:
         with open(part, "wb") as file:
             yield file
@@ -74,7 +97,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
-def _temporary(path: Path) -> Path:
+def temporary(path: Path) -> Path:
     """Return a random hidden name beside `path`; process numbers are not unique where containers share a folder."""
     return path.with_name(f".{path.name}.{token_hex(8)}.part")
 
@@ -132,7 +155,7 @@ def check_writable(path: str | Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # by trying: permissions do not tell of read-only mounts, quotas or network file systems
-    part = _temporary(path)
+    part = temporary(path)
     try:
         retry(part.touch)
     except OSError as error:

@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 import sys
+import tomllib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
 from radii.errors import InputError, check_name
+from radii.storage import atomic
 
 WORDS: dict[Any, str] = {
     str: "text",
@@ -21,6 +24,12 @@ WORDS: dict[Any, str] = {
     NoneType: "nothing",
 }
 """What messages call the types."""
+
+MOST_TOML = 2**16
+"""Bytes of a TOML file; a recipe has some hundreds, the published results of this package seven thousand."""
+PART = r"""(?:[\w-]{1,99}+|"(?:[^"\\\n]|\\.){0,99}+"|'[^'\n]{0,99}+')"""
+DEEP_KEY = re.compile(rf"(?<![\w-])(?:{PART}[ \t]*+\.[ \t]*+){{16}}")
+"""A key of more than 16 names: time and memory of `tomllib` grow with the square of their number."""
 
 
 def parse_json(content: str | bytes) -> Any:
@@ -49,6 +58,27 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _reject_constant(text: str) -> None:
     raise ValueError(f"{text} is not a number")
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return the values in a TOML file; raise `ValueError` for anything else, and for what would fill the memory."""
+    content = atomic.read(path)
+    if len(content) > MOST_TOML:
+        raise ValueError(f"it has {len(content)} bytes, more than the {MOST_TOML} allowed")
+    text = content.decode()
+    if DEEP_KEY.search(text):
+        raise ValueError("a key has more than 16 names")
+    try:
+        document = tomllib.loads(text)
+        try:
+            json.dumps(document, default=str)
+        except ValueError:
+            # TOML in base 16 may hold numbers that Python does not print, and no message could show
+            raise ValueError("a whole number has more than 4300 digits") from None
+    except RecursionError:
+        # tomllib reads nested arrays by recursion
+        raise ValueError("values are nested too deeply") from None
+    return document
 
 
 def parse_number(text: str) -> float:

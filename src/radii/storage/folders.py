@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from radii.errors import InputError, shown, without_keys
@@ -140,7 +139,7 @@ class LocalFolder(Folder):
 
     def names(self) -> list[str]:
         try:
-            names = atomic.retry(lambda: os.listdir(self.path))
+            names = atomic.retry(lambda: os.listdir(atomic.openable(self.path)))
         except (FileNotFoundError, NotADirectoryError):
             # a run that has not begun, or has finished
             return []
@@ -153,6 +152,8 @@ class LocalFolder(Folder):
             return atomic.read(path)
         except (FileNotFoundError, NotADirectoryError):
             raise Missing(f"there is no file {path}") from None
+        except atomic.NotAFile:
+            raise
         except OSError as error:
             if os.path.isdir(path):
                 raise InputError(
@@ -180,6 +181,19 @@ class LocalFolder(Folder):
             self.path.rmdir()
 
 
+DELAYED = "allow_delayed_open"
+"""Option of pyarrow's S3, in addresses since pyarrow 21, with which files below 10 MB take one request."""
+
+
+def _with_one_request(address: str) -> str:
+    """Return an address of S3 with `DELAYED`: an upload in several requests that is cut off stays in the bucket."""
+    import pyarrow as pa
+
+    if not address.startswith("s3:") or f"{DELAYED}=" in address or int(pa.__version__.split(".")[0]) < 21:
+        return address
+    return f"{address}{'&' if '?' in address else '?'}{DELAYED}=true"
+
+
 class StoreFolder(Folder):
     """A prefix in an object store; objects appear there once they are complete."""
 
@@ -187,7 +201,9 @@ class StoreFolder(Folder):
         from pyarrow.fs import FileSystem
 
         self._address = address
-        self._system, self._prefix = self._retry(None, lambda: FileSystem.from_uri(address))
+        self._system, self._prefix = self._retry(
+            None, lambda: FileSystem.from_uri(_with_one_request(address))
+        )
 
     def address(self, name: str) -> str:
         return f"{shown(self._address).partition('?')[0]}/{name}"
@@ -208,21 +224,14 @@ class StoreFolder(Folder):
         return self._retry(name, fetch)
 
     def write(self, name: str, content: bytes) -> None:
-        from pyarrow.fs import LocalFileSystem, copy_files
+        def send() -> None:
+            # not copy_files of pyarrow, which ignores an error at the end of an upload; and not `with`, which would end
+            # an interrupted upload as if it were whole: one call takes all of the content or none
+            stream = self._system.open_output_stream(f"{self._prefix}/{name}", compression=None)
+            stream.write(content)
+            stream.close()
 
-        # an output stream that is interrupted would store what it has received so far
-        with TemporaryDirectory() as folder:
-            complete = Path(folder) / name
-            complete.write_bytes(content)
-            self._retry(
-                name,
-                lambda: copy_files(
-                    str(complete),
-                    f"{self._prefix}/{name}",
-                    source_filesystem=LocalFileSystem(),
-                    destination_filesystem=self._system,
-                ),
-            )
+        self._retry(name, send)
 
     def remove(self, name: str) -> None:
         # another process may have removed it

@@ -26,6 +26,7 @@ from radii.models.devices import (
     repeatable,
 )
 from radii.storage.atomic import check_writable
+from radii.storage.owner import Owner, owned
 from radii.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from radii.training.distributed import Processes, together
 from radii.training.losses import LOSSES, MIXES_CLEAN_IMAGES, WITHOUT_NOISE, NoiseSampler, check_noise
@@ -81,22 +82,22 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a trained model or another unfinished training, the recipe does not fit the images, or the
-        loss diverges.
+        If the folder holds a trained model or another unfinished training, another process trains there, the recipe
+        does not fit the images, or the loss diverges.
 
     Notes
     -----
     Noise is added in image units, after augmentation and before normalisation, which is the first layer of the model.
     The statistics of batch normalisation are therefore those of noisy images. A checkpoint is written after each epoch,
-    from which the same call continues. The weights are written last, so a folder that contains them is complete.
+    from which the same call continues. The weights are written last, so a folder that contains them is complete. While
+    it trains, the process owns the folder (`radii.storage.owner`).
 
     Guarantee: a recipe gives the same weights on the same device with the same number of threads, however often the
     training was interrupted. Processes that torchrun started share every batch; their number counts as part of the
     device.
     """
     folder, device = Path(folder), device or best_device()
-    if (folder / WEIGHTS).exists():
-        raise InputError(f"{folder} already holds a trained model: choose another folder or remove it")
+    _check_untrained(folder)
     if is_denoiser(recipe.model) != (classifier is not None):
         raise InputError(
             f"a denoiser, and nothing else, is trained in front of a classifier; got {recipe.model} "
@@ -106,42 +107,60 @@ def train(
         recipe = replace(recipe, classifier=digest(classifier))
     with together(device) as processes:
         # everything in the recipe is built, and so checked, before a file is written
-        return _train(Loop(recipe, data, device, processes, classifier), data, folder, progress)
+        loop = Loop(recipe, data, device, processes, classifier)
+        # of all processes the first one writes
+        if processes.rank:
+            return _train(loop, data, folder, progress, None)
+        with owned(folder) as owner:
+            # again, since another training may have ended here meanwhile
+            _check_untrained(folder)
+            return _train(loop, data, folder, progress, owner)
 
 
-def _train(loop: "Loop", data: DataSet, folder: Path, progress: TrainingProgress | None) -> nn.Module:
-    recipe, first = loop.recipe, loop.processes.rank == 0
+def _check_untrained(folder: Path) -> None:
+    if (folder / WEIGHTS).exists():
+        raise InputError(f"{folder} already holds a trained model: choose another folder or remove it")
+
+
+def _train(
+    loop: "Loop", data: DataSet, folder: Path, progress: TrainingProgress | None, owner: Owner | None
+) -> nn.Module:
+    recipe = loop.recipe
     config = Config(recipe, data.shape, data.classes, data.description)
     # before config.json is written, so that another training in this folder is rejected and stays as it is
     rows, state = load_checkpoint(folder, config, loop.kind) or ([], None)
     if state is not None:
         loop.restore(state, len(rows))
-    if first:
+    if owner:
         save_config(folder, config)
         check_writable(folder / WEIGHTS)  # now, not after hours of training
 
     def report(images: int) -> None:
-        if progress is not None and first:
+        if progress is not None and owner:
             done = len(rows) * len(data) + images
             progress(done, recipe.epochs * len(data), rows[-1] if rows else {})
 
     # the base classifier, since the network behind a denoiser, often the larger one, runs in each step too
     threads = limit_threads(loop.base_classifier)
-    with threads, repeatable(), tensorboard(folder if first else None, len(rows)) as record:
+    with threads, repeatable(), tensorboard(folder if owner else None, len(rows)) as record:
         for epoch in range(len(rows) + 1, recipe.epochs + 1):
             rows.append({"epoch": epoch, **loop.epoch(report)})
             # all processes take part, since the state holds the random numbers of each
             state = loop.state()
             # the checkpoint first: metrics are made of its rows, never the other way round
-            if first:
+            if owner:
+                owner.check()
                 save_checkpoint(folder, config, loop.kind, rows, state)
                 save_metrics(folder, rows)
             record(rows[-1])
             report(0)
         model = loop.finish()
-    if first:
+    if owner:
+        owner.check()
         # again, because a process killed after its last checkpoint had not written the last row
         save_metrics(folder, rows)
+        # again, because two processes may have taken over a stale folder at the same moment, and one of them ended
+        save_config(folder, config)
         # the checkpoint goes last: a kill in between must not cost the training
         save_model(folder, model, config)
         remove_checkpoint(folder)

@@ -1,7 +1,6 @@
 """Recipes: what to train and how, by name (TOML files in `recipes/`) or from your own file."""
 
 import math
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from radii.errors import InputError, check_name
 from radii.models import is_denoiser
 from radii.noises import Noise, make_noise
 from radii.noises.streams import check_seed
-from radii.storage.documents import WORDS, fits, names_in, toml_path
+from radii.storage.documents import WORDS, fits, names_in, read_toml, toml_path
 from radii.training.losses import LOSSES, check_options
 from radii.votes import PRECISIONS
 
@@ -238,8 +237,8 @@ def _read(name: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"the recipe {path} does not exist; there are also {', '.join(NAMES)}")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # of TOML, or of the encoding
+        document = read_toml(path)
+    except ValueError as error:
         raise InputError(f"{path} is not a recipe: {error}") from error
     for key in document:
         check_name(f"field in {path.name}", key, [item.name for item in fields(Recipe)])

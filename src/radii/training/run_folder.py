@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from radii.data.dataset import DataSet
@@ -20,8 +18,8 @@ from radii.noises.norms import check_shape
 from radii.storage import atomic
 from radii.storage.class_names import find_positions, first_few, without
 from radii.storage.documents import parse_json, read_document
-from radii.storage.kinds import foreign
 from radii.training.recipe import Recipe
+from radii.training.tensor_file import encode_tensors, read_tensors
 from radii.votes import Canary, canary_of, canary_pixels, check_canary, other_answers, software_versions
 
 FORMAT = 1
@@ -97,10 +95,9 @@ def save_config(folder: Path, config: Config) -> None:
 def save_model(folder: Path, model: nn.Module, config: Config) -> None:
     """Write model.safetensors: the weights, with a header from which the model can be rebuilt."""
     kind = getattr(torch, config.recipe.storage)
-    # contiguous, which safetensors requires and weights in the memory format channels_last are not
     # whole numbers, such as counters of batches, keep their type
     weights = {
-        name: value.detach().to("cpu", kind if value.is_floating_point() else value.dtype).contiguous()
+        name: value.detach().to("cpu", kind if value.is_floating_point() else value.dtype)
         for name, value in model.state_dict().items()
     }
     # also in config.json, from which the weights can be separated: `load_run` compares both
@@ -116,7 +113,7 @@ def save_model(folder: Path, model: nn.Module, config: Config) -> None:
     # the header of safetensors holds text only
     metadata = {"radii": str(FORMAT)} | {name: json.dumps(value) for name, value in header.items()}
     # whole or not at all, since a folder with this file counts as a finished training
-    atomic.write(folder / WEIGHTS, save(weights, metadata))
+    atomic.write(folder / WEIGHTS, encode_tensors(weights, metadata))
 
 
 def save_metrics(folder: Path, rows: list[dict[str, float]]) -> None:
@@ -233,18 +230,6 @@ def load_config(folder: str | Path) -> Config:
     except (TypeError, InputError) as error:
         raise InputError(f"{path} does not describe a run of radii ({error}): {REMEDY}") from error
     return Config(recipe, shape, classes, **document)
-
-
-def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Return header and tensors of a safetensors file; raise `InputError` with `advice` if it is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        # a failed download often leaves a page of HTML under the name of the file
-        if other := foreign(atomic.read(path), "safetensors"):
-            raise InputError(f"{path} is {other}, not weights: {advice}") from error
-        raise InputError(f"{path} is damaged ({error}): {advice}") from error
 
 
 def _missing(path: Path) -> str:

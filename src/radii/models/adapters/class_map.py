@@ -11,6 +11,7 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.models.adapters.outputs import Outputs
+from radii.storage.atomic import openable
 from radii.storage.class_names import by_number, first_few, meaning, text_of
 from radii.storage.documents import parse_json
 
@@ -117,7 +118,7 @@ def _read(path: Path) -> Any:
     """Return the map in a file: JSON, lines `class,output,output`, or lines of one output each."""
     try:
         # spreadsheets on Windows begin UTF-8 files with a byte order mark
-        text = path.read_text(encoding="utf-8-sig")
+        text = openable(path).read_text(encoding="utf-8-sig")
         return parse_json(text) if path.suffix.lower() == ".json" else _lines(text)
     except FileNotFoundError:
         raise InputError(f"there is no file {path} with a class map: {FORM}") from None

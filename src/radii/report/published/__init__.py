@@ -1,6 +1,5 @@
 """Published certified accuracies: NAME.toml in this folder, or a file of your own in the same format."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
@@ -11,7 +10,7 @@ from typing import Any
 from radii.errors import InputError, check_name
 from radii.noises import NOISES
 from radii.noises.norms import NORMS, UNITS
-from radii.storage.documents import fits, names_in, parse_number, toml_path
+from radii.storage.documents import fits, names_in, parse_number, read_toml, toml_path
 from radii.votes.image_identity import ImageIdentity
 
 HERE = Path(__file__).parent
@@ -65,11 +64,10 @@ def load_published(name: str | Path) -> list[Published]:
     if not path.is_file():
         raise InputError(f"there is no file {path} of published results; radii comes with {', '.join(NAMES)}")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path)
         rows = list(document.pop("row"))
         data = str(document.pop("data"))
-    # tomllib reads nested arrays by recursion
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} holds no published results: it must be TOML with data and [[row]] ({error})"
         ) from error
