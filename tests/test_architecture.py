@@ -154,5 +154,7 @@ def test_public_names_are_found_where_they_are_defined() -> None:
     assert sorted(found) == sorted(radii.__all__) == sorted(dir(radii))
     for name in found:
         assert getattr(radii, name) is not None
+    alone = "import radii; radii.certificates.planning; radii.votes.plans; radii.noises.norms; radii.errors"
+    subprocess.run([sys.executable, "-c", alone], check=True)
     with pytest.raises(AttributeError, match="no attribute 'certifi'"):
         _ = radii.certifi

@@ -129,6 +129,10 @@ def __getattr__(name: str) -> Any:
             globals()[name] = value
             return value
     if name in PACKAGES:
+        # with the modules of its public names, which are then attributes of it
+        for home in HOMES:
+            if home.startswith(f"{name}."):
+                import_module(f"{__name__}.{home}")
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'radii' has no attribute {name!r}")
 
