@@ -934,7 +934,8 @@ def test_an_interrupted_vote_goes_on_where_it_was(work, tmp_path, sign, status, 
     assert "Traceback" not in command.printed() and not votes.exists() and ended.status == status
     # one that was stored at the very moment of the signal may be missing from the number
     assert ended.err in [
-        f"radii: interrupted; {count} finished parts are kept in {parts}, and the same command continues from there\n"
+        f"radii: interrupted; {count} finished {'part is' if count == 1 else 'parts are'} kept in {parts}, and the "
+        "same command continues from there\n"
         for count in (stored, stored - 1)
     ]
     left = 12 - stored

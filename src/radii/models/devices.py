@@ -123,11 +123,13 @@ def _one_thread(wanted: bool) -> Iterator[None]:
     if before == 1:
         yield
         return
-    torch.set_num_threads(1)
+    # a generator that ends with the interpreter, after an interruption, finds no modules any more
+    set_threads = torch.set_num_threads
+    set_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_threads(before)
 
 
 def repeatable() -> AbstractContextManager[None]:
