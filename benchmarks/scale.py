@@ -20,6 +20,7 @@ from radii.engine import Parts, gather
 from radii.engine.parts import manifest_of
 from radii.storage.folders import LocalFolder
 from radii.votes import ImageIdentity
+from radii.votes.canary import INPUTS, NUMBERS
 
 CLASSES, K, N, EACH = 1000, 5, 10_000, 100
 SIZES = (2500, 5000, 10_000)
@@ -46,6 +47,7 @@ def make_votes(first: int, images: int) -> radii.Votes:
         draws=((0, N),),
         seed=0,
         model="made up",
+        canary=((1.0,) * NUMBERS,) * INPUTS,
         data=ImageIdentity("made-up images"),
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from job_factory import PLANS, OtherInWorkers, job, load, load_gelu
 from radii.engine import Job, LocalExecutor, Parts, Shard, Workers, gather, run
-from radii.engine.parts import FORMAT, MANIFEST
+from radii.engine.parts import FORMAT, MANIFEST, RunManifest
 from radii.errors import InputError, RadiiWarning
 from radii.models import digest
 from radii.storage.folders import LocalFolder
@@ -33,6 +33,8 @@ def edit(path: Path, factor: float) -> None:
     manifest = json.loads(path.read_bytes())
     canary = manifest["votes"]["canary"]
     manifest["votes"]["canary"] = [[factor * number for number in row] for row in canary]
+    del manifest["format"], manifest["digest"]
+    manifest = json.loads(RunManifest(**manifest).encode())
     path.write_text(json.dumps(manifest, sort_keys=True) + "\n")
 
 
@@ -86,7 +88,7 @@ def test_a_canary_that_was_rounded_otherwise_is_of_the_same_run(tmp_path: Path) 
 def test_a_run_of_an_older_version_is_read_and_not_resumed(tmp_path: Path) -> None:
     votes = run(relu(), parts_in(tmp_path), block=BLOCK)
     manifest = json.loads((tmp_path / MANIFEST).read_bytes())
-    del manifest["votes"]["canary"]
+    del manifest["votes"]["canary"], manifest["digest"]
     (tmp_path / MANIFEST).write_text(json.dumps(manifest | {"format": FORMAT - 1}))
     assert gather([tmp_path]).encode() == votes.encode()
     with pytest.raises(InputError, match="was started by an older version of radii"):

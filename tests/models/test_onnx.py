@@ -245,7 +245,7 @@ def test_weights_in_other_files_are_not_read_wherever_one_is(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\x08\x0a nonsense" * 99, "is no ONNX model that onnxruntime can run"),
+        (b"\x08\x0a nonsense" * 99, "is not an ONNX model that onnxruntime can run"),
         (b"", "is an empty file, not an ONNX model"),
         (b"<html>404</html>", "is a web page, not an ONNX model: export the model again"),
         (b"PK\x03\x04 x/data.pkl", "is a model or weights that torch.save wrote, not an ONNX model"),

@@ -249,7 +249,7 @@ def signature(**fields):
         (first_node(target="torch.ops.aten.from_file.default"), "not among the operators of networks"),
         (first_node(target="torch.ops.aten.__class__.mro"), "not among the operators of networks"),
         (first_node(target="torch.ops.load_library"), "not among the operators of networks"),
-        (first_node(target="#executorch:evil"), "not among the operators of networks"),
+        (first_node(target="#executorch:evil"), "is not a program that torch.export.save"),
         (nested(target="torch.os.abort"), "not among the operators of networks"),
         (nested(as_operator="torch.load"), "not among the operators of networks"),
         (with_size("__import__('os').system('true')"), 'holds "__import__'),

@@ -72,7 +72,7 @@ def test_missing_files_and_stores(tmp_path):
         read_file(tmp_path / "none")
     with pytest.raises(InputError, match="is a folder: give a file"):
         read_file(tmp_path)
-    with pytest.raises(InputError, match="no address of an object store"):
+    with pytest.raises(InputError, match="not an address of an object store"):
         open_folder("nothing://like/this")
 
 

@@ -227,7 +227,7 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
 
 
 def test_invalid_addresses(server) -> None:
-    with pytest.raises(InputError, match="no address of an object store"):
+    with pytest.raises(InputError, match="not an address of an object store"):
         radii.load_votes("s4://bucket/votes.parquet")
     with pytest.raises(InputError, match="there is no file"):
         radii.load_votes(server.address("votes/none.parquet"))

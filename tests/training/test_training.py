@@ -323,7 +323,7 @@ def test_damaged_or_missing_files(copy):
         ):
             load_config(copy)
     (copy / "config.json").unlink()
-    with pytest.raises(InputError, match=r"no run folder: config\.json is missing"):
+    with pytest.raises(InputError, match=r"not a run folder: config\.json is missing"):
         load_run(copy)
 
 

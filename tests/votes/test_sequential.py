@@ -318,9 +318,12 @@ def certain_to_pass(plan: Sequential) -> None:
     assert outcome.certified[-1] > 1 - 1e-6 and outcome.ended.sum() == pytest.approx(1)
 
 
-def test_an_alpha_below_what_is_cut_off_is_rejected() -> None:
+def test_an_alpha_below_what_is_cut_off_is_rejected(monkeypatch) -> None:
+    monkeypatch.setattr(failure_counts, "BELOW_ALPHA", 0.5)
+    level_boundaries.cache_clear()
     with pytest.raises(InputError, match=r"n_max = 100 samples cannot certify .* or a larger alpha"):
         _ = Sequential((0.5,), alpha=1e-20, n_max=100).boundaries
+    level_boundaries.cache_clear()
 
 
 @pytest.mark.parametrize("batch", [1, 64, 1000])

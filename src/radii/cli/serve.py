@@ -17,6 +17,7 @@ from radii.cli.options import Alpha, DataDir, K, L0Unit, Split, reach_text
 from radii.errors import InputError
 from radii.noises.norms import unit_of
 from radii.noises.streams import check_seed
+from radii.storage import atomic
 from radii.votes.plans.fixed import check_whole
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def check_address(address: str) -> None:
 def read_secret(path: Path, what: str) -> str:
     """Return the only word in a file; errors never show it."""
     try:
-        words = path.read_text(encoding="ascii").split()
+        words = atomic.read(path).decode("ascii").split()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
         raise InputError(f"{path} must be a text file with {what} ({reason})") from error

@@ -206,7 +206,7 @@ def _advice(low: float, high: float) -> str:
     return (
         "undo their normalisation, which belongs in the model"
         if np.isfinite(low + high)
-        else "remove what is no number"
+        else "remove what is not a number"
     )
 
 

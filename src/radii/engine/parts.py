@@ -211,8 +211,10 @@ class Parts:
         except Missing:
             raise RunFinished from None
         # the canary of another process may have been rounded otherwise
-        canary = decode_manifest(content, self.folder.address(MANIFEST)).votes.get("canary")
-        if replace(manifest, votes=manifest.votes | {"canary": canary}).encode() != content:
+        votes = decode_manifest(content, self.folder.address(MANIFEST)).votes
+        canary = {name: votes[name] for name in votes if name == "canary"}
+        own = {name: value for name, value in manifest.votes.items() if name != "canary"}
+        if replace(manifest, votes=own | canary).encode() != content:
             # the same run under a manifest of an earlier format, which lacks something that parts are compared with
             raise InputError(
                 f"{self.folder.address('')} was started by an older version of radii: "

@@ -90,7 +90,7 @@ def train(
     Noise is added in image units, after augmentation and before normalisation, which is the first layer of the model.
     The statistics of batch normalisation are therefore those of noisy images. A checkpoint is written after each epoch,
     from which the same call continues. The weights are written last, so a folder that contains them is complete. While
-    it trains, the process owns the folder (`radii.storage.owner`).
+    it trains, the process owns the folder (`owner.json` in it).
 
     Guarantee: a recipe gives the same weights on the same device with the same number of threads, however often the
     training was interrupted. Processes that torchrun started share every batch; their number counts as part of the
