@@ -146,6 +146,8 @@ def _check_arguments_of_operator(
         raise InputError(f"splits a dimension of {max(shape)} with {target}, but the most is {MOST_PARTS}")
     if "batch_norm" in schema.name:
         _check_statistics(target, shape[1:2], given)
+    if "scaled_dot_product" in schema.name:
+        _check_attention(target, given)
 
 
 def _check_statistics(
@@ -161,6 +163,13 @@ def _check_statistics(
     trained = given.get("training") is False or "no_training" in str(target)
     if trained and (given.get("running_mean") is None or given.get("running_var") is None):
         raise InputError(f"calls {target} without the statistics of its training")
+
+
+def _check_attention(target: torch._ops.OpOverload, given: dict[str, Any]) -> None:
+    """Check that there are as many keys as values: attention on a processor reads a key for each value."""
+    shapes = [tuple(value.shape[:-1]) for name in ("key", "value") if (value := given.get(name)) is not None]
+    if len(set(shapes)) > 1:
+        raise InputError(f"calls {target} with keys {shapes[0]} for values {shapes[1]}")
 
 
 def _name(target: Callable[..., Any]) -> str:
