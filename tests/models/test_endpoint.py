@@ -169,12 +169,15 @@ def test_a_server_that_stays_away(server: Server, slept: list[float]) -> None:
         radii.load_model("http://127.0.0.1:1/")(torch.from_numpy(IMAGES))
 
 
-def test_a_server_that_takes_too_long(server: Server, slept: list[float], monkeypatch) -> None:
+@pytest.mark.parametrize("way", ["wait", "drip"])
+def test_a_server_that_takes_too_long(server: Server, slept: list[float], monkeypatch, way: str) -> None:
+    """It is silent, or sends a byte, another byte, and so on: each comes in time, and the answer never ends."""
     monkeypatch.setattr(http, "TIMEOUT", 0.1)
     monkeypatch.setattr(http, "TRIES", 2)
-    server.plan = ["wait", "wait"]
+    server.plan = [way, way]
     with pytest.raises(InputError, match=r"no answer in 2 tries: no whole answer within 0\.1 seconds"):
         radii.load_model(server.url)(torch.from_numpy(IMAGES))
+    assert len(server.seen) == 2 and len(slept) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 301])
@@ -324,17 +327,7 @@ def test_addresses_that_are_none(url: str, words: str) -> None:
     assert "secret" not in str(error.value)
 
 
-# a deadline for the whole answer, and bounds on what comes before it ------------------------------
-
-
-def test_an_answer_that_drips_has_one_deadline(server: Server, slept: list[float], monkeypatch) -> None:
-    """A byte, another byte, and so on: each comes in time, and the answer never ends."""
-    monkeypatch.setattr(http, "TIMEOUT", 0.1)
-    monkeypatch.setattr(http, "TRIES", 2)
-    server.plan = ["drip", "drip"]
-    with pytest.raises(InputError, match=r"in 2 tries: no whole answer within 0\.1 seconds"):
-        radii.load_model(server.url)(torch.from_numpy(IMAGES))
-    assert len(server.seen) == 2 and len(slept) == 1
+# bounds on what comes before an answer -------------------------------------------------------------
 
 
 def test_an_endless_prelude_is_cut_off(server: Server, slept: list[float]) -> None:

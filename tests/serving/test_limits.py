@@ -12,7 +12,7 @@ import pytest
 import radii
 from image_factory import png
 from patience import HANG, wait_until
-from radii.cli.serve import check_address, read_secret, secret_seed
+from radii.cli.serve import check_address, given_seed, read_secret
 from radii.errors import InputError
 from radii.serving import Limits, Service, app, connections
 from radii.serving.decode import PPM_HEADER, read_image
@@ -246,7 +246,7 @@ def test_secrets_in_files(tmp_path: Path) -> None:
         read_secret(tmp_path / "nothing", "a token")
     for seed in ("18446744073709551615", "0"):
         path.write_text(seed)
-        assert secret_seed(None, path) == int(seed)
+        assert given_seed(None, path) == int(seed)
     for seed, words in (
         ("18446744073709551616", r"to 2\*\*64 - 1"),
         ("1e3", "a whole number"),
@@ -254,10 +254,10 @@ def test_secrets_in_files(tmp_path: Path) -> None:
     ):
         path.write_text(seed)
         with pytest.raises(InputError, match=words):
-            secret_seed(None, path)
+            given_seed(None, path)
     with pytest.raises(InputError, match="given twice"):
-        secret_seed(1, path)
-    assert secret_seed(None, None) != secret_seed(None, None)
+        given_seed(1, path)
+    assert given_seed(None, None) != given_seed(None, None)
 
 
 @pytest.mark.parametrize("address", ["*", "proxy.example", "10.0.0.1/8", "10.0.0.1, 10.0.0.2", ""])

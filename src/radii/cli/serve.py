@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from radii.cli.model_options import Execution, InputFormat, ModelArgument, Noise
 from radii.cli.options import Alpha, DataDir, K, L0Unit, Split, reach_text
 from radii.errors import InputError
 from radii.noises.norms import unit_of
-from radii.noises.streams import check_seed
+from radii.noises.streams import check_seed, secret_seed
 from radii.storage import atomic
 from radii.votes.plans.fixed import check_whole
 
@@ -142,7 +141,7 @@ def read_secret(path: Path, what: str) -> str:
     return words[0]
 
 
-def secret_seed(seed: int | None, path: Path | None) -> int:
+def given_seed(seed: int | None, path: Path | None) -> int:
     """Return the seed that was given, that in a file, or a new one."""
     if seed is not None and path is not None:
         raise InputError("the seed is given twice: leave out --seed and RADII_SEED, or --seed-file")
@@ -152,7 +151,7 @@ def secret_seed(seed: int | None, path: Path | None) -> int:
             raise InputError(f"{path} must hold a seed, a whole number below 2**64; it holds something else")
         return check_seed(int(word))
     # with a known seed, an adversary could search offline for an image whose noise deceives (docs/serving.md)
-    return secrets.randbits(64) if seed is None else check_seed(seed)
+    return secret_seed(seed)
 
 
 @grouped
@@ -198,7 +197,7 @@ def serve(
     from radii.serving.app import address_of
 
     source = model_source(run, images.data, noise.noise, noise.sigma, input_format)
-    limits, secret = server.limits(), secret_seed(seed, seed_file)
+    limits, secret = server.limits(), given_seed(seed, seed_file)
     smoothed, shape, classes = source.interface(
         Smoothed(
             source.load(best_device()),

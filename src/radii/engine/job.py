@@ -57,15 +57,15 @@ class Job:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         smoothed, data = self.load()
-        classes = 0
         if self.settings is not None:
-            precision, rows, classes = self.settings
+            precision, rows, _ = self.settings
             smoothed = replace(smoothed, precision=precision, batch=rows)
         if smoothed.exact_arithmetic:
             # once for all units, and an error for other images comes before any sampling
             data = replace(data, pixels=levels_of(data.pixels))
         loaded = LoadedJob(self, smoothed.ready(data.shape, data), data)
-        check_same_classes(classes or loaded.sampler.classes, loaded.sampler.classes)
+        if self.settings is not None:
+            check_same_classes(self.settings[2], loaded.sampler.classes)
         return loaded
 
 

@@ -90,9 +90,9 @@ class Stream:
         return rows.reshape(shape)
 
 
-def fresh_seed() -> int:
-    """Return a secret seed from the random numbers of the operating system."""
-    return secrets.randbits(64)
+def secret_seed(seed: int | None) -> int:
+    """Return the seed, checked, or for None a fresh one from the random numbers of the operating system."""
+    return secrets.randbits(64) if seed is None else check_seed(seed)
 
 
 def check_seed(seed: object) -> int:

@@ -18,7 +18,7 @@ from radii.noises import Noise
 from radii.noises.base import check_noise
 from radii.noises.lattice import check_range
 from radii.noises.norms import Ball, Norm, Unit
-from radii.noises.streams import fresh_seed
+from radii.noises.streams import secret_seed
 from radii.sampling.class_matching import matched
 from radii.sampling.independence import random_images
 from radii.sampling.model_call import BaseClassifier
@@ -289,7 +289,7 @@ class Smoothed:
         sampler = self.matched(data).ready(data.shape, data)
         stopping = AllAtOnce(0, 0, self.noise.outcomes or Fixed(n).n)
         scheduler = Scheduler(stopping, len(data), sampler.classes, None)
-        sampler.run(scheduler, data, fresh_seed() if seed is None else seed, "predict", progress)
+        sampler.run(scheduler, data, secret_seed(seed), "predict", progress)
         return clear_winner(scheduler.counts) if self.noise.outcomes else decide(scheduler.counts, alpha)
 
     def certify_predictions(
@@ -358,7 +358,7 @@ class Smoothed:
         if (test := plan.last_test(alpha, "binary")) is not None:
             check_reach(n, k, test[1], test[0], sampler.classes)
         left = None if seconds is None else max(started + seconds - time.monotonic(), LEAST_SECONDS)
-        votes = sampler.vote(data, plan, fresh_seed() if seed is None else seed, None, progress, left, k)
+        votes = sampler.vote(data, plan, secret_seed(seed), None, progress, left, k)
         return certify(votes, norm, k=k, alpha=alpha, labels="predicted", unit=unit)
 
     def ready(self, shape: tuple[int, ...], data: DataSet | None = None) -> Sampler:
