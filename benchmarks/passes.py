@@ -18,6 +18,8 @@ from radii.votes.plans import TwoStage, fixed_boundaries
 
 VOTES = Path(__file__).parents[1] / "results" / "cifar10" / "gaussian-0.5" / "votes.parquet"
 USUAL, ALPHA, NORM = 100_000, 1e-3, "l2"
+BOUNDS = ("binary", "two-event")
+"""Methods of the bounds that are compared at a fixed number of samples."""
 
 
 def probabilities(votes: radii.Votes) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +93,7 @@ def section(path: Path = VOTES) -> str:
         "certified",
         "points lost at most",
     ]
-    usual, _ = simulated(votes, law, radii.fixed(USUAL, 0), ("label", "two-event"))
+    usual, _ = simulated(votes, law, radii.fixed(USUAL, 0), BOUNDS)
     stages = []
     for price in (1e-6, 1.6e-6, 2.4e-6, 4e-6):
         plan = radii.two_stage(

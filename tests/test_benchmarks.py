@@ -119,8 +119,10 @@ def test_passes() -> None:
     """The sequential plan on stored votes; the two stages take minutes."""
     passes = load("passes")
     votes = radii.load_votes(passes.VOTES)
-    _, p = passes.probabilities(votes)
+    law, p = passes.probabilities(votes)
     assert len(passes.asked(votes, p, [1])) == 6
+    radius, samples = passes.simulated(votes, law, radii.fixed(1000, 0), passes.BOUNDS)
+    assert len(radius) == len(passes.BOUNDS) and samples == 1000
 
 
 def test_end_to_end_takes_runs_that_are_there() -> None:
