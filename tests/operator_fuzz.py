@@ -25,7 +25,7 @@ from radii.errors import InputError
 from radii.models.adapters import operators
 
 MEMORY = 2**26
-"""Bytes that the calls may take beside torch: larger tensors are not made."""
+"""Bytes that one call may take beside what the process has: larger tensors are not made."""
 
 INTEGERS = (0, 1, 2, 3, 5, 7, 64, 255, -1, -2, -3, -100, 2**31 - 1, -(2**31) + 1)
 INDICES = (*INTEGERS, 2**31, 2**40, 2**62, -(2**62), 2**63 - 1, -(2**63), *(0, 1, 2) * 6)
@@ -245,9 +245,12 @@ def calls_in_a_child(name: str, seed: str, calls: int, checked: bool) -> None:
             print(ENDED, code, flush=True)
         return
     torch.ones(2).requires_grad_().sum().backward()  # starts the threads of autograd, which need memory
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY,) * 2)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
     for number in range(calls):
+        # oneDNN keeps the code that it compiles for each shape. Under one limit for all calls, no memory would be
+        # left for new code in the end, and oneDNN would then call convolutions at address 0.
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, most))
         call(name, number, seed, checked)
     os._exit(0)
 
