@@ -129,6 +129,45 @@ def accuracy_curve(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
     return radii, (len(held) - np.searchsorted(held, radii, side="left")) / len(certificates)
 
 
+def empirical_curve(correct: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return accuracy under the attacks that were tried, as a step function of the radius.
+
+    Parameters
+    ----------
+    correct : `(images,)` bool
+        Where the true label is among the k most frequent labels of the votes, certified or not.
+    lengths : `(images,)`
+        Length of the shortest perturbation found that removes the label; infinite where none was found, or tried.
+
+    Returns
+    -------
+    radii : `(steps,)`, increasing from 0
+    shares : `(steps,)`; `shares[0]` is the plain accuracy, and `shares[i]` holds from `radii[i]` up to the next
+        radius, `shares[-1]` at every larger one.
+
+    Notes
+    -----
+    An image counts as lost from the length of its perturbation on. Images that were never attacked, as those that are
+    not certified, are never lost: the curve is an upper bound on robust accuracy.
+
+    Examples
+    --------
+    Four images, three correct; a perturbation of length 0.5 was found for one of them.
+
+    >>> radii, shares = empirical_curve(np.array([True, True, True, False]), np.array([0.5, np.inf, np.inf, np.inf]))
+    >>> radii.tolist(), shares.tolist()
+    ([0.0, 0.5], [0.75, 0.5])
+    """
+    if not len(correct):
+        raise InputError("there is nothing to count: the attacks are about no image")
+    # an image whose label the majority of votes does not name has no accuracy to lose
+    lost = np.sort(lengths[correct & np.isfinite(lengths)])
+    radii = np.unique(np.append(0.0, lost))
+    # side="right": at the length of its perturbation an image is lost, where certified accuracy still counts it
+    left = np.count_nonzero(correct) - np.searchsorted(lost, radii, side="right")
+    return radii, left / len(correct)
+
+
 def radius_held_by(certificates: Certificates, share: float) -> float:
     """Return the largest radius at which the certified accuracy is at least `share`; 0.0 if there is none."""
     if not 0 < share <= 1:
