@@ -13,6 +13,7 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.report.formatting import round_text
+from radii.report.leaderboard import Setting, setting_of, setting_of_best, setting_of_published
 from radii.report.published import Published, of_question
 from radii.votes.plans import PLANS
 
@@ -81,6 +82,7 @@ class AccuracyTable:
     kinds : of the rows, from `KINDS`
     noises : of the rows, empty where the noise is unknown
     notes : of the rows, what they are; empty for a run
+    settings : of the rows, the conditions of their measurement
     """
 
     norm: str
@@ -92,6 +94,7 @@ class AccuracyTable:
     kinds: tuple[str, ...]
     noises: tuple[str, ...]
     notes: tuple[str, ...]
+    settings: tuple[Setting, ...]
 
     @property
     def headers(self) -> tuple[str, ...]:
@@ -100,13 +103,24 @@ class AccuracyTable:
 
     @property
     def best(self) -> np.ndarray:
-        """The largest share of each column, bool `(names, radii)`; ties are all marked.
+        """The largest share of each column among rows about the same images, bool `(names, radii)`.
 
-        Nothing is marked in a column of zeros or with a single share.
+        Ties are all marked; nothing is in a column of zeros, with a single share, or in rows whose images are unknown.
         """
-        several = np.count_nonzero(~np.isnan(self.shares), axis=0) > 1
-        # no column is all NaN: only published rows have gaps
-        return (self.shares == np.nanmax(self.shares, axis=0)) & (self.shares > 0) & several
+        marks = np.zeros(self.shares.shape, dtype=bool)
+        groups = np.array([setting.group for setting in self.settings])
+        for group in set(groups) - {""}:
+            rows = np.flatnonzero(groups == group)
+            # -1 where nothing was published: below every share
+            shares = np.nan_to_num(self.shares[rows], nan=-1.0)
+            several = np.count_nonzero(shares >= 0, axis=0) > 1
+            marks[rows] = (shares == shares.max(axis=0)) & (shares > 0) & several
+        return marks
+
+    @property
+    def compared(self) -> bool:
+        """Whether any row is published: only then do the rows differ in more than the runs themselves say."""
+        return "published" in self.kinds
 
 
 def certified_radii(certificates: Certificates) -> np.ndarray:
@@ -224,17 +238,23 @@ def tabulate(
         )
     columns = tuple(map(float, radii))
     rows = {
-        name: (certified.accuracy(columns), "run", certified.noise.name, "")
+        name: (
+            certified.accuracy(columns),
+            "run",
+            certified.noise.name,
+            "",
+            setting_of(certified, published),
+        )
         for name, certified in certificates.items()
     }
     # after the runs, since no single classifier reaches these
-    rows |= _best_levels(certificates, columns)
+    rows |= _best_levels(certificates, columns, published)
     for row in others:
         if row.name in rows:
             raise InputError(f"two rows of one table are called {row.name!r}: rename one of them")
         # NaN and no interpolation: between two published radii the accuracy is unknown
         shares = np.array([row.accuracy.get(radius, np.nan) for radius in columns])
-        rows[row.name] = (shares, "published", row.noise, row.note)
+        rows[row.name] = (shares, "published", row.noise, row.note, setting_of_published(row))
     table, *known = zip(*rows.values(), strict=True)
     return AccuracyTable(norm, unit, k, tuple(rows), columns, np.array(table), *known)
 
@@ -246,8 +266,8 @@ def _joined(chosen: Sequence[float], stated: set[float]) -> list[float]:
 
 
 def _best_levels(
-    certificates: Mapping[str, Certificates], radii: Sequence[float]
-) -> dict[str, tuple[np.ndarray, str, str, str]]:
+    certificates: Mapping[str, Certificates], radii: Sequence[float], published: Sequence[Published]
+) -> dict[str, tuple[np.ndarray, str, str, str, Setting]]:
     """Return a row of the best certified accuracy at each radius for every noise with several levels."""
     rows = {}
     for noise in dict.fromkeys(certified.noise.name for certified in certificates.values()):
@@ -262,7 +282,8 @@ def _best_levels(
                 f"the best of {name} = {listed} at each radius, chosen after looking at the results:"
                 " no single classifier reaches them all, and no certificate covers the choice"
             )
-            rows[f"{several[0].noise.title}, best {name}"] = (shares, "best", noise, note)
+            setting = setting_of_best(setting_of(certified, published) for certified in several)
+            rows[f"{several[0].noise.title}, best {name}"] = (shares, "best", noise, note, setting)
     return rows
 
 
