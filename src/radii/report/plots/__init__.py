@@ -12,15 +12,19 @@ except ValueError as cause:
     ) from cause
 
 from radii.report.plots.curves import accuracy_by_k, accuracy_by_noise
+from radii.report.plots.files import pdf_bytes, png_bytes, svg_text
 from radii.report.plots.strip import image_strip
-from radii.report.plots.style import noise_colour, png_bytes, shades, svg_text
+from radii.report.plots.style import Drawing, noise_colour, paper_style, shades
 from radii.report.plots.theory import radius_by_probability
 
 __all__ = [
+    "Drawing",
     "accuracy_by_k",
     "accuracy_by_noise",
     "image_strip",
     "noise_colour",
+    "paper_style",
+    "pdf_bytes",
     "png_bytes",
     "radius_by_probability",
     "shades",

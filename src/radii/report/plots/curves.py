@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
@@ -21,10 +20,11 @@ from radii.report.plots.labels import Curve, draw_curves
 from radii.report.plots.style import (
     INK,
     PAPER,
-    SMALL,
     SOFT,
+    Drawing,
     caption_text,
     frame,
+    look,
     noise_colour,
     own_style,
     run_colours,
@@ -38,8 +38,8 @@ _LINE, _HEAD = 0.128, 0.25
 
 
 def key_height(published: Sequence[Published]) -> float:
-    """Return the height in inches of the key of these rows below the axes: two rows per line."""
-    return _HEAD + _LINE * -(-len(published) // 2) if published else 0.0
+    """Return the height in inches of the key of these rows below the axes, in `look().key_columns` columns."""
+    return _HEAD + _LINE * -(-len(published) // look().key_columns) if published else 0.0
 
 
 def draw_points(
@@ -72,12 +72,19 @@ def _key(axes: Axes, marks: Sequence[Artist]) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     width, height = figure.get_size_inches()
-    style: dict[str, Any] = {"fontsize": SMALL - 0.8, "labelcolor": INK, "frameon": False}
+    now = look()
+    style: dict[str, Any] = {"fontsize": now.key, "labelcolor": INK, "frameon": False}
     style |= {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.5, "labelspacing": 0.3}
-    style |= {"borderpad": 0.0, "borderaxespad": 0.0, "alignment": "left", "title_fontsize": SMALL}
-    corner = (0.09 / width, 0.5 / height)
+    style |= {"borderpad": 0.0, "borderaxespad": 0.0, "alignment": "left", "title_fontsize": now.small}
+    # above the caption, if there is one
+    corner = (0.09 / width, (0.5 if now.named else 0.03) / height)
     key = figure.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=corner, ncols=2, title="published by others", **style
+        handles=marks,
+        loc="lower left",
+        bbox_to_anchor=corner,
+        ncols=now.key_columns,
+        title="published by others",
+        **style,
     )
     key.get_title().set_color(SOFT)
 
@@ -90,7 +97,7 @@ _MOST_STEPS = 600
 @own_style()
 def accuracy_by_noise(
     certificates: Mapping[str, Certificates], published: Sequence[Published] = ()
-) -> Figure:
+) -> Drawing:
     """Draw certified accuracy against radius, a curve for each named set of certificates of one norm and k.
 
     `published` rows of the same norm and k are drawn as points at the radii that were published.
@@ -113,7 +120,7 @@ def accuracy_by_noise(
 @own_style()
 def accuracy_by_k(
     certificates: Sequence[Certificates], published: Sequence[Published] = (), *, name: str = ""
-) -> Figure:
+) -> Drawing:
     """Draw certified top-k accuracy against radius with k as the parameter, for one noise and one norm.
 
     `published` rows are drawn as points where their authors give several k for the same noise and norm. `name`: of the

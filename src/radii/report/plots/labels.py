@@ -13,7 +13,7 @@ from matplotlib.path import Path
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from radii.report.plots.style import INK, PAPER, SMALL, TEXT, readable
+from radii.report.plots.style import INK, PAPER, look, readable
 
 DIRECT = "direct label"
 _GAP = 5.0  # pixels between a name and the end of its curve
@@ -49,7 +49,7 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], points: Sequence[Line2D] = 
 
 def _key(axes: Axes, lines: Sequence[Artist]) -> None:
     """Draw a key where it covers no curve; it is opaque in case that it must cover one."""
-    size, between = (TEXT, 0.5) if len(lines) <= 6 else (SMALL - 0.8, 0.2)
+    size, between = (look().text, 0.5) if len(lines) <= 6 else (look().key, 0.2)
     style: dict[str, Any] = {"labelcolor": INK, "handlelength": 1.4, "fontsize": size}
     style |= {"labelspacing": between, "borderaxespad": 0.2, "facecolor": PAPER, "edgecolor": "none"}
     axes.legend(handles=lines, loc="best", framealpha=1.0, **style).set_zorder(4)
@@ -75,7 +75,7 @@ def _name_ends(axes: Axes, lines: Sequence[Line2D], points: Sequence[Line2D]) ->
 
 def _at_end(axes: Axes, line: Line2D, text: str, **options: Any) -> Annotation:
     """Write a text whose left edge, at half its height, is at the end of a curve."""
-    style: dict[str, Any] = {"fontsize": TEXT, "va": "center", "zorder": 5, "label": DIRECT}
+    style: dict[str, Any] = {"fontsize": look().text, "va": "center", "zorder": 5, "label": DIRECT}
     style |= {"color": readable(str(line.get_color())), "textcoords": "offset points"}
     end: Any = np.asarray(line.get_xydata())[-1]
     # outside the axes, too: names of curves that end at the edge stand there

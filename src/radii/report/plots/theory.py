@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from radii.certificates.radius import certified_radius
@@ -15,7 +14,7 @@ from radii.noises.norms import check_shape
 from radii.report.formatting import NORM_NAMES
 from radii.report.plots.curves import axis_scale, radius_label, ticks_in_grey_levels
 from radii.report.plots.labels import Curve, draw_curves
-from radii.report.plots.style import PAPER, SMALL, SOFT, frame, noise_colour, own_style
+from radii.report.plots.style import PAPER, SOFT, Drawing, frame, look, noise_colour, own_style
 
 _PROBABILITY = "lower bound on the label's probability under noise"
 _TICKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999)
@@ -31,7 +30,7 @@ def radius_by_probability(
     n: int | None = None,
     alpha: float | None = None,
     points: int = 121,
-) -> Figure:
+) -> Drawing:
     """Draw the certified top-1 radius of noises of one level against the lower bound on the label's probability.
 
     The axis is stretched towards 1 (log odds). With `n` and `alpha`, a line marks the largest bound that n
@@ -95,7 +94,7 @@ def _mark_reach(axes: Axes, n: int, alpha: float) -> None:
         xytext=(-3, -9),
         textcoords="offset points",
         ha="right",
-        fontsize=SMALL,
+        fontsize=look().small,
         color=SOFT,
         # no grid line runs through the text
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},
