@@ -33,6 +33,17 @@ class Curve:
     y: np.ndarray
 
 
+def draw_attacked(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Draw dashed curves without names, each from its last corner on to the edge of the axes.
+
+    Draw them before those with names, which then keep clear of them.
+    """
+    edge = axes.get_xlim()[1]
+    for curve in curves:
+        x, y = np.append(curve.x, max(edge, curve.x[-1])), np.append(curve.y, curve.y[-1])
+        axes.plot(x, y, color=curve.colour, linewidth=1.1, linestyle=(0, (4, 2)))
+
+
 def draw_curves(axes: Axes, curves: Sequence[Curve], points: Sequence[Line2D] = ()) -> None:
     """Draw and name curves; set the limits of the axes first, names are placed by what they would cover.
 
@@ -102,6 +113,9 @@ def _place(
     """Lift names, the lowest first, until they touch nothing; return False if one cannot stay at its curve."""
     frame = axes.bbox
     paths = [line.get_path().transformed(line.get_transform()) for line in lines]
+    # names keep clear of curves without a name, too
+    unnamed = [line for line in axes.lines if line not in lines and line not in points]
+    around = paths + [line.get_path().transformed(line.get_transform()) for line in unnamed]
     marks = [axes.transData.transform(np.column_stack(row.get_data())) for row in points]
     taken = [Bbox([at - _PAD, at + _PAD]) for row in marks for at in row]
     boxes = [name.get_window_extent() for name in names]
@@ -117,7 +131,9 @@ def _place(
         # above the line of the axis, and at most four heights up, farther from which no name is at its curve
         least = max(0.0, frame.y0 + 1 - box.y0)
         lifts = (
-            up for up in np.arange(least, 4 * box.height) if _is_free(box.translated(right, up), paths, taken)
+            up
+            for up in np.arange(least, 4 * box.height)
+            if _is_free(box.translated(right, up), around, taken)
         )
         if (up := next(lifts, None)) is None:
             return False
