@@ -160,7 +160,7 @@ def test_missing_columns_are_named_all_at_once(tmp_path):
 
 def test_bold_is_for_rows_about_the_same_images():
     own = make_certificates("laplace", "l1")
-    other = replace(own, abstained=np.ones(120, dtype=bool), radius=np.zeros(120))
+    other = replace(own, status=np.full(120, "abstained"), radius=np.zeros(120))
     table = tabulate({"own": own, "worse": other}, published=CIFAR)
     assert table.best[0].any() and not table.best[1].any(), "among the own runs"
     published = np.array(table.kinds) == "published"
