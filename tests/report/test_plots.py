@@ -446,7 +446,7 @@ def test_the_dashed_curve_begins_at_plain_accuracy_and_is_never_below_the_certif
     expected = [np.mean(one.correct & (lengths > radius)) for radius in at]
     np.testing.assert_allclose(drawn, expected)
     assert (drawn >= one.accuracy(at)).all()
-    assert "dashed: accuracy of the majority vote under the attacks tried" in " ".join(texts(figure))
+    assert "dashed: majority vote under the attacks tried" in " ".join(texts(figure))
 
 
 def test_each_k_has_its_own_dashed_curve_or_none():

@@ -187,6 +187,22 @@ def empirical_curve(correct: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarra
     return radii, left / len(correct)
 
 
+def label_probabilities(certificates: Certificates) -> np.ndarray:
+    """Return the lower bound on the probability of every image's true label, `(images,)`.
+
+    It is 0 where the certificate is about another label, since nothing is known of the true one then.
+    """
+    if certificates.labels == "top-k-set":
+        raise InputError("the bounds of a set are about its weakest label: certify single labels")
+    return np.where(certificates.label == certificates.true_label, certificates.lower, 0.0)
+
+
+def probability_curve(lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distribution of lower bounds: the values that occur, increasing, and the shares of at least each."""
+    bounds, firsts = np.unique(np.sort(lower), return_index=True)
+    return bounds, 1 - firsts / len(lower)
+
+
 def radius_held_by(certificates: Certificates, share: float) -> float:
     """Return the largest radius at which the certified accuracy is at least `share`; 0.0 if there is none."""
     if not 0 < share <= 1:

@@ -42,7 +42,7 @@ def csv_text(certificates: Certificates) -> str:
     Truth values are 1 or 0, unknown ones are empty, and the labels of a set are separated by spaces.
     """
     columns, unknown = certificates.columns(), [""] * len(certificates)
-    return _csv(
+    return csv_lines(
         tuple(columns),
         zip(*(_cells(column) if column is not None else unknown for column in columns.values()), strict=True),
     )
@@ -68,7 +68,7 @@ def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
     columns = [_radius_column(certified) for certified in several]
     assert labels is not None, "the columns need true labels, too"
     header = ["index", "true_label", *(f"{norm}_top{k}" for norm, k in certificates)]
-    return _csv(header, zip(index, labels.tolist(), *columns, strict=True))
+    return csv_lines(header, zip(index, labels.tolist(), *columns, strict=True))
 
 
 def _radius_column(certificates: Certificates) -> list[str]:
@@ -83,7 +83,8 @@ def _radius_column(certificates: Certificates) -> list[str]:
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a header and rows as CSV, floats with all their digits."""
     text = io.StringIO()
     # csv ends lines with CR LF by itself, and all other files here end them with LF
     writer = csv.writer(text, lineterminator="\n")

@@ -123,7 +123,7 @@ def _comparison_words(
     for row in of_question(published, norm, k, unit):
         stated = [f"{share:.1%} at {round_text(radius, norm)}" for radius, share in row.accuracy.items()]
         curves.append(f"published, {row.name} {', '.join(stated)}")
-    dashed = " Dashed: accuracy of the majority vote under the attacks tried." * attacked
+    dashed = " Dashed: majority vote under the attacks tried, from plain accuracy down." * attacked
     return f"Certified accuracy against {NORM_NAMES[norm]} radius: {'; '.join(curves)}.{dashed}"
 
 

@@ -34,13 +34,14 @@ from radii.report.plots.style import (
 from radii.report.published import Published, of_question
 
 _MARKERS = "oDs^vP<>hXd*"
-_LINE, _HEAD = 0.128, 0.25
-"""Inches that one line of the key takes, and its heading."""
+_LINE, _HEAD = 0.0183, 0.0357
+"""Inches that one line of the key takes, and its heading, per point of its text."""
 
 
 def key_height(published: Sequence[Published]) -> float:
     """Return the height in inches of the key of these rows below the axes, in `look().key_columns` columns."""
-    return _HEAD + _LINE * -(-len(published) // look().key_columns) if published else 0.0
+    now = look()
+    return now.key * (_HEAD + _LINE * -(-len(published) // now.key_columns)) if published else 0.0
 
 
 def draw_points(
@@ -92,7 +93,9 @@ def _key(axes: Axes, marks: Sequence[Artist]) -> None:
 
 _SHARE = "share of all images with the true label certified up to the radius"
 _SHARE_K = "share of all images with the true label certified among the top k up to the radius"
-_DASHED = " · dashed: accuracy of the majority vote under the attacks tried"
+_DASHED = " · dashed: majority vote under the attacks tried"
+_MORE = 0.13
+"""Inches of another line of the caption."""
 _MOST_STEPS = 600
 _MOST_ROWS = 8
 """Published rows in a figure: the key of more would be larger than the figure, and tables have them all."""
@@ -127,7 +130,11 @@ def accuracy_by_noise(
     title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}{alone}"
     rows, caption = foremost(of_question(published, norm, k, unit)), caption_text(certificates.values())
     figure, axes = frame(
-        title, _SHARE, radius_label(norm, unit), caption + _DASHED * bool(attacks), below=key_height(rows)
+        title,
+        _SHARE,
+        radius_label(norm, unit),
+        caption + _DASHED * bool(attacks),
+        below=_below(rows, attacks),
     )
     colours = dict(zip(certificates, run_colours(certificates.values()), strict=True))
     curves = [Curve(name, colours[name], *step_path(certified)) for name, certified in certificates.items()]
@@ -174,7 +181,7 @@ def accuracy_by_k(
     # a point needs the colour of a curve, so rows of other k are left out
     rows = [row for row in _ranks_published(published, norm, noise.name, unit) if row.k in shade]
     caption = caption_text(ranked) + _DASHED * bool(attacks)
-    figure, axes = frame(title, _SHARE_K, radius_label(norm, unit), caption, below=key_height(rows))
+    figure, axes = frame(title, _SHARE_K, radius_label(norm, unit), caption, below=_below(rows, attacks))
     curves = [
         Curve(f"k = {certified.k}", colour, *step_path(certified))
         for certified, colour in zip(ranked, colours, strict=True)
@@ -191,6 +198,11 @@ def accuracy_by_k(
     named = [replace(row, name=f"k = {row.k}, {row.name}") for row in rows]
     draw_curves(axes, curves, draw_points(axes, named, axis_scale(norm), [shade[row.k] for row in rows]))
     return figure
+
+
+def _below(published: Sequence[Published], attacks: Mapping[Any, np.ndarray]) -> float:
+    """Return the height in inches between axes and caption, with room for another line of the caption if attacked."""
+    return key_height(published) + _MORE * bool(attacks and look().named)
 
 
 def _short(name: str, most: int = 28) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, cycle
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from matplotlib.transforms import Bbox
 from radii.report.plots.style import INK, PAPER, look, readable
 
 DIRECT = "direct label"
+_MARKERS = "osD^vP"
 _GAP = 5.0  # pixels between a name and the end of its curve
 _PAD = 3.0  # pixels from the middle of a mark to its edge, and between ends that the eye tells apart
 _EDGE = 6.0  # pixels between a name and the edge of the figure
@@ -54,8 +55,19 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], points: Sequence[Line2D] = 
         axes.plot(curve.x, curve.y, color=curve.colour, label=curve.name, **style)[0] for curve in curves
     ]
     if (points or len(curves) > 1) and not _name_ends(axes, lines, points):
+        if not look().named:
+            _mark(lines)
         order = sorted(range(len(curves)), key=lambda number: -_area(curves[number]))
         _key(axes, [lines[number] for number in order])
+
+
+def _mark(lines: Sequence[Line2D]) -> None:
+    """Put marks along the curves of a paper that no name stands beside: its readers may have no colours."""
+    for number, (line, marker) in enumerate(zip(lines, cycle(_MARKERS), strict=False)):
+        line.set_marker(marker)
+        line.set_markersize(3.2)
+        # at steps of a share of the axes' diagonal, and those of several curves not side by side
+        line.set_markevery((0.03 + 0.05 * (number % 4), 0.2))
 
 
 def _key(axes: Axes, lines: Sequence[Artist]) -> None:

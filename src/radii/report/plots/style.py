@@ -39,7 +39,7 @@ class Look:
     width, height : of a figure; a key below the axes adds to the height
     left, right, bottom, top : margins of the axes
     text, small, key : sizes of text, of notes, and of the key of published results
-    family : of the fonts
+    fonts : families, each for the letters that those before lack
     named : whether the figure contains its title and caption
     key_columns : of the key of published results
     """
@@ -53,25 +53,21 @@ class Look:
     text: float
     small: float
     key: float
-    family: str
+    fonts: tuple[str, ...]
     named: bool
     key_columns: int
 
 
-SCREEN = Look(5.2, 3.75, 0.54, 0.2, 0.9, 0.58, 9.5, 7.8, 7.0, "sans-serif", True, 2)
+_SERIF = ("STIXGeneral", "DejaVu Serif")
+"""Serif fonts that come with matplotlib: figures are the same on every machine."""
+SCREEN = Look(5.2, 3.75, 0.54, 0.2, 0.9, 0.58, 9.5, 7.8, 7.0, ("sans-serif",), True, 2)
 """Figures of the page and of notebooks, which contain their title and caption."""
 PAPER_LOOKS = {
-    1: Look(3.25, 2.3, 0.47, 0.09, 0.43, 0.09, 8.0, 7.0, 6.5, "serif", False, 1),
-    2: Look(6.75, 2.6, 0.5, 0.09, 0.43, 0.09, 8.0, 7.0, 6.5, "serif", False, 3),
+    1: Look(3.25, 2.3, 0.47, 0.09, 0.43, 0.09, 8.0, 7.0, 6.5, _SERIF, False, 1),
+    2: Look(6.75, 2.6, 0.5, 0.09, 0.43, 0.09, 8.0, 7.0, 6.5, _SERIF, False, 3),
 }
 """Figures of one column and of both columns of a paper, whose LaTeX sets title and caption: `paper_style`."""
 _LOOK: ContextVar[Look] = ContextVar("look", default=SCREEN)
-
-_FONTS = {
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
-    # the first of these comes with matplotlib: figures are the same on every machine
-    "font.serif": ["STIXGeneral", "DejaVu Serif", "serif"],
-}
 
 
 class Drawing(Figure):
@@ -144,8 +140,8 @@ def own_style(of: Look | None = None) -> Iterator[None]:
     """
     current = of or _LOOK.get()
     settings = {
-        "font.family": current.family,
-        **_FONTS,
+        "font.family": list(current.fonts),
+        "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
         # on a page text stays text; the fonts of a paper need not be there where its figures are shown
         "svg.fonttype": "none" if current.named else "path",
         # identifiers do not change from run to run

@@ -43,14 +43,18 @@ def radius_by_probability(
     title = f"Certified {NORM_NAMES[norm]} radius by noise, {level}"
     caption = _caption(level, norm, check_shape(shape), n, alpha)
     figure, axes = frame(title, radius_label(norm, unit), _PROBABILITY, caption)
-    # even steps in log odds up to 0.9999, as far as the ticks; the axis has this scale
-    lower = 1 / (1 + np.exp(-np.linspace(0, math.log(9999), points)))
+    lower = even_probabilities(points)
     curves = [_curve(noise, norm, lower, check_shape(shape), unit) for noise in noises]
     _limit(axes, curves, norm)
     draw_curves(axes, curves)
     if n and alpha:
         _mark_reach(axes, n, alpha)
     return figure
+
+
+def even_probabilities(points: int = 121) -> np.ndarray:
+    """Return probabilities from 1/2 to 0.9999, as far as the ticks, in even steps on the axis, which has log odds."""
+    return 1 / (1 + np.exp(-np.linspace(0, math.log(9999), points)))
 
 
 def _curve(noise: Noise, norm: str, lower: np.ndarray, shape: tuple[int, ...], unit: str) -> Curve:
