@@ -434,7 +434,9 @@ def dashed(figure):
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_dashed_curve_begins_at_plain_accuracy_and_is_never_below_the_certified_one(norm):
     one = make_certificates("gaussian", norm, images=90)
-    lengths = np.where(one.radius > 0, 1.3 * np.ceil(one.radius) if norm == "l0" else 1.3 * one.radius, np.inf)
+    lengths = np.where(
+        one.radius > 0, 1.3 * np.ceil(one.radius) if norm == "l0" else 1.3 * one.radius, np.inf
+    )
     lengths = np.ceil(lengths) if norm == "l0" else lengths
     lengths[::3] = np.inf
     figure = accuracy_by_noise({"Gaussian": one}, attacks={"Gaussian": lengths})

@@ -1,6 +1,7 @@
 """Writing the files of a paper: figures in two widths and three formats, LaTeX, a bibliography, and the data as CSV."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from radii.report.export import csv_lines, write_whole
 from radii.report.html.content import all_tables
 from radii.report.html.page import METRIC, bibtex, entries
 from radii.report.html.runs import Run, check_runs, norms_of
-from radii.report.leaderboard import HEADERS
+from radii.report.leaderboard import Setting
 from radii.report.paper.figures import Figure, figures_of
 from radii.report.paper.latex import FIGURES_HEAD, figure_tex, tables_tex
 from radii.report.plots import paper_style, pdf_bytes, pgf_text, svg_text
@@ -91,16 +92,17 @@ def _write_figure(figure: Figure, folder: Path) -> str:
 
 def table_csv(table: AccuracyTable) -> str:
     """Return a line for each row and known radius of a table, with the conditions of the row."""
-    header = ["row", "kind", "radius", "share", "best", *HEADERS, "images group", "bibkey"]
+    conditions = [field.name for field in fields(Setting)]
     lines = [
-        (name, kind, radius, share, int(best), *setting.cells, setting.group, setting.bibkey)
+        # csv writes nothing for None
+        (name, kind, radius, share, int(best), *(getattr(setting, key) for key in conditions))
         for name, kind, shares, marks, setting in zip(
             table.names, table.kinds, table.shares.tolist(), table.best, table.settings, strict=True
         )
         for radius, share, best in zip(table.radii, shares, marks, strict=True)
         if not np.isnan(share)
     ]
-    return csv_lines(header, lines)
+    return csv_lines(["row", "kind", "radius", "share", "best", *conditions], lines)
 
 
 def references(runs: Sequence[Run], norms: Sequence[str], published: Sequence[Published]) -> str:

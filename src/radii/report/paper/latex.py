@@ -81,5 +81,5 @@ def figure_tex(figure: Figure, drawing: Drawing) -> str:
         f"\\includegraphics{{figures/{figure.name}-single.pdf}}\n"
         f"% in the fonts of the document: \\input{{figures/{figure.name}-single.pgf}};"
         f" over both columns, in figure*: {figure.name}-double\n"
-        f"\\caption{{{tex_text(words.strip())}{cite}}}\n\\label{{fig:{figure.name}}}\n\\end{{figure}}\n"
+        f"\\caption{{{tex_text(words.strip().removesuffix('.'))}{cite}.}}\n\\label{{fig:{figure.name}}}\n\\end{{figure}}\n"
     )

@@ -45,11 +45,16 @@ def key_height(published: Sequence[Published]) -> float:
 
 
 def draw_points(
-    axes: Axes, published: Sequence[Published], scale: float, colours: Sequence[str] = ()
+    axes: Axes,
+    published: Sequence[Published],
+    scale: float,
+    colours: Sequence[str] = (),
+    title: str = "published by others",
 ) -> list[Line2D]:
     """Draw a hollow mark for each radius within the axes, and a key below them, of height `key_height`.
 
-    `scale`: steps of the axis in one image unit. `colours`: of each row, by default that of its noise.
+    `scale`: steps of the axis in one image unit. `colours`: of each row, by default that of its noise. `title`: of the
+    key.
     """
     # marks are not clipped, so that they are whole on the edge; those beyond it would lie outside the axes
     last = axes.get_xlim()[1]
@@ -65,11 +70,11 @@ def draw_points(
                 x, y, marker=marker, markersize=4.2, zorder=3, clip_on=False, label=row.name, **style
             )
     if marks:
-        _key(axes, marks)
+        _key(axes, marks, title)
     return marks
 
 
-def _key(axes: Axes, marks: Sequence[Artist]) -> None:
+def _key(axes: Axes, marks: Sequence[Artist], title: str) -> None:
     """Draw the key of the marks, just above the caption."""
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -85,7 +90,7 @@ def _key(axes: Axes, marks: Sequence[Artist]) -> None:
         loc="lower left",
         bbox_to_anchor=corner,
         ncols=now.key_columns,
-        title="published by others",
+        title=title,
         **style,
     )
     key.get_title().set_color(SOFT)
@@ -128,7 +133,9 @@ def accuracy_by_noise(
     # a noise that all runs share is named in the title, since the names of the curves may not tell it
     alone = f", {kinds.pop()} noise" if len(kinds) == 1 else ""
     title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}{alone}"
-    rows, caption = foremost(of_question(published, norm, k, unit)), caption_text(certificates.values())
+    known, caption = of_question(published, norm, k, unit), caption_text(certificates.values())
+    rows = foremost(known)
+    key = "published by others" + ": the best at some radius" * (len(rows) < len(known))
     figure, axes = frame(
         title,
         _SHARE,
@@ -146,7 +153,7 @@ def accuracy_by_noise(
             for name, lengths in attacks.items()
         ],
     )
-    draw_curves(axes, curves, draw_points(axes, rows, axis_scale(norm)))
+    draw_curves(axes, curves, draw_points(axes, rows, axis_scale(norm), title=key))
     return figure
 
 

@@ -71,11 +71,11 @@ def _mark(lines: Sequence[Line2D]) -> None:
 
 
 def _key(axes: Axes, lines: Sequence[Artist]) -> None:
-    """Draw a key where it covers no curve; it is opaque in case that it must cover one."""
+    """Draw a key where it covers no curve; if it must cover one, its text stays readable and the curve is seen."""
     size, between = (look().text, 0.5) if len(lines) <= 6 else (look().key, 0.2)
     style: dict[str, Any] = {"labelcolor": INK, "handlelength": 1.4, "fontsize": size}
     style |= {"labelspacing": between, "borderaxespad": 0.2, "facecolor": PAPER, "edgecolor": "none"}
-    axes.legend(handles=lines, loc="best", framealpha=1.0, **style).set_zorder(4)
+    axes.legend(handles=lines, loc="best", framealpha=0.8, **style).set_zorder(4)
 
 
 def _area(curve: Curve) -> float:
