@@ -321,6 +321,8 @@ name = "theirs"
 norm = "linf"
 sigma = 0.25
 accuracy = { "2/255" = 0.5, "0" = 0.75 }
+architecture = "ResNet-110"
+extra_data = "none"
 source = "a paper"
 """
 PIECES = st.lists(

@@ -361,7 +361,7 @@ def test_report_shows_published_rows_of_the_same_data(work, tmp_path):
     rows = tmp_path / "own.toml"
     rows.write_text(
         'data = "digits test"\n[[row]]\nname = "theirs"\nnorm = "l2"\nsigma = 0.4\nsource = "a paper"\n'
-        'accuracy = { "0.5" = 0.987 }\n'
+        'accuracy = { "0.5" = 0.987 }\narchitecture = "SmallCNN"\nextra_data = "none"\n'
     )
     fine("report", work.votes, "--published", rows, "--norm", "l2", "--k", 1, "--out", tmp_path / "new")
     page = (tmp_path / "new" / "index.html").read_text()
@@ -1045,6 +1045,8 @@ sigma = "best"
 noise = "laplace"
 accuracy = {{ "0.25" = 0.5 }}
 source = "Paul Lévy, 1937"
+architecture = "Lévy’s"
+extra_data = "none"
 """
 
 

@@ -14,6 +14,7 @@ from radii.noises.norms import NORMS
 from radii.report.accuracy import (
     accuracy_curve,
     certified_radii,
+    empirical_curve,
     radius_held_by,
     round_radii,
     summarize,
@@ -43,6 +44,26 @@ def hand_made():
         true_rank=np.array([0, 0, 1, 2]),
         radius=np.array([0.5, 0.25, 3.0, 0.0]),
     )
+
+
+def test_the_empirical_curve_starts_at_plain_accuracy_and_loses_attacked_images_alone():
+    """By hand: five images, four correct, one of them found at 0.5 and one at 1; the wrong one cannot be lost."""
+    correct = np.array([True, True, True, True, False])
+    radii, shares = empirical_curve(correct, np.array([1.0, 0.5, np.inf, np.inf, 0.1]))
+    assert radii.tolist() == [0, 0.5, 1] and shares.tolist() == [0.8, 0.6, 0.4]
+    radii, shares = empirical_curve(correct, np.full(5, np.inf))
+    assert radii.tolist() == [0] and shares.tolist() == [0.8]
+    with pytest.raises(InputError, match="about no image"):
+        empirical_curve(np.zeros(0, dtype=bool), np.zeros(0))
+
+
+def test_the_empirical_curve_is_the_share_of_correct_images_not_found_by_that_radius():
+    draws = np.random.default_rng(4)
+    correct, lengths = draws.random(300) < 0.8, draws.exponential(size=300)
+    lengths[draws.random(300) < 0.3] = np.inf
+    radii, shares = empirical_curve(correct, lengths)
+    for at in [*draws.uniform(0, 3, 50), *lengths[correct & np.isfinite(lengths)]]:
+        assert shares[np.searchsorted(radii, at, side="right") - 1] == np.mean(correct & (lengths > at))
 
 
 def read_curve(radii, shares, at):

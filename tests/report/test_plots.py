@@ -421,3 +421,48 @@ def test_settings_that_matplotlib_cannot_read_are_said(tmp_path):
     assert ended.stderr.splitlines()[-1].startswith(
         "radii: matplotlib cannot be loaded with its settings here"
     )
+
+
+# attacked curves -------------------------------------------------------------------------------------
+
+
+def dashed(figure):
+    """Corners of the dashed curves, in the units of the axis."""
+    return [line.get_data() for line in figure.axes[0].lines if line.get_linestyle() not in ("-", "None")]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_dashed_curve_begins_at_plain_accuracy_and_is_never_below_the_certified_one(norm):
+    one = make_certificates("gaussian", norm, images=90)
+    lengths = np.where(
+        one.radius > 0, 1.3 * np.ceil(one.radius) if norm == "l0" else 1.3 * one.radius, np.inf
+    )
+    lengths = np.ceil(lengths) if norm == "l0" else lengths
+    lengths[::3] = np.inf
+    figure = accuracy_by_noise({"Gaussian": one}, attacks={"Gaussian": lengths})
+    ((x, y),) = dashed(figure)
+    assert y[0] == one.correct.mean() > one.accuracy([0])[0], "images that were never certified are not lost"
+    assert x[-1] >= figure.axes[0].get_xlim()[1] or norm == "l0"
+    at = np.arange(3) if norm == "l0" else np.random.default_rng(0).uniform(0, one.radius.max(), 50)
+    drawn = y[np.searchsorted(x, at * axis_scale(norm), side="left") - 1]
+    expected = [np.mean(one.correct & (lengths > radius)) for radius in at]
+    np.testing.assert_allclose(drawn, expected)
+    assert (drawn >= one.accuracy(at)).all()
+    assert "dashed: majority vote under the attacks tried" in " ".join(texts(figure))
+
+
+def test_each_k_has_its_own_dashed_curve_or_none():
+    ranks = [make_certificates("laplace", k=k) for k in (1, 2, 3)]
+    attacks = {1: np.full(120, np.inf), 3: np.full(120, 0.1)}
+    curves = dashed(accuracy_by_k(ranks, attacks=attacks))
+    assert [y[0] for _, y in curves] == [ranks[0].correct.mean(), ranks[2].correct.mean()]
+    assert len(set(curves[0][1])) == 1 and curves[1][1][-1] == 0
+    assert not dashed(accuracy_by_k(ranks)) and "dashed" not in " ".join(texts(accuracy_by_k(ranks)))
+
+
+def test_names_keep_clear_of_dashed_curves():
+    one = make_certificates("gaussian")
+    named = {"first": one, "second": make_certificates("laplace", sigma=0.25)}
+    axes = accuracy_by_noise(named, attacks={"second": np.full(120, np.inf)}).axes[0]
+    names, _ = direct(axes)
+    assert not any(touched(axes, box) for box in names.values())

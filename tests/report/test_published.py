@@ -10,6 +10,7 @@ from certificate_factory import make_certificates
 from radii.errors import InputError, UnknownName
 from radii.report.accuracy import footnotes, marked_names, round_radii, tabulate
 from radii.report.export import json_text, table_json, table_markdown
+from radii.report.html.page import entries
 from radii.report.plots import accuracy_by_k, accuracy_by_noise
 from radii.report.published import NAMES, check_same_data, load_published, of_question
 from radii.votes import ImageIdentity
@@ -23,6 +24,8 @@ norm = "linf"
 sigma = 0.25
 accuracy = { "2/255" = 0.5, "0" = 0.75 }
 source = "a paper"
+architecture = "ResNet-110"
+extra_data = "none"
 """
 
 
@@ -91,6 +94,10 @@ def test_published_l0_radii_say_what_they_count(tmp_path):
             "unknown noise in row 1 of own.toml 'laplac'; did you mean 'laplace'",
         ),
         ("sigma", 'unit = "pixel"\nsigma', "unknown unit in row 1"),
+        ("sigma", "year = 19.5\nsigma", "year in row 1 of own.toml must be a whole number"),
+        ("sigma", "alpha = 1\nsigma", "alpha in row 1 of own.toml must be a number from 0 to below 1"),
+        ("[[row]]", "size = 0\n[[row]]", "size in own.toml must be a whole number of at least 1"),
+        ("sigma", "bibkey = 3\nsigma", "bibkey in row 1 of own.toml must be text"),
         ("sigma", "n = true\nsigma", "n in row 1 of own.toml must be a whole number"),
         ("[[row]]", "date = 3\n[[row]]", "unknown field in own.toml 'date'; did you mean 'data'"),
         ("0.75", "nan", "must give shares by radius"),
@@ -122,6 +129,62 @@ def test_missing_files_and_names(tmp_path):
         load_published("cifar1")
     with pytest.raises(InputError, match="there is no file"):
         load_published(tmp_path / "none.toml")
+
+
+def test_the_rows_state_their_conditions_and_name_works_of_the_bibliography():
+    known = entries()
+    for row in CIFAR:
+        assert row.architecture and row.extra_data and row.size == 10_000, row.name
+        assert row.bibkey in known or (row.bibkey, row.year) == ("", None), row.name
+        # the year of a key is that of its work
+        assert row.bibkey.endswith(str(row.year or "")), row.name
+    assert {row.architecture for row in CIFAR if "MLProject" in row.name} == {"ResNet-110"}
+    best = {(row.name, row.extra_data): row for row in of_question(CIFAR, "l2", 1)}
+    more = best["SmoothAdv with more data", "ImageNet, unlabelled images"]
+    assert [round(more.accuracy[radius], 2) for radius in (0.25, 0.5, 0.75, 1.5)] == [0.82, 0.65, 0.52, 0.3]
+    assert best["easy images .25, Sun et al. 2025", "none"].accuracy[0.5] == 0.593
+    assert best["easy images .5, Sun et al. 2025", "none"].accuracy[1.5] == 0.29
+    assert sum(row.sigma == 1 for row in best.values()) >= 5
+    assert "floor(2 λ 255)" in next(row.note for row in CIFAR if row.noise == "splitting")
+
+
+def test_missing_columns_are_named_all_at_once(tmp_path):
+    text = ROW.replace('architecture = "ResNet-110"\n', "").replace('extra_data = "none"\n', "")
+    with pytest.raises(
+        InputError, match=r"row 1 of own\.toml must say its architecture, extra_data, as on a leader"
+    ):
+        load_published(write(tmp_path, text))
+    with pytest.raises(InputError, match=r"must say its source$"):
+        load_published(write(tmp_path, ROW.replace('source = "a paper"\n', "")))
+
+
+def test_bold_is_for_rows_about_the_same_images():
+    own = make_certificates("laplace", "l1")
+    other = replace(own, status=np.full(120, "abstained"), radius=np.zeros(120))
+    table = tabulate({"own": own, "worse": other}, published=CIFAR)
+    assert table.best[0].any() and not table.best[1].any(), "among the own runs"
+    published = np.array(table.kinds) == "published"
+    assert table.best[published].any(), "and among rows about all test images"
+    unknown = [row for row, setting in enumerate(table.settings) if not setting.group]
+    assert unknown and not table.best[unknown].any()
+    elsewhere = tabulate({"own": own, "other": replace(own, index=own.index + 1)})
+    assert not elsewhere.best.any(), "one run alone is not the best"
+    # a run on the whole split is about the images of rows that say so
+    whole = replace(own, data=ImageIdentity("cifar10", "test", part="all"))
+    rows = [replace(row, size=120, images=120) for row in of_question(CIFAR, "l1", 1)]
+    assert {setting.group for setting in tabulate({"own": whole}, published=rows).settings} == {"all"}
+
+
+def test_tables_show_the_conditions_beside_published_rows():
+    own = make_certificates("laplace", "l1")
+    table = tabulate({"Laplace": own}, published=CIFAR)
+    header, _, first, *others = table_markdown(table).splitlines()
+    assert header.endswith("| extra data | network | images | n | α | year |")
+    assert first.endswith("| – | – | 120 | 100,000 | 0.001 | – |")
+    assert any(line.endswith("| none | WRN-40-2 | 10,000 | – | 0 | 2021 |") for line in others)
+    assert "network" not in table_markdown(tabulate({"Laplace": own}))
+    setting = table_json(table)["settings"]["splitting noise, Levine & Feizi 2021"]
+    assert (setting["network"], setting["year"], setting["group"]) == ("WRN-40-2", 2021, "all")
 
 
 def test_rows_about_other_images_are_rejected():
@@ -161,11 +224,11 @@ def test_few_published_radii_leave_room_for_round_ones():
 
 
 def test_tables_reach_beyond_what_was_published():
-    own = make_certificates("gaussian", "l2", sigma=2.0)
+    own = make_certificates("gaussian", "l2", sigma=4.0)
     table = tabulate({"Gaussian": own}, published=CIFAR)
     stated = {radius for row in of_question(CIFAR, "l2", 1) for radius in row.accuracy}
-    assert stated <= set(table.radii) and table.radii[-1] > 1.5 == max(stated)
-    assert set(table.radii) - stated == {radius for radius in round_radii([own]) if radius > 1.5}
+    assert stated <= set(table.radii) and table.radii[-1] > 2.5 == max(stated)
+    assert set(table.radii) - stated == {radius for radius in round_radii([own]) if radius > 2.5}
 
 
 def test_a_row_must_not_take_the_name_of_another():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
@@ -62,28 +62,40 @@ class PageOptions(Options):
     ] = False
 
 
+@dataclass(frozen=True)
+class OutputOptions(Options):
+    """Where the page is written, and what else is."""
+
+    title = "Output"
+    out: Annotated[Path, typer.Option(help="Folder for the page and its files.")] = Path("report")
+    style: Annotated[
+        Literal["page", "paper"],
+        typer.Option(help="page, or paper: also figures and tables for LaTeX, in OUT/paper."),
+    ] = "page"
+
+
 @grouped
 def report(
     votes: Files,
     compared: ComparedOptions,
     page: PageOptions,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the page and its files.", rich_help_panel="Output")
-    ] = Path("report"),
+    output: OutputOptions,
 ) -> None:
     """Compare votes on one HTML page.
 
     The page index.html shows certified accuracy against radius by norm, votes, k and class, with figures and tables
     for each norm, and example images with their votes and radii. It needs no network. Beside it are the figures (PNG),
     the certificates (a CSV file per votes file, with a row per image), results.json and tables.md. Without --k, the
-    page shows k = 1, 2 and 3, if there are more classes.
+    page shows k = 1, 2 and 3, if there are more classes. With --style paper, the folder paper beside the page has
+    every figure as SVG, PDF and PGF, tables.tex, and the numbers of each as CSV.
     """
     from radii.report.export import ATTACKS, found_beside
     from radii.report.html import Run, check_one_data, of_smallest_k, write_report
+    from radii.report.paper import write_paper
     from radii.report.published import check_same_data, load_published
 
     # all that can be wrong is found before the certificates, which take the longest
-    check_folder(out)
+    check_folder(output.out)
     files, others = load_named(votes), load_published(page.published) if page.published else []
     check_one_data({name: loaded.data for name, loaded in files.items()})
     for loaded in files.values():
@@ -112,8 +124,12 @@ def report(
     examples = choose_shown(files, of_smallest_k(runs)[0], page.data_dir) if page.examples else None
     with progress("report") as update:
         path = write_report(
-            runs, out, title=page.page_title, examples=examples, published=others, progress=update
+            runs, output.out, title=page.page_title, examples=examples, published=others, progress=update
         )
+    if output.style == "paper":
+        with progress("paper") as update:
+            paper = write_paper(runs, output.out / "paper", published=others, progress=update)
+        say(f"Paper: {paper}/tables.tex, figures.tex")
     say(f"Report: {path}")
 
 

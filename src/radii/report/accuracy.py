@@ -13,6 +13,7 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.report.formatting import round_text
+from radii.report.leaderboard import Setting, setting_of, setting_of_best, setting_of_published
 from radii.report.published import Published, of_question
 from radii.votes.plans import PLANS
 
@@ -86,6 +87,7 @@ class AccuracyTable:
     kinds : of the rows, from `KINDS`
     noises : of the rows, empty where the noise is unknown
     notes : of the rows, what they are; empty for a run
+    settings : of the rows, the conditions of their measurement
     """
 
     norm: str
@@ -97,6 +99,7 @@ class AccuracyTable:
     kinds: tuple[str, ...]
     noises: tuple[str, ...]
     notes: tuple[str, ...]
+    settings: tuple[Setting, ...]
 
     @property
     def headers(self) -> tuple[str, ...]:
@@ -105,13 +108,24 @@ class AccuracyTable:
 
     @property
     def best(self) -> np.ndarray:
-        """The largest share of each column, bool `(names, radii)`; ties are all marked.
+        """The largest share of each column among rows about the same images, bool `(names, radii)`.
 
-        Nothing is marked in a column of zeros or with a single share.
+        Ties are all marked; nothing is in a column of zeros, with a single share, or in rows whose images are unknown.
         """
-        several = np.count_nonzero(~np.isnan(self.shares), axis=0) > 1
-        # no column is all NaN: only published rows have gaps
-        return (self.shares == np.nanmax(self.shares, axis=0)) & (self.shares > 0) & several
+        marks = np.zeros(self.shares.shape, dtype=bool)
+        groups = np.array([setting.group for setting in self.settings])
+        for group in set(groups) - {""}:
+            rows = np.flatnonzero(groups == group)
+            # -1 where nothing was published: below every share
+            shares = np.nan_to_num(self.shares[rows], nan=-1.0)
+            several = np.count_nonzero(shares >= 0, axis=0) > 1
+            marks[rows] = (shares == shares.max(axis=0)) & (shares > 0) & several
+        return marks
+
+    @property
+    def compared(self) -> bool:
+        """Whether any row is published: only then do the rows differ in more than the runs themselves say."""
+        return "published" in self.kinds
 
 
 def certified_radii(certificates: Certificates) -> np.ndarray:
@@ -132,6 +146,61 @@ def accuracy_curve(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
     radii = np.unique(np.append(0.0, held))
     # side="left": an image is certified to its own radius, too
     return radii, (len(held) - np.searchsorted(held, radii, side="left")) / len(certificates)
+
+
+def empirical_curve(correct: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return accuracy under the attacks that were tried, as a step function of the radius.
+
+    Parameters
+    ----------
+    correct : `(images,)` bool
+        Where the true label is among the k most frequent labels of the votes, certified or not.
+    lengths : `(images,)`
+        Length of the shortest perturbation found that removes the label; infinite where none was found, or tried.
+
+    Returns
+    -------
+    radii : `(steps,)`, increasing from 0
+    shares : `(steps,)`; `shares[0]` is the plain accuracy, and `shares[i]` holds from `radii[i]` up to the next
+        radius, `shares[-1]` at every larger one.
+
+    Notes
+    -----
+    An image counts as lost from the length of its perturbation on. Images that were never attacked, as those that are
+    not certified, are never lost: the curve is an upper bound on robust accuracy.
+
+    Examples
+    --------
+    Four images, three correct; a perturbation of length 0.5 was found for one of them.
+
+    >>> radii, shares = empirical_curve(np.array([True, True, True, False]), np.array([0.5, np.inf, np.inf, np.inf]))
+    >>> radii.tolist(), shares.tolist()
+    ([0.0, 0.5], [0.75, 0.5])
+    """
+    if not len(correct):
+        raise InputError("there is nothing to count: the attacks are about no image")
+    # an image whose label the majority of votes does not name has no accuracy to lose
+    lost = np.sort(lengths[correct & np.isfinite(lengths)])
+    radii = np.unique(np.append(0.0, lost))
+    # side="right": at the length of its perturbation an image is lost, where certified accuracy still counts it
+    left = np.count_nonzero(correct) - np.searchsorted(lost, radii, side="right")
+    return radii, left / len(correct)
+
+
+def label_probabilities(certificates: Certificates) -> np.ndarray:
+    """Return the lower bound on the probability of every image's true label, `(images,)`.
+
+    It is 0 where the certificate is about another label, since nothing is known of the true one then.
+    """
+    if certificates.labels == "top-k-set":
+        raise InputError("the bounds of a set are about its weakest label: certify single labels")
+    return np.where(certificates.label == certificates.true_label, certificates.lower, 0.0)
+
+
+def probability_curve(lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distribution of lower bounds: the values that occur, increasing, and the shares of at least each."""
+    bounds, firsts = np.unique(np.sort(lower), return_index=True)
+    return bounds, 1 - firsts / len(lower)
 
 
 def radius_held_by(certificates: Certificates, share: float) -> float:
@@ -196,17 +265,23 @@ def tabulate(
         )
     columns = tuple(map(float, radii))
     rows = {
-        name: (certified.accuracy(columns), "run", certified.noise.name, "")
+        name: (
+            certified.accuracy(columns),
+            "run",
+            certified.noise.name,
+            "",
+            setting_of(certified, published),
+        )
         for name, certified in certificates.items()
     }
     # after the runs, since no single classifier reaches these
-    rows |= _best_levels(certificates, columns)
+    rows |= _best_levels(certificates, columns, published)
     for row in others:
         if row.name in rows:
             raise InputError(f"two rows of one table are called {row.name!r}: rename one of them")
         # NaN and no interpolation: between two published radii the accuracy is unknown
         shares = np.array([row.accuracy.get(radius, np.nan) for radius in columns])
-        rows[row.name] = (shares, "published", row.noise, row.note)
+        rows[row.name] = (shares, "published", row.noise, row.note, setting_of_published(row))
     table, *known = zip(*rows.values(), strict=True)
     return AccuracyTable(norm, unit, k, tuple(rows), columns, np.array(table), *known)
 
@@ -218,8 +293,8 @@ def _joined(chosen: Sequence[float], stated: set[float]) -> list[float]:
 
 
 def _best_levels(
-    certificates: Mapping[str, Certificates], radii: Sequence[float]
-) -> dict[str, tuple[np.ndarray, str, str, str]]:
+    certificates: Mapping[str, Certificates], radii: Sequence[float], published: Sequence[Published]
+) -> dict[str, tuple[np.ndarray, str, str, str, Setting]]:
     """Return a row of the best certified accuracy at each radius for every noise with several levels."""
     rows = {}
     for noise in dict.fromkeys(certified.noise.name for certified in certificates.values()):
@@ -234,7 +309,8 @@ def _best_levels(
                 f"the best of {name} = {listed} at each radius, chosen after looking at the results:"
                 " no single classifier reaches them all, and no certificate covers the choice"
             )
-            rows[f"{several[0].noise.title}, best {name}"] = (shares, "best", noise, note)
+            setting = setting_of_best(setting_of(certified, published) for certified in several)
+            rows[f"{several[0].noise.title}, best {name}"] = (shares, "best", noise, note, setting)
     return rows
 
 

@@ -15,6 +15,7 @@ from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.report.accuracy import DECIDING, AccuracyTable, footnotes, marked_names, summarize
 from radii.report.formatting import BETA, dataset_guarantee, floor_text, identity
+from radii.report.leaderboard import HEADERS
 from radii.storage import atomic
 
 DECIMALS = 7
@@ -41,7 +42,7 @@ def csv_text(certificates: Certificates) -> str:
     Truth values are 1 or 0, unknown ones are empty, and the labels of a set are separated by spaces.
     """
     columns, unknown = certificates.columns(), [""] * len(certificates)
-    return _csv(
+    return csv_lines(
         tuple(columns),
         zip(*(_cells(column) if column is not None else unknown for column in columns.values()), strict=True),
     )
@@ -67,7 +68,7 @@ def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
     columns = [_radius_column(certified) for certified in several]
     assert labels is not None, "the columns need true labels, too"
     header = ["index", "true_label", *(f"{norm}_top{k}" for norm, k in certificates)]
-    return _csv(header, zip(index, labels.tolist(), *columns, strict=True))
+    return csv_lines(header, zip(index, labels.tolist(), *columns, strict=True))
 
 
 def _radius_column(certificates: Certificates) -> list[str]:
@@ -82,7 +83,8 @@ def _radius_column(certificates: Certificates) -> list[str]:
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a header and rows as CSV, floats with all their digits."""
     text = io.StringIO()
     # csv ends lines with CR LF by itself, and all other files here end them with LF
     writer = csv.writer(text, lineterminator="\n")
@@ -107,7 +109,8 @@ def summary(certificates: Certificates) -> dict[str, Any]:
 def table_json(table: AccuracyTable) -> dict[str, Any]:
     """Return a table of certified accuracy, ready for JSON; null at radii that were not published.
 
-    `kinds` and `notes` describe the rows that are not of a single run.
+    `kinds` and `notes` describe the rows that are not of a single run, `settings` the conditions of all rows; `group`
+    names the images: rows of one group are about the same ones.
     """
     # JSON has no NaN
     shares = np.where(np.isnan(table.shares), None, table.shares).tolist()  # type: ignore[call-overload]
@@ -120,17 +123,33 @@ def table_json(table: AccuracyTable) -> dict[str, Any]:
         "accuracy": dict(zip(table.names, shares, strict=True)),
         "kinds": {name: kind for name, kind, _ in noted},
         "notes": {name: note for name, _, note in noted},
+        "settings": {
+            name: asdict(setting) for name, setting in zip(table.names, table.settings, strict=True)
+        },
     }
 
 
 def table_markdown(table: AccuracyTable) -> str:
-    """Return a table of certified accuracy in Markdown: percent, the best of each radius in bold, notes below."""
-    rows = []
-    for name, shares, best in zip(marked_names(table), table.shares, table.best, strict=True):
-        cells = ["–" if np.isnan(share) else f"{share:.1%}" for share in shares]
-        rows.append([name, *(f"**{cell}**" if top else cell for cell, top in zip(cells, best, strict=True))])
+    """Return a table of certified accuracy in Markdown: percent, notes below.
+
+    The best of each radius among rows about the same images is in bold. Beside published rows stand the conditions of
+    every row.
+    """
+    headers, rows = list(table.headers), []
+    for name, shares, best, setting in zip(
+        marked_names(table), table.shares, table.best, table.settings, strict=True
+    ):
+        cells = [f"**{cell}**" if top else cell for cell, top in zip(share_cells(shares), best, strict=True)]
+        rows.append([name, *cells, *(setting.cells if table.compared else ())])
+    if table.compared:
+        headers += HEADERS
     notes = "".join(f"\n{line}\n" for line in footnotes(table))
-    return markdown_table(["", *table.headers], rows) + notes
+    return markdown_table(["", *headers], rows) + notes
+
+
+def share_cells(shares: np.ndarray) -> list[str]:
+    """Return shares in percent, a dash where none was published."""
+    return ["–" if np.isnan(share) else f"{share:.1%}" for share in shares]
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

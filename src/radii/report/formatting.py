@@ -6,6 +6,7 @@ A printed radius is never larger than the certified one: it is rounded down, in 
 import ast
 import inspect
 import math
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -159,6 +160,51 @@ def identity(certificates: Certificates) -> dict[str, Any]:
         "images": len(certificates),
         "guarantee": guarantee(certificates),
     }
+
+
+_TEX = {
+    # special characters
+    **{character: f"\\{character}" for character in "{}$&#%_"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    # those of our texts that fonts of LaTeX lack
+    "σ": r"$\sigma$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "λ": r"$\lambda$",
+    "√": r"$\surd$",
+    "∞": r"$\infty$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "\N{MINUS SIGN}": "$-$",
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+    "’": "'",
+    NO_BREAK: "~",
+    # between straight quotes, "<" and ">" of old encodings are other characters
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    '"': "''",
+    "|": r"\textbar{}",
+    **{f"ℓ{sign}": rf"$\ell_{name}$" for sign, name in (("₀", 0), ("₁", 1), ("₂", 2), ("∞", r"\infty"))},
+    "ℓ": r"$\ell$",
+}
+# the longest first, so that a norm is one symbol
+_TEX_PARTS = re.compile("|".join(map(re.escape, sorted(_TEX, key=len, reverse=True))))
+
+
+def tex_text(text: str) -> str:
+    """Return a text for LaTeX: special characters escaped, symbols as mathematics, other letters as they are.
+
+    >>> print(tex_text("ℓ₂, σ = 0.5, 95 % of my_run"))
+    $\\ell_2$, $\\sigma$ = 0.5, 95 \\% of my\\_run
+    """
+    printable = "".join(letter if letter.isprintable() or letter == NO_BREAK else " " for letter in text)
+    return _TEX_PARTS.sub(lambda part: _TEX[part.group()], printable)
 
 
 def docstring(of: Callable[..., Any]) -> str:

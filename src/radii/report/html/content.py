@@ -20,6 +20,7 @@ from radii.report.formatting import (
     unit_text,
 )
 from radii.report.html.runs import Run, by_name, ks_of
+from radii.report.leaderboard import HEADERS
 from radii.report.plots.strip import class_name
 from radii.report.plots.style import noise_colour, run_colours
 from radii.report.published import Published
@@ -79,7 +80,10 @@ def top_k_tables(runs: Sequence[Run], norm: str, published: Sequence[Published] 
 
 
 def table_data(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
-    """Return a table for the page: its rows have a name, kind, colour, and cells with text and a mark of the best."""
+    """Return a table for the page: its rows have a name, kind, colour, and cells with text and a mark of the best.
+
+    Beside published rows stand the conditions of every row, under the heads `settings`.
+    """
     run_colour, names = colours(runs), marked_names(table)
     rows = [
         {
@@ -90,10 +94,17 @@ def table_data(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
                 {"text": "–" if math.isnan(share) else percent(share), "best": bool(best)}
                 for share, best in zip(table.shares[row], table.best[row], strict=True)
             ],
+            "setting": table.settings[row].cells if table.compared else (),
         }
         for row in range(len(names))
     ]
-    return {"k": table.k, "headers": table.headers, "rows": rows, "notes": footnotes(table)}
+    return {
+        "k": table.k,
+        "headers": table.headers,
+        "settings": HEADERS if table.compared else (),
+        "rows": rows,
+        "notes": footnotes(table),
+    }
 
 
 def legend(tables: Iterable[AccuracyTable]) -> list[dict[str, str]]:

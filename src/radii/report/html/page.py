@@ -47,6 +47,9 @@ METHOD = ("cohen2019", "clopper1934")
 TOP_K, EXACT_ARITHMETIC = "jia2020", "jin2022"
 """Entries of sources.bib that every report cites, and those for k above 1 and for exact arithmetic."""
 
+METRIC = "sun2025"
+"""The work on the average certified radius as a metric."""
+
 # a work begins the text or follows a colon, a semicolon or "of", which keeps second authors and titles out
 _CITED = re.compile(r"(?:^|[:;] |of )([A-Z][a-z]+)[^:;]*? (\d{4})")
 """First author and year in the source of a rule."""

@@ -51,9 +51,12 @@ def norm_pictures(
     known: dict[str, Any] = {"unit": first.unit, "n": first.n, "alpha": first.alpha}
     theory = radius_by_probability(equal_noises(runs, norm), norm, first.shape, **known)
     words = f"Certified {NORM_NAMES[norm]} radius against the lower bound on the label's probability, at equal sigma."
-    accuracy = accuracy_by_noise(compared, published)
+    attacks = {run.name: run.attacks[norm, first.k] for run in runs if (norm, first.k) in run.attacks}
+    accuracy = accuracy_by_noise(compared, published, attacks=attacks)
     return [
-        _keep(accuracy, f"accuracy-{norm}", _comparison_words(compared, norm, published), folder),
+        _keep(
+            accuracy, f"accuracy-{norm}", _comparison_words(compared, norm, published, bool(attacks)), folder
+        ),
         _keep(theory, f"radius-{norm}", words, folder),
     ]
 
@@ -69,7 +72,9 @@ def top_k_pictures(
             ks = ", ".join(str(certified.k) for certified in by_k)
             words = f"Certified top-k accuracy against {NORM_NAMES[norm]} radius, {run.name}, k = {ks}."
             # its noise names a figure, unless another run has the same noise
-            figure = accuracy_by_k(by_k, published, name=run.name if counts[run.noise] > 1 else "")
+            name = run.name if counts[run.noise] > 1 else ""
+            attacks = {one.k: run.attacks[norm, one.k] for one in by_k if (norm, one.k) in run.attacks}
+            figure = accuracy_by_k(by_k, published, name=name, attacks=attacks)
             pictures.append(_keep(figure, f"topk-{norm}-{run.slug}", words, folder))
     return pictures
 
@@ -103,7 +108,9 @@ def _write_png(figure: Figure, name: str, folder: Path) -> str:
     return f"figures/{name}.png"
 
 
-def _comparison_words(compared: Mapping[str, Certificates], norm: str, published: Sequence[Published]) -> str:
+def _comparison_words(
+    compared: Mapping[str, Certificates], norm: str, published: Sequence[Published], attacked: bool
+) -> str:
     """Return a description for screen readers: each curve at three radii, and the published points."""
     _, unit, k = same_question(compared.values())
     table = tabulate(compared)
@@ -116,7 +123,8 @@ def _comparison_words(compared: Mapping[str, Certificates], norm: str, published
     for row in of_question(published, norm, k, unit):
         stated = [f"{share:.1%} at {round_text(radius, norm)}" for radius, share in row.accuracy.items()]
         curves.append(f"published, {row.name} {', '.join(stated)}")
-    return f"Certified accuracy against {NORM_NAMES[norm]} radius: {'; '.join(curves)}."
+    dashed = " Dashed: majority vote under the attacks tried, from plain accuracy down." * attacked
+    return f"Certified accuracy against {NORM_NAMES[norm]} radius: {'; '.join(curves)}.{dashed}"
 
 
 def inline(svg: str, name: str, words: str) -> str:

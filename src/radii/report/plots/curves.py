@@ -3,28 +3,29 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.noises import Noise
-from radii.report.accuracy import accuracy_curve, same_question
+from radii.report.accuracy import accuracy_curve, empirical_curve, same_question
 from radii.report.formatting import NORM_NAMES
-from radii.report.plots.labels import Curve, draw_curves
+from radii.report.plots.labels import Curve, draw_attacked, draw_curves
 from radii.report.plots.style import (
     INK,
     PAPER,
-    SMALL,
     SOFT,
+    Drawing,
     caption_text,
     frame,
+    look,
     noise_colour,
     own_style,
     run_colours,
@@ -33,21 +34,27 @@ from radii.report.plots.style import (
 from radii.report.published import Published, of_question
 
 _MARKERS = "oDs^vP<>hXd*"
-_LINE, _HEAD = 0.128, 0.25
-"""Inches that one line of the key takes, and its heading."""
+_LINE, _HEAD = 0.0183, 0.0357
+"""Inches that one line of the key takes, and its heading, per point of its text."""
 
 
 def key_height(published: Sequence[Published]) -> float:
-    """Return the height in inches of the key of these rows below the axes: two rows per line."""
-    return _HEAD + _LINE * -(-len(published) // 2) if published else 0.0
+    """Return the height in inches of the key of these rows below the axes, in `look().key_columns` columns."""
+    now = look()
+    return now.key * (_HEAD + _LINE * -(-len(published) // now.key_columns)) if published else 0.0
 
 
 def draw_points(
-    axes: Axes, published: Sequence[Published], scale: float, colours: Sequence[str] = ()
+    axes: Axes,
+    published: Sequence[Published],
+    scale: float,
+    colours: Sequence[str] = (),
+    title: str = "published by others",
 ) -> list[Line2D]:
     """Draw a hollow mark for each radius within the axes, and a key below them, of height `key_height`.
 
-    `scale`: steps of the axis in one image unit. `colours`: of each row, by default that of its noise.
+    `scale`: steps of the axis in one image unit. `colours`: of each row, by default that of its noise. `title`: of the
+    key.
     """
     # marks are not clipped, so that they are whole on the edge; those beyond it would lie outside the axes
     last = axes.get_xlim()[1]
@@ -63,61 +70,114 @@ def draw_points(
                 x, y, marker=marker, markersize=4.2, zorder=3, clip_on=False, label=row.name, **style
             )
     if marks:
-        _key(axes, marks)
+        _key(axes, marks, title)
     return marks
 
 
-def _key(axes: Axes, marks: Sequence[Artist]) -> None:
+def _key(axes: Axes, marks: Sequence[Artist], title: str) -> None:
     """Draw the key of the marks, just above the caption."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     width, height = figure.get_size_inches()
-    style: dict[str, Any] = {"fontsize": SMALL - 0.8, "labelcolor": INK, "frameon": False}
+    now = look()
+    style: dict[str, Any] = {"fontsize": now.key, "labelcolor": INK, "frameon": False}
     style |= {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.5, "labelspacing": 0.3}
-    style |= {"borderpad": 0.0, "borderaxespad": 0.0, "alignment": "left", "title_fontsize": SMALL}
-    corner = (0.09 / width, 0.5 / height)
+    style |= {"borderpad": 0.0, "borderaxespad": 0.0, "alignment": "left", "title_fontsize": now.small}
+    # above the caption, if there is one
+    corner = (0.09 / width, (0.5 if now.named else 0.03) / height)
     key = figure.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=corner, ncols=2, title="published by others", **style
+        handles=marks,
+        loc="lower left",
+        bbox_to_anchor=corner,
+        ncols=now.key_columns,
+        title=title,
+        **style,
     )
     key.get_title().set_color(SOFT)
 
 
 _SHARE = "share of all images with the true label certified up to the radius"
 _SHARE_K = "share of all images with the true label certified among the top k up to the radius"
+_DASHED = " · dashed: majority vote under the attacks tried"
+_MORE = 0.13
+"""Inches of another line of the caption."""
 _MOST_STEPS = 600
+_MOST_ROWS = 8
+"""Published rows in a figure: the key of more would be larger than the figure, and tables have them all."""
 
 
 @own_style()
 def accuracy_by_noise(
-    certificates: Mapping[str, Certificates], published: Sequence[Published] = ()
-) -> Figure:
+    certificates: Mapping[str, Certificates],
+    published: Sequence[Published] = (),
+    *,
+    attacks: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> Drawing:
     """Draw certified accuracy against radius, a curve for each named set of certificates of one norm and k.
 
-    `published` rows of the same norm and k are drawn as points at the radii that were published.
+    Parameters
+    ----------
+    certificates : by name
+    published : rows, of which those of the same norm and k are drawn as points; of many, those that are the best at
+        some radius
+    attacks : by name, as far as attacked: `(images,)`, the length of the shortest perturbation found, infinite without
+        one; drawn dashed as in `radii.report.accuracy.empirical_curve`
+
+    Returns
+    -------
+    Drawing
+        A figure that notebooks show.
     """
     norm, unit, k = same_question(certificates.values())
     kinds = {certified.noise.title for certified in certificates.values()}
     # a noise that all runs share is named in the title, since the names of the curves may not tell it
     alone = f", {kinds.pop()} noise" if len(kinds) == 1 else ""
     title = f"Certified {'' if k == 1 else f'top-{k} '}accuracy, {NORM_NAMES[norm]}{alone}"
-    rows, caption = of_question(published, norm, k, unit), caption_text(certificates.values())
-    figure, axes = frame(title, _SHARE, radius_label(norm, unit), caption, below=key_height(rows))
-    colours = run_colours(certificates.values())
-    named = zip(certificates.items(), colours, strict=True)
-    curves = [Curve(name, colour, *step_path(certified)) for (name, certified), colour in named]
+    known, caption = of_question(published, norm, k, unit), caption_text(certificates.values())
+    rows = foremost(known)
+    key = "published by others" + ": the best at some radius" * (len(rows) < len(known))
+    figure, axes = frame(
+        title,
+        _SHARE,
+        radius_label(norm, unit),
+        caption + _DASHED * bool(attacks),
+        below=_below(rows, attacks),
+    )
+    colours = dict(zip(certificates, run_colours(certificates.values()), strict=True))
+    curves = [Curve(name, colours[name], *step_path(certified)) for name, certified in certificates.items()]
     _limit(axes, curves, norm)
-    draw_curves(axes, curves, draw_points(axes, rows, axis_scale(norm)))
+    draw_attacked(
+        axes,
+        [
+            Curve(name, colours[name], *attacked_path(certificates[name], lengths))
+            for name, lengths in attacks.items()
+        ],
+    )
+    draw_curves(axes, curves, draw_points(axes, rows, axis_scale(norm), title=key))
     return figure
 
 
 @own_style()
 def accuracy_by_k(
-    certificates: Sequence[Certificates], published: Sequence[Published] = (), *, name: str = ""
-) -> Figure:
+    certificates: Sequence[Certificates],
+    published: Sequence[Published] = (),
+    *,
+    name: str = "",
+    attacks: Mapping[int, np.ndarray] = MappingProxyType({}),
+) -> Drawing:
     """Draw certified top-k accuracy against radius with k as the parameter, for one noise and one norm.
 
-    `published` rows are drawn as points where their authors give several k for the same noise and norm. `name`: of the
-    run, where its noise alone does not tell it from others.
+    Parameters
+    ----------
+    certificates : one set for each k
+    published : rows, drawn as points where their authors give several k for the same noise and norm
+    name : of the run, where its noise alone does not tell it from others
+    attacks : by k, as in `accuracy_by_noise`; a k that was not attacked has no dashed curve
+
+    Returns
+    -------
+    Drawing
+        A figure that notebooks show.
     """
     ranked = sorted(certificates, key=lambda certified: certified.k)
     noise, norm = _one_noise(ranked), ranked[0].norm
@@ -127,9 +187,8 @@ def accuracy_by_k(
     shade = dict(zip((certified.k for certified in ranked), colours, strict=True))
     # a point needs the colour of a curve, so rows of other k are left out
     rows = [row for row in _ranks_published(published, norm, noise.name, unit) if row.k in shade]
-    figure, axes = frame(
-        title, _SHARE_K, radius_label(norm, unit), caption_text(ranked), below=key_height(rows)
-    )
+    caption = caption_text(ranked) + _DASHED * bool(attacks)
+    figure, axes = frame(title, _SHARE_K, radius_label(norm, unit), caption, below=_below(rows, attacks))
     curves = [
         Curve(f"k = {certified.k}", colour, *step_path(certified))
         for certified, colour in zip(ranked, colours, strict=True)
@@ -138,9 +197,19 @@ def accuracy_by_k(
     # from the largest area to the smallest, each on top of those that contain it
     for curve in reversed(curves):
         axes.fill(*_area(curve), color=curve.colour, alpha=0.16, linewidth=0)
+    by_k = {certified.k: certified for certified in ranked}
+    draw_attacked(
+        axes,
+        [Curve(f"k = {k}", shade[k], *attacked_path(by_k[k], lengths)) for k, lengths in attacks.items()],
+    )
     named = [replace(row, name=f"k = {row.k}, {row.name}") for row in rows]
     draw_curves(axes, curves, draw_points(axes, named, axis_scale(norm), [shade[row.k] for row in rows]))
     return figure
+
+
+def _below(published: Sequence[Published], attacks: Mapping[Any, np.ndarray]) -> float:
+    """Return the height in inches between axes and caption, with room for another line of the caption if attacked."""
+    return key_height(published) + _MORE * bool(attacks and look().named)
 
 
 def _short(name: str, most: int = 28) -> str:
@@ -176,6 +245,29 @@ def step_path(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
     # upright steps: a slanted line between the points would show accuracies that are not certified
     heights = np.concatenate([shares[:1], np.repeat(shares[1:], 2), [0.0]])
     return np.repeat(radii, 2) * axis_scale(certificates.norm), heights
+
+
+def attacked_path(certificates: Certificates, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of `empirical_curve` as a step function, `(points,)` each, in the units of the axis."""
+    radii, shares = empirical_curve(certificates.correct, lengths)
+    if certificates.norm == "l0":
+        # the tread of a number is centred on it, and the last one goes on
+        counts = np.arange(int(radii[-1]) + 1)
+        treads = shares[np.searchsorted(radii, counts, side="right") - 1]
+        edges = np.repeat(np.arange(len(counts)) - 0.5, 2)[1:]
+        return edges, np.repeat(treads, 2)[:-1]
+    return np.repeat(radii, 2)[1:] * axis_scale(certificates.norm), np.repeat(shares, 2)[:-1]
+
+
+def foremost(rows: Sequence[Published], most: int = _MOST_ROWS) -> list[Published]:
+    """Return the rows; of more than `most` those with the largest share at some radius."""
+    if len(rows) <= most:
+        return list(rows)
+    best: dict[float, float] = {}
+    for row in rows:
+        for radius, share in row.accuracy.items():
+            best[radius] = max(share, best.get(radius, 0.0))
+    return [row for row in rows if any(share == best[radius] for radius, share in row.accuracy.items())]
 
 
 def _thinned(radii: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

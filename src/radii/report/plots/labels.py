@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, cycle
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from matplotlib.path import Path
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from radii.report.plots.style import INK, PAPER, SMALL, TEXT, readable
+from radii.report.plots.style import INK, PAPER, look, readable
 
 DIRECT = "direct label"
+_MARKERS = "osD^vP"
 _GAP = 5.0  # pixels between a name and the end of its curve
 _PAD = 3.0  # pixels from the middle of a mark to its edge, and between ends that the eye tells apart
 _EDGE = 6.0  # pixels between a name and the edge of the figure
@@ -33,6 +34,17 @@ class Curve:
     y: np.ndarray
 
 
+def draw_attacked(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Draw dashed curves without names, each from its last corner on to the edge of the axes.
+
+    Draw them before those with names, which then keep clear of them.
+    """
+    edge = axes.get_xlim()[1]
+    for curve in curves:
+        x, y = np.append(curve.x, max(edge, curve.x[-1])), np.append(curve.y, curve.y[-1])
+        axes.plot(x, y, color=curve.colour, linewidth=1.1, linestyle=(0, (4, 2)))
+
+
 def draw_curves(axes: Axes, curves: Sequence[Curve], points: Sequence[Line2D] = ()) -> None:
     """Draw and name curves; set the limits of the axes first, names are placed by what they would cover.
 
@@ -43,16 +55,27 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], points: Sequence[Line2D] = 
         axes.plot(curve.x, curve.y, color=curve.colour, label=curve.name, **style)[0] for curve in curves
     ]
     if (points or len(curves) > 1) and not _name_ends(axes, lines, points):
+        if not look().named:
+            _mark(lines)
         order = sorted(range(len(curves)), key=lambda number: -_area(curves[number]))
         _key(axes, [lines[number] for number in order])
 
 
+def _mark(lines: Sequence[Line2D]) -> None:
+    """Put marks along the curves of a paper that no name stands beside: its readers may have no colours."""
+    for number, (line, marker) in enumerate(zip(lines, cycle(_MARKERS), strict=False)):
+        line.set_marker(marker)
+        line.set_markersize(3.2)
+        # at steps of a share of the axes' diagonal, and those of several curves not side by side
+        line.set_markevery((0.03 + 0.05 * (number % 4), 0.2))
+
+
 def _key(axes: Axes, lines: Sequence[Artist]) -> None:
-    """Draw a key where it covers no curve; it is opaque in case that it must cover one."""
-    size, between = (TEXT, 0.5) if len(lines) <= 6 else (SMALL - 0.8, 0.2)
+    """Draw a key where it covers no curve; if it must cover one, its text stays readable and the curve is seen."""
+    size, between = (look().text, 0.5) if len(lines) <= 6 else (look().key, 0.2)
     style: dict[str, Any] = {"labelcolor": INK, "handlelength": 1.4, "fontsize": size}
     style |= {"labelspacing": between, "borderaxespad": 0.2, "facecolor": PAPER, "edgecolor": "none"}
-    axes.legend(handles=lines, loc="best", framealpha=1.0, **style).set_zorder(4)
+    axes.legend(handles=lines, loc="best", framealpha=0.8, **style).set_zorder(4)
 
 
 def _area(curve: Curve) -> float:
@@ -75,7 +98,7 @@ def _name_ends(axes: Axes, lines: Sequence[Line2D], points: Sequence[Line2D]) ->
 
 def _at_end(axes: Axes, line: Line2D, text: str, **options: Any) -> Annotation:
     """Write a text whose left edge, at half its height, is at the end of a curve."""
-    style: dict[str, Any] = {"fontsize": TEXT, "va": "center", "zorder": 5, "label": DIRECT}
+    style: dict[str, Any] = {"fontsize": look().text, "va": "center", "zorder": 5, "label": DIRECT}
     style |= {"color": readable(str(line.get_color())), "textcoords": "offset points"}
     end: Any = np.asarray(line.get_xydata())[-1]
     # outside the axes, too: names of curves that end at the edge stand there
@@ -102,6 +125,9 @@ def _place(
     """Lift names, the lowest first, until they touch nothing; return False if one cannot stay at its curve."""
     frame = axes.bbox
     paths = [line.get_path().transformed(line.get_transform()) for line in lines]
+    # names keep clear of curves without a name, too
+    unnamed = [line for line in axes.lines if line not in lines and line not in points]
+    around = paths + [line.get_path().transformed(line.get_transform()) for line in unnamed]
     marks = [axes.transData.transform(np.column_stack(row.get_data())) for row in points]
     taken = [Bbox([at - _PAD, at + _PAD]) for row in marks for at in row]
     boxes = [name.get_window_extent() for name in names]
@@ -117,7 +143,9 @@ def _place(
         # above the line of the axis, and at most four heights up, farther from which no name is at its curve
         least = max(0.0, frame.y0 + 1 - box.y0)
         lifts = (
-            up for up in np.arange(least, 4 * box.height) if _is_free(box.translated(right, up), paths, taken)
+            up
+            for up in np.arange(least, 4 * box.height)
+            if _is_free(box.translated(right, up), around, taken)
         )
         if (up := next(lifts, None)) is None:
             return False

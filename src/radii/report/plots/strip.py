@@ -4,13 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.report.formatting import NORM_NAMES, radius_text
-from radii.report.plots.style import INK, PAPER, SMALL, SOFT, TEXT, caption_text, own_style, write_caption
+from radii.report.plots.style import (
+    INK,
+    SOFT,
+    Drawing,
+    caption_text,
+    look,
+    own_style,
+    write_caption,
+    write_title,
+)
 
 _TILE, _GAP, _NAMES, _LINE = 1.02, 0.1, 0.86, 0.19
 """Inches: width of an image, gap between images, width of the names of the lines, height of a line."""
@@ -22,7 +30,7 @@ def image_strip(
     certificates: Mapping[str, Certificates],
     rows: Sequence[int],
     classes: Sequence[str] = (),
-) -> Figure:
+) -> Drawing:
     """Return a figure of images side by side, each with its labels and its certified radius in each norm below.
 
     Parameters
@@ -39,10 +47,9 @@ def image_strip(
     labels = [labels_text(first, row, classes) for row in rows]
     width = _NAMES + len(rows) * (_TILE + _GAP) + 0.05
     height = 0.52 + _TILE + (2 + len(radii)) * _LINE + 0.4
-    figure = Figure(figsize=(width, height), facecolor=PAPER)
-    FigureCanvasAgg(figure)
     title = f"Examples, {first.noise.title} noise, top {first.k}"
-    _write(figure, 0.09, height - 0.24, title, size=TEXT + 1.2, weight="bold")
+    figure = Drawing((width, height), title, caption=caption_text(certificates.values()))
+    write_title(figure, title)
     for column, image in enumerate(images):
         left = _NAMES + column * (_TILE + _GAP)
         axes = figure.add_axes(
@@ -58,10 +65,12 @@ def image_strip(
     }
     top = height - 0.42 - _TILE - 0.2
     for line, (name, cells) in enumerate(lines.items()):
-        _write(figure, 0.09, top - line * _LINE, name, size=SMALL, color=SOFT)
+        _write(figure, 0.09, top - line * _LINE, name, size=look().small, color=SOFT)
         for column, cell in enumerate(cells):
-            _write(figure, _NAMES + column * (_TILE + _GAP), top - line * _LINE, cell, size=SMALL + 0.4)
-    write_caption(figure, caption_text(certificates.values()))
+            _write(
+                figure, _NAMES + column * (_TILE + _GAP), top - line * _LINE, cell, size=look().small + 0.4
+            )
+    write_caption(figure, figure.caption)
     return figure
 
 

@@ -1,10 +1,10 @@
-"""The look that all figures share: frame, colours of noises, and a caption that states what was measured."""
+"""The look that all figures share: frame, sizes, colours of noises, and a caption that states what was measured."""
 
-import io
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import rc_context, style
@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from radii.certificates.certify import Certificates
+from radii.errors import InputError
 from radii.noises import NOISES
 from radii.report.formatting import NO_BREAK, draws_text
 
@@ -28,24 +29,126 @@ First those of Okabe & Ito 2008, distinct for every kind of colour vision; the o
 other for normal vision.
 """
 
-TEXT, SMALL = 9.5, 7.8
-"""Sizes of text, in points."""
 
-_FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
-WIDTH, HEIGHT = 5.2, 3.75
-_LEFT, _RIGHT, _BOTTOM, _TOP = 0.54, 0.2, 0.9, 0.58
-"""Margins of the axes, in inches, as WIDTH and HEIGHT of the figure."""
+@dataclass(frozen=True)
+class Look:
+    """Sizes of figures in inches, and of their text in points.
+
+    Parameters
+    ----------
+    width, height : of a figure; a key below the axes adds to the height
+    left, right, bottom, top : margins of the axes
+    text, small, key : sizes of text, of notes, and of the key of published results
+    fonts : families, each for the letters that those before lack
+    named : whether the figure contains its title and caption
+    key_columns : of the key of published results
+    """
+
+    width: float
+    height: float
+    left: float
+    right: float
+    bottom: float
+    top: float
+    text: float
+    small: float
+    key: float
+    fonts: tuple[str, ...]
+    named: bool
+    key_columns: int
+
+
+_SERIF = ("STIXGeneral", "DejaVu Serif")
+"""Serif fonts that come with matplotlib: figures are the same on every machine."""
+SCREEN = Look(5.2, 3.75, 0.54, 0.2, 0.9, 0.58, 9.5, 7.8, 7.0, ("sans-serif",), True, 2)
+"""Figures of the page and of notebooks, which contain their title and caption."""
+PAPER_LOOKS = {
+    1: Look(3.25, 2.3, 0.47, 0.09, 0.43, 0.09, 8.0, 7.0, 6.5, _SERIF, False, 1),
+    2: Look(6.75, 2.6, 0.5, 0.09, 0.43, 0.09, 8.0, 7.0, 6.5, _SERIF, False, 3),
+}
+"""Figures of one column and of both columns of a paper, whose LaTeX sets title and caption: `paper_style`."""
+_LOOK: ContextVar[Look] = ContextVar("look", default=SCREEN)
+
+
+class Drawing(Figure):
+    """A figure that notebooks show as SVG, with the words for its caption.
+
+    Parameters
+    ----------
+    title, subtitle, caption : what is drawn, in which measure, and under which settings
+    """
+
+    def __init__(
+        self, size: tuple[float, float], title: str = "", subtitle: str = "", caption: str = ""
+    ) -> None:
+        super().__init__(figsize=size, facecolor=PAPER)
+        self.look = _LOOK.get()
+        self.title, self.subtitle, self.caption = title, subtitle, caption
+        # not by pyplot, which keeps every figure in memory until it is closed
+        FigureCanvasAgg(self)
+
+    def _repr_svg_(self) -> str:
+        """Return the figure as SVG, for notebooks."""
+        # `files` draws what this module makes, and so imports it
+        from radii.report.plots.files import svg_text
+
+        return svg_text(self)
+
+
+def look() -> Look:
+    """Return the sizes of the figures that are drawn now."""
+    return _LOOK.get()
 
 
 @contextmanager
-def own_style() -> Iterator[None]:
+def paper_style(columns: int = 1) -> Iterator[None]:
+    """Draw figures for a paper: 3.25 inches wide for one column or 6.75 for both, serif, without title and caption.
+
+    Parameters
+    ----------
+    columns : 1 or 2
+
+    Raises
+    ------
+    InputError
+        If there is no such width.
+
+    Examples
+    --------
+    >>> import radii
+    >>> from radii.report.plots import paper_style, radius_by_probability
+    >>> with paper_style(columns=1):
+    ...     figure = radius_by_probability([radii.Laplace(0.5)], "l1", (3, 32, 32))
+    >>> figure.get_size_inches().tolist(), figure.title
+    ([3.25, 2.3], 'Certified ℓ₁ radius by noise, σ = 0.5')
+    """
+    if columns not in PAPER_LOOKS:
+        raise InputError(f"a figure of a paper spans 1 or 2 columns; got {columns!r}")
+    before = _LOOK.set(PAPER_LOOKS[columns])
+    try:
+        yield
+    finally:
+        _LOOK.reset(before)
+
+
+@contextmanager
+def own_style(of: Look | None = None) -> Iterator[None]:
     """Ignore the user's `matplotlibrc`, so that figures are the same for every user; restore it afterwards.
 
     Figures must be both made and saved within it: texts read some settings when they are made, others when they are
-    drawn.
+    drawn. `of`: the look of a figure that was made before.
     """
-    # text in SVG stays text, and its identifiers do not change from run to run
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "radii", "font.sans-serif": _FONTS}
+    current = of or _LOOK.get()
+    settings = {
+        "font.family": list(current.fonts),
+        "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
+        # on a page text stays text; the fonts of a paper need not be there where its figures are shown
+        "svg.fonttype": "none" if current.named else "path",
+        # identifiers do not change from run to run
+        "svg.hashsalt": "radii",
+        # outlines that editors of figures and publishers accept, not bitmaps of type 3
+        "pdf.fonttype": 42,
+    }
     with style.context("default"), rc_context(settings):  # type: ignore[arg-type]
         yield
 
@@ -107,30 +210,38 @@ def run_colours(certificates: Iterable[Certificates]) -> list[str]:
 
 def frame(
     title: str, subtitle: str, x_label: str, caption: str, *, below: float = 0.0
-) -> tuple[Figure, Axes]:
+) -> tuple[Drawing, Axes]:
     """Return an empty figure and its axes: titles above, light horizontal lines, the caption at the bottom.
 
     `below`: height of the space for a key between axes and caption, in inches, by which the figure grows.
     """
-    height = HEIGHT + below
-    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
-    # not by pyplot, which keeps every figure in memory until it is closed
-    FigureCanvasAgg(figure)
-    size = (WIDTH - _LEFT - _RIGHT) / WIDTH, (HEIGHT - _BOTTOM - _TOP) / height
-    axes = figure.add_axes((_LEFT / WIDTH, (_BOTTOM + below) / height, *size), facecolor="none")
+    now = look()
+    width, height = now.width, now.height + below
+    figure = Drawing((width, height), title, subtitle, caption)
+    size = (width - now.left - now.right) / width, (now.height - now.bottom - now.top) / height
+    axes = figure.add_axes((now.left / width, (now.bottom + below) / height, *size), facecolor="none")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
     # lines of the grid would otherwise run through curves and names
     axes.set_axisbelow(True)
-    axes.tick_params(axis="y", length=0, labelsize=TEXT - 0.7, labelcolor=SOFT, pad=3)
-    axes.tick_params(axis="x", length=3, color=SOFT, labelsize=TEXT - 0.7, labelcolor=INK)
-    axes.set_xlabel(x_label, fontsize=TEXT, color=INK, labelpad=4)
-    figure.text(0.09 / WIDTH, 1 - 0.24 / height, title, fontsize=TEXT + 1.2, color=INK, weight="bold")
-    figure.text(0.09 / WIDTH, 1 - 0.42 / height, subtitle, fontsize=SMALL + 0.5, color=SOFT)
-    write_caption(figure, caption)
+    ticks = now.text - 0.7
+    axes.tick_params(axis="y", length=0, labelsize=ticks, labelcolor=SOFT if now.named else INK, pad=3)
+    axes.tick_params(axis="x", length=3, color=SOFT, labelsize=ticks, labelcolor=INK)
+    axes.set_xlabel(x_label, fontsize=now.text, color=INK, labelpad=4 if now.named else 2)
+    if now.named:
+        write_title(figure, title)
+        figure.text(0.09 / width, 1 - 0.42 / height, subtitle, fontsize=now.small + 0.5, color=SOFT)
+        write_caption(figure, caption)
     return figure, axes
+
+
+def write_title(figure: Figure, title: str) -> None:
+    """Write the title at the top left."""
+    width, height = figure.get_size_inches()
+    corner = {"x": 0.09 / width, "y": 1 - 0.24 / height}
+    figure.text(**corner, s=title, fontsize=look().text + 1.2, color=INK, weight="bold")
 
 
 def write_caption(figure: Figure, caption: str) -> None:
@@ -144,7 +255,7 @@ def write_caption(figure: Figure, caption: str) -> None:
     text = textwrap.fill(" · ".join(facts).replace(" ·", f"{NO_BREAK}·"), line)
     text = text.replace(f"{NO_BREAK}·\n", "\n")
     corner = {"x": 0.09 / width, "y": 0.09 / height}
-    figure.text(**corner, s=text, fontsize=SMALL, color=SOFT, va="bottom", linespacing=1.35)
+    figure.text(**corner, s=text, fontsize=look().small, color=SOFT, va="bottom", linespacing=1.35)
 
 
 def caption_text(certificates: Iterable[Certificates]) -> str:
@@ -174,43 +285,3 @@ def _spread(values: Iterable[Any], text: Callable[[Any], str]) -> str:
     known = sorted(set(values))
     joined = " or " if len(known) <= 2 else " to "
     return joined.join(text(value) for value in dict.fromkeys([known[0], known[-1]]))
-
-
-def png_bytes(figure: Figure) -> bytes:
-    """Return the figure as PNG, at twice the density of a screen."""
-    # without the version of matplotlib, so that other versions may write the same bytes
-    return _saved(figure, format="png", dpi=200, metadata={"Software": None})
-
-
-def svg_text(figure: Figure) -> str:
-    """Return the figure as SVG with its text as text; the same figure gives the same bytes."""
-    # without the date, which would differ in each run
-    svg = _saved(figure, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))).decode()
-    return re.sub(r'(?<= d=")[ML \d.\-z\n]+(?=")', lambda path: _short_path(path.group()), svg)
-
-
-def _short_path(path: str) -> str:
-    """Return a path of straight lines rounded to tenths of a point, level and upright ones as H and V.
-
-    A page holds dozens of step functions: this takes a fifth of the bytes.
-    """
-    short, at = "", ("", "")
-    for command, x, y in re.findall(r"([MLz])(?: (\S+) (\S+))?", path):
-        # z, which closes a path, has no point
-        to = (x and f"{float(x):.1f}".removesuffix(".0"), y and f"{float(y):.1f}".removesuffix(".0"))
-        if command == "L" and to[1] == at[1]:
-            short += f"H{to[0]}"
-        elif command == "L" and to[0] == at[0]:
-            short += f"V{to[1]}"
-        else:
-            short += f"{command}{' '.join(to).strip()}"
-        at = to
-    return short
-
-
-def _saved(figure: Figure, **options: Any) -> bytes:
-    content = io.BytesIO()
-    # again, since texts read some settings only when they are drawn
-    with own_style():
-        figure.savefig(content, **options)
-    return content.getvalue()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from radii.certificates.radius import certified_radius
@@ -15,7 +14,7 @@ from radii.noises.norms import Ball, check_shape
 from radii.report.formatting import NORM_NAMES
 from radii.report.plots.curves import axis_scale, radius_label, ticks_in_grey_levels
 from radii.report.plots.labels import Curve, draw_curves
-from radii.report.plots.style import PAPER, SMALL, SOFT, frame, noise_colour, own_style
+from radii.report.plots.style import PAPER, SOFT, Drawing, frame, look, noise_colour, own_style
 
 _PROBABILITY = "lower bound on the label's probability under noise"
 _TICKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999)
@@ -31,7 +30,7 @@ def radius_by_probability(
     n: int | None = None,
     alpha: float | None = None,
     points: int = 121,
-) -> Figure:
+) -> Drawing:
     """Draw the certified top-1 radius of noises of one level against the lower bound on the label's probability.
 
     The axis is stretched towards 1 (log odds). With `n` and `alpha`, a line marks the largest bound that n
@@ -44,14 +43,18 @@ def radius_by_probability(
     title = f"Certified {NORM_NAMES[norm]} radius by noise, {level}"
     caption = _caption(level, norm, check_shape(shape), n, alpha)
     figure, axes = frame(title, radius_label(norm, unit), _PROBABILITY, caption)
-    # even steps in log odds up to 0.9999, as far as the ticks; the axis has this scale
-    lower = 1 / (1 + np.exp(-np.linspace(0, math.log(9999), points)))
+    lower = even_probabilities(points)
     curves = [_curve(noise, norm, lower, check_shape(shape), unit) for noise in noises]
     _limit(axes, curves, norm)
     draw_curves(axes, curves)
     if n and alpha:
         _mark_reach(axes, n, alpha)
     return figure
+
+
+def even_probabilities(points: int = 121) -> np.ndarray:
+    """Return probabilities from 1/2 to 0.9999, as far as the ticks, in even steps on the axis, which has log odds."""
+    return 1 / (1 + np.exp(-np.linspace(0, math.log(9999), points)))
 
 
 def _curve(noise: Noise, norm: str, lower: np.ndarray, shape: tuple[int, ...], unit: str) -> Curve:
@@ -95,7 +98,7 @@ def _mark_reach(axes: Axes, n: int, alpha: float) -> None:
         xytext=(-3, -9),
         textcoords="offset points",
         ha="right",
-        fontsize=SMALL,
+        fontsize=look().small,
         color=SOFT,
         # no grid line runs through the text
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},

@@ -13,6 +13,9 @@ from radii.noises.norms import NORMS, UNITS
 from radii.storage.documents import fits, names_in, parse_number, read_toml, toml_path
 from radii.votes.image_identity import ImageIdentity
 
+_SETTING = {"architecture", "extra_data"}
+_HOW = ', as on a leaderboard: for example architecture = "ResNet-110" and extra_data = "none"'
+
 HERE = Path(__file__).parent
 NAMES = names_in(HERE)
 
@@ -28,12 +31,18 @@ class Published:
     norm : of the radii
     accuracy : certified accuracy by radius in image units
     source : where it was published
+    architecture : of the network, for example "ResNet-110"; "unknown" if it is
+    extra_data : training data beyond the training split, "none" without any
     sigma : standard deviation of the noise; None where the authors chose the best for each radius
     k : the label is certified to stay in the top k
     noise : its name, empty if unknown
     n : noise samples per image, None if unknown
     images : number of test images, None if unknown
     unit : what an l0 radius counts, "feature" or "pixel"
+    alpha : error probability per image, 0 without sampling error, None if unknown
+    year : of the publication, None if unknown
+    bibkey : of the work in a BibTeX file, empty if there is none
+    size : images of the whole split, None if unknown
     """
 
     name: str
@@ -41,12 +50,23 @@ class Published:
     norm: str
     accuracy: Mapping[float, float]
     source: str
+    architecture: str
+    extra_data: str
     sigma: float | None
     k: int = 1
     noise: str = ""
     n: int | None = None
     images: int | None = None
     unit: str = "feature"
+    alpha: float | None = None
+    year: int | None = None
+    bibkey: str = ""
+    size: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the row is about all images of the split."""
+        return self.images is not None and self.images == self.size
 
     @property
     def note(self) -> str:
@@ -66,15 +86,17 @@ def load_published(name: str | Path) -> list[Published]:
     try:
         document = read_toml(path)
         rows = list(document.pop("row"))
-        data = str(document.pop("data"))
+        data, size = str(document.pop("data")), document.pop("size", None)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} holds no published results: it must be TOML with data and [[row]] ({error})"
         ) from error
     # a misspelt field would otherwise be ignored
     for key in document:
-        check_name(f"field in {path.name}", key, ["data", "row"])
-    return [_row(path, number, data, row) for number, row in enumerate(rows, 1)]
+        check_name(f"field in {path.name}", key, ["data", "size", "row"])
+    if size is not None:
+        _check_whole(f"size in {path.name}", size)
+    return [_row(path, number, {"data": data, "size": size}, row) for number, row in enumerate(rows, 1)]
 
 
 def of_question(
@@ -91,8 +113,11 @@ def check_same_data(published: Sequence[Published], data: ImageIdentity | None) 
             raise InputError(f"the row {row.name!r} is about {row.data}, not about {data}: leave it out")
 
 
-def _row(path: Path, number: int, data: str, row: Any) -> Published:
-    """Return a row of a file; raise `InputError` unless every field has the right type and range."""
+def _row(path: Path, number: int, shared: Mapping[str, Any], row: Any) -> Published:
+    """Return a row of a file; raise `InputError` unless every field has the right type and range.
+
+    `shared`: the fields that all rows of the file have in common.
+    """
     where = f"row {number} of {path.name}"
     if not isinstance(row, dict):
         raise InputError(f"{where} must be a table of fields; got {row!r}")
@@ -103,29 +128,38 @@ def _row(path: Path, number: int, data: str, row: Any) -> Published:
     for key, names in (("noise", NOISES), ("unit", units)):
         if key in row:
             check_name(f"{key} in {where}", row[key], names)
-    for key in ("name", "source"):
-        if not isinstance(row[key], str) or not row[key]:
+    for key in ("name", "source", "architecture", "extra_data", "bibkey"):
+        if key in row and (not isinstance(row[key], str) or not row[key]):
             raise InputError(f"{key} in {where} must be text; got {row[key]!r}")
-    for key in ("k", "n", "images"):
-        # type() instead of isinstance: true and false are integers in Python
-        if key in row and (type(row[key]) is not int or row[key] < 1):
-            raise InputError(f"{key} in {where} must be a whole number of at least 1; got {row[key]!r}")
+    for key in ("k", "n", "images", "year"):
+        if key in row:
+            _check_whole(f"{key} in {where}", row[key])
+    if "alpha" in row and not (fits(row["alpha"], float) and 0 <= row["alpha"] < 1):
+        raise InputError(f"alpha in {where} must be a number from 0 to below 1; got {row['alpha']!r}")
     accuracy, sigma = _accuracy(where, row["accuracy"]), _sigma(where, row["sigma"])
-    return Published(data=data, **{**row, "accuracy": accuracy, "sigma": sigma})
+    return Published(**shared, **{**row, "accuracy": accuracy, "sigma": sigma})
+
+
+def _check_whole(where: str, value: Any) -> None:
+    """Raise `InputError` unless a value is a whole number of at least 1."""
+    # type() instead of isinstance: true and false are integers in Python
+    if type(value) is not int or value < 1:
+        raise InputError(f"{where} must be a whole number of at least 1; got {value!r}")
 
 
 def _check_fields(where: str, row: Mapping[str, Any]) -> None:
     """Raise `InputError` for an unknown field, and for a required one that is missing."""
-    known = [field for field in fields(Published) if field.name != "data"]
+    # the file states the data once, for all rows
+    known = [field for field in fields(Published) if field.name not in ("data", "size")]
     for key in row:
         check_name(f"field in {where}", key, [field.name for field in known])
     required = [field.name for field in known if field.default is MISSING]
     if row.get("norm") == "l0":
         # papers count pixels or features: a default would be a guess
         required.append("unit")
-    for key in required:
-        if key not in row:
-            raise InputError(f"{where} must say its {key}")
+    # all at once: a file of your own is corrected in one go
+    if missing := [key for key in required if key not in row]:
+        raise InputError(f"{where} must say its {', '.join(missing)}{_HOW * bool(_SETTING & {*missing})}")
 
 
 def _sigma(where: str, value: Any) -> float | None:
