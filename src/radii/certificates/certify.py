@@ -64,8 +64,8 @@ class Certificates:
         Name of the sampling plan.
     mean_samples : noise samples per image
         Their mean over the images, selection samples included.
-    seed
-        Seed of the noise samples.
+    seed : int or None
+        Seed of the noise samples, if it is known.
     data : ImageIdentity or None
         Data set and part of it.
     box
@@ -76,6 +76,8 @@ class Certificates:
         Whether `alpha` covers the certificates for all k together, and not those for this k alone.
     classes
         Names of the labels, as in the votes.
+    unchecked
+        Sentences on what cannot be checked, for certificates from the log of another code.
 
     Notes
     -----
@@ -103,12 +105,13 @@ class Certificates:
     n: int
     plan: str
     mean_samples: float
-    seed: int
+    seed: int | None
     data: ImageIdentity | None
     box: bool = False
     on_grid: bool = False
     jointly: bool = False
     classes: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -348,6 +351,7 @@ def certify(
         on_grid=votes.exact_arithmetic or votes.noise.of_bytes,
         jointly=jointly,
         classes=votes.classes,
+        unchecked=votes.unchecked,
     )
 
 
