@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
-from radii.certificates.certify import certifiable, certify_all
+from radii.certificates.certify import Certificates, certifiable, certify_all
+from radii.certificates.imported import ImportedRun
 from radii.cli.console import accuracy_table, console, progress, say, unlabelled_table
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
@@ -121,11 +123,14 @@ def certify(
             labels=options.labels,
             method=options.method,
             unit=options.l0_unit,
-            images={name: images_of(loaded, data_dir) for name, loaded in files.items()} if boxed else {},
+            images={name: boxes_of(name, loaded, data_dir) for name, loaded in files.items()}
+            if boxed
+            else {},
             jointly=options.jointly,
             progress=update,
         )
     say_excluded(files, certified, norms)
+    say_unchecked(certified)
     if out is not None:
         for name, by_question in certified.items():
             for (norm, k), certificates in by_question.items():
@@ -157,7 +162,23 @@ def certify(
         say(f"One CSV and one JSON file for each norm and k: {out}")
 
 
-def say_excluded(files: Mapping[str, Votes], certified: Mapping[str, object], norms: Sequence[str]) -> None:
+def boxes_of(name: str, run: Votes | ImportedRun, data_dir: Path | None) -> np.ndarray:
+    """Return the images of a run; raise `InputError` for an imported one, which says nothing about its images."""
+    if isinstance(run, ImportedRun) or run.unchecked:
+        raise InputError(f"{name} does not identify its images, which --box needs: leave out --box")
+    return images_of(run, data_dir)
+
+
+def say_unchecked(certified: Mapping[str, Mapping[tuple[str, int], Certificates]]) -> None:
+    """Print what cannot be checked of imported runs."""
+    for name, by_question in certified.items():
+        for sentence in next(iter(by_question.values())).unchecked:
+            say(f"{name}: {sentence}")
+
+
+def say_excluded(
+    files: Mapping[str, Votes | ImportedRun], certified: Mapping[str, object], norms: Sequence[str]
+) -> None:
     """Print which votes have no certificates, because no rule fits their noise."""
     for name, votes in files.items():
         if name not in certified:

@@ -9,7 +9,8 @@ import numpy as np
 import typer
 
 from radii.certificates.certify import certifiable, certify_all
-from radii.cli.certify import say_excluded
+from radii.certificates.imported import ImportedRun
+from radii.cli.certify import say_excluded, say_unchecked
 from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
@@ -95,6 +96,7 @@ def report(
             files, norms, ks, alpha=compared.alpha, unit=compared.l0_unit, progress=update
         )
     say_excluded(files, certified, norms)
+    say_unchecked(certified)
     attacked = {
         name: found_beside(path, certified[name]) if page.attacks else {}
         for name, path in zip(files, votes, strict=True)
@@ -108,8 +110,11 @@ def report(
         )
     # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
-    runs = [Run(name, certified[name], loaded, attacked[name]) for name, loaded in files.items()]
-    examples = choose_shown(files, of_smallest_k(runs)[0], page.data_dir) if page.examples else None
+    sampled = {name: loaded for name, loaded in files.items() if isinstance(loaded, Votes)}
+    runs = [Run(name, certified[name], sampled.get(name), attacked[name]) for name in files]
+    examples = (
+        choose_shown(sampled, of_smallest_k(runs)[0], page.data_dir) if page.examples and sampled else None
+    )
     with progress("report") as update:
         path = write_report(
             runs, out, title=page.page_title, examples=examples, published=others, progress=update
@@ -117,9 +122,10 @@ def report(
     say(f"Report: {path}")
 
 
-def usual_ks(files: Mapping[str, Votes]) -> list[int]:
+def usual_ks(files: Mapping[str, Votes | ImportedRun]) -> list[int]:
     """Return 1, 2 and 3, as far as they are below the number of classes."""
-    fewest = min(len(votes.classes) for votes in files.values())
+    # imported runs are about k = 1 alone
+    fewest = min((len(run.classes) for run in files.values() if isinstance(run, Votes)), default=2)
     # all classes together always hold the label
     return [k for k in (1, 2, 3) if k < fewest] or [1]
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -49,7 +50,8 @@ def csv_text(certificates: Certificates) -> str:
         [" ".join(map(str, labels)) for labels in certificates.label.reshape(len(unknown), -1).tolist()],
         unknown if true_label is None else certificates.correct.astype(int).tolist(),
         certificates.abstained.astype(int).tolist(),
-        certificates.lower.tolist(),
+        # a log of radii says nothing about probabilities
+        ["" if math.isnan(bound) else bound for bound in certificates.lower.tolist()],
         certificates.radius.tolist(),
         [int(certificates.jointly)] * len(unknown),
     )

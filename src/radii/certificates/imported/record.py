@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from radii.errors import InputError, check_name
 from radii.noises import Noise, full_name
 from radii.noises.norms import NORMS, ORDERS, Norm, Unit, check_shape, inner_radius, unit_of
 from radii.storage.documents import read_document
-from radii.votes import ABSTAIN, ImageIdentity, identity_of, noise_of
+from radii.storage.folders import read_file
+from radii.storage.kinds import kind_of
+from radii.votes import ABSTAIN, ImageIdentity, Votes, decode_votes, identity_of, noise_of
 from radii.votes.bounds import check_alpha
 from radii.votes.plans.fixed import check_whole
 
 FORMAT = 1
 KINDS: dict[str, Any] = {
-    "source": str,
+    "imported_from": str,
     "digest": str,
     "name": str,
     "noise": dict[str, Any],
@@ -33,7 +36,7 @@ KINDS: dict[str, Any] = {
     "data": dict[str, Any] | None,
     "unchecked": list[str],
     "index": list[int],
-    "true_label": list[int] | None,
+    "labels": list[int] | None,
     "predicted": list[int],
     "value": list[float],
 }
@@ -52,7 +55,7 @@ class ImportedRun:
     ----------
     index : `(images,)`
         Positions in the data set.
-    true_label : `(images,)` or None
+    labels : `(images,)` or None
         True labels, if they are known.
     predicted : `(images,)`
         Certified labels; -1 where the classifier abstained and named none.
@@ -64,7 +67,7 @@ class ImportedRun:
         Norm of the radii.
     unit : "feature" or "pixel"
         Unit of l0 radii.
-    source
+    imported_from
         Name of the log and SHA-256 of its content.
     name
         Name of the run in tables; empty for that of its noise.
@@ -78,7 +81,7 @@ class ImportedRun:
     """
 
     index: np.ndarray
-    true_label: np.ndarray | None
+    labels: np.ndarray | None
     predicted: np.ndarray
     value: np.ndarray
     noise: Noise
@@ -88,7 +91,7 @@ class ImportedRun:
     alpha: float
     shape: tuple[int, ...]
     data: ImageIdentity | None
-    source: str
+    imported_from: str
     name: str
     unchecked: tuple[str, ...]
 
@@ -115,8 +118,13 @@ class ImportedRun:
         return (
             f"Imported run on {len(self)} images\n"
             f"noise {full_name(self.noise)}, n = {self.n:,}, alpha = {self.alpha:g}\n"
-            f"from {self.source}"
+            f"from {self.imported_from}"
         )
+
+    @property
+    def title(self) -> str:
+        """Name in tables and figures, with a mark."""
+        return f"{self.name or self.noise.title} (imported)"
 
     @cached_property
     def norms(self) -> tuple[str, ...]:
@@ -131,7 +139,9 @@ class ImportedRun:
         Guarantee: that of `Certificates`, if the log is what was stated, and none else.
         """
         if check_name("norm", norm, NORMS) not in self.norms:
-            raise InputError(f"no {norm} radii follow from {self.source}: choose {', '.join(self.norms)}")
+            raise InputError(
+                f"no {norm} radii follow from {self.imported_from}: choose {', '.join(self.norms)}"
+            )
         unit = unit_of(norm, unit)
         radius, lower = self.value, np.full(len(self), np.nan)
         if not self.norm:
@@ -143,7 +153,7 @@ class ImportedRun:
             abstained = self.predicted == ABSTAIN
             if norm == "l0" and unit != self.unit:
                 raise InputError(
-                    f"{self.source} has l0 radii that count {self.unit}s: choose --l0-unit {self.unit}"
+                    f"{self.imported_from} has l0 radii that count {self.unit}s: choose --l0-unit {self.unit}"
                 )
             if norm != self.norm:
                 radius = inner_radius(radius, self.norm, norm, math.prod(self.shape))
@@ -153,7 +163,7 @@ class ImportedRun:
             abstained=abstained,
             lower=lower,
             index=self.index,
-            true_label=self.true_label,
+            true_label=self.labels,
             noise=self.noise,
             norm=norm,
             unit=unit,
@@ -196,7 +206,7 @@ class ImportedRun:
             raise InputError(
                 f"image {positions[times > 1][0]} occurs more than once: give the log of one run"
             )
-        columns = [self.predicted, self.value, *([] if self.true_label is None else [self.true_label])]
+        columns = [self.predicted, self.value, *([] if self.labels is None else [self.labels])]
         if any(column.shape != self.index.shape for column in columns):
             raise InputError(
                 f"labels, predictions and values must be one for each of {len(self)} images; "
@@ -204,8 +214,8 @@ class ImportedRun:
             )
         if self.index.min() < 0 or self.predicted.min() < ABSTAIN:
             raise InputError("index must be at least 0, and predicted labels at least -1")
-        if self.true_label is not None and self.true_label.min() < 0:
-            raise InputError(f"true labels must be at least 0; found {self.true_label.min()}")
+        if self.labels is not None and self.labels.min() < 0:
+            raise InputError(f"true labels must be at least 0; found {self.labels.min()}")
 
     def _check_values(self) -> None:
         """Raise `InputError` for values that cannot be; lower those that float32 made larger than possible."""
@@ -260,11 +270,17 @@ def decode_run(content: bytes, path: object) -> ImportedRun:
         "value": np.array(document["value"], dtype=np.float64),
     }
     try:
-        for name in ("index", "true_label", "predicted"):
+        for name in ("index", "labels", "predicted"):
             values[name] = None if document[name] is None else np.array(document[name], dtype=np.int64)
         return ImportedRun(**values)
     except (InputError, OverflowError) as error:
         raise InputError(f"{path} holds no valid run: {error}") from error
+
+
+def load_run(path: str | Path) -> Votes | ImportedRun:
+    """Return the votes or the imported run in a file, which its content tells apart."""
+    content = read_file(path)
+    return decode_run(content, path) if kind_of(content) == "imported" else decode_votes(content, path)
 
 
 def _digest(document: dict[str, Any]) -> str:

@@ -43,7 +43,9 @@ RADII = (
 BOUNDS = (
     "Radii follow by the rules of radii from probability bounds in the log, which the other code computed."
 )
-NAMELESS = "The log names no class where the classifier abstained: plain accuracy counts {images} images as wrong."
+NAMELESS = (
+    "The log names no class where the classifier abstained: plain accuracy counts {images} images as wrong."
+)
 TIED = "Classes are tied for the prediction of {images} images, which count as abstentions."
 COUNTED = "Seed, software and devices are unknown: no noise sample can be drawn again."
 NO_SELECTION = "There are no selection samples: only true labels can be certified."
@@ -267,7 +269,7 @@ def _run(
     noise, note = published_splitting(stated.noise)
     return ImportedRun(
         index=index,
-        true_label=labels,
+        labels=labels,
         predicted=predicted,
         value=value,
         noise=noise,
@@ -277,7 +279,7 @@ def _run(
         alpha=stated.alpha,
         shape=stated.shape,
         data=stated.data,
-        source=source,
+        imported_from=source,
         name=stated.name,
         unchecked=(f"Imported from {source}.", STATED, SEPARATE, UNIDENTIFIED, *notes, *note),
     )

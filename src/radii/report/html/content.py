@@ -32,6 +32,7 @@ NORM_WORDS = {
     "linf": "every value changes by a bounded amount",
 }
 KIND_WORDS = {
+    "imported": "Imported: from the log of another code, not checked here; see its note.",
     "best": "Best σ: the best run of a noise at each radius, as in published tables; see its note.",
     "published": "Italics: published results, not measured here; networks, images and numbers of noise samples differ."
     " A dash: not published at this radius.",
@@ -295,6 +296,7 @@ def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
         # not capitalize(), which would put names of runs in lower case
         *([f"{exact[0].upper()}{exact[1:]}: all outcomes are counted."] if exact else []),
         *_confined(runs),
+        *(f"{run.name}: {sentence}" for run in runs for sentence in run.all[0].unchecked),
         f"Units: {'; '.join(f'{unit} ({_listed(names)})' for unit, names in units.items())}.",
         *(
             ["The probability holds for each image and each k separately, not for all at once."]
