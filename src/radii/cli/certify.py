@@ -8,8 +8,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from radii.certificates.certify import Certificates, certifiable, certify_all
+from radii.certificates.certify import Certificates
 from radii.certificates.imported import ImportedRun
+from radii.certificates.runs import certifiable, certify_all
 from radii.cli.console import accuracy_table, console, progress, say, unlabelled_table
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
@@ -172,8 +173,8 @@ def boxes_of(name: str, run: Votes | ImportedRun, data_dir: Path | None) -> np.n
 def say_unchecked(certified: Mapping[str, Mapping[tuple[str, int], Certificates]]) -> None:
     """Print what cannot be checked of imported runs."""
     for name, by_question in certified.items():
-        for sentence in next(iter(by_question.values())).unchecked:
-            say(f"{name}: {sentence}")
+        if sentences := next(iter(by_question.values())).unchecked:
+            say(f"{name}: {' '.join(sentences)}")
 
 
 def say_excluded(
@@ -182,4 +183,7 @@ def say_excluded(
     """Print which votes have no certificates, because no rule fits their noise."""
     for name, votes in files.items():
         if name not in certified:
-            say(f"{name} is excluded: no rule certifies {' or '.join(norms)} under {votes.noise.name} noise.")
+            what = f"no rule certifies {' or '.join(norms)} under {votes.noise.name} noise"
+            if isinstance(votes, ImportedRun):
+                what = f"its log certifies k = 1, in {', '.join(votes.norms)}"
+            say(f"{name} is excluded: {what}.")

@@ -218,7 +218,7 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("sampling plan", _range(certified.plan for certified in every)),
         ("certified label", kinds),
         ("probability bounds", _range(certified.method for certified in every)),
-        *_sampling_facts([run.votes for run in runs if run.votes is not None]),
+        *_sampling_facts([run.votes for run in runs if run.votes is not None and not run.votes.unchecked]),
     ]
 
 
@@ -296,7 +296,7 @@ def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
         # not capitalize(), which would put names of runs in lower case
         *([f"{exact[0].upper()}{exact[1:]}: all outcomes are counted."] if exact else []),
         *_confined(runs),
-        *(f"{run.name}: {sentence}" for run in runs for sentence in run.all[0].unchecked),
+        *(f"{run.name}: {' '.join(run.all[0].unchecked)}" for run in runs if run.all[0].unchecked),
         f"Units: {'; '.join(f'{unit} ({_listed(names)})' for unit, names in units.items())}.",
         *(
             ["The probability holds for each image and each k separately, not for all at once."]
