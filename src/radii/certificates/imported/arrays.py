@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,10 @@ def read_table(text: str, path: object) -> dict[str, np.ndarray]:
     all others are classes, in the order of their columns.
     """
     delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
-    lines = [line for line in csv.reader(text.splitlines(), delimiter=delimiter) if any(line)]
+    try:
+        lines = [line for line in csv.reader(text.splitlines(), delimiter=delimiter) if any(line)]
+    except csv.Error as error:
+        raise InputError(f"{path} is no table in CSV ({error})") from error
     names, rows = [name.strip() for name in lines[0]] if lines else [], lines[1:]
     if (
         not rows
@@ -130,11 +133,9 @@ def read_table(text: str, path: object) -> dict[str, np.ndarray]:
             f"{path} must have selection counts of the same classes, in the same order, as counts: "
             f"{', '.join(classes)[:80]}"
         )
-    arrays = {
-        "counts": np.array([columns[name] for name in classes], dtype=np.int64).reshape(len(classes), -1).T
-    }
+    arrays = {"counts": _stacked(columns, classes, len(rows))}
     if chosen:
-        arrays["selection"] = np.array([columns[name] for name in chosen], dtype=np.int64).T
+        arrays["selection"] = _stacked(columns, chosen, len(rows))
     for name, array in (("index", "index"), ("label", "labels")):
         if name in columns:
             arrays[array] = np.array(columns[name], dtype=np.int64)
@@ -163,6 +164,11 @@ def whole_numbers(array: np.ndarray, what: str) -> np.ndarray:
     if array.size and (array.min() < 0 or array.max() >= 2**53 or np.any(array != np.floor(array))):
         raise InputError(f"{what} must be whole numbers from 0; found {array.min():g} to {array.max():g}")
     return array.astype(np.int64)
+
+
+def _stacked(columns: Mapping[str, list[int]], names: Sequence[str], rows: int) -> np.ndarray:
+    """Return columns as a table of whole numbers, `(rows, names)`."""
+    return np.array([columns[name] for name in names], dtype=np.int64).reshape(len(names), rows).T
 
 
 def _count(cell: str, where: str) -> int:

@@ -25,7 +25,7 @@ from radii.errors import InputError
 from radii.noises import IndependentSplitting, Noise, Splitting
 from radii.noises.base import GREY_LEVELS, check_noise
 from radii.noises.norms import Norm, Unit, unit_of
-from radii.storage.kinds import kind_of
+from radii.storage.kinds import foreign, kind_of
 from radii.votes import ABSTAIN, ImageIdentity, Votes
 from radii.votes.plans.fixed import Exhaustive, Fixed, check_whole
 
@@ -177,6 +177,8 @@ def read_run(path: Path, stated: Stated) -> ImportedRun | Votes:
         return _of_counts({"counts": read_npy(content, path)}, path, source, stated)
     if kind in ("npz", "zip"):
         return _of_counts(read_npz(content, path), path, source, stated)
+    if other := foreign(content, "log", "tsv", "csv", "text"):
+        raise InputError(f"{path} is {other}, and neither a log of radii nor a table of counts")
     text = read_text(content, path)
     return (_of_log if is_log(text) else _of_table)(text, path, source, stated)
 
