@@ -17,6 +17,7 @@ from radii.certificates.imported import ImportedRun, Stated, load_run, read_run
 from radii.certificates.imported.log import read_log
 from radii.certificates.imported.record import KINDS
 from radii.certificates.runs import certify_all
+from radii.errors import RadiiWarning
 from vote_factory import make_votes
 
 N, SHAPE = 100_000, (3, 32, 32)
@@ -200,8 +201,11 @@ def test_what_cannot_be_stated(tmp_path, changes, message):
 
 def test_files_that_are_no_log(tmp_path):
     for content, message in (
-        (b"", "neither a log"),
-        (b"idx\tlabel\tpredict\tcorrect\ttime\n0\t3\t3\t1\t0\n", "whole numbers|neither"),
+        (b"", "an empty file"),
+        (b"idx\tlabel\tpredict\tcorrect\ttime\n0\t3\t3\t1\t0\n", "is a log of predictions"),
+        (b"label,predict,correct\n3,3,1\n", "neither a log"),
+        (b"epoch,loss,accuracy\n0,1,0\n", "metrics"),
+        (b"{}", "a JSON document"),
         (b"\x89PNG\r\n", "is a picture"),
         (b"PAR1....", "is a Parquet file"),
         (HEADER.encode(), "no image"),
@@ -322,9 +326,14 @@ def test_counts_become_votes(votes, tmp_path):
     with pytest.raises(radii.InputError, match="no selection samples"):
         radii.certify(three, "l2", labels="predicted")
     # neither with votes of radii nor with one another
-    for first, second in ((one, votes), (one, two), (one, one)):
-        with pytest.raises(radii.InputError):
-            first + second
+    for other in (votes, two):
+        with pytest.raises(radii.InputError, match="cannot be added"):
+            one + other
+    with (
+        pytest.warns(RadiiWarning, match="no canary"),
+        pytest.raises(radii.InputError, match="counted twice"),
+    ):
+        one + one
 
 
 def npz(**arrays) -> bytes:
@@ -394,7 +403,7 @@ def test_archives_that_would_fill_the_memory(tmp_path, monkeypatch):
 
 def test_counts_of_another_n_are_rejected(tmp_path):
     np.save(tmp_path / "c.npy", COUNTS)
-    with pytest.raises(radii.InputError, match="add up to 100 .* but n = 1000"):
+    with pytest.raises(radii.InputError, match=r"add up to 100 .* but n = 1000"):
         imported(tmp_path / "c.npy", n=1000)
     with pytest.raises(radii.InputError, match="442 outcomes at this level, or 441 in published codes"):
         imported(tmp_path / "c.npy", n=None, noise=radii.Splitting(0.5))

@@ -32,15 +32,15 @@ def certify_all(
     alpha: float = 1e-3,
     labels: Labels | None = None,
     method: Method | None = None,
-    unit: Unit = "feature",
+    unit: Unit = "pixel",
     images: Mapping[str, np.ndarray] = MappingProxyType({}),
     jointly: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, dict[tuple[str, int], Certificates]]:
     """Certify several runs, by name, in every norm and for every k.
 
-    `labels`: by default those that the looks of a plan tested, else the true ones. `unit`: what l0 counts. `images`:
-    those of the votes, for their boxes in l0 and l1. `jointly`: alpha covers all tables of a run.
+    `labels`: by default those that the looks of a plan tested, else the true ones. `unit`: what l0 counts, as in
+    `certify`. `images`: those of the votes, for their boxes in l0 and l1. `jointly`: alpha covers all tables of a run.
     Imported runs have certificates of their own, which no option changes, for k = 1.
     Runs whose noise has no rule for any of the norms are left out. Raises `InputError` for a norm without a rule in any
     run.

@@ -15,7 +15,6 @@ import numpy as np
 
 from radii.errors import InputError
 from radii.storage import atomic
-from radii.storage.kinds import foreign
 
 MOST_BYTES = 2**30
 """Bytes of a file, and of the arrays in it: 10^6 images with 100 classes have 0.8 GB."""
@@ -43,9 +42,7 @@ def read_text(content: bytes, path: object) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise InputError(
-            f"{path} is {foreign(content) or 'no text'}, and neither a log nor a table of counts"
-        )
+        raise InputError(f"{path} is neither text, as logs and tables of counts are, nor arrays of numpy")
     return text
 
 
@@ -112,7 +109,7 @@ def read_table(text: str, path: object) -> dict[str, np.ndarray]:
     if (
         not rows
         or len(set(names)) < len(names)
-        or "" in names
+        or {"", "idx", "predict", "radius", "correct"} & {*names}
         # the first row of a table without names
         or (names[0].isdigit() and "label" not in names)
     ):

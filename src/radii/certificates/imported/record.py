@@ -133,7 +133,7 @@ class ImportedRun:
         known = self.noise.rules if not self.norm else ORDERS if self.norm in ORDERS else (self.norm,)
         return tuple(norm for norm in NORMS if norm in known)
 
-    def certificates(self, norm: Norm, unit: Unit = "feature") -> Certificates:
+    def certificates(self, norm: Norm, unit: Unit = "pixel") -> Certificates:
         """Return the certificates of the predicted labels in a norm, for k = 1.
 
         Guarantee: that of `Certificates`, if the log is what was stated, and none else.
@@ -159,11 +159,13 @@ class ImportedRun:
                 radius = inner_radius(radius, self.norm, norm, math.prod(self.shape))
         return Certificates(
             label=self.predicted,
+            predicted=self.predicted,
+            status=np.where(abstained, "abstained", "certified"),
             radius=np.where(abstained, 0.0, radius),
-            abstained=abstained,
             lower=lower,
             index=self.index,
             true_label=self.labels,
+            true_rank=None,
             noise=self.noise,
             norm=norm,
             unit=unit,

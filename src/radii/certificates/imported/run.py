@@ -63,7 +63,7 @@ def import_log(
     n: int | None = None,
     alpha: float = 1e-3,
     norm: Norm = "l2",
-    unit: Unit = "feature",
+    unit: Unit = "pixel",
     labels: np.ndarray | None = None,
     stride: int = 1,
     data: ImageIdentity | None = None,
