@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from radii.certificates.certify import Certificates, certify, reachable_radius
+    from radii.certificates.imported import import_log
     from radii.certificates.planning import (
         RadiusTarget,
         anytime,
@@ -89,6 +90,7 @@ __all__ = [
     "certify",
     "exhaustive",
     "fixed",
+    "import_log",
     "load_model",
     "load_votes",
     "make_noise",
@@ -101,6 +103,7 @@ __all__ = [
 
 HOMES = {
     "certificates.certify": "Certificates certify reachable_radius",
+    "certificates.imported": "import_log",
     "certificates.planning": "RadiusTarget anytime exhaustive sequential sequential_top_k two_stage",
     "certificates.radius": "certified_radius tradeoff",
     "errors": "InputError MissingExtra UnknownName",

@@ -16,7 +16,7 @@ import pytest
 import radii
 from commands import fine
 from radii.attacks.search import exceeds_chance
-from radii.certificates.certify import certify_all
+from radii.certificates.runs import certify_all
 from radii.cli import main
 from radii.cli.options import load_named
 from radii.data import DataSet

@@ -567,7 +567,7 @@ def numpy_of(save, *arrays) -> bytes:
 WRONG = {
     "log.tsv": (
         b"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t3\t3\t1.31\t1\t0:00:14.5\n",
-        "a certification log, as the published codes write it",
+        "a certification log, as the published codes write it and radii import reads it",
     ),
     "predict.tsv": (
         b"idx\tlabel\tpredict\tcorrect\ttime\n",

@@ -1,10 +1,9 @@
 """From votes to certificates: the radius within which the label provably stays in the top k."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from radii.certificates.probability_bounds import NoiseRules, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
 from radii.errors import InputError, check_name, missing_extra
 from radii.noises import Noise, full_name
-from radii.noises.norms import NORMS, Ball, Norm, Unit, check_images, inner_radius, radii_array
+from radii.noises.norms import Ball, Norm, Unit, check_images, inner_radius, radii_array
 from radii.noises.theory.bisection import bisect_whole
 from radii.votes import Votes, check_fingerprints
 from radii.votes.bounds import ROUNDING, Method, bounds, check_alpha, check_k, sign_test, strongest_rivals
@@ -73,8 +72,8 @@ class Certificates:
         Name of the sampling plan.
     mean_samples : noise samples per image
         Their mean over the images, selection samples included.
-    seed
-        Seed of the noise samples.
+    seed : int or None
+        Seed of the noise samples, if it is known.
     data : ImageIdentity or None
         Data set and part of it.
     box
@@ -85,6 +84,8 @@ class Certificates:
         Whether `alpha` covers the certificates for all k together, and not those for this k alone.
     classes
         Names of the labels, as in the votes.
+    unchecked
+        Sentences on what cannot be checked, for certificates from the log of another code.
 
     Notes
     -----
@@ -115,12 +116,13 @@ class Certificates:
     n: int
     plan: str
     mean_samples: float
-    seed: int
+    seed: int | None
     data: ImageIdentity | None
     box: bool = False
     on_grid: bool = False
     jointly: bool = False
     classes: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -258,7 +260,8 @@ class Certificates:
             "predicted": list(self.label) if chosen else self.predicted,
             "correct": None if self.true_label is None else self.correct,
             "status": self.status,
-            "lower": self.lower,
+            # a log of radii says nothing about probabilities
+            "lower": None if np.isnan(self.lower).all() else self.lower,
             "radius": self.radius,
             "jointly": np.full(len(self), self.jointly),
         }
@@ -417,6 +420,7 @@ def certify(
         on_grid=votes.exact_arithmetic or votes.noise.of_bytes,
         jointly=jointly,
         classes=votes.classes,
+        unchecked=votes.unchecked,
     )
 
 
@@ -433,63 +437,6 @@ def refuted(votes: Votes, label: np.ndarray, k: int, alpha: float) -> np.ndarray
     # which classes are ahead, and when sampling stopped, was not fixed before the counts
     questions = (len(votes.classes) - 1) * len(votes.plan.sample_sizes)
     return sign_test(weakest, own) <= alpha / questions
-
-
-def certifiable(votes: Iterable[Votes]) -> list[Norm]:
-    """Return the norms for which the noise of any of the votes has a rule."""
-    with_rule = {norm for run in votes for norm in run.noise.rules}
-    return [norm for norm in NORMS if norm in with_rule]
-
-
-def certify_all(
-    votes: Mapping[str, Votes],
-    norms: Sequence[Norm],
-    ks: Sequence[int],
-    *,
-    alpha: float = 1e-3,
-    labels: Labels | None = None,
-    method: Method | None = None,
-    unit: Unit = "pixel",
-    images: Mapping[str, np.ndarray] = MappingProxyType({}),
-    jointly: bool = False,
-    progress: Callable[[int, int], object] | None = None,
-) -> dict[str, dict[tuple[str, int], Certificates]]:
-    """Certify several runs, by name, in every norm and for every k.
-
-    `labels`: by default those that the looks of a plan tested, else the true ones. `unit`: what l0 counts, as in
-    `certify`. `images`:
-    those of the votes, for their boxes in l0 and l1. `jointly`: alpha covers all tables of a run.
-    Runs whose noise has no rule for any of the norms are left out. Raises `InputError` for a norm without a rule in any
-    run.
-    """
-    # without repetitions, in the order of the options
-    targets = list(dict.fromkeys((norm, k) for norm in norms for k in ks))
-    certificates: dict[str, dict[tuple[str, int], Certificates]] = {name: {} for name in votes}
-    for done, (norm, k) in enumerate(targets):
-        # before the work, so that the first line shows at once; a table of Laplace noise in linf takes a second
-        if progress is not None:
-            progress(done, len(targets))
-        if check_name("norm", norm, NORMS) not in certifiable(votes.values()):
-            noises = ", ".join(dict.fromkeys(run.noise.name for run in votes.values()))
-            known = ", ".join(certifiable(votes.values()))
-            raise InputError(f"no rule certifies {norm} under {noises} noise: choose {known}")
-        for name, run in votes.items():
-            if norm in run.noise.rules:
-                certificates[name][norm, k] = certify(
-                    run,
-                    norm,
-                    k=k,
-                    alpha=alpha,
-                    labels=labels or run.tested_labels or "true",
-                    method=method,
-                    unit=unit,
-                    # `Ball` rejects images in other norms, which have no rules in the box
-                    images=images.get(name) if norm in ("l0", "l1") else None,
-                    jointly=jointly,
-                )
-    if progress is not None:
-        progress(len(targets), len(targets))
-    return {name: by_target for name, by_target in certificates.items() if by_target}
 
 
 def to_norm(certificates: Certificates, norm: Norm) -> Certificates:

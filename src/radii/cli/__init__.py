@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from radii import __version__
-from radii.cli import attack, certify, data, doctor, falsify, noises, plan, report, serve, train, vote
+from radii.cli import (
+    attack,
+    certify,
+    data,
+    doctor,
+    falsify,
+    import_log,
+    noises,
+    plan,
+    report,
+    serve,
+    train,
+    vote,
+)
 from radii.cli.console import INTERRUPTED, handle_signals, one_sentence, print_warnings, say
 from radii.cli.options import completed, usage_error
 from radii.cli.terminal import delivering, open_streams
@@ -52,6 +65,10 @@ for command, example in (
     (vote.merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
     (certify.certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report.report, "radii report runs/*/votes.parquet --out report"),
+    (
+        import_log.import_log,
+        "radii import cohen/sigma_0.25 --noise gaussian --sigma 0.25 --shape 3,32,32 --n 100000 --data cifar10",
+    ),
     (attack.attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --stride 10"),
     (serve.serve, "radii serve runs/first --norm linf --seconds 2 --port 8000"),
     (
@@ -63,7 +80,9 @@ for command, example in (
     (noises.noises, "radii noises --norm linf --sigma 0.25 --p 0.999 --shape 3,224,224"),
     (doctor.doctor, "radii doctor --json > doctor.json"),
 ):
-    app.command(help=docstring(command), epilog=f"Example: {example}")(completed(command))
+    # `import` is a word of Python's, which no function can have as its name
+    name = "import" if command is import_log.import_log else None
+    app.command(name, help=docstring(command), epilog=f"Example: {example}")(completed(command))
 
 
 def main() -> None:

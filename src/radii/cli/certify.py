@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
-from radii.certificates.certify import certifiable, certify_all
+from radii.certificates.certify import Certificates
+from radii.certificates.imported import ImportedRun
+from radii.certificates.runs import certifiable, certify_all
 from radii.cli.certificate_tables import accuracy_table, unlabelled_table
 from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
@@ -124,11 +127,14 @@ def certify(
             labels=options.labels,
             method=options.method,
             unit=options.l0_unit,
-            images={name: images_of(loaded, data_dir) for name, loaded in files.items()} if boxed else {},
+            images={name: boxes_of(name, loaded, data_dir) for name, loaded in files.items()}
+            if boxed
+            else {},
             jointly=options.jointly,
             progress=update,
         )
     say_excluded(files, certified, norms)
+    say_unchecked(certified)
     if out is not None:
         for name, by_question in certified.items():
             for (norm, k), certificates in by_question.items():
@@ -161,8 +167,27 @@ def certify(
     say(f"Next: radii report {' '.join(map(str, votes))}")
 
 
-def say_excluded(files: Mapping[str, Votes], certified: Mapping[str, object], norms: Sequence[str]) -> None:
+def boxes_of(name: str, run: Votes | ImportedRun, data_dir: Path | None) -> np.ndarray:
+    """Return the images of a run; raise `InputError` for an imported one, which says nothing about its images."""
+    if isinstance(run, ImportedRun) or run.unchecked:
+        raise InputError(f"{name} does not identify its images, which --box needs: leave out --box")
+    return images_of(run, data_dir)
+
+
+def say_unchecked(certified: Mapping[str, Mapping[tuple[str, int], Certificates]]) -> None:
+    """Print what cannot be checked of imported runs."""
+    for name, by_question in certified.items():
+        if sentences := next(iter(by_question.values())).unchecked:
+            say(f"{name}: {' '.join(sentences)}")
+
+
+def say_excluded(
+    files: Mapping[str, Votes | ImportedRun], certified: Mapping[str, object], norms: Sequence[str]
+) -> None:
     """Print which votes have no certificates, because no rule fits their noise."""
     for name, votes in files.items():
         if name not in certified:
-            say(f"{name} is excluded: no rule certifies {' or '.join(norms)} under {votes.noise.name} noise.")
+            what = f"no rule certifies {' or '.join(norms)} under {votes.noise.name} noise"
+            if isinstance(votes, ImportedRun):
+                what = f"its log certifies k = 1, in {', '.join(votes.norms)}"
+            say(f"{name} is excluded: {what}.")

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from radii.certificates.certify import certify_all, check_reach
+from radii.certificates.certify import check_reach
+from radii.certificates.runs import certify_all
 from radii.cli.report import shown_examples
 from radii.data import DataSet, load_data
 from radii.errors import InputError

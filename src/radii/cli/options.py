@@ -11,13 +11,14 @@ import numpy as np
 import typer
 
 from radii.certificates.certify import LABELS
+from radii.certificates.imported import ImportedRun, load_run
 from radii.certificates.planning import RadiusTarget
 from radii.errors import InputError
 from radii.noises import NOISES, Noise
 from radii.noises.norms import NORMS, UNITS, check_shape
 from radii.storage.documents import names_in, parse_number
 from radii.storage.folders import bare
-from radii.votes import PRECISIONS, Votes, check_fingerprints, load_votes
+from radii.votes import PRECISIONS, Votes, check_fingerprints
 from radii.votes.bounds import METHODS
 from radii.votes.plans import PLANS, Plan
 
@@ -65,7 +66,9 @@ OptionalSigma = Annotated[
         rich_help_panel="Noise",
     ),
 ]
-Files = Annotated[list[Path], typer.Argument(metavar="VOTES", help="Votes files of radii vote.")]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="VOTES", help="Votes of radii vote, or runs of radii import.")
+]
 Norms = Annotated[
     list[str],
     typer.Option(
@@ -201,21 +204,26 @@ def reach_text(
     return f"The largest radii that {plan.n_max} samples can certify at alpha {alpha:g}: {radii}"
 
 
-def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
-    """Return votes by the shortest names that differ: the noise; with its level; with the folder; with the path."""
+def load_named(paths: Sequence[Path]) -> dict[str, Votes | ImportedRun]:
+    """Return runs by the shortest names that differ: the noise; with its level; with the folder; with the path."""
     # resolved, since two paths may lead to one file; Path.resolve raises for a loop of links
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise InputError("a votes file is given twice: give each file once")
-    loaded = [load_votes(path) for path in paths]
+    loaded = [load_run(path) for path in paths]
     # from the shortest, which fit a table, to paths, which always differ
-    by_noise = [votes.noise.title for votes in loaded]
-    by_level = [f"{name} {votes.noise.level:g}" for name, votes in zip(by_noise, loaded, strict=True)]
+    by_noise = [title_of(run) for run in loaded]
+    by_level = [f"{name} {run.noise.level:g}" for name, run in zip(by_noise, loaded, strict=True)]
     stems = [bare(path) for path in paths]
     by_folder = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(by_level, stems, strict=True)]
     by_path = [f"{name} {path.resolve()}" for name, path in zip(by_level, stems, strict=True)]
     candidates = (by_noise, by_level, by_folder, by_path)
     names = next(names for names in candidates if len(set(names)) == len(names))
     return dict(zip(names, loaded, strict=True))
+
+
+def title_of(run: Votes | ImportedRun) -> str:
+    """Return the shortest name of a run in tables; what was imported is marked."""
+    return f"{run.noise.title}{' (imported)' * bool(run.unchecked)}" if isinstance(run, Votes) else run.title
 
 
 def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import typer
 
-from radii.certificates.certify import certifiable, certify_all
-from radii.cli.certify import say_excluded
+from radii.certificates.imported import ImportedRun
+from radii.certificates.runs import certifiable, certify_all
+from radii.cli.certify import say_excluded, say_unchecked
 from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
@@ -107,6 +108,7 @@ def report(
             files, norms, ks, alpha=compared.alpha, unit=compared.l0_unit, progress=update
         )
     say_excluded(files, certified, norms)
+    say_unchecked(certified)
     attacked = {
         name: found_beside(path, certified[name]) if page.attacks else {}
         for name, path in zip(files, votes, strict=True)
@@ -120,7 +122,8 @@ def report(
         )
     # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
-    runs = [Run(name, certified[name], loaded, attacked[name]) for name, loaded in files.items()]
+    sampled = {name: loaded for name, loaded in files.items() if isinstance(loaded, Votes)}
+    runs = [Run(name, certified[name], sampled.get(name), attacked[name]) for name in files]
     examples = choose_shown(files, of_smallest_k(runs)[0], page.data_dir) if page.examples else None
     with progress("report") as update:
         path = write_report(
@@ -133,23 +136,33 @@ def report(
     say(f"Report: {path}")
 
 
-def usual_ks(files: Mapping[str, Votes]) -> list[int]:
+def usual_ks(files: Mapping[str, Votes | ImportedRun]) -> list[int]:
     """Return 1, 2 and 3, as far as they are below the number of classes."""
-    fewest = min(len(votes.classes) for votes in files.values())
+    # imported runs are about k = 1 alone
+    fewest = min((len(run.classes) for run in files.values() if isinstance(run, Votes)), default=2)
     # all classes together always hold the label
     return [k for k in (1, 2, 3) if k < fewest] or [1]
 
 
-def choose_shown(files: Mapping[str, Votes], run: "Run", data_dir: Path | None) -> "Examples | None":
-    """Return instructive images that all votes share; None, with a printed reason, if there are none to read.
+def choose_shown(
+    files: Mapping[str, Votes | ImportedRun], run: "Run", data_dir: Path | None
+) -> "Examples | None":
+    """Return instructive images that all runs share; None, with a printed reason, if there are none to read.
 
     `run`: certificates for the k that the page shows of the images, by which they are chosen.
     """
     from radii.report.html import choose_examples
 
-    first, *others = files.values()
+    # imported runs identify neither their images nor their noise samples
+    own = {name: votes for name, votes in files.items() if isinstance(votes, Votes) and not votes.unchecked}
+    if not own:
+        say("The page has no example images: imported runs do not identify theirs.")
+        return None
+    first = next(iter(own.values()))
     # a card shows one image with the votes of all runs
-    if any(votes.data != first.data or not np.array_equal(votes.index, first.index) for votes in others):
+    if any(votes.data != first.data for votes in own.values()) or any(
+        not np.array_equal(loaded.index, first.index) for loaded in files.values()
+    ):
         say("The page has no example images: the votes are about different images.")
         return None
     rows = choose_examples(next(iter(run.by_k("l2")), run.all[0]))
@@ -161,7 +174,7 @@ def choose_shown(files: Mapping[str, Votes], run: "Run", data_dir: Path | None) 
             raise
         say(f"The page has no example images: {error}")
         return None
-    return shown_examples(data, files)
+    return shown_examples(data, own)
 
 
 def shown_examples(data: "DataSet", files: Mapping[str, Votes]) -> "Examples":

@@ -20,8 +20,9 @@ from radii.votes.plans import PLANS
 QUANTILES = (0.25, 0.5, 0.75)
 """Quantiles of the radii in a summary."""
 
-KINDS = ("run", "best", "published")
-"""Rows of a table: the certificates of one run, the best of several at each radius, published results."""
+KINDS = ("run", "imported", "best", "published")
+"""Rows of a table: certificates of one run, those of a log of another code, the best of several runs at each radius,
+published results."""
 
 DECIDING = tuple(name for name, kind in PLANS.items() if kind.decides)
 """Plans that decide given radii: no image is certified to any other."""
@@ -41,6 +42,9 @@ _LINF_STEPS = [
 
 _LAST_WHEN_EMPTY = {"l0": 3.0, "l1": 1.0, "l2": 1.0, "linf": 4 / 255}
 """The last radius of a table in which nothing is certified."""
+
+NOT_CHECKED = "Not checked here: what its log cannot show is listed with the certificates."
+"""End of the note about a run of another code."""
 
 _FEW = 4
 """Fewer published radii than this leave too few columns: round radii are put between them."""
@@ -267,9 +271,9 @@ def tabulate(
     rows = {
         name: (
             certified.accuracy(columns),
-            "run",
+            "imported" if certified.unchecked else "run",
             certified.noise.name,
-            "",
+            f"{certified.unchecked[0]} {NOT_CHECKED}" if certified.unchecked else "",
             setting_of(certified, published),
         )
         for name, certified in certificates.items()

@@ -118,8 +118,9 @@ def guarantee(certificates: Certificates) -> str:
     # alpha is 0 where all outcomes of the noise were counted
     odds = f", with probability at least {1 - certificates.alpha:.10g} over the noise samples"
     together = ", for all k and norms at once" if certificates.jointly else ""
+    if_so = "If the log is what it was stated to be: for" if certificates.unchecked else "For"
     return (
-        f"For each image{odds if certificates.alpha else ''}{together}, no perturbation"
+        f"{if_so} each image{odds if certificates.alpha else ''}{together}, no perturbation"
         f"{CONFINED[certificates.confined]} whose {certificates.norm} norm is at most the radius (in {unit}) "
         f"{effect} the smoothed classifier."
     )
@@ -159,6 +160,7 @@ def identity(certificates: Certificates) -> dict[str, Any]:
         "shape": list(certificates.shape),
         "images": len(certificates),
         "guarantee": guarantee(certificates),
+        **({"unchecked": list(certificates.unchecked)} if certificates.unchecked else {}),
     }
 
 

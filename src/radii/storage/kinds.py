@@ -42,8 +42,9 @@ WORDS = {
     "xml": "an XML document",
     "law": "the law.json of an unfinished run",
     "config": "the config.json of a trained model",
+    "imported": "a run that radii import wrote",
     "json": "a JSON document",
-    "log": "a certification log, as the published codes write it",
+    "log": "a certification log, as the published codes write it and radii import reads it",
     "predictions": "a log of predictions, as the published codes write it",
     "certificates": "certificates that radii certify wrote",
     "attacks": "what radii attack wrote",
@@ -124,7 +125,8 @@ def _kind_of_text(head: bytes) -> str:
     if text.startswith("<?xml"):
         return "xml"
     if text[0] in "{[":
-        return "law" if '"block"' in text else "config" if '"recipe"' in text else "json"
+        named = {'"imported_from"': "imported", '"block"': "law", '"recipe"': "config"}
+        return next((kind for name, kind in named.items() if name in text), "json")
     # the first pattern that fits: the general ones come last
     first = text.splitlines()[0].lower()
     return next((kind for pattern, kind in TABLES.items() if re.fullmatch(pattern, first)), "text")

@@ -13,6 +13,7 @@ from radii.votes.file_format import (
     identity_of,
     load_votes,
     manifest_of_votes,
+    noise_of,
     plan_of,
 )
 from radii.votes.image_identity import ImageIdentity
@@ -51,6 +52,7 @@ __all__ = [
     "load_votes",
     "manifest_of_votes",
     "merge",
+    "noise_of",
     "other_answers",
     "plan_of",
     "software_versions",

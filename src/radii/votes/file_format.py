@@ -52,8 +52,8 @@ MANIFEST = {
 """What identifies votes, whichever images and samples they are about: fields and their types."""
 OPTIONAL = ("devices", "canary")
 """Fields that are left out where they are unknown, as in older files, so that equal votes have equal bytes."""
-HEADER = MANIFEST | {"draws": list[list[int]]}
-"""Fields of a header and their types."""
+HEADER = MANIFEST | {"draws": list[list[int]], "unchecked": list[str]}
+"""Fields of a header and their types; `unchecked` is left out where it is empty, as in all votes of radii."""
 COLUMNS = {
     "index",
     "label",
@@ -127,7 +127,8 @@ def columns_of(votes: Votes) -> Columns:
 
 def header_of(votes: Votes) -> dict[str, Any]:
     """Return all that identifies `votes`, as plain values."""
-    return manifest_of_votes(votes) | {"draws": votes.draws}
+    unchecked = {"unchecked": votes.unchecked} if votes.unchecked else {}
+    return manifest_of_votes(votes) | {"draws": votes.draws} | unchecked
 
 
 def manifest_of_votes(votes: Any) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def identity_of(document: dict[str, Any] | str | None) -> ImageIdentity | None:
 
 def fields_of(columns: Columns, header: dict[str, Any], size: int) -> dict[str, Any]:
     """Return the fields of the votes in a file of `size` bytes, by name; raise `InputError` for a wrong header."""
-    check_fields(header, HEADER, optional=OPTIONAL)
+    check_fields(header, HEADER, optional=(*OPTIONAL, "unchecked"))
     # a column that is passed over could be one that was renamed, and its default taken in its place
     if unknown := columns.keys() - COLUMNS:
         raise InputError(f"there are columns that votes do not have: {', '.join(sorted(unknown))}")

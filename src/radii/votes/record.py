@@ -94,6 +94,8 @@ class Votes:
     canary : rows of numbers
         Answers of the model to a few fixed inputs, by which votes tell it from others with the same digest; empty
         if unknown.
+    unchecked
+        Sentences on what is unknown or cannot be checked, of counts of another code; empty for votes of radii.
 
     Raises
     ------
@@ -140,6 +142,7 @@ class Votes:
     devices: tuple[str, ...] = ()
     fingerprints: np.ndarray | None = None
     canary: Canary = ()
+    unchecked: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         optional = [
@@ -162,6 +165,7 @@ class Votes:
         # sorted, since merging makes them of a set
         object.__setattr__(self, "devices", tuple(sorted(self.devices)))
         object.__setattr__(self, "canary", check_canary(self.canary))
+        object.__setattr__(self, "unchecked", tuple(self.unchecked))
         # each check relies on those before: counts need a plan and images, certified levels need counts
         _check_identity(self)
         _check_images(self)

@@ -33,6 +33,7 @@ NORM_WORDS = {
     "linf": "every value changes by a bounded amount",
 }
 KIND_WORDS = {
+    "imported": "Imported: from the log of another code, not checked here; see its note.",
     "best": "Best σ: the best run of a noise at each radius, as in published tables; see its note.",
     "published": "Italics: published results, not measured here; networks, images and numbers of noise samples differ."
     " A dash: not published at this radius.",
@@ -233,7 +234,7 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("sampling plan", _range(certified.plan for certified in every)),
         ("certified label", kinds),
         ("probability bounds", _range(certified.method for certified in every)),
-        *_sampling_facts([run.votes for run in runs if run.votes is not None]),
+        *_sampling_facts([run.votes for run in runs if run.votes is not None and not run.votes.unchecked]),
     ]
 
 
@@ -311,6 +312,7 @@ def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
         # not capitalize(), which would put names of runs in lower case
         *([f"{exact[0].upper()}{exact[1:]}: all outcomes are counted."] if exact else []),
         *_confined(runs),
+        *(f"{run.name}: {' '.join(run.all[0].unchecked)}" for run in runs if run.all[0].unchecked),
         f"Units: {'; '.join(f'{unit} ({_listed(names)})' for unit, names in units.items())}.",
         *(
             ["The probability holds for each image and each k separately, not for all at once."]

@@ -111,6 +111,7 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
     for run in several:
         # raises without true labels, from which accuracy is counted
         _ = run.labels
+    check_one_truth(several)
     return several
 
 
@@ -124,6 +125,19 @@ def check_one_data(data: Mapping[str, ImageIdentity | None]) -> None:
     if len(first) > 1:
         different = " and ".join(f"{name} is about {whole}" for whole, name in first.items())
         raise InputError(f"{different}: compare runs on one data set at a time")
+
+
+def check_one_truth(runs: Sequence[Run]) -> None:
+    """Raise `InputError` for runs that give one image two labels: imported ones identify their images by positions."""
+    first: dict[int, tuple[int, str]] = {}
+    for run in runs:
+        for index, label in zip(run.index.tolist(), run.labels.tolist(), strict=True):
+            expected, name = first.setdefault(index, (label, run.name))
+            if label != expected:
+                raise InputError(
+                    f"image {index} has the label {expected} in {name} and {label} in {run.name}: compare runs on the "
+                    "same images, and state the stride of an imported one"
+                )
 
 
 def check_one_order(runs: Sequence[Run]) -> None:

@@ -1,0 +1,383 @@
+"""From the files of other codes to runs: logs of radii, folders of probability bounds, tables of class counts."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from radii.certificates.certify import Certificates
+from radii.certificates.imported.arrays import (
+    only,
+    read_content,
+    read_folder,
+    read_npy,
+    read_npz,
+    read_table,
+    read_text,
+    whole_numbers,
+)
+from radii.certificates.imported.log import is_log, read_log
+from radii.certificates.imported.record import ImportedRun
+from radii.errors import InputError
+from radii.noises import IndependentSplitting, Noise, Splitting
+from radii.noises.base import GREY_LEVELS, check_noise
+from radii.noises.norms import Norm, Unit, unit_of
+from radii.storage.kinds import foreign, kind_of
+from radii.votes import ABSTAIN, ImageIdentity, Votes
+from radii.votes.plans.fixed import Exhaustive, Fixed, check_whole
+
+STATED = (
+    "Noise, its parameters, numbers of samples, alpha and the shape of images are as stated to radii import."
+)
+SEPARATE = "Nothing shows that labels were chosen by other noise samples than those that bound them."
+UNIDENTIFIED = (
+    "No digest identifies the model or the images: positions are taken to be those in the stated data set."
+)
+RADII = (
+    "The {norm} radii are those of the log, computed by the other code; in other norms, radii are those of the largest "
+    "balls within."
+)
+BOUNDS = (
+    "Radii follow by the rules of radii from probability bounds in the log, which the other code computed."
+)
+NAMELESS = (
+    "The log names no class where the classifier abstained: plain accuracy counts {images} images as wrong."
+)
+TIED = "Classes are tied for the prediction of {images} images, which count as abstentions."
+COUNTED = "Seed, software and devices are unknown: no noise sample can be drawn again."
+NO_SELECTION = "There are no selection samples: only true labels can be certified."
+SHIFTS = (
+    "Published codes of splitting noise take floor(2 lambda 255) shifts, {shifts}, where radii rounds: sigma is set to "
+    "{sigma:.6g}."
+)
+
+
+def import_log(
+    path: str | Path,
+    *,
+    noise: Noise,
+    shape: tuple[int, ...],
+    n: int | None = None,
+    alpha: float = 1e-3,
+    norm: Norm = "l2",
+    unit: Unit = "pixel",
+    labels: np.ndarray | None = None,
+    stride: int = 1,
+    data: ImageIdentity | None = None,
+) -> Certificates | Votes:
+    r"""Import what another code has certified: a log of radii, probability bounds, or class counts.
+
+    Parameters
+    ----------
+    path
+        One of: a log in text with the columns idx, label, predict, radius and correct, as Cohen et al. 2019 print it;
+        a folder of rs4a with `preds.npy`, `prob_lb.npy` and `labels.npy`; class counts of images in `.npy`, `.npz`
+        or CSV.
+    noise
+        Noise of the smoothed classifier.
+    shape : channels, height, width
+        Shape of one image.
+    n : noise samples per image
+        Their number; for counts, their sum.
+    alpha : probability
+        Error probability per image; passed over for counts.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the radii in a log, or in which bounds are certified; passed over for counts.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
+    labels : `(images,)`
+        True labels, for files without them.
+    stride
+        Distance of the images in the data set, for files without positions.
+    data : ImageIdentity or None
+        Data set of the images, for comparisons with other runs on it.
+
+    Returns
+    -------
+    Certificates or Votes
+        Certificates of the predicted labels for k = 1; votes, if the file holds counts. The field `unchecked` says
+        what cannot be checked.
+
+    Raises
+    ------
+    InputError
+        If the file has another layout, contradicts itself, or has larger values than `n` samples can show at `alpha`.
+
+    Notes
+    -----
+    Guarantee: that of `Certificates`, if the log is what it was stated to be. Rounded radii are lowered by half
+    a unit of their last digit, and bounds in float32 to the next smaller number.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import radii
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/sigma_0.25"
+    ...     with open(path, "w") as log:
+    ...         _ = log.write("idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
+    ...                       "0\t3\t3\t0.952\t1\t0:00:13.1\n" "20\t8\t-1\t0.0\t0\t0:00:12.9\n")
+    ...     log = radii.import_log(path, noise=radii.Gaussian(sigma=0.25), shape=(3, 32, 32), n=100_000)
+    >>> log.radius
+    array([0.9515, 0.    ])
+    >>> print(log.unchecked[-1])
+    The log rounds radii to 3 digits: each was lowered by half a unit of its last digit, by 0.0005 at most.
+    """
+    stated = Stated(noise, shape, n, alpha, norm, unit_of(norm, unit), labels, stride, data)
+    run = read_run(Path(path), stated)
+    return run.certificates(norm, unit) if isinstance(run, ImportedRun) else run
+
+
+@dataclass(frozen=True, eq=False)
+class Stated:
+    """What is stated about a log, and not in it; fields as in `import_log`. `name`: of the run in tables."""
+
+    noise: Noise
+    shape: tuple[int, ...]
+    n: int | None
+    alpha: float
+    norm: Norm
+    unit: Unit
+    labels: np.ndarray | None = None
+    stride: int = 1
+    data: ImageIdentity | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_noise(self.noise)
+        check_whole("stride", self.stride, 1)
+        if self.labels is not None:
+            labels = whole_numbers(np.asarray(self.labels), "true labels")
+            object.__setattr__(self, "labels", labels)
+
+    def true_labels(self, inside: np.ndarray | None) -> np.ndarray | None:
+        """Return the labels in the file, or else those given; raise `InputError` if both are there and differ."""
+        if inside is not None and self.labels is not None and not np.array_equal(inside, self.labels):
+            raise InputError("the file has true labels, and other ones were given: leave them out")
+        return self.labels if inside is None else inside
+
+    def positions(self, images: int) -> np.ndarray:
+        """Return the positions of images in a file without them."""
+        return np.arange(images) * self.stride
+
+
+def read_run(path: Path, stated: Stated) -> ImportedRun | Votes:
+    """Return what `import_log` imports, before a norm is chosen."""
+    if path.is_dir():
+        arrays = read_folder(path)
+        source = f"{path.name}, sha256:{digest_of(*(array.tobytes() for array in arrays.values()))}"
+        return _of_folder(arrays, path, source, stated)
+    content = read_content(path)
+    source = f"{path.name}, sha256:{digest_of(content)}"
+    kind = kind_of(content)
+    if kind == "npy":
+        return _of_counts({"counts": read_npy(content, path)}, path, source, stated)
+    if kind in ("npz", "zip"):
+        return _of_counts(read_npz(content, path), path, source, stated)
+    if other := foreign(content, "log", "tsv", "csv", "text"):
+        raise InputError(f"{path} is {other}, and neither a log of radii nor a table of counts")
+    text = read_text(content, path)
+    return (_of_log if is_log(text) else _of_table)(text, path, source, stated)
+
+
+def digest_of(*contents: bytes) -> str:
+    """Return the first 16 digits of the SHA-256 of contents, one after the other."""
+    total = hashlib.sha256()
+    for content in contents:
+        # with its length: the same bytes in other pieces are another content
+        total.update(len(content).to_bytes(8, "little") + content)
+    return total.hexdigest()[:16]
+
+
+def _of_log(text: str, path: Path, source: str, stated: Stated) -> ImportedRun:
+    """Return the run of a log of radii."""
+    log = read_log(text, path, whole=stated.norm == "l0")
+    abstained = int((log.predicted == ABSTAIN).sum())
+    notes = [
+        RADII.format(norm=stated.norm),
+        *([NAMELESS.format(images=abstained)] if abstained else []),
+        *log.notes,
+    ]
+    return _run(
+        log.index,
+        stated.true_labels(log.true_label),
+        log.predicted,
+        log.radius,
+        stated.norm,
+        notes,
+        source,
+        stated,
+    )
+
+
+def _of_folder(
+    arrays: Mapping[str, np.ndarray], path: Path, source: str, stated: Stated
+) -> ImportedRun | Votes:
+    """Return the run of a folder of rs4a: of bounds, or of shares of all outcomes of splitting noise."""
+    shares = arrays["preds"].astype(np.float64)
+    images = len(shares) if shares.ndim == 2 else 0
+    if not images or not np.all((shares >= 0) & (shares < np.inf)):
+        raise InputError(
+            f"preds.npy in {path} must hold shares of votes (images, classes) from 0; got shape {arrays['preds'].shape}"
+        )
+    inside = whole_numbers(arrays["labels"], f"labels.npy in {path}") if "labels" in arrays else None
+    labels = stated.true_labels(inside)
+    if labels is not None and (labels.shape != (images,) or labels.max() >= shares.shape[1]):
+        raise InputError(
+            f"true labels must be one for each of {images} images, below {shares.shape[1]} classes; "
+            f"got shape {labels.shape}"
+        )
+    if "prob_lb" not in arrays:
+        known = {"labels": labels} if labels is not None else {}
+        noise, note = published_splitting(stated.noise)
+        return _of_counts(
+            {"counts": _counts_of(shares, noise, path), **known},
+            path,
+            source,
+            replace(stated, noise=noise, labels=None),
+            note,
+        )
+    lower = arrays["prob_lb"].astype(np.float64)
+    if lower.shape != (images,) or not np.all((lower >= 0) & (lower <= 1)):
+        raise InputError(
+            f"prob_lb.npy in {path} must hold one probability for each of {images} images; got shape {lower.shape}"
+        )
+    if np.array_equal(lower, lower.astype(np.float32)):
+        # rounded to the nearest float32, which may lie above
+        lower = np.nextafter(lower.astype(np.float32), np.float32(0)).astype(np.float64)
+    tied = (shares == shares.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    # which of tied classes the other code took depends on its processor
+    predicted = np.where(tied, ABSTAIN, shares.argmax(axis=1))
+    notes = [BOUNDS, *([TIED.format(images=int(tied.sum()))] if tied.any() else [])]
+    return _run(stated.positions(images), labels, predicted, lower, "", notes, source, stated)
+
+
+def _run(
+    index: np.ndarray,
+    labels: np.ndarray | None,
+    predicted: np.ndarray,
+    value: np.ndarray,
+    norm: str,
+    notes: list[str],
+    source: str,
+    stated: Stated,
+) -> ImportedRun:
+    """Return the record of a run with one value for each image."""
+    if stated.n is None:
+        raise InputError("the number of noise samples is in no such log: state n, as it was used")
+    noise, note = published_splitting(stated.noise)
+    return ImportedRun(
+        index=index,
+        labels=labels,
+        predicted=predicted,
+        value=value,
+        noise=noise,
+        norm=norm,
+        unit=stated.unit if norm else "feature",
+        n=stated.n,
+        alpha=stated.alpha,
+        shape=stated.shape,
+        data=stated.data,
+        imported_from=source,
+        name=stated.name,
+        unchecked=(f"Imported from {source}.", STATED, SEPARATE, UNIDENTIFIED, *notes, *note),
+    )
+
+
+def _of_table(text: str, path: Path, source: str, stated: Stated) -> Votes:
+    return _of_counts(read_table(text, path), path, source, stated)
+
+
+def _of_counts(
+    arrays: Mapping[str, np.ndarray], path: Path, source: str, stated: Stated, notes: tuple[str, ...] = ()
+) -> Votes:
+    """Return votes of a table of class counts."""
+    only(arrays, ("counts", "labels", "selection", "index", "classes"), path)
+    if "counts" not in arrays:
+        raise InputError(f"{path} must hold an array counts, (images, classes)")
+    counts = whole_numbers(arrays["counts"], f"counts in {path}")
+    if counts.ndim != 2 or not counts.size:
+        raise InputError(f"counts in {path} must be a table (images, classes); got shape {counts.shape}")
+    n = int(counts[0].sum())
+    if stated.n not in (None, n):
+        raise InputError(f"counts in {path} add up to {n} for the first image, but n = {stated.n} was stated")
+    whole = {
+        name: whole_numbers(arrays[name], f"{name} in {path}")
+        for name in ("labels", "selection", "index")
+        if name in arrays
+    }
+    selection = whole.get("selection", np.zeros_like(counts))
+    if selection.ndim != 2 or len(selection) != len(counts):
+        raise InputError(f"selection in {path} must be a table like counts; got shape {selection.shape}")
+    noise, shifts = _noise_of_counts(stated.noise, n, path)
+    listed = noise.outcomes is not None
+    chosen = int(selection[0].sum())
+    unchecked = [f"Imported from {source}.", STATED, UNIDENTIFIED, COUNTED]
+    if not listed:
+        unchecked.append(SEPARATE if chosen else NO_SELECTION)
+    return Votes(
+        counts=counts,
+        selection=selection,
+        labels=stated.true_labels(whole.get("labels")),
+        index=whole.get("index", stated.positions(len(counts))),
+        noise=noise,
+        shape=stated.shape,
+        plan=Exhaustive(n) if listed else Fixed(n, chosen),
+        draws=((0, n),),
+        seed=0,
+        # two imports never add up: their digests differ, or they hold the same samples
+        model=f"unknown: imported from {source}",
+        data=stated.data,
+        classes=tuple(map(str, arrays["classes"].tolist())) if "classes" in arrays else (),
+        software={},
+        unchecked=(*unchecked, *(notes or shifts)),
+    )
+
+
+def published_splitting(noise: Noise) -> tuple[Noise, tuple[str, ...]]:
+    """Return splitting noise with as many shifts as published codes take at its sigma, and a sentence if they differ.
+
+    One shift more would make cells wider, and radii larger, than those of the model. Other noise is returned as it is.
+    """
+    if not isinstance(noise, Splitting | IndependentSplitting):
+        return noise, ()
+    shifts = math.floor(2 * math.sqrt(3) * noise.sigma * GREY_LEVELS)
+    if shifts == noise.shifts:
+        return noise, ()
+    sigma = shifts / (2 * math.sqrt(3) * GREY_LEVELS)
+    return replace(noise, sigma=sigma), (SHIFTS.format(shifts=shifts, sigma=sigma),)
+
+
+def _noise_of_counts(noise: Noise, n: int, path: Path) -> tuple[Noise, tuple[str, ...]]:
+    """Return the noise of which counts add up to `n`, and a sentence if it is that of published codes."""
+    # counts of all outcomes say how many there are: radii rounds their number, published codes cut it
+    if noise.outcomes == n:
+        return noise, ()
+    published, note = published_splitting(noise)
+    if published.outcomes not in (None, n):
+        raise InputError(
+            f"{noise.name} noise has {noise.outcomes} outcomes at this level, or {published.outcomes} in published "
+            f"codes; counts in {path} add up to {n}"
+        )
+    return published, note
+
+
+def _counts_of(shares: np.ndarray, noise: Noise, path: Path) -> np.ndarray:
+    """Return the counts behind shares of all outcomes of a noise."""
+    if noise.outcomes is None:
+        raise InputError(
+            f"{path} lacks prob_lb.npy, which {noise.name} noise needs: only shares of all outcomes of a noise are "
+            "probabilities"
+        )
+    exact = shares / shares.sum(axis=1, keepdims=True) * noise.outcomes
+    counts = np.round(exact)
+    # shares are stored with 24 binary digits
+    if not np.all(np.abs(exact - counts) < 0.01) or np.any(counts.sum(axis=1) != noise.outcomes):
+        raise InputError(
+            f"the shares in preds.npy of {path} are not those of {noise.outcomes} outcomes: "
+            "is sigma the one that was used?"
+        )
+    return counts
