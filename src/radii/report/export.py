@@ -53,7 +53,7 @@ def csv_text(certificates: Certificates) -> str:
         certificates.radius.tolist(),
         [int(certificates.jointly)] * len(unknown),
     )
-    return _csv(COLUMNS, zip(*columns, strict=True))
+    return csv_rows(COLUMNS, zip(*columns, strict=True))
 
 
 def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
@@ -69,7 +69,7 @@ def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
     columns = [_radius_column(certified) for certified in several]
     assert labels is not None, "the columns need true labels, too"
     header = ["index", "true_label", *(f"{norm}_top{k}" for norm, k in certificates)]
-    return _csv(header, zip(index, labels.tolist(), *columns, strict=True))
+    return csv_rows(header, zip(index, labels.tolist(), *columns, strict=True))
 
 
 def _radius_column(certificates: Certificates) -> list[str]:
@@ -84,7 +84,8 @@ def _radius_column(certificates: Certificates) -> list[str]:
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_rows(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a CSV file; cells are quoted where their text needs it."""
     text = io.StringIO()
     # csv ends lines with CR LF by itself, and all other files here end them with LF
     writer = csv.writer(text, lineterminator="\n")
