@@ -10,7 +10,6 @@ import pytest
 import radii
 from commands import call, fine
 from radii.report.accuracy import summarize
-from radii.report.latex import SYMBOLS, escaped
 from vote_factory import votes_of_counts
 
 COUNTS = [[990, 6, 3, 1], [500, 480, 10, 10], [20, 900, 50, 30], [700, 200, 60, 40]]
@@ -96,11 +95,3 @@ def test_a_command_that_fails_prints_no_table(votes):
 def test_rules_are_for_terminals(votes):
     printed = fine(*filled("certify", votes))
     assert "─" not in printed and "│" not in printed
-
-
-def test_text_in_latex_is_shown_literally():
-    assert escaped("a_b & 5% \\ {x} #1 $ ^ ~") == (
-        r"a\_b \& 5\% \textbackslash{} \{x\} \#1 \$ \textasciicircum{} \textasciitilde{}"
-    )
-    # everything that tables print is either ASCII or has a command of LaTeX
-    assert set("ℓ₀₁₂∞σα≤≥±–") <= set(SYMBOLS)

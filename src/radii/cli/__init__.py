@@ -10,9 +10,11 @@ from radii import __version__
 from radii.cli import (
     attack,
     certify,
+    compare,
     data,
     doctor,
     falsify,
+    gate,
     import_log,
     noises,
     plan,
@@ -69,6 +71,8 @@ for command, example in (
         import_log.import_log,
         "radii import cohen/sigma_0.25 --noise gaussian --sigma 0.25 --shape 3,32,32 --n 100000 --data cifar10",
     ),
+    (compare.compare, "radii compare runs/new/votes.parquet runs/old/votes.parquet --norm l2 --radii 0.5"),
+    (gate.gate, "radii gate runs/new/votes.parquet --norm linf --radius 2/255 --at-least 0.6"),
     (attack.attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --stride 10"),
     (serve.serve, "radii serve runs/first --norm linf --seconds 2 --port 8000"),
     (

@@ -3,9 +3,7 @@
 With a format for programs, standard output holds the tables alone; sentences and progress go to standard error.
 """
 
-import csv
 import inspect
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +18,8 @@ from rich.text import Text
 
 from radii.cli import console
 from radii.errors import check_name
-from radii.report.export import markdown_table
-from radii.report.latex import bold, escaped, tabular
+from radii.report.export import csv_lines, markdown_table
+from radii.report.formatting import tex_text
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 NAME = "name"
@@ -43,7 +41,7 @@ class Table:
 
     `about`: what all rows share, by name, for programs, which do not read the title. `names`: number of columns at the
     left that hold names. `prose`: numbers of columns whose texts may be broken into lines; names and numbers that are
-    broken could not be copied.
+    broken could not be copied. `records`: the rows for programs, where they hold more than the texts.
     """
 
     headers: tuple[str, ...]
@@ -53,6 +51,7 @@ class Table:
     names: int = 1
     prose: tuple[int, ...] = ()
     rows: list[list[Cell]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
 
     def add_row(self, *cells: str | Cell) -> None:
         """Add a row; the value of a text is the text itself."""
@@ -76,14 +75,11 @@ class Table:
             table.add_row(*(Text(cell.text, style="bold") if cell.best else cell.text for cell in row))
         return table
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The names of the columns for programs, what all rows share first."""
-        return (*self.about, *(header or NAME for header in self.headers))
-
-    def values(self) -> list[list[Any]]:
-        """Return the rows for programs."""
-        return [[*self.about.values(), *(cell.value for cell in row)] for row in self.rows]
+    def for_programs(self) -> list[dict[str, Any]]:
+        """Return the rows for programs: what all rows share, and the values of the cells by their headings."""
+        keys = [header or NAME for header in self.headers]
+        values = ([cell.value for cell in row] for row in self.rows)
+        return self.records or [{**self.about, **dict(zip(keys, row, strict=True))} for row in values]
 
 
 @dataclass
@@ -155,7 +151,7 @@ def _json(tables: list[Table]) -> str:
             {
                 "title": table.title,
                 "caption": table.caption.strip(),
-                "rows": [dict(zip(table.keys, row, strict=True)) for row in table.values()],
+                "rows": table.for_programs(),
             }
             for table in tables
         ],
@@ -168,10 +164,75 @@ def _csv(tables: list[Table]) -> str:
     """Return the tables as CSV, with an empty line between two."""
     texts = []
     for table in tables:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([table.keys, *table.values()])
-        texts.append(text.getvalue())
+        rows = table.for_programs()
+        texts.append(csv_lines(list(rows[0]) if rows else [], (list(row.values()) for row in rows)))
+    return "\n".join(texts)
+
+
+def _markdown(tables: list[Table]) -> str:
+    """Return the tables in Markdown, each below its title."""
+    texts = []
+    for table in tables:
+        rows = [
+            [f"**{cell.text}**" if cell.best else _in_markdown(cell.text) for cell in row]
+            for row in table.rows
+        ]
+        parts = (table.title, markdown_table(table.headers, rows).rstrip("\n"), table.caption.strip())
+        texts.append("\n\n".join(filter(None, parts)) + "\n")
+    return "\n".join(texts)
+
+
+def _in_markdown(text: str) -> str:
+    # a bar would end the cell
+    return text.replace("|", r"\|")
+
+
+def _latex(tables: list[Table]) -> str:
+    """Return the tables as LaTeX tables, with the rules of the package booktabs."""
+    texts = []
+    for table in tables:
+        columns = "l" * table.names + "r" * (len(table.headers) - table.names)
+        rows = [
+            [rf"\textbf{{{tex_text(cell.text)}}}" if cell.best else tex_text(cell.text) for cell in row]
+            for row in table.rows
+        ]
+        heads, *lines = (" & ".join(row) + r" \\" for row in [list(map(tex_text, table.headers)), *rows])
+        caption = tex_text(". ".join(filter(None, (table.title, table.caption.strip()))))
+        body = ["\\toprule", heads, "\\midrule", *lines, "\\bottomrule"]
+        parts = [
+            f"\\begin{{table}}\n\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}",
+            *body,
+            "\\end{tabular}\n\\end{table}\n",
+        ]
+        texts.append("\n".join(parts))
+    return "\n".join(texts)
+
+
+WRITERS[table_format](_output.tables), highlight=False, end="")
+
+
+def _json(tables: list[Table]) -> str:
+    """Return the tables, and the sentences that were printed, as one JSON document."""
+    document = {
+        "tables": [
+            {
+                "title": table.title,
+                "caption": table.caption.strip(),
+                "rows": table.for_programs(),
+            }
+            for table in tables
+        ],
+        "sentences": list(console.said),
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv(tables: list[Table]) -> str:
+    """Return the tables as CSV, with an empty line between two."""
+    texts = []
+    for table in tables:
+        rows = table.for_programs()
+        texts.append(csv_lines(list(rows[0]) if rows else [], (list(row.values()) for row in rows)))
     return "\n".join(texts)
 
 
