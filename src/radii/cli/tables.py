@@ -208,66 +208,6 @@ def _latex(tables: list[Table]) -> str:
     return "\n".join(texts)
 
 
-WRITERS[table_format](_output.tables), highlight=False, end="")
-
-
-def _json(tables: list[Table]) -> str:
-    """Return the tables, and the sentences that were printed, as one JSON document."""
-    document = {
-        "tables": [
-            {
-                "title": table.title,
-                "caption": table.caption.strip(),
-                "rows": table.for_programs(),
-            }
-            for table in tables
-        ],
-        "sentences": list(console.said),
-    }
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _csv(tables: list[Table]) -> str:
-    """Return the tables as CSV, with an empty line between two."""
-    texts = []
-    for table in tables:
-        rows = table.for_programs()
-        texts.append(csv_lines(list(rows[0]) if rows else [], (list(row.values()) for row in rows)))
-    return "\n".join(texts)
-
-
-def _markdown(tables: list[Table]) -> str:
-    """Return the tables in Markdown, each below its title."""
-    texts = []
-    for table in tables:
-        rows = [
-            [f"**{cell.text}**" if cell.best else _in_markdown(cell.text) for cell in row]
-            for row in table.rows
-        ]
-        parts = (table.title, markdown_table(table.headers, rows).rstrip("\n"), table.caption.strip())
-        texts.append("\n\n".join(filter(None, parts)) + "\n")
-    return "\n".join(texts)
-
-
-def _in_markdown(text: str) -> str:
-    # a bar would end the cell
-    return text.replace("|", r"\|")
-
-
-def _latex(tables: list[Table]) -> str:
-    """Return the tables as LaTeX tables, for the package booktabs."""
-    texts = []
-    for table in tables:
-        rows = [
-            [bold(escaped(cell.text)) if cell.best else escaped(cell.text) for cell in row]
-            for row in table.rows
-        ]
-        caption = ". ".join(filter(None, (table.title, table.caption.strip())))
-        body = tabular([*map(escaped, table.headers)], rows, table.names)
-        texts.append(f"\\begin{{table}}\n\\caption{{{escaped(caption)}}}\n{body}\\end{{table}}\n")
-    return "\n".join(texts)
-
-
 WRITERS: dict[str, Callable[[list[Table]], str]] = {
     "json": _json,
     "csv": _csv,
