@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -544,6 +545,18 @@ def arrays(path: Path, **named) -> Path:
 def table(path: Path, **columns) -> Path:
     pq.write_table(pa.table(columns), path / "a.parquet", compression="zstd")
     return path / "a.parquet"
+
+
+def test_one_long_label_in_many_rows_is_unpacked_once_at_a_time(tmp_path):
+    labels = pa.DictionaryArray.from_arrays(np.zeros(256, np.int32), ["a" * 10**6])
+    path = table(tmp_path, image=[PNG] * 256, label=labels)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="whole numbers, or words of at most 100 letters"):
+            load_data(str(path), "all")
+        assert tracemalloc.get_traced_memory()[1] < 2 * 10**7
+    finally:
+        tracemalloc.stop()
 
 
 def tables(path: Path, **labels: list) -> Path:
