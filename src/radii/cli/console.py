@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
-from unicodedata import category
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -20,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from radii.certificates.certify import Certificates
-from radii.cli.terminal import Screen, warn
+from radii.cli.terminal import Screen, visible, warn
 from radii.errors import InputError, RadiiWarning, without_keys
 from radii.report.accuracy import round_radii, same_question, summarize, tabulate
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
@@ -38,8 +37,6 @@ FIRST_LINE, LONGEST_PAUSE = 5.0, 600.0
 ENOUGH = 0.01
 """Share of a job after which its pace is stable enough to predict the end."""
 UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-INVISIBLE = ("Cc", "Cf", "Cs")
-"""Unicode categories of control characters, format marks such as right-to-left overrides, and surrogates."""
 
 Update = Callable[..., None]
 """Callback of a job: `update(done, total)`, or with a mapping of metrics as the third argument."""
@@ -219,14 +216,8 @@ def say(sentence: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return the text without keys of addresses, and without characters that control a terminal.
-
-    Names in files and paths may hold escape sequences, which would clear the screen or hide text.
-    """
-    return "".join(
-        letter if letter == "\n" or category(letter) not in INVISIBLE else "\N{REPLACEMENT CHARACTER}"
-        for letter in without_keys(text)
-    )
+    """Return the text without keys of addresses, and without characters that control a terminal."""
+    return visible(without_keys(text))
 
 
 def print_warnings() -> None:

@@ -138,7 +138,12 @@ def table_markdown(table: AccuracyTable) -> str:
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return cells as a table in Markdown, the first column aligned left, the others right."""
     lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Return text that stays in its cell: names come from files, and could add rows, columns or HTML."""
+    return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
 
 
 def slug(name: str) -> str:

@@ -104,8 +104,9 @@ def _row(path: Path, number: int, data: str, row: Any) -> Published:
         if key in row:
             check_name(f"{key} in {where}", row[key], names)
     for key in ("name", "source"):
-        if not isinstance(row[key], str) or not row[key]:
-            raise InputError(f"{key} in {where} must be text; got {row[key]!r}")
+        # line breaks and invisible letters would give a row the looks, or the name, of another
+        if not isinstance(row[key], str) or not row[key] or not row[key].isprintable():
+            raise InputError(f"{key} in {where} must be text in one line; got {row[key]!r}")
     for key in ("k", "n", "images"):
         # type() instead of isinstance: true and false are integers in Python
         if key in row and (type(row[key]) is not int or row[key] < 1):
