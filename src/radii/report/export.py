@@ -219,7 +219,8 @@ def read_found(path: Path, certificates: Certificates) -> np.ndarray:
         ).reshape(-1, 4)
         # infinity stands for no perturbation; one of length 0 would be the certified image itself
         valid = header == ATTACK_COLUMNS and not np.isnan(numbers).any() and (numbers[:, 3] > 0).all()
-    except ValueError:
+    # of whole numbers beyond 64 bits, numpy makes an array that is no numbers
+    except (ValueError, TypeError, csv.Error):
         valid = False
     if not valid:
         raise InputError(f"{path} is not what radii attack writes: index, label, certified, found")
