@@ -576,6 +576,22 @@ def test_an_array_that_comes_twice_in_an_archive(tmp_path):
         load_data(str(path), "all")
 
 
+@pytest.mark.parametrize("between", [b"", b"\xff\x01\x01\x00", b"\xff\xfe\x00\x04\xff\xd9", b"\xff\xff"])
+def test_a_picture_of_very_many_scans_is_not_decoded(between):
+    file = io.BytesIO()
+    Image.new("RGB", (24, 16), (9, 9, 9)).save(file, "JPEG", progressive=True)
+    picture = file.getvalue()
+    # after the end, as cameras append films
+    pixels, _ = decode(picture + b"\xff\xda" * 1000, "a.jpg", 10**6)
+    assert pixels.shape == (16, 24, 3)
+    last = picture[picture.rindex(b"\xff\xda") : -2]
+    assert (
+        decode(picture[:-2] + (between + last) * 50 + picture[-2:], "a.jpg", 10**6)[0].shape == pixels.shape
+    )
+    with pytest.raises(InputError, match=r"a\.jpg must have at most 100 scans; got 1010: save it again"):
+        decode(picture[:-2] + (between + last) * 1000 + picture[-2:], "a.jpg", 10**6)
+
+
 def test_one_long_label_in_many_rows_is_unpacked_once_at_a_time(tmp_path):
     labels = pa.DictionaryArray.from_arrays(np.zeros(256, np.int32), ["a" * 10**6])
     path = table(tmp_path, image=[PNG] * 256, label=labels)
