@@ -76,7 +76,9 @@ MASK = "***"
 
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)(:/+)(.+)", re.IGNORECASE | re.DOTALL)
 """Scheme, slashes and the rest. One slash is enough: `pathlib` removes the other."""
-IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]+:/+\S+", re.IGNORECASE)
+IN_TEXT = re.compile(r"(?<![a-z0-9+.-])([0-9+.-]*+)([a-z][a-z0-9+.-]+:/+\S+)", re.IGNORECASE)
+"""What stands before an address within its word, and the address. It is searched for once per word: a search from each
+letter would take time that grows with the square of the text, and texts come from files."""
 HOST = re.compile(r"(\[[^\]]*\]|[^:@]*)(:\d*)?")
 """A host or a bucket, with or without a port, without a user."""
 PUNCTUATION = "'\"`<>(){}[],.;:!"
@@ -121,8 +123,9 @@ def without_keys(text: str, about: object = "") -> str:
 
 
 def _mask_match(match: re.Match[str]) -> str:
-    address = match[0].rstrip(PUNCTUATION)
-    return shown(address) + match[0][len(address) :]
+    before, text = match.groups()
+    address = text.rstrip(PUNCTUATION)
+    return before + shown(address) + text[len(address) :]
 
 
 def _mask(text: str) -> tuple[str, list[str]]:

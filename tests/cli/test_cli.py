@@ -21,6 +21,7 @@ from driven import Command, held_at, kill, read
 from patience import wait_until
 from radii.certificates.costs import Work
 from radii.cli import app
+from radii.cli.options import load_named
 from radii.data import load_data
 from radii.noises import NOISES, make_noise
 from radii.report.accuracy import summarize
@@ -29,6 +30,7 @@ from radii.report.formatting import floor_text, radius_text
 from radii.report.html import choose_examples
 from radii.storage import parquet
 from radii.votes import FORMAT, ImageIdentity
+from vote_factory import make_votes
 
 IMAGES = 60
 
@@ -48,6 +50,14 @@ def work(tmp_path_factory):
 
 
 # what is said and written --------------------------------------------------------------------------
+
+
+def test_names_of_files_stay_in_one_row(tmp_path):
+    paths = [tmp_path / f"{name}.parquet" for name in ("a\nb", "a\x1b[2J", "ä")]
+    for path in paths:
+        make_votes("gaussian", 0.5).save(path)
+    folder = f"Gaussian 0.5 {tmp_path.name}"
+    assert [*load_named(paths)] == [rf"{folder}/a\nb", rf"{folder}/a\x1b[2J", f"{folder}/ä"]
 
 
 def test_train_and_vote_say_what_came_and_what_comes_next(work):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from certificate_factory import make_certificates
 from radii.cli import console
@@ -193,6 +194,13 @@ def test_a_terminal_is_given_no_commands(terminal, capsys):
     said = terminal(80)
     console.say("a\x1b[2J\x07 name\u202e\ud800 é, l∞")
     assert said.getvalue() == "a�[2J� name�� é, l∞\n"
+    table = Table("\u202eb")
+    table.add_row("\x1b[2Jc")
+    screen = Screen(file=io.StringIO())
+    screen.print(table)
+    assert (
+        re.search("�b.*�\\[2Jc", screen.file.getvalue(), re.DOTALL) and "\x1b" not in screen.file.getvalue()
+    )
     with pytest.raises(SystemExit), console.one_sentence():
         raise InputError("no file \x1b]0;x\x07")
     assert capsys.readouterr().err == "radii: no file �]0;x�\n"

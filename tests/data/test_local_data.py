@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import tracemalloc
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -544,6 +546,62 @@ def arrays(path: Path, **named) -> Path:
 def table(path: Path, **columns) -> Path:
     pq.write_table(pa.table(columns), path / "a.parquet", compression="zstd")
     return path / "a.parquet"
+
+
+@pytest.mark.parametrize("labels", ["empty", "an archive"])
+def test_labels_that_are_no_array_of_values(tmp_path, labels):
+    np.savez(tmp_path / "x.npz", images=GREY)
+    header = io.BytesIO()
+    claim = {"descr": "<U0", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    content = header.getvalue() if labels == "empty" else (tmp_path / "x.npz").read_bytes()
+    (tmp_path / "labels.npy").write_bytes(content + b"x")
+    np.save(tmp_path / "images.npy", GREY)
+    with pytest.raises(InputError, match=r"labels\.npy holds no arrays that can be read"):
+        load_data(str(tmp_path / "images.npy"), "all")
+    with pytest.raises(InputError, match=r"labels\.npy holds no arrays that can be read"):
+        read_positions(tmp_path / "labels.npy")
+    with zipfile.ZipFile(tmp_path / "x.npz", "a") as archive:
+        archive.writestr("labels.npy", content)
+    with pytest.raises(InputError, match=r"x\.npz holds no arrays that can be read"):
+        load_data(str(tmp_path / "x.npz"), "all")
+
+
+def test_an_array_that_comes_twice_in_an_archive(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, images=GREY, labels=np.zeros(len(GREY), int), classes=["a", "b"])
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("classes.npy", archive.read("labels.npy"))
+    with pytest.raises(InputError, match="a name comes twice"):
+        load_data(str(path), "all")
+
+
+@pytest.mark.parametrize("between", [b"", b"\xff\x01\x01\x00", b"\xff\xfe\x00\x04\xff\xd9", b"\xff\xff"])
+def test_a_picture_of_very_many_scans_is_not_decoded(between):
+    file = io.BytesIO()
+    Image.new("RGB", (24, 16), (9, 9, 9)).save(file, "JPEG", progressive=True)
+    picture = file.getvalue()
+    # after the end, as cameras append films
+    pixels, _ = decode(picture + b"\xff\xda" * 1000, "a.jpg", 10**6)
+    assert pixels.shape == (16, 24, 3)
+    last = picture[picture.rindex(b"\xff\xda") : -2]
+    assert (
+        decode(picture[:-2] + (between + last) * 50 + picture[-2:], "a.jpg", 10**6)[0].shape == pixels.shape
+    )
+    with pytest.raises(InputError, match=r"a\.jpg must have at most 100 scans; got 1010: save it again"):
+        decode(picture[:-2] + (between + last) * 1000 + picture[-2:], "a.jpg", 10**6)
+
+
+def test_one_long_label_in_many_rows_is_unpacked_once_at_a_time(tmp_path):
+    labels = pa.DictionaryArray.from_arrays(np.zeros(256, np.int32), ["a" * 10**6])
+    path = table(tmp_path, image=[PNG] * 256, label=labels)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="whole numbers, or words of at most 100 letters"):
+            load_data(str(path), "all")
+        assert tracemalloc.get_traced_memory()[1] < 2 * 10**7
+    finally:
+        tracemalloc.stop()
 
 
 def tables(path: Path, **labels: list) -> Path:

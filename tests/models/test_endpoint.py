@@ -209,8 +209,13 @@ class Evil:
         + b"\n"
         + pickle.dumps(Evil()),
         pickle.dumps(Evil()),
+        # a header that Python cannot split into words, and one of more numbers than any memory holds
+        b"\x93NUMPY\x01\x00\x0c\x00{'descr': ((",
+        np.lib.format.magic(1, 0)
+        + b"v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (12, 10000000000000), }".ljust(119)
+        + b"\n",
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_nonsense_is_no_answer(server: Server, slept: list[float], answer: bytes) -> None:
     server.plan = [answer]

@@ -256,6 +256,9 @@ def signature(**fields):
         (with_size("exec(chr(49))"), r"holds 'exec\(chr\(49\)\)' where a name must be"),
         (with_size("9**9**9**9"), "where a name must be"),
         (with_size("Symbol('s34', cls=exit)"), "where a name must be"),
+        # of all ways to cut it into numbers, 2^59 would be tried
+        (with_size("1" * 60 + "!"), "where a name must be"),
+        (with_size("1" * 19), "where a name must be"),
         (renamed("images", "images=print(1)"), r"holds 'images=print\(1\)' where a name must be"),
         (renamed("layer.weight", "__class__.forward"), "holds '__class__.forward' where a name must be"),
         (renamed("layer.weight", "layer.__dict__"), "where a name must be"),

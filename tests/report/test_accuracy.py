@@ -255,6 +255,12 @@ def test_tables_are_exported_whole():
     assert f"**{table.shares[0, 1]:.1%}**" in lines[2]
 
 
+def test_no_name_adds_a_row_or_a_column_to_a_table_in_markdown():
+    name = "a |\n| b | <img src=x> |\n"
+    written = table_markdown(tabulate({name: make_certificates(norm="linf")})).splitlines()
+    assert len(written) == 3 and written[2].startswith(r"| a \| \| b \| &lt;img src=x> \| | ")
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = write_whole(tmp_path / "new" / "file.txt", "old")
     with pytest.raises(TypeError):

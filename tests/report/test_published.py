@@ -88,6 +88,8 @@ def test_published_l0_radii_say_what_they_count(tmp_path):
         ("sigma = 0.25", "sigma = inf", 'a number above 0, or "best"'),
         ('name = "theirs"', "name = 3", "name in row 1 of own.toml must be text"),
         ('source = "a paper"', 'source = ""', "source in row 1 of own.toml must be text"),
+        ('name = "theirs"', r'name = "th\neirs"', "name in row 1 of own.toml must be text in one line"),
+        ('name = "theirs"', r'name = "theirs\u200b"', "name in row 1 of own.toml must be text in one line"),
         (
             "sigma",
             'noise = "laplac"\nsigma',

@@ -251,6 +251,8 @@ def test_attacks_within_their_radius_are_counted():
         (lambda text: text + text.splitlines()[1] + "\n", "about other certificates"),
         (lambda text: re.sub(r"\n(\d+),\d,", r"\n\1,11,", text, count=1), "about other certificates"),
         (lambda text: re.sub(r"0\.", "0.9", text, count=1), "about other certificates"),
+        (lambda text: text + "9" * 2 * 10**5, "not what radii attack writes"),
+        (lambda text: text + f"{'9' * 30},1,1,1", "not what radii attack writes"),
     ],
 )
 def test_attacks_on_other_certificates_are_rejected(tmp_path, change, words):

@@ -53,7 +53,7 @@ def test_a_text_longer_than_the_file(size: int) -> None:
 def test_very_many_fields() -> None:
     """Two million: comparing each with all others would never end."""
     fields = bytes([1 << 4 | TRUE]) * 2_000_000
-    with pytest.raises(ValueError, match="a structure is damaged"):  # field 4 is no list
+    with pytest.raises(ValueError, match="16 bits"):  # the number of the 32,768th
         numbers_in(file_with(fields + b"\0"))
     assert ROW_GROUPS == (4, LIST)
 
@@ -69,6 +69,26 @@ def test_very_many_columns_of_the_same_pages() -> None:
     footer = struct((4, LIST, items(STRUCT, 1, group)))
     with pytest.raises(ValueError, match="columns share pages"):
         numbers_in(file_with(footer, pages))
+
+
+@pytest.mark.parametrize("number", [4 + 2**16, 4 - 2**16, 4 + 2**32, 0, -1])
+def test_a_field_number_of_more_than_16_bits(number: int) -> None:
+    """A reader in C++ takes the last 16 bits, here often those of the row groups, and would unpack what they name."""
+    zigzag = 2 * number if number >= 0 else -2 * number - 1
+    hidden = bytes([LIST]) + varint(zigzag) + items(STRUCT, 0, b"")
+    footer = bytes([ROW_GROUPS[0] << 4 | LIST]) + items(STRUCT, 0, b"") + hidden + b"\0"
+    with pytest.raises(ValueError, match="16 bits"):
+        numbers_in(file_with(footer))
+
+
+@pytest.mark.parametrize("kind, bits", [(4, 16), (I32, 32), (I64, 64)])
+def test_a_number_of_more_bits_than_its_type(kind: int, bits: int) -> None:
+    for number in (2**bits, 2 ** (bits - 1)):
+        footer = struct((1, kind, whole(number)), (4, LIST, items(STRUCT, 0, b"")))
+        with pytest.raises(ValueError, match="does not fit its type"):
+            numbers_in(file_with(footer))
+    largest = struct((1, kind, whole(2 ** (bits - 1) - 1)), (4, LIST, items(STRUCT, 0, b"")))
+    assert numbers_in(file_with(largest)) == 0
 
 
 def test_a_whole_file_is_read_to_its_end() -> None:

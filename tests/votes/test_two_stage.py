@@ -167,6 +167,7 @@ def test_numbers_of_samples_are_looked_up() -> None:
     [
         ({"price": 0.0}, "price must be"),
         ({"price": float("inf")}, "price must be"),
+        ({"price": float("nan")}, "price must be"),
         ({"pilot": 0}, "pilot must be"),
         ({"norm": "l3"}, "unknown norm"),
         ({"unit": 3}, "unknown unit"),

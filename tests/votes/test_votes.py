@@ -444,6 +444,18 @@ def test_a_file_that_would_unpack_to_far_too_much_is_not_unpacked(said, monkeypa
         decode_votes(content, "v")
 
 
+@pytest.mark.parametrize("value", ["x" * 10**6, [[[0]]]])
+def test_columns_of_another_kind_are_not_unpacked(value, monkeypatch):
+    """A dictionary holds a text once, however many rows refer to it: 3 KB, and 100 GB in memory."""
+    table = pq.read_table(pa.BufferReader(random_votes().encode()))
+    file = io.BytesIO()
+    pq.write_table(table.append_column("note", pa.array([value] * len(table))), file, compression="zstd")
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("unpacked"))
+    monkeypatch.setattr(parquet, "MOST_PER_BYTE", 10**6)
+    with pytest.raises(InputError, match="its columns are not whole numbers in rows"):
+        decode_votes(file.getvalue(), "v")
+
+
 def test_what_a_file_unpacks_to_is_seen_from_its_pages():
     for votes in (random_votes(), many_classes()):
         content = votes.encode()

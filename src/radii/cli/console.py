@@ -11,12 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
-from unicodedata import category
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from radii.cli.terminal import Screen, warn
+from radii.cli.terminal import Screen, visible, warn
 from radii.errors import InputError, RadiiWarning, without_keys
 from radii.storage.memory import is_out_of_memory
 
@@ -32,8 +31,6 @@ FIRST_LINE, LONGEST_PAUSE = 5.0, 600.0
 ENOUGH = 0.01
 """Share of a job after which its pace is stable enough to predict the end."""
 UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-INVISIBLE = ("Cc", "Cf", "Cs")
-"""Unicode categories of control characters, format marks such as right-to-left overrides, and surrogates."""
 
 Update = Callable[..., None]
 """Callback of a job: `update(done, total)`, or with a mapping of metrics as the third argument."""
@@ -218,14 +215,8 @@ def say(sentence: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return the text without keys of addresses, and without characters that control a terminal.
-
-    Names in files and paths may hold escape sequences, which would clear the screen or hide text.
-    """
-    return "".join(
-        letter if letter == "\n" or category(letter) not in INVISIBLE else "\N{REPLACEMENT CHARACTER}"
-        for letter in without_keys(text)
-    )
+    """Return the text without keys of addresses, and without characters that control a terminal."""
+    return visible(without_keys(text))
 
 
 def print_warnings() -> None:

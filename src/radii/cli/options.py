@@ -218,7 +218,12 @@ def load_named(paths: Sequence[Path]) -> dict[str, Votes | ImportedRun]:
     by_path = [f"{name} {path.resolve()}" for name, path in zip(by_level, stems, strict=True)]
     candidates = (by_noise, by_level, by_folder, by_path)
     names = next(names for names in candidates if len(set(names)) == len(names))
-    return dict(zip(names, loaded, strict=True))
+    return dict(zip(map(one_line, names), loaded, strict=True))
+
+
+def one_line(name: str) -> str:
+    """Return a name with escapes in place of line breaks and control characters, which would make other rows of it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def title_of(run: Votes | ImportedRun) -> str:

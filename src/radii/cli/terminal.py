@@ -33,6 +33,23 @@ SYMBOLS = dict(zip(PAIRS.split()[::2], PAIRS.split()[1::2], strict=True))
 """Replacements in ASCII for symbols that Unicode does not decompose into other letters."""
 
 
+INVISIBLE = ("Cc", "Cf", "Cs")
+"""Unicode categories of control characters, format marks such as right-to-left overrides, and surrogates."""
+
+
+def visible(text: str) -> str:
+    """Return the text with a replacement character for each one that controls a terminal, except line breaks.
+
+    Names in files and paths may hold escape sequences, which would clear the screen or hide text.
+    """
+    return "".join(
+        letter
+        if letter == "\n" or unicodedata.category(letter) not in INVISIBLE
+        else "\N{REPLACEMENT CHARACTER}"
+        for letter in text
+    )
+
+
 def readable(text: str) -> str:
     """Return `text` in ASCII: symbols as `l2` or `sigma`, letters without accents, others by their code points."""
     return "".join(map(_in_ascii, text))
@@ -59,8 +76,11 @@ class Screen(Console):
     """A console that lays out text as its output will show it, and reports an output that fails."""
 
     def render_str(self, text: str, **how: Any) -> Text:
-        """Return the text as it will be encoded, since replacements may be wider than the letters."""
-        return super().render_str(text.encode(self.encoding, READABLE).decode(self.encoding), **how)
+        """Return the text, of a sentence or a cell of a table, as it will be shown.
+
+        Encoded first, since replacements may be wider than the letters.
+        """
+        return super().render_str(visible(text).encode(self.encoding, READABLE).decode(self.encoding), **how)
 
     def print(self, *what: Any, **how: Any) -> None:
         """Print; raise `OutputFailed` if the output cannot be written."""

@@ -151,7 +151,11 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _names(archive: zipfile.ZipFile) -> list[str]:
-    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    # readers differ in which of equal names they take
+    if len(set(names)) < len(names):
+        raise ValueError("a name comes twice")
+    return names
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -162,7 +166,14 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
             f"{name} in {path} would unpack to {info.file_size} bytes, far more than images need: remove it"
         )
     with archive.open(info) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        return _with_bytes(np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _with_bytes(array: np.ndarray) -> np.ndarray:
+    """Return the array; raise `ValueError` if its values take no bytes: a header could claim any number of them."""
+    if not array.dtype.itemsize:
+        raise ValueError(f"its values of the type {array.dtype} are empty")
+    return array
 
 
 def read_npy(path: Path, split: str) -> Decoded:
@@ -190,7 +201,7 @@ def open_npy(path: Path) -> np.ndarray:
     """Return the array in a `.npy` file, mapped into memory."""
     # mapping fails where a header claims more values than the file holds; reading would allocate them first
     try:
-        return np.load(atomic.openable(path), mmap_mode="r", allow_pickle=False)
+        return _with_bytes(np.lib.format.open_memmap(atomic.openable(path), mode="r"))
     except Exception as error:  # as for archives
         raise _damaged(path, error) from error
 

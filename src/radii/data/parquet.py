@@ -20,8 +20,6 @@ LABELS = ("label", "labels", "fine_label", "class", "y")
 """Names of the column of labels; the first that exists counts. CIFAR-100 there has `fine_label` and `coarse_label`."""
 MOST_LETTERS = 100
 """Characters of a label: numpy stores all labels at the length of the longest, with four bytes per character."""
-IMAGES, ROWS = 16, 256
-"""Images and labels that are unpacked at once: a small file can refer to the same large value in all rows."""
 
 
 def splits(path: Path) -> tuple[str, ...]:
@@ -106,7 +104,7 @@ class Table:
 
     def pictures(self) -> Iterator[tuple[str, bytes]]:
         """Yield the encoded images, each with its row and file for messages."""
-        for row, content in enumerate(self._values(IMAGES, *self.image)):
+        for row, content in enumerate(self._values(*self.image)):
             if content is None:
                 raise InputError(
                     f"row {row} of {self.path} holds no bytes of an image: remove it, or add them"
@@ -118,7 +116,7 @@ class Table:
         """The labels, `(rows,)`: numbers or words."""
         # equal labels share one object: a small file can refer to one long text in all rows
         known: dict[Any, Any] = {}
-        values = [known.setdefault(value, value) for value in self._values(ROWS, self.label)]
+        values = [known.setdefault(value, value) for value in self._values(self.label)]
         words = all(type(value) is str and len(value) <= MOST_LETTERS for value in known)
         if not words and not all(type(value) is int for value in known):
             raise InputError(
@@ -137,13 +135,14 @@ class Table:
             return ()
         return tuple(names) if fits(names, list[str]) else ()
 
-    def _values(self, rows: int, column: str, field: str = "") -> Iterator[Any]:
-        """Yield the values of a column, or of a field of it; `rows` are unpacked at once."""
+    def _values(self, column: str, field: str = "") -> Iterator[Any]:
+        """Yield the values of a column, or of a field of it."""
         import pyarrow as pa
 
         left = self.file.metadata.num_rows
         try:
-            for batch in self.file.iter_batches(rows, columns=[column], use_threads=False):
+            # one row at a time: a small file can refer to the same large value in all rows
+            for batch in self.file.iter_batches(1, columns=[column], use_threads=False):
                 values = batch.column(0).field(field) if field else batch.column(0)
                 # pages may hold more rows than the metadata counts
                 left -= len(values)

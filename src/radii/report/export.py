@@ -155,7 +155,12 @@ def share_cells(shares: np.ndarray) -> list[str]:
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return cells as a table in Markdown, the first column aligned left, the others right."""
     lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Return text that stays in its cell: names come from files, and could add rows, columns or HTML."""
+    return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
 
 
 def slug(name: str) -> str:
@@ -231,7 +236,8 @@ def read_found(path: Path, certificates: Certificates) -> np.ndarray:
         ).reshape(-1, 4)
         # infinity stands for no perturbation; one of length 0 would be the certified image itself
         valid = header == ATTACK_COLUMNS and not np.isnan(numbers).any() and (numbers[:, 3] > 0).all()
-    except ValueError:
+    # of whole numbers beyond 64 bits, numpy makes an array that is no numbers
+    except (ValueError, TypeError, csv.Error):
         valid = False
     if not valid:
         raise InputError(f"{path} is not what radii attack writes: index, label, certified, found")

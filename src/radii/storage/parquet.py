@@ -15,6 +15,9 @@ from radii.storage.parquet_pages import numbers_in
 MOST_PER_BYTE = 256
 """Numbers that one byte of a file may unpack to: a million images with equal votes need 100, bombs far more."""
 
+COLUMNS = "its columns are not whole numbers in rows"
+"""What messages say about columns of another kind."""
+
 
 class Damaged(InputError):
     """Error for a file that is damaged, or that radii did not write."""
@@ -54,17 +57,18 @@ def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[st
     """
     if other := foreign(content, "parquet"):
         raise Damaged(f"{path} is {other}, not votes: give a file that radii vote wrote")
-    table = _open(content, path)
-    document = _document(path, table.schema.metadata or {})
+    file = _open(content, path)
+    document = _document(path, file.schema_arrow.metadata or {})
     # before the digest: a newer format may compute another one
     if document["format"] > version:
         raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
     stored = document.pop("digest", None)
     document.pop("format")
+    table = _read(file, path)
     try:
         columns = {name: _from_arrow(table.column(name)) for name in table.column_names}
     except (TypeError, ValueError, KeyError) as error:
-        raise _damaged(path, "its columns are not whole numbers in rows") from error
+        raise _damaged(path, COLUMNS) from error
     if digest(columns, document) != stored:
         raise _damaged(path, "its content does not match its digest")
     return columns, document
@@ -92,12 +96,27 @@ def _open(content: bytes, path: object) -> Any:
     try:
         # before pyarrow unpacks anything
         small = numbers_in(content) <= MOST_PER_BYTE * len(content)
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False) if small else None
+        file = pq.ParquetFile(pa.BufferReader(content))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, "it is not a whole Parquet file") from error
-    if table is None:
+    if not small:
         raise _damaged(path, "it would unpack to far more than votes hold")
-    return table
+    return file
+
+
+def _read(file: Any, path: object) -> Any:
+    import pyarrow as pa
+
+    # Pages count numbers and unpacked bytes. Of other columns that tells little: a thousand numbers can refer to one
+    # text of a megabyte, and lists within lists take memory for each of their levels.
+    if not all(
+        column.physical_type == "INT64" and column.max_repetition_level <= 1 for column in file.schema
+    ):
+        raise _damaged(path, COLUMNS)
+    try:
+        return file.read(use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, "it is not a whole Parquet file") from error
 
 
 def _document(path: object, metadata: dict[bytes, bytes]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ https://github.com/apache/parquet-format.
 from typing import Any
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, STRUCT = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
+BOUNDS = {I16: 2**15, I32: 2**31, I64: 2**63}
+"""Bounds on the numbers of each type."""
 
 # fields of the metadata, by number and type: of the file, its row groups, and their columns
 ROW_GROUPS, COLUMNS, METADATA = (4, LIST), (1, LIST), (3, STRUCT)
@@ -86,7 +88,8 @@ def _in_pages(content: bytes, column: Fields, most: int) -> tuple[int, int]:
 class Compact:
     """Reader of Thrift's compact protocol from byte `at` on, in time linear in the bytes read.
 
-    Each length is compared with the bytes that are left, since each item takes at least one.
+    Each length is compared with the bytes that are left, since each item takes at least one. Numbers must fit their
+    types: readers in C++ keep the last bits of others, and would see other fields and sizes than were checked.
     """
 
     def __init__(self, content: bytes, at: int) -> None:
@@ -101,8 +104,8 @@ class Compact:
             # the step from the last field number, unless it does not fit into four bits
             last = last + (head >> 4) if head >> 4 else self.whole()
             # a reader that takes the other of two equal fields would unpack more than was checked
-            if last in numbers:
-                raise ValueError("a field comes twice")
+            if last in numbers or not 0 < last < 2**15:
+                raise ValueError("a field comes twice, or has no number of 16 bits")
             numbers.add(last)
             kind = head & 15
             fields[last, kind] = None if kind in (TRUE, FALSE) else self.value(kind)
@@ -111,7 +114,10 @@ class Compact:
     def value(self, kind: int) -> Any:
         """Return a whole number, a list or a structure; skip any other value and return None."""
         if kind in (I16, I32, I64):
-            return self.whole()
+            number = self.whole()
+            if not -BOUNDS[kind] <= number < BOUNDS[kind]:
+                raise ValueError("a number does not fit its type")
+            return number
         if kind in (LIST, SET):
             head = self.byte()
             # 15 in the four bits of the size means that it follows

@@ -41,10 +41,11 @@ FILLED = {
 """Operators whose result is memory as it was, with anything that lay there, and those that fill it."""
 
 NUMBER = re.compile(
-    r"(Symbol\('[a-z][0-9]+'(, (positive|integer|nonnegative)=True)*\)|Integer\(-?[0-9]{1,18}\)"
-    r"|(Add|Mul|Min|Max|FloorDiv|Mod)\(|[a-z][0-9]+|[0-9]{1,18}|[ ,)])*"
+    r"(?:Symbol\('[a-z][0-9]+'(?:, (?:positive|integer|nonnegative)=True)*\)|Integer\(-?[0-9]{1,18}\)"
+    r"|(?:Add|Mul|Min|Max|FloorDiv|Mod)\(|[a-z][0-9]+(?![0-9])|[0-9]{1,18}(?![0-9])|[ ,)])*"
 )
-"""Sums and products of sizes, as sympy writes them. No powers, whose values could be too large to compute."""
+"""Sums and products of sizes, as sympy writes them. No powers, whose values could be too large to compute. Nothing is
+matched in two ways: of a long row of digits, their number would be exponential."""
 
 ONE_TENSOR = '{"type": null, "context": null, "children_spec": []}'
 TUPLE = '{{"type": "builtins.tuple", "context": "null", "children_spec": [{}]}}'

@@ -129,8 +129,9 @@ def _row(path: Path, number: int, shared: Mapping[str, Any], row: Any) -> Publis
         if key in row:
             check_name(f"{key} in {where}", row[key], names)
     for key in ("name", "source", "architecture", "extra_data", "bibkey"):
-        if key in row and (not isinstance(row[key], str) or not row[key]):
-            raise InputError(f"{key} in {where} must be text; got {row[key]!r}")
+        # line breaks and invisible letters would give a row the looks, or the name, of another
+        if key in row and (not isinstance(row[key], str) or not row[key] or not row[key].isprintable()):
+            raise InputError(f"{key} in {where} must be text in one line; got {row[key]!r}")
     for key in ("k", "n", "images", "year"):
         if key in row:
             _check_whole(f"{key} in {where}", row[key])

@@ -4,6 +4,7 @@ The pilot chooses the label and the number of fresh samples. Only fresh samples 
 as valid as one from a number of samples fixed in advance (docs/math/sequential.md).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -92,7 +93,7 @@ class TwoStage(Plan):
     unit: str = "pixel"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.price) and self.price > 0):
+        if not 0 < self.price < math.inf:
             raise InputError(f"price must be a finite radius per sample, above 0; got {self.price!r}")
         check_name("norm", self.norm, NORMS)
         object.__setattr__(self, "unit", unit_of(self.norm, check_name("unit", self.unit, UNITS)))
