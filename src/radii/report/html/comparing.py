@@ -11,8 +11,8 @@ from radii.report.accuracy import certified_radii, certified_to, runs_tested
 from radii.report.comparison import p_text
 from radii.report.formatting import radius_text, round_text
 from radii.report.html.content import colours, percent
-from radii.report.html.runs import Run, by_name
 from radii.report.paired import CONFIDENCE, difference_interval, share_interval
+from radii.report.runs import Run, by_name
 from radii.report.winners import Winners, find_winners, interval_sentence, radius_sentence
 
 MOST_COMPARED = 4

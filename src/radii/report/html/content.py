@@ -18,12 +18,12 @@ from radii.report.formatting import (
     radius_text,
     unit_text,
 )
-from radii.report.html.runs import Run, by_name, ks_of
 from radii.report.leaderboard import HEADERS
 from radii.report.paired import CONFIDENCE
 from radii.report.plots.strip import class_name
 from radii.report.plots.style import noise_colour, run_colours
 from radii.report.published import Published
+from radii.report.runs import Run, by_name, ks_of
 from radii.report.winners import Winners, find_winners, radius_sentence
 from radii.votes import Votes
 

@@ -13,9 +13,9 @@ from radii.errors import InputError
 from radii.noises.theory.bisection import bisect
 from radii.report.formatting import NORM_NAMES, radius_text
 from radii.report.html.content import colours
-from radii.report.html.runs import Run
 from radii.report.plots.strip import as_picture, class_name, labels_text
 from radii.report.plots.style import own_style
+from radii.report.runs import Run
 
 MOST_RUNS = 4
 """Columns below a picture; more would not fit on a phone."""

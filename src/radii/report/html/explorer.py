@@ -10,7 +10,7 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.report.formatting import NORM_NAMES, unit_text
 from radii.report.html.content import colours
-from radii.report.html.runs import Run, ks_of
+from radii.report.runs import Run, ks_of
 
 
 def explorer_data(runs: Sequence[Run], norms: Sequence[str], classes: Sequence[str] = ()) -> dict[str, Any]:

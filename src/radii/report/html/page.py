@@ -33,9 +33,9 @@ from radii.report.html.pictures import (
     run_colour_rules,
     top_k_pictures,
 )
-from radii.report.html.runs import Run, by_name, check_runs, class_names, ks_of, norms_of, of_smallest_k
 from radii.report.plots.strip import class_name
 from radii.report.published import Published, check_same_data
+from radii.report.runs import Run, by_name, check_runs, class_names, ks_of, norms_of, of_smallest_k
 
 PROGRAM = ("elements", "selection", "chart", "images", "tables", "controls")
 """The parts of the page's program, in the order in which they run: later ones use names of earlier ones."""

@@ -16,7 +16,6 @@ from radii.report.accuracy import same_question, tabulate
 from radii.report.export import write_whole
 from radii.report.formatting import NORM_NAMES, round_text
 from radii.report.html.examples import Examples
-from radii.report.html.runs import Run, by_name
 from radii.report.plots import (
     accuracy_by_k,
     accuracy_by_noise,
@@ -27,6 +26,7 @@ from radii.report.plots import (
 )
 from radii.report.plots.style import GRID, INK, PAPER, SOFT, lighter
 from radii.report.published import Published, of_question
+from radii.report.runs import Run, by_name
 
 _DARK = {PAPER: "#17191d", INK: "#e6e8eb", SOFT: "#9aa2ad", GRID: "#2d3137"}
 """Colours of paper, text and lines on dark paper, as in page.css."""

@@ -18,10 +18,10 @@ from radii.report.accuracy import (
 from radii.report.formatting import NORM_NAMES, radius_text
 from radii.report.html.page import METRIC
 from radii.report.html.pictures import equal_noises
-from radii.report.html.runs import Run, by_name, ks_of
 from radii.report.plots import Drawing, accuracy_by_k, accuracy_by_noise, probability_distribution
 from radii.report.plots.theory import even_probabilities, radius_by_probability
 from radii.report.published import Published, of_question
+from radii.report.runs import Run, by_name, ks_of
 
 Rows = list[tuple[object, ...]]
 _CURVES = ("row", "k", "kind", "radius", "share")

@@ -10,12 +10,12 @@ from radii.report.accuracy import AccuracyTable
 from radii.report.export import csv_lines, write_whole
 from radii.report.html.content import all_tables
 from radii.report.html.page import METRIC, bibtex, entries
-from radii.report.html.runs import Run, check_runs, norms_of
 from radii.report.leaderboard import Setting
 from radii.report.paper.figures import Figure, figures_of
 from radii.report.paper.latex import FIGURES_HEAD, figure_tex, tables_tex
 from radii.report.plots import paper_style, pdf_bytes, pgf_text, svg_text
 from radii.report.published import Published
+from radii.report.runs import Run, check_runs, norms_of
 
 WIDTHS = {"single": 1, "double": 2}
 """Suffixes of the files of figures, and the columns of a page that they span."""
