@@ -1108,7 +1108,7 @@ def test_files_are_utf_8_whatever_the_console(as_usual):
     assert "ℓ₂" in files["report/tables.md"].decode("utf-8") and "Lévy" in files["report/index.html"].decode(
         "utf-8"
     )
-    assert "σ" in files["report/results.json"].decode("utf-8")
+    assert "σ" in files["report/report.json"].decode("utf-8")
 
 
 def in_shell(line, folder, **how):

@@ -161,7 +161,7 @@ def cells_of(text: str) -> dict[str, list[str]]:
 
 def test_all_numbers_of_the_tables_are_those_of_the_json(paper, tmp_path):
     write_report(make_runs(), tmp_path, published=PUBLISHED)
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((tmp_path / "report.json").read_text())
     tables = re.split(r"(?=\\begin\{table\*?\})", (paper / "tables.tex").read_text())[1:]
     assert len(tables) == len(results["tables"]) == 4
     for text, table in zip(tables, results["tables"], strict=True):

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 import radii
 from certificate_factory import make_certificates
@@ -177,7 +178,7 @@ def test_the_method_is_read_off_the_certificates(runs, page):
 
 
 def test_exports_parse_back_to_the_results(runs, folder):
-    saved = json.loads((folder / "results.json").read_text())
+    saved = json.loads((folder / "report.json").read_text())
     assert len(saved["tables"]) == len(NORMS) * 2
     for run in runs:
         rows = list(csv.DictReader((folder / f"certificates/{run.slug}.csv").read_text().splitlines()))
@@ -188,9 +189,19 @@ def test_exports_parse_back_to_the_results(runs, folder):
             written = np.array([float(row[f"{norm}_top{k}"] or 0) for row in rows])
             lost = certified_radii(one) - written
             assert (lost >= 0).all() and lost.max() < 1e-7
-            found = [entry for entry in saved["runs"][run.name] if (entry["norm"], entry["k"]) == (norm, k)]
-            assert [entry["results"]["mean_radius"] for entry in found] == [summarize(one).mean_radius]
-            assert found[0]["guarantee"] == guarantee(one)
+            (found,) = [
+                entry
+                for entry in saved["results"]
+                if (entry["run"], entry["norm"], entry["k"]) == (run.name, norm, k)
+            ]
+            assert found["results"]["mean_radius"] == summarize(one).mean_radius
+            assert found["guarantee"] == guarantee(one)
+            for point in found["curve"]:
+                assert point["share"] == one.accuracy([point["radius"]])[0]
+                held = round(point["share"] * len(one))
+                # Clopper-Pearson by another library's function
+                low, high = binomtest(held, len(one)).proportion_ci(0.95)
+                assert (point["lower"], point["upper"]) == pytest.approx((low, high), abs=1e-9)
 
 
 def test_every_table_is_written_in_markdown(runs, folder):

@@ -220,7 +220,7 @@ def test_keys_in_addresses_are_in_nothing_that_is_printed_or_written(server, tmp
     server.connect()
     assert "s3:/***@votes/keys" in "".join(printed) and "cannot be reached" in printed[-1]
     written = everything(server, tmp_path)
-    assert {"votes/keys/votes.parquet", str(tmp_path / "page" / "results.json")} <= set(written)
+    assert {"votes/keys/votes.parquet", str(tmp_path / "page" / "report.json")} <= set(written)
     assert "votes/keys/votes.parts/law.json" in written
     for text in (*printed, *written.values()):
         assert not any(secret in text for secret in SECRETS)

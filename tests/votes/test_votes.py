@@ -594,7 +594,7 @@ WRONG = {
     "excel.csv": (b"\xef\xbb\xbfname,radius\r\na,0.5\r\n", "a CSV table"),
     "law.json": (b'{"block": 16384, "fingerprints": null}', "the law.json of an unfinished run"),
     "config.json": (b'{"format": 1, "recipe": {}}', "the config.json of a trained model"),
-    "results.json": (b'[{"norm": "l2"}]', "a JSON document"),
+    "report.json": (b'[{"norm": "l2"}]', "a JSON document"),
     "images.npy": (numpy_of(np.save, np.arange(3)), "an array that numpy.save wrote"),
     "images.npz": (numpy_of(np.savez, np.arange(3)), "arrays that numpy.savez wrote"),
     "model.pt": (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -24,7 +24,9 @@ from radii.cli.options import (
     load_named,
 )
 from radii.errors import InputError
+from radii.storage import atomic
 from radii.storage.atomic import check_folder
+from radii.storage.documents import parse_json
 from radii.votes import Votes
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ def report(
 
     The page index.html shows certified accuracy against radius by norm, votes, k and class, with figures and tables
     for each norm, and example images with their votes and radii. It needs no network. Beside it are the figures (PNG),
-    the certificates (a CSV file per votes file, with a row per image), results.json and tables.md. Without --k, the
+    the certificates (a CSV file per votes file, with a row per image), report.json, model-card.md and
+    tables.md. Without --k, the
     page shows k = 1, 2 and 3, if there are more classes. With --style paper, the folder paper beside the page has
     every figure as SVG, PDF and PGF, tables.tex, and the numbers of each as CSV.
     """
@@ -120,10 +123,12 @@ def report(
             "no votes have attacks in these norms and k beside them: "
             f"run radii attack {votes[0]} --out {folder}, with --run for a model not trained by radii train"
         )
+    files_given = list(files)
     # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
     sampled = {name: loaded for name, loaded in files.items() if isinstance(loaded, Votes)}
-    runs = [Run(name, certified[name], sampled.get(name), attacked[name]) for name in files]
+    recipes = dict(zip(files_given, map(recipe_beside, votes), strict=True))
+    runs = [Run(name, certified[name], sampled.get(name), attacked[name], recipes[name]) for name in files]
     examples = choose_shown(files, of_smallest_k(runs)[0], page.data_dir) if page.examples else None
     with progress("report") as update:
         path = write_report(
@@ -134,6 +139,19 @@ def report(
             paper = write_paper(runs, output.out / "paper", published=others, progress=update)
         say(f"Paper: {paper}/tables.tex, figures.tex")
     say(f"Report: {path}")
+
+
+def recipe_beside(votes: Path) -> dict[str, Any] | None:
+    """Return the configuration of the run folder in which the votes lie; None where there is none of training here."""
+    path = votes.parent / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        document = parse_json(atomic.read(path))
+    except ValueError:
+        # some other file of this name
+        return None
+    return document if isinstance(document, dict) and isinstance(document.get("recipe"), dict) else None
 
 
 def usual_ks(files: Mapping[str, Votes | ImportedRun]) -> list[int]:

@@ -173,18 +173,10 @@ def _markdown(tables: list[Table]) -> str:
     """Return the tables in Markdown, each below its title."""
     texts = []
     for table in tables:
-        rows = [
-            [f"**{cell.text}**" if cell.best else _in_markdown(cell.text) for cell in row]
-            for row in table.rows
-        ]
+        rows = [[f"**{cell.text}**" if cell.best else cell.text for cell in row] for row in table.rows]
         parts = (table.title, markdown_table(table.headers, rows).rstrip("\n"), table.caption.strip())
         texts.append("\n\n".join(filter(None, parts)) + "\n")
     return "\n".join(texts)
-
-
-def _in_markdown(text: str) -> str:
-    # a bar would end the cell
-    return text.replace("|", r"\|")
 
 
 def _latex(tables: list[Table]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Run:
     votes : those behind the certificates, for the facts of how they were sampled
     attacks : by norm and k, `(images,)`: the length of the shortest perturbation found that removes the label from the
         top k, infinite where none was found
+    training : the configuration that lies beside the votes, if any
 
     Raises
     ------
@@ -38,6 +40,7 @@ class Run:
     certificates: Mapping[tuple[str, int], Certificates]
     votes: Votes | None = None
     attacks: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    training: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.certificates:

@@ -282,7 +282,7 @@ def rules(runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, str]]:
 
 
 def promises(runs: Sequence[Run], norms: Sequence[str]) -> list[str]:
-    """Return the guarantee of all radii on the page; results.json has that of each set of certificates."""
+    """Return the guarantee of all radii on the page; report.json has that of each set of certificates."""
     sampled = [certified for certified in _all(runs) if certified.alpha]
     odds = f", with probability at least {_probabilities(sampled)} over its noise samples" if sampled else ""
     ks = _listed([str(k) for k in ks_of(runs)])

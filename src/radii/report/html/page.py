@@ -20,7 +20,8 @@ except ImportError as cause:
 
 from radii.certificates.certify import Certificates
 from radii.report.accuracy import QUANTILES, AccuracyTable, certified_radii, status_names
-from radii.report.export import json_text, run_csv_text, summary, table_json, table_markdown, write_whole
+from radii.report.document import SCHEMA, report_document
+from radii.report.export import json_text, run_csv_text, table_markdown, write_whole
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.report.html import content
 from radii.report.html.content import percent
@@ -33,6 +34,7 @@ from radii.report.html.pictures import (
     run_colour_rules,
     top_k_pictures,
 )
+from radii.report.model_card import model_card
 from radii.report.plots.strip import class_name
 from radii.report.published import Published, check_same_data
 from radii.report.runs import Run, by_name, check_runs, class_names, ks_of, norms_of, of_smallest_k
@@ -68,8 +70,8 @@ def write_report(
 
     The page needs no network and no other file: drawings, pictures and the radius of every image are inside, with a
     program that draws curves for the norm, runs, k and class that the reader selects. Next to it:
-    `figures/*.png`, `certificates/*.csv` (a file per run, a row per image), `results.json` and `tables.md`. Each file
-    is written atomically, the page last.
+    `figures/*.png`, `certificates/*.csv` (a file per run, a row per image), `report.json` with its schema,
+    `model-card.md` and `tables.md`. Each file is written atomically, the page last.
 
     Parameters
     ----------
@@ -111,7 +113,7 @@ def write_report(
         "rules": content.rules(several, norms),
         "promises": content.promises(several, norms),
         "examples": _examples(of_smallest_k(several), examples, target),
-        "files": _write_files(several, published, target),
+        "files": _write_files(several, published, title, target),
     }
     return write_whole(target / "index.html", _render(values))
 
@@ -198,18 +200,27 @@ def _examples(runs: Sequence[Run], examples: Examples | None, folder: Path) -> d
     }
 
 
-def _write_files(runs: Sequence[Run], published: Sequence[Published], folder: Path) -> list[dict[str, str]]:
+def _write_files(
+    runs: Sequence[Run], published: Sequence[Published], title: str, folder: Path
+) -> list[dict[str, str]]:
     """Write certificates and tables for other programs; return their paths and what they hold."""
-    links = [{"file": "results.json", "words": "all summaries and tables, with their settings"}]
+    links = [
+        {"file": "model-card.md", "words": "what was certified, how, and its limits, in Markdown"},
+        {
+            "file": "report.json",
+            "words": "everything on this page for programs, in the form of report.schema.json",
+        },
+    ]
     for run in runs:
         file = f"certificates/{run.slug}.csv"
         write_whole(folder / file, run_csv_text(run.certificates))
         # names of runs differ as slugs, too (`check_runs`), so that no file replaces another
         links.append({"file": file, "words": f"{run.name}: a row per image, its radius for each norm and k"})
-    summaries = {run.name: [summary(certified) for certified in run.all] for run in runs}
     tables = content.all_tables(runs, published=published)
-    results = {"tables": [table_json(table) for table in tables], "runs": summaries}
-    write_whole(folder / "results.json", json_text(results))
+    document = report_document(runs, tables, title)
+    write_whole(folder / "report.json", json_text(document))
+    write_whole(folder / "report.schema.json", SCHEMA.read_bytes())
+    write_whole(folder / "model-card.md", model_card(document))
     parts = (f"## {NORM_NAMES[table.norm]}, k = {table.k}\n\n{table_markdown(table)}" for table in tables)
     write_whole(folder / "tables.md", "\n".join(parts))
     return [*links, {"file": "tables.md", "words": "the tables of certified accuracy in Markdown"}]
