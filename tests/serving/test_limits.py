@@ -17,7 +17,19 @@ from radii.errors import InputError
 from radii.serving import Limits, Service, app, connections
 from radii.serving.decode import PPM_HEADER, read_image
 from radii.serving.service import Answer
-from test_serving import IMAGES, NPY, SHAPE, ask, half_asked, make_service, packed, picture, post, served
+from test_serving import (
+    IMAGES,
+    NPY,
+    SHAPE,
+    ask,
+    half_asked,
+    make_service,
+    npy,
+    packed,
+    picture,
+    post,
+    served,
+)
 
 # connections --------------------------------------------------------------------------------------
 
@@ -174,6 +186,15 @@ def test_comments_of_an_image_are_bounded() -> None:
         np.testing.assert_array_equal(read_image(few, "image/x-portable-anymap", SHAPE)[0], pixels)
         with pytest.raises(InputError, match=rf"at most {PPM_HEADER + 12 * 64} bytes .* leave out comments"):
             read_image(many, "image/x-portable-anymap", SHAPE)
+
+
+@pytest.mark.filterwarnings("error")
+def test_headers_of_arrays_are_no_programs() -> None:
+    """Python's parser, by which numpy reads them, printed 2500 warnings about 10 KB."""
+    for words in (b"1or " * 2400, b"-" * 4000, b"a." * 3000):
+        with pytest.raises(InputError, match="is not an array of numbers") as error:
+            read_image(npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (%s1), }" % words), NPY, SHAPE)
+        assert len(str(error.value)) < 300
 
 
 # tokens and proxies -------------------------------------------------------------------------------
