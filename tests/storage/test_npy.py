@@ -1,6 +1,7 @@
 """NPY files: what numpy.save writes is read as numpy reads it, and nothing else is."""
 
 import io
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -84,7 +85,5 @@ def test_cut_and_changed_files_are_read_or_rejected() -> None:
     for _ in range(2000):
         damaged = bytearray(content)
         damaged[rng.integers(len(content))] = rng.integers(256)
-        try:
+        with suppress(ValueError):
             assert read_array(bytes(damaged)).nbytes == 48
-        except ValueError:
-            pass
