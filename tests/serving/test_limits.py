@@ -2,7 +2,9 @@
 
 import logging
 import socket
+import struct
 import threading
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -283,6 +285,17 @@ def test_comments_of_an_image_are_bounded() -> None:
         np.testing.assert_array_equal(read_image(few, "image/x-portable-anymap", SHAPE)[0], pixels)
         with pytest.raises(InputError, match=rf"at most {PPM_HEADER + 12 * 64} bytes .* leave out comments"):
             read_image(many, "image/x-portable-anymap", SHAPE)
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_metadata_is_not_logged() -> None:
+    """Pillow warned of it for every request."""
+    image = picture(IMAGES[0])
+    kind = b"acTL" + bytes(8)
+    animated = image[:33] + struct.pack(">I", 8) + kind + struct.pack(">I", zlib.crc32(kind)) + image[33:]
+    np.testing.assert_array_equal(
+        read_image(animated, "image/png", SHAPE), read_image(image, "image/png", SHAPE)
+    )
 
 
 @pytest.mark.filterwarnings("error")
