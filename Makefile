@@ -105,10 +105,12 @@ sbom: .venv/ready
 	mkdir -p build
 	$(BIN)/python tools/sbom.py > build/sbom.cdx.json
 
-# pins against tools/advisories.toml, without a network; with ONLINE=1 also against the advisories on PyPI
+# pins against tools/advisories.toml, without a network; with ONLINE=1 also against the advisories on PyPI. That needs
+# https://pypi.org itself, with a request per pin, each of 15 seconds at most: an index that has packages alone ends it at
+# the first pin, "not found on PyPI"
 audit: .venv/ready
 	$(BIN)/python tools/audit.py
-	$(if $(ONLINE),$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps -r constraints.txt)
+	$(if $(ONLINE),UV_HTTP_TIMEOUT=15 $(BIN)/uv tool run pip-audit --strict --timeout 15 --progress-spinner off --disable-pip --no-deps -r constraints.txt)
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -133,3 +134,29 @@ def test_a_vulnerable_pin_fails_unless_a_reason_is_given(
     assert "pins.txt: jinja2==3.1.5 has CVE-2025-27516 (GHSA-cpwx-vrp4-4pq7): pin another version" in said
     assert "torch==2.13.0 has CVE-2026-4538 (PYSEC-2026-139), accepted: " in said
     assert "1 vulnerable pins by" in said
+
+
+def test_no_lower_bound_is_known_to_be_vulnerable() -> None:
+    """Without the constraints, an installer may take the oldest version that is allowed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
+    bounds = {}
+    for requirement in map(Requirement, lines):
+        if requirement.name != project["name"]:
+            (lowest,) = [one for one in requirement.specifier if one.operator == ">="]
+            bounds[canonicalize_name(requirement.name)] = Pin(
+                Requirement(f"{requirement.name}=={lowest.version}"), []
+            )
+    assert [one for one in vulnerable(bounds, LIST["advisory"]) if "accepted" not in one] == []
+    # all packages of the list that the source imports are named there, not only by what depends on them
+    assert bounds.keys() >= {
+        "h11",
+        "jinja2",
+        "pillow",
+        "pyarrow",
+        "ray",
+        "scikit-learn",
+        "starlette",
+        "torch",
+    }

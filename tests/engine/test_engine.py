@@ -671,6 +671,13 @@ def test_workers_that_cannot_be(how, words) -> None:
         Workers(partial(numbered), **({"count": 1} | how))
 
 
+def test_a_manifest_is_read_once(tmp_path) -> None:
+    manifest, calls = replace(local().manifest(), block=BLOCK), []
+    parts_in(tmp_path).begin(manifest)
+    Parts(Watched(tmp_path, calls.append)).begin(manifest)
+    assert calls == ["read"]
+
+
 def test_votes_of_another_run_are_not_taken_for_those_of_this_one(tmp_path, whole) -> None:
     parts = parts_in(tmp_path / "run")
     assert run(local(seed=4), parts, block=BLOCK, finished=lambda: True) is None

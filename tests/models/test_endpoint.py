@@ -60,6 +60,10 @@ class Handler(BaseHTTPRequestHandler):
         if step == "hang up":
             self.close_connection = True
             return
+        if step == "break off":
+            self.close_connection = True
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n\x93NUMPY")
+            return
         if step == "wait":
             server.over.wait(HANG)
         if step in ("drip", "continue"):
@@ -138,7 +142,9 @@ def test_other_processes_connect_anew(server: Server) -> None:
     torch.testing.assert_close(pickle.loads(pickle.dumps(model))(images), model(images))
 
 
-@pytest.mark.parametrize("trouble", [[503], [429, 500, 502], ["hang up"], ["hang up", 504, "hang up"]])
+@pytest.mark.parametrize(
+    "trouble", [[503], [429, 500, 502], ["hang up"], ["hang up", 504, "hang up"], ["break off"]]
+)
 def test_what_passes_is_waited_for(server: Server, slept: list[float], trouble: list) -> None:
     server.plan = list(trouble)
     images = torch.from_numpy(IMAGES)
@@ -232,6 +238,40 @@ def test_answers_without_end_are_not_read(server: Server, slept: list[float], mo
         radii.load_model(server.url)(torch.from_numpy(IMAGES))
 
 
+def header(words: bytes, rest: bytes = b"") -> bytes:
+    """An NPY file with this header."""
+    return b"\x93NUMPY\x01\x00" + len(words).to_bytes(2, "little") + words + rest
+
+
+SHAPE = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"PK\x03\x04, which begins an archive",
+        header(SHAPE % (b"-" * 4000 + b"12, 10")),
+        header(SHAPE % (b"(" * 3000)),
+        header(SHAPE % (b"1or " * 2000 + b"0, 10")),
+        header(SHAPE % b"12, 100000000000"),
+        header(SHAPE % b"12, 10000000000000000000000"),
+        header(SHAPE % b"True, 10", bytes(40)),
+        header(SHAPE[:-1] % b"12, 10" + b"1: 2}", bytes(480)),
+        header(SHAPE % (b"9," * 5000)),
+    ],
+    ids=range(9),
+)
+def test_headers_are_not_read_by_a_parser_of_programs(
+    server: Server, slept: list[float], answer: bytes
+) -> None:
+    """numpy's own reader prints 2000 warnings, raises errors of eight types, or allocates what is claimed."""
+    server.plan = [answer]
+    with pytest.raises(InputError, match=rf"got {len(answer)} bytes that are none") as error:
+        radii.load_model(server.url)(torch.from_numpy(IMAGES))
+    assert not slept and len(str(error.value)) < 400
+
+
 @pytest.mark.parametrize("nan", [np.nan, np.inf])
 def test_votes_of_what_is_no_number(server: Server, nan: float) -> None:
     table = np.zeros((64, 10), dtype=np.float32)
@@ -323,6 +363,9 @@ def test_keys_in_an_address_are_sent_and_shown_nowhere(
         ("http://me:secret@127.0.0.1/", "leave user and password out"),
         ("http://127.0.0.1:port/", "an endpoint is http://HOST:PORT/PATH"),
         ("http://me:secret@[/", "an endpoint is http://HOST:PORT/PATH"),
+        ("http://127.0.0.1/\u00e4", "with other letters as %XX"),
+        ("http://127.0.0.1/?a=\u00e4", "with other letters as %XX"),
+        (f"http://{64 * 'x'}.example/", "with other letters as %XX"),
         ("ftp://me:secret@127.0.0.1/", "an endpoint is http://HOST:PORT/PATH"),
     ],
 )

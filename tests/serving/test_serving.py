@@ -498,7 +498,8 @@ def test_the_interface_is_described(port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/predict", 405), ("POST", "/x", 404), ("GET", "/docs", 404)]
+    ("method", "path", "status"),
+    [("GET", "/predict", 405), ("POST", "/x", 404), ("GET", "/docs", 404), ("POST", "/predict/", 404)],
 )
 def test_other_addresses(port: int, method: str, path: str, status: int) -> None:
     answer = ask(port, method, path)

@@ -82,6 +82,8 @@ def decode(
     pillow = _pillow()
     try:
         with warnings.catch_warnings():
+            # its warnings quote damaged metadata, on which nothing depends: images could fill a log with them
+            warnings.simplefilter("ignore")
             # Pillow warns above 89 million pixels, and raises its error only above twice as many
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(io.BytesIO(content), formats=FORMATS) as picture:

@@ -177,11 +177,16 @@ class Parts:
 
     def stored(self) -> RunManifest | None:
         """Return the manifest in this folder, or None in a folder without parts."""
+        return self._stored()[0]
+
+    def _stored(self) -> tuple[RunManifest | None, bytes]:
+        """Return the manifest in this folder, None in a folder without parts, and the content of its file."""
         with suppress(Missing):
-            return decode_manifest(self.folder.read(MANIFEST), self.folder.address(MANIFEST))
+            content = self.folder.read(MANIFEST)
+            return decode_manifest(content, self.folder.address(MANIFEST)), content
         if self._any():
             raise InputError(f"{self.folder.address('')} has parts of votes but no {MANIFEST}: {REMEDY}")
-        return None
+        return None, b""
 
     def _any(self) -> bool:
         return any(name.startswith("part-") for name in self.folder.names())
@@ -191,13 +196,13 @@ class Parts:
 
         Raises `RunFinished` if another process finishes this run at this moment.
         """
-        stored, self.manifest = self.stored(), manifest
+        (stored, content), self.manifest = self._stored(), manifest
         self._started = stored is None
         # without parts, a manifest is what a run left that failed before its first part
         if stored is None or (stored != manifest and not self._any()):
             self.folder.write(MANIFEST, manifest.encode())
             # another process may have written its own at the same moment: the last one counts
-            stored = self.stored()
+            stored, content = self._stored()
         # the other process has finished since then, and cleared the folder
         if stored is None:
             raise RunFinished
@@ -206,13 +211,8 @@ class Parts:
                 f"{self.folder.address('')} is of another run, with {difference}: "
                 "give the options it was started with, choose another --out, or remove the folder"
             )
-        try:
-            content = self.folder.read(MANIFEST)
-        except Missing:
-            raise RunFinished from None
         # the canary of another process may have been rounded otherwise
-        votes = decode_manifest(content, self.folder.address(MANIFEST)).votes
-        canary = {name: votes[name] for name in votes if name == "canary"}
+        canary = {name: stored.votes[name] for name in stored.votes if name == "canary"}
         own = {name: value for name, value in manifest.votes.items() if name != "canary"}
         if replace(manifest, votes=own | canary).encode() != content:
             # the same run under a manifest of an earlier format, which lacks something that parts are compared with

@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import ipaddress
 import math
 import socket
 import time
@@ -34,7 +33,13 @@ from starlette.requests import ClientDisconnect
 
 from radii.errors import InputError
 from radii.serving.batcher import Batcher
-from radii.serving.connections import Connection, backlog, limited_logs, most_connections
+from radii.serving.connections import (
+    Connection,
+    backlog,
+    limited_logs,
+    most_connections,
+    network_of,
+)
 from radii.serving.decode import NPY, Rejected, largest_body, read_image
 from radii.serving.service import Answer, Service
 from radii.votes.plans.fixed import check_whole
@@ -103,7 +108,9 @@ def make_app(service: Service, limits: Limits) -> FastAPI:
             await asyncio.to_thread(frontend.batcher.close)
 
     # the usual documentation pages load scripts from other hosts
-    app = FastAPI(title="radii", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    off: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
+    # a redirect from /predict/ would lead to where the header Host says, by plain HTTP behind a proxy with TLS
+    app = FastAPI(title="radii", lifespan=lifespan, redirect_slashes=False, **off)
     app.state.frontend = frontend
     routes: dict[str, Callable[..., Any]] = {
         "/": frontend.interface,
@@ -337,13 +344,8 @@ GET {address}health, {address}metrics
 
 
 def client_of(request: Request) -> str:
-    """Return the address of a client; of IPv6, the network of 64 bits, of which a client has all addresses."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:  # a proxy may forward anything
-        return host
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host
+    """Return the address of a client, or its network."""
+    return network_of(request.client.host if request.client else "")
 
 
 async def rejection(_: Request, error: Exception) -> JSONResponse:

@@ -1,17 +1,15 @@
 """The image in a request: its size is checked before it is decoded, and nothing is unpickled."""
 
 from collections.abc import Mapping
-from io import BytesIO
 
 import numpy as np
 
 from radii.data.decoding import as_pixels, decode
 from radii.errors import InputError, without_keys
+from radii.storage.npy import read_array
 
 NPY = "application/x-npy"
 BODY = "the body"  # its name in messages
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-"""Readers of the headers that numpy.save writes, by version."""
 
 OVERHEAD = 2**20
 """Bytes of a body beside its pixels: headers, and the metadata of cameras."""
@@ -57,7 +55,12 @@ def read_image(body: bytes, content_type: str, shape: tuple[int, ...]) -> np.nda
         grey = shape[0] == 3 and picture.shape[2] == 1
         image = np.repeat(picture, 3, axis=2) if grey else picture
     elif kind == NPY:
-        image = read_array(body)
+        try:
+            image = read_array(body)
+        except ValueError as error:
+            raise InputError(
+                f"the body is not an array of numbers as numpy.save writes it ({error}): save it again"
+            ) from error
     else:
         raise Rejected(
             415,
@@ -71,20 +74,3 @@ def read_image(body: bytes, content_type: str, shape: tuple[int, ...]) -> np.nda
             "resize or convert it"
         )
     return pixels
-
-
-def read_array(body: bytes) -> np.ndarray:
-    """Return the array that numpy.save wrote; raise `InputError` unless the body holds all bytes of the header's shape.
-
-    The array is a view of the body: a header that claims a huge shape allocates nothing.
-    """
-    file = BytesIO(body)
-    try:
-        shape, by_columns, dtype = HEADERS[np.lib.format.read_magic(file)](file)
-        flat = np.frombuffer(body, dtype, offset=file.tell())
-        return flat.reshape(shape, order="F" if by_columns else "C")
-    # numpy reads headers by Python's own parser, which may raise almost anything
-    except Exception as error:
-        raise InputError(
-            f"the body is not an array of numbers as numpy.save writes it ({error}): save it again"
-        ) from error

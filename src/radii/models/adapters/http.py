@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from io import BufferedReader, BytesIO, RawIOBase
 from socket import socket
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from radii.errors import WEB, InputError, shown, without_keys
 from radii.models.digest import Identified
+from radii.storage.npy import read_array
 
 TIMEOUT = 60.0
 """Seconds to connect, to send a batch, and from then on until the whole answer is there."""
@@ -47,7 +48,9 @@ class Endpoint(Identified):
     def __init__(self, url: str) -> None:
         parts, self._shown = _parsed(url), shown(url)
         if parts is None or parts.scheme not in WEB or not parts.hostname:
-            raise InputError(f"an endpoint is http://HOST:PORT/PATH or https://...; got {self._shown!r}")
+            raise InputError(
+                f"an endpoint is http://HOST:PORT/PATH or https://..., with other letters as %XX; got {self._shown!r}"
+            )
         if parts.username or parts.password:
             raise InputError(
                 "the address of an endpoint is written into its votes: leave user and password out"
@@ -103,15 +106,17 @@ class Endpoint(Identified):
             response = HTTPResponse(answer, method="POST")  # type: ignore[arg-type]  # it calls makefile alone
             response.begin()
             answer.in_body = True
-            return response, response.read(LARGEST)
+            content = response.read(LARGEST)
+            if response.length and len(content) < LARGEST:  # http.client raises this for chunks alone
+                raise IncompleteRead(content, response.length)
+            return response, content
 
     def _logits(self, content: bytes, rows: int) -> np.ndarray:
         try:
-            table = np.load(BytesIO(content), allow_pickle=False)
+            table = read_array(content)
             if table.dtype.kind not in "fiu" or table.ndim != 2 or len(table) != rows:
                 raise ValueError(f"{table.dtype} {table.shape}")
-        # numpy reads headers by Python's own parser, and allocates what they claim: it may raise almost anything
-        except Exception as error:
+        except ValueError as error:
             raise InputError(
                 f"the endpoint {self._shown} must answer with logits ({rows}, classes), as numpy.save writes them; "
                 f"got {len(content)} bytes that are none ({error})"
@@ -151,9 +156,12 @@ class Answer(RawIOBase):
 
 
 def _parsed(url: str) -> SplitResult | None:
-    """Return the parts of an address, or None if it is malformed or has port 0."""
+    """Return the parts of an address, or None if it is malformed, has port 0, or cannot be sent."""
     try:
         parts = urlsplit(url)
+        # http.client encodes them so, and raises UnicodeError, a ValueError, for all else
+        (parts.path + parts.query).encode("ascii")
+        (parts.hostname or "").encode("idna")
         # urlsplit raises ValueError for a malformed port only when the port is read
         return parts if parts.port is None or parts.port else None
     except ValueError:
