@@ -25,11 +25,13 @@ NPY = "application/x-npy"
 # requests -----------------------------------------------------------------------------------------
 
 
-def ask(port: int, method: str, path: str, body: Any = None, kind: str | None = None) -> SimpleNamespace:
+def ask(
+    port: int, method: str, path: str, body: Any = None, kind: str | None = None, **headers: str
+) -> SimpleNamespace:
     """One request: status, content, and headers of its answer."""
     connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
     with suppress(ConnectionError):  # what is refused may be answered while it is still sent
-        connection.request(method, path, body, {} if kind is None else {"Content-Type": kind})
+        connection.request(method, path, body, headers if kind is None else headers | {"Content-Type": kind})
     return answered(connection)
 
 
@@ -42,8 +44,8 @@ def answered(connection: HTTPConnection) -> SimpleNamespace:
     return SimpleNamespace(status=response.status, said=content, headers=response.headers)
 
 
-def post(port: int, body: Any, kind: str = "image/png") -> SimpleNamespace:
-    return ask(port, "POST", "/predict", body, kind)
+def post(port: int, body: Any, kind: str | None = "image/png", **headers: str) -> SimpleNamespace:
+    return ask(port, "POST", "/predict", body, kind, **headers)
 
 
 def picture(image: np.ndarray) -> bytes:
@@ -56,12 +58,13 @@ def packed(array: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def half_asked(port: int, length: int) -> HTTPConnection:
+def half_asked(port: int, length: int, **headers: str) -> HTTPConnection:
     """A request that says how long its body is, and has sent five bytes of it."""
     connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
     connection.putrequest("POST", "/predict")
     connection.putheader("Content-Length", str(length))
-    connection.putheader("Content-Type", "image/png")
+    for name, value in ({"Content-Type": "image/png"} | headers).items():
+        connection.putheader(name, value)
     connection.endheaders(b"\x89PNG\r")
     return connection
 
