@@ -101,9 +101,8 @@ def answered_once(port: int) -> socket.socket:
 # one image, and none ------------------------------------------------------------------------------
 
 
-def spellings() -> list[np.ndarray]:
+def spellings(image: np.ndarray = IMAGES[3]) -> list[np.ndarray]:
     """One image for the eye: itself, neighbours of one ulp, with minus zero and denormals, off the grid and on it."""
-    image = IMAGES[3]
     ulp = np.nextafter(image, np.float32(0.5))
     off = image + np.float32(0.001) * (image < 0.5)
     tiny = np.where(image == 0, np.float32(1e-40), image)
