@@ -55,9 +55,10 @@ docs: .venv/ready
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
 
-# votes whose drawing is killed, crowded, starved and lied to for ten minutes, against votes that are left alone
+# votes whose drawing is killed, crowded, starved and lied to for ten minutes, against votes that are left alone; hostile
+# files, clients and model servers
 soak: .venv/ready
-	$(BIN)/python tests/soak.py
+	PYTHONPATH=tests $(BIN)/python -m soak
 
 # how fast and how cheap: docs/benchmarks.md, on a quiet machine; with DATA=PATH to CIFAR-10 also the whole table;
 # ONLY="passes engine" runs these sections again

@@ -1,9 +1,14 @@
 """Votes of every kind, and ways to harm what is stored, for tests that nothing from outside is trusted."""
 
-from collections.abc import Iterator
+import json
+import os
+import random
+import socket
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,9 +60,10 @@ def _on_many_classes(votes: Votes, classes: int) -> Votes:
 # what may happen to bytes --------------------------------------------------------------------------
 
 Edit = tuple[str, float, bytes]
+EDIT_KINDS = ("flip", "set", "insert", "cut", "swap", "copy")
 EDITS = st.lists(
     st.tuples(
-        st.sampled_from(("flip", "set", "insert", "cut", "swap", "copy")),
+        st.sampled_from(EDIT_KINDS),
         st.floats(0, 1, exclude_max=True),
         st.binary(min_size=1, max_size=8),
     ),
@@ -84,6 +90,46 @@ def edited(content: bytes, edits: list[Edit]) -> bytes:
         else:
             content = content[:at] + content[at // 2 : at // 2 + 16 * size] + content[at:]
     return content
+
+
+def drawn_edits(rng: random.Random) -> list[Edit]:
+    """A draw from `EDITS` by a random generator."""
+    return [
+        (rng.choice(EDIT_KINDS), rng.random(), rng.randbytes(rng.randint(1, 8)))
+        for _ in range(rng.randint(1, 4))
+    ]
+
+
+def with_header(content: bytes, change: Callable[[dict], dict]) -> bytes:
+    """A safetensors file with another header."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(change(json.loads(content[8 : 8 + size]))).encode()
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
+
+
+def with_footer(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """A Parquet file with another footer."""
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    footer = change(content[start:-8])
+    return content[:start] + footer + len(footer).to_bytes(4, "little") + content[-4:]
+
+
+# what may lie in the place of a file ---------------------------------------------------------------
+
+SPECIAL = ("pipe", "device", "loop", "socket")
+
+
+def put_special(path: Path, kind: str) -> Path:
+    """Put one of `SPECIAL` at a path: reading it may never end."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            # the address of a socket has at most 107 bytes
+            bound.bind(os.path.relpath(path))
+    else:
+        path.symlink_to({"loop": path, "device": Path("/dev/zero")}[kind])
+    return path
 
 
 # what may happen to plain values -------------------------------------------------------------------
@@ -119,11 +165,20 @@ NESTED = (
 )
 LEAVES = st.sampled_from((None, True, False, *NUMBERS, *FLOATS, *TEXTS))
 VALUES = st.sampled_from((None, True, False, *NUMBERS, *FLOATS, *TEXTS, *NESTED))
+CHANGE_KINDS = ("replace", "remove", "add", "repeat")
 CHANGES = st.lists(
-    st.tuples(st.sampled_from(("replace", "remove", "add", "repeat")), st.integers(0, 10**6), VALUES),
+    st.tuples(st.sampled_from(CHANGE_KINDS), st.integers(0, 10**6), VALUES),
     min_size=1,
     max_size=3,
 )
+
+
+def drawn_changes(rng: random.Random) -> list[tuple[str, int, Any]]:
+    """A draw from `CHANGES` by a random generator."""
+    values = (None, True, False, *NUMBERS, *FLOATS, *TEXTS, *NESTED)
+    return [
+        (rng.choice(CHANGE_KINDS), rng.randrange(10**6), rng.choice(values)) for _ in range(rng.randint(1, 3))
+    ]
 
 
 def changed(document: Any, changes: list[tuple[str, int, Any]]) -> Any:

@@ -17,7 +17,11 @@ from patience import HANG, wait_until
 
 ROOT = Path(__file__).parents[1]
 # patience.py is where waiting is done; the soak strikes at random moments, for as long as it is told
-TESTS = [path for path in Path(__file__).parent.rglob("*.py") if path.name not in ("patience.py", "soak.py")]
+TESTS = [
+    path
+    for path in Path(__file__).parent.rglob("*.py")
+    if path.name != "patience.py" and path.parent.name != "soak"
+]
 WAITING = {"acquire", "communicate", "join", "poll", "result", "wait"}
 """Methods that wait, and take a number of seconds as their argument."""
 

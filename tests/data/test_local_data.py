@@ -19,6 +19,7 @@ import image_factory as factory
 import radii
 from commands import fine
 from radii.data import from_dataset, load_data, load_identified, read_positions, splits_of
+from radii.data.array_files import open_npy
 from radii.data.bundled import DIGITS_FILE, DIGITS_SHA256, read_packaged
 from radii.data.dataset import take_turns
 from radii.data.decoding import as_pixels, decode
@@ -803,6 +804,15 @@ def test_a_mistake_is_one_sentence(name, tmp_path):
 def test_images_and_labels_are_counted_before_they_are_split(tmp_path, split, images):
     with pytest.raises(InputError, match=r"has (19|0|40) images and 20 labels"):
         load_data(str(arrays(tmp_path, x=images, y=TWO)), split)
+
+
+def test_an_array_outlives_its_file(tmp_path):
+    """Arrays were mapped into memory once: a file that shrank while it was read ended the process."""
+    path = tmp_path / "x.npy"
+    np.save(path, GREY)
+    array = open_npy(path)
+    path.write_bytes(path.read_bytes()[: -GREY.nbytes] + bytes(GREY.nbytes))
+    np.testing.assert_array_equal(array, GREY)
 
 
 def test_too_few_images_for_a_split(tmp_path):

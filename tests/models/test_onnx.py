@@ -8,14 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
 import radii
 from given_models import digits, plain
+from onnx_factory import linear
 from radii.data import load_data
 from radii.errors import InputError, MissingExtra, RadiiWarning
 from radii.models import make_model
@@ -24,46 +24,6 @@ from radii.models.adapters.preprocess import unwrap
 from radii.sampling import autotune
 
 IMAGES, LABELS = digits(20)
-FLOAT = TensorProto.FLOAT
-
-
-def linear(
-    path: Path,
-    shape=("batch", 64),
-    logits=("batch", 10),
-    kind=FLOAT,
-    twice=False,
-    outside=False,
-    words=False,
-    names=None,
-) -> str:
-    """The nearest mean as a file: flattened images in, logits out."""
-    weight = numpy_helper.from_array(plain.layer.weight.detach().numpy().T.copy(), "weight")
-    bias = numpy_helper.from_array(plain.layer.bias.detach().numpy(), "bias")
-    nodes = [helper.make_node("Gemm", ["images", "weight", "bias"], ["logits"])]
-    outputs = [helper.make_tensor_value_info("logits", FLOAT, logits)]
-    if kind != FLOAT:
-        nodes = [
-            helper.make_node("Cast", ["images"], ["cast"], to=FLOAT),
-            helper.make_node("Gemm", ["cast", "weight", "bias"], ["logits"]),
-        ]
-    if twice:
-        nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"]))
-        outputs.append(helper.make_tensor_value_info("probabilities", FLOAT, logits))
-    if words:
-        nodes += [
-            helper.make_node("ArgMax", ["logits"], ["winner"], axis=1, keepdims=0),
-            helper.make_node("Cast", ["winner"], ["label"], to=TensorProto.STRING),
-        ]
-        outputs.append(helper.make_tensor_value_info("label", TensorProto.STRING, ("batch",)))
-    graph = helper.make_graph(
-        nodes, "linear", [helper.make_tensor_value_info("images", kind, shape)], outputs, [weight, bias]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    if names is not None:
-        helper.set_model_props(model, {"class_names": names})
-    onnx.save(model, path, save_as_external_data=outside, size_threshold=0)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -19,50 +19,24 @@ from radii.errors import InputError
 from radii.serving import Limits, Service, app, connections
 from radii.serving.decode import PPM_HEADER, read_image
 from radii.serving.service import Answer
-from test_serving import (
+from service_client import (
+    HALF,
     IMAGES,
     NPY,
-    SHAPE,
-    Spy,
+    answered_once,
     ask,
+    connected,
     half_asked,
-    make_service,
+    is_closed,
     npy,
     packed,
     picture,
     post,
-    served,
+    spellings,
 )
+from test_serving import SHAPE, Spy, make_service, served
 
 # connections --------------------------------------------------------------------------------------
-
-HALF = b"GET /health HTTP/1.1\r\nHost: "
-
-
-def connected(port: int, sent: bytes = HALF) -> socket.socket:
-    """A connection that has sent half of its headers."""
-    one = socket.create_connection(("127.0.0.1", port), timeout=HANG)
-    with suppress(ConnectionError):  # a slow machine may reach the deadline first
-        one.sendall(sent)
-    return one
-
-
-def is_closed(one: socket.socket) -> bool:
-    """Wait for the end of a connection."""
-    with one, suppress(ConnectionError):
-        while one.recv(1000):
-            pass
-    return True
-
-
-def answered_once(port: int) -> socket.socket:
-    """A connection with one request and its answer."""
-    while True:
-        one = connected(port, HALF + b"x\r\n\r\n")
-        with suppress(ConnectionError):
-            if one.recv(1000).startswith(b"HTTP/1.1 200 OK"):
-                return one
-        one.close()
 
 
 def test_half_open_connections_are_closed() -> None:
@@ -402,16 +376,6 @@ def test_addresses_of_proxies(address: str) -> None:
 
 
 # one image, one noise -----------------------------------------------------------------------------
-
-
-def spellings() -> list[np.ndarray]:
-    """One image for the eye: itself, neighbours of one ulp, with minus zero and denormals, off the grid and on it."""
-    image = IMAGES[3]
-    ulp = np.nextafter(image, np.float32(0.5))
-    off = image + np.float32(0.001) * (image < 0.5)
-    tiny = np.where(image == 0, np.float32(1e-40), image)
-    minus = [np.where(one == 0, np.float32(-0.0), one) for one in (image, ulp)]
-    return [image, ulp, off, tiny, *minus, np.where(ulp == 0, np.float32(-0.0), ulp)]
 
 
 def test_spellings_of_one_image_share_their_noise() -> None:

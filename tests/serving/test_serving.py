@@ -1,18 +1,14 @@
 """The service on a port of the loopback interface: its responses, rejections, limits and its end."""
 
-import io
-import json
 import logging
-import pickle
 import socket
-import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,12 +16,11 @@ import numpy as np
 import pytest
 import torch
 from fastapi import FastAPI
-from PIL import Image
 from prometheus_client import CollectorRegistry, generate_latest
 
 import radii
-from given_models import digits, plain
-from image_factory import empty_png, png, taken
+from given_models import plain
+from image_factory import png, taken
 from patience import HANG, wait_until
 from radii.data import from_arrays
 from radii.errors import InputError, MissingExtra
@@ -34,9 +29,9 @@ from radii.serving import Batcher, Limits, Service, listen
 from radii.serving.app import SECONDS, Latencies, address_of, make_server
 from radii.serving.decode import largest_body
 from radii.serving.service import number_of
+from service_client import IMAGES, NPY, REFUSED, answered, ask, half_asked, packed, picture, post
 
-IMAGES = digits(20)[0]
-NOISE, SHAPE, SECRET, NPY = radii.Gaussian(0.25), (1, 8, 8), 7, "application/x-npy"
+NOISE, SHAPE, SECRET = radii.Gaussian(0.25), (1, 8, 8), 7
 LIMITS = Limits(seconds=HANG)
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -64,37 +59,6 @@ def served(service: Service, limits: Limits = LIMITS) -> Iterator[SimpleNamespac
         thread.join(HANG)
         place.close()
     assert not thread.is_alive()
-
-
-def ask(port: int, method: str, path: str, body: Any = None, kind: str | None = None) -> SimpleNamespace:
-    """One request: status, content, and headers of its answer."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
-    with suppress(ConnectionError):  # what is refused may be answered while it is still sent
-        connection.request(method, path, body, {} if kind is None else {"Content-Type": kind})
-    return answered(connection)
-
-
-def answered(connection: HTTPConnection) -> SimpleNamespace:
-    response: HTTPResponse = connection.getresponse()
-    content = response.read().decode()
-    connection.close()
-    if response.headers["Content-Type"] == "application/json":
-        content = json.loads(content)
-    return SimpleNamespace(status=response.status, said=content, headers=response.headers)
-
-
-def post(port: int, body: Any, kind: str = "image/png") -> SimpleNamespace:
-    return ask(port, "POST", "/predict", body, kind)
-
-
-def picture(image: np.ndarray) -> bytes:
-    return png(np.rint(255 * image[0]).astype(np.uint8))
-
-
-def packed(array: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.save(content, array)
-    return content.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -288,71 +252,6 @@ def test_a_model_that_fails_is_logged_and_queried_again(caplog: pytest.LogCaptur
 # limits -------------------------------------------------------------------------------------------
 
 
-def saved(image: Image.Image) -> bytes:
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return content.getvalue()
-
-
-class Evil:
-    def __reduce__(self):
-        return pytest.fail, ("was unpickled",)
-
-
-def npy(words: bytes, rest: bytes = b"") -> bytes:
-    """An NPY file with the given header."""
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(words) + 1) + words + b"\n" + rest
-
-
-HUGE = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1000000, 1000000), }"
-OBJECTS = b"{'descr': '|O', 'fortran_order': False, 'shape': (1, 8, 8), }"
-REFUSED = {
-    "nothing": (b"", "image/png", 400, "the body is empty"),
-    "no image": (b"<html>", "image/png", 422, "PPM: replace or remove it"),
-    "half an image": (picture(IMAGES[0])[:60], "image/png", 422, "the body is not a whole image"),
-    "another size": (
-        png(np.zeros((9, 8), np.uint8)),
-        "image/png",
-        422,
-        "must have 8 x 8 pixels, .* got 9 x 8: resize",
-    ),
-    "a bomb": (empty_png(9000, 9000), "image/png", 422, "must have 8 x 8 pixels, .* got 9000 x 9000"),
-    "a larger bomb": (empty_png(60_000, 60_000), "image/png", 422, "an image larger than Pillow opens"),
-    "colour": (
-        png(np.zeros((8, 8, 3), np.uint8)),
-        "image/png",
-        422,
-        r"the shape \(1, 8, 8\), .* got \(3, 8, 8\)",
-    ),
-    "16 bits": (saved(Image.new("I;16", (8, 8))), "image/png", 422, "must be an 8-bit image"),
-    "transparent": (saved(Image.new("RGBA", (8, 8))), "image/png", 422, "has transparent pixels"),
-    "another type": (
-        picture(IMAGES[0]),
-        "text/html",
-        415,
-        "must be image/png, .* or application/x-npy; got text/html",
-    ),
-    "no type": (picture(IMAGES[0]), None, 415, "got none"),
-    "JSON": (b"[[0]]", "application/json", 415, "got application/json"),
-    "too large": (
-        b"x" * (largest_body(64) + 1),
-        "image/png",
-        413,
-        f"must have at most {largest_body(64)} bytes",
-    ),
-    "no array": (b"<html>", NPY, 422, "the body is not an array of numbers"),
-    "half an array": (packed(IMAGES[0])[:-1], NPY, 422, "the body is not an array of numbers"),
-    "a header alone": (npy(HUGE), NPY, 422, "the body is not an array of numbers"),
-    "a huge array": (npy(HUGE, bytes(256)), NPY, 422, "the body is not an array of numbers"),
-    "a pickle": (npy(OBJECTS, pickle.dumps(Evil())), NPY, 422, "the body is not an array of numbers"),
-    "words": (packed(np.full((8, 8), "x")), NPY, 422, "must be bytes .* or floats in"),
-    "NaN": (packed(np.full((8, 8), np.nan)), NPY, 422, r"must lie in \[0, 1\]; found nan"),
-    "another range": (packed(np.full((8, 8), 2.0)), NPY, 422, "if 255 is white, divide them by 255"),
-    "a row": (packed(np.zeros(64)), NPY, 422, "must have the shape"),
-    "another array": (packed(np.zeros((8, 7))), NPY, 422, r"the shape \(1, 8, 8\), .* got \(1, 8, 7\)"),
-}
-
-
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_body_without_an_image_is_rejected_in_one_sentence(port: int, name: str) -> None:
     body, kind, status, words = REFUSED[name]
@@ -376,16 +275,6 @@ def test_a_body_that_does_not_say_how_large_it_is(port: int) -> None:
         for _ in range(largest_body(64) // 2**16 + 1):
             connection.send(piece)
     assert answered(connection).status == 413
-
-
-def half_asked(port: int, length: int) -> HTTPConnection:
-    """A request that says how long its body is, and has sent five bytes of it."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
-    connection.putrequest("POST", "/predict")
-    connection.putheader("Content-Length", str(length))
-    connection.putheader("Content-Type", "image/png")
-    connection.endheaders(b"\x89PNG\r")
-    return connection
 
 
 def test_a_body_that_says_it_is_too_large_is_not_waited_for(port: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import radii
 from commands import call
+from fuzz_factory import put_special
 from radii.engine import gather
 from radii.engine.parts import MANIFEST, Parts
 from radii.errors import InputError
@@ -32,22 +33,13 @@ OTHERS = {
 """Modules that open other files than those of users, and which."""
 
 
-def made(folder: Path, kind: str, name: str) -> Path:
-    path = folder / name
-    if kind == "pipe":
-        os.mkfifo(path)
-    else:
-        path.symlink_to({"loop": path, "device": Path("/dev/zero")}[kind])
-    return path
-
-
 KINDS = {"pipe": "is a pipe", "device": "a device", "loop": "leads back to itself"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_file_is_not_read(kind: str, tmp_path: Path) -> None:
     names = (MANIFEST, "votes.parquet", "recipe.toml", "map.json")
-    paths = [made(tmp_path, kind, name) for name in names]
+    paths = [put_special(tmp_path / name, kind) for name in names]
     readers = (
         lambda path: gather([path.parent]),
         radii.load_votes,
@@ -66,7 +58,7 @@ def test_a_part_that_is_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_a_loop(tmp_path: Path) -> None:
-    loop = made(tmp_path, "loop", "votes.parts")
+    loop = put_special(tmp_path / "votes.parts", "loop")
     for use in (Parts(open_folder(loop)).stored, open_folder(loop).names):
         with pytest.raises(atomic.NotAFile, match="remove that link"):
             use()

@@ -57,7 +57,7 @@ def read_positions(path: Path) -> np.ndarray:
     unique, times = np.unique(positions, return_counts=True)
     if len(unique) < len(positions):
         raise InputError(f"{path} names the position {unique[times > 1][0]} more than once: keep one of them")
-    return np.array(positions)  # a copy in memory, in place of the mapped file
+    return positions
 
 
 def _read_lines(path: Path) -> np.ndarray:
@@ -198,10 +198,12 @@ def labels_beside(path: Path) -> Path:
 
 
 def open_npy(path: Path) -> np.ndarray:
-    """Return the array in a `.npy` file, mapped into memory."""
-    # mapping fails where a header claims more values than the file holds; reading would allocate them first
+    """Return the array in a `.npy` file."""
+    # not mapped into memory: if a mapped file shrinks, the next access to it ends the process (SIGBUS)
     try:
-        return _with_bytes(np.lib.format.open_memmap(atomic.openable(path), mode="r"))
+        # open_memmap fails where a header claims more values than the file holds; np.load would allocate them first
+        _with_bytes(np.lib.format.open_memmap(atomic.openable(path), mode="r"))
+        return np.load(atomic.openable(path), allow_pickle=False)
     except Exception as error:  # as for archives
         raise _damaged(path, error) from error
 

@@ -191,7 +191,7 @@ def as_pixels(images: np.ndarray, where: str) -> np.ndarray:
         )
     # the range first: bytes made of floats take a quarter of the memory to transpose and copy
     pixels = _with_channels(_in_range(np.asarray(images), where), where)
-    # contiguous for hashing, writable for torch, which warns of read-only arrays such as memory-mapped files
+    # contiguous for hashing, writable for torch, which warns of read-only arrays
     return np.require(pixels, requirements=("C", "W"))
 
 
