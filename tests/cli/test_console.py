@@ -80,6 +80,19 @@ def test_the_start_of_a_job_says_nothing_of_its_end():
     assert pace.seconds_left(41.0, 115, 1000) == pytest.approx(88.5)
 
 
+def test_the_pace_counts_what_the_job_does(terminal, monkeypatch):
+    shown, now = terminal(100, is_terminal=False), [100.0]
+    monkeypatch.setattr("radii.cli.console.time.monotonic", lambda: now[0])
+    for counted, each, pace in (("samples", 1000, "2,000 samples/s"), ("images", 1, "2 images/s")):
+        with console.progress("vote", counted=counted) as update:
+            for done in range(101):
+                update(done * each, 100 * each)
+                now[0] += 0.5
+        *between, last = shown.getvalue().splitlines()[-6:]
+        assert between and all(line.endswith(f" left, {pace}") for line in between)
+        assert last == f"vote: done in 0:00:50, {pace}"
+
+
 def test_a_pipe_gets_a_few_plain_lines(terminal, monkeypatch):
     shown, now = terminal(100, is_terminal=False), [100.0]
     monkeypatch.setattr("radii.cli.console.time.monotonic", lambda: now[0])

@@ -40,13 +40,14 @@ Update = Callable[..., None]
 
 
 @contextmanager
-def progress(words: str, *, passing: bool = False) -> Iterator[Update]:
+def progress(words: str, *, passing: bool = False, counted: str = "") -> Iterator[Update]:
     """Show the progress of a job and the time left: a bar in a terminal, otherwise a few lines.
 
-    Yields the callback to call as `update(done, total)`. A `passing` bar is removed at the end.
+    Yields the callback to call as `update(done, total)`. A `passing` bar is removed at the end. `counted`: what `done`
+    counts, to show how many of it are done per second.
     """
     if not console.is_terminal:
-        yield raising_if_interrupted(line_progress(words, passing))
+        yield raising_if_interrupted(line_progress(words, passing, counted))
         return
     # rich's own time left is that of the last updates, and does not count down between them
     columns = (
@@ -63,14 +64,13 @@ def progress(words: str, *, passing: bool = False) -> Iterator[Update]:
         def update(done: int, total: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
             now = bar.tasks[0].elapsed or 0.0
             left = pace.seconds_left(now, done, total)
-            bar.update(
-                task, completed=done, total=total, metrics=metrics_text(metrics), left=left, updated=now
-            )
+            text = metrics_text(metrics) or pace.text(now, done, total, counted)
+            bar.update(task, completed=done, total=total, metrics=text, left=left, updated=now)
 
         yield raising_if_interrupted(update)
 
 
-def line_progress(words: str, passing: bool) -> Update:
+def line_progress(words: str, passing: bool, counted: str) -> Update:
     """Return a callback that prints lines: one after some seconds, then at growing intervals, and one at the end."""
     start = last = time.monotonic()
     pace = Pace()
@@ -87,7 +87,8 @@ def line_progress(words: str, passing: bool) -> Update:
         last = now
         left = "" if seconds_left is None else f", {clock_text(seconds_left)} left"
         state = f"{done / total:.0%}{left}" if done < total else f"done in {clock_text(now - start)}"
-        console.print(", ".join(filter(None, [f"{words}: {state}", metrics_text(metrics)])))
+        text = metrics_text(metrics) or pace.text(now, done, total, counted)
+        console.print(", ".join(filter(None, [f"{words}: {state}", text])))
 
     return update
 
@@ -100,13 +101,26 @@ class Pace:
 
     def seconds_left(self, now: float, done: int, total: int) -> float | None:
         """Return the seconds left at the average pace, or None while too little is done to predict them."""
+        seconds = self._seconds_each(now, done, total)
+        return None if seconds is None else seconds * (total - done)
+
+    def text(self, now: float, done: int, total: int, counted: str) -> str:
+        """Return the pace in words, `3,120 samples/s`; nothing without `counted`, or while the pace is not stable."""
+        seconds = self._seconds_each(now, done, total) if counted else None
+        if not seconds:
+            return ""
+        # three digits of a slow pace, whole numbers of a fast one
+        return f"{1 / seconds:{',.0f' if seconds < 0.01 else '.3g'}} {counted}/s"
+
+    def _seconds_each(self, now: float, done: int, total: int) -> float | None:
+        """Return the seconds that each of `total` takes, on average since the first result."""
         # not at the first call but at the first result: loading and compiling come before it
         if done and self._first is None:
             self._first = now, done
         start, before = self._first or (now, done)
         if done - before < ENOUGH * total:
             return None
-        return (now - start) * (total - done) / (done - before)
+        return (now - start) / (done - before)
 
 
 class TimeLeft(ProgressColumn):

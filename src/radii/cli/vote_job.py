@@ -194,7 +194,12 @@ def sample(
 
     words = "" if shard is None else f", shard {shard.number} of {shard.count}"
     # the executor starts within, since an interruption then keeps parts, too
-    with interrupted_with(kept), progress(f"vote on {len(loaded[1])} images{words}") as update:
+    with (
+        interrupted_with(kept),
+        progress(
+            f"vote on {len(loaded[1])} images{words}", counted="samples" if plan.per_image else "images"
+        ) as update,
+    ):
         executor = processes.executor_of(source, loaded, plan, seed, k)
         try:
             votes = run(
