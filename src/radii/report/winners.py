@@ -120,6 +120,8 @@ def find_winners(
     pairs and radii adjusted by Holm.
     """
     norm, unit, k = same_question(certificates.values())
+    # so that the order in which runs are given decides nothing, not even between equal ones
+    certificates = dict(sorted(certificates.items()))
     columns = tuple(tested_radii(list(certificates.values())) if radii is None else radii)
     tests = runs_tested(certificates, columns)
     return Winners(
@@ -165,6 +167,13 @@ def _reach(noise: Noise, norm: str, unit: str, k: int, alpha: float, n: int, sha
 
 
 # sentences ----------------------------------------------------------------------------------------
+
+
+def winners_text(winners: Winners) -> str:
+    """Return in two sentences which runs are the best: at a typical radius, and at all tested ones."""
+    text = f"{radius_sentence(winners)}. {interval_sentence(winners)}."
+    # not capitalize(), which would put names of runs in lower case
+    return text[0].upper() + text[1:]
 
 
 def radius_sentence(winners: Winners) -> str:
