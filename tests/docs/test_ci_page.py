@@ -49,4 +49,7 @@ def test_the_numbers_of_the_page() -> None:
 
     needed = next(images for images in range(1, 1000) if bound(0, images) >= -0.02)
     assert f"passes a margin of 0.02 from {needed} images on" in PAGE
-    assert f"10 % of 1000 images, half in favour of each, the lower bound is {-100 * bound(50, 1000):.1f} points" in PAGE
+    assert (
+        f"10 % of 1000 images, half in favour of each, the lower bound is {-100 * bound(50, 1000):.1f} points"
+        in PAGE
+    )
