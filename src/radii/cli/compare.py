@@ -11,7 +11,8 @@ from radii.cli.console import printable, progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import Alpha, Ks, L0Unit, Norms, load_named, parse_radii
 from radii.cli.tables import Table, show, with_format
-from radii.errors import InputError
+from radii.errors import InputError, check_name
+from radii.noises.norms import NORMS
 from radii.report.formatting import NORM_NAMES, unit_text
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def compare(
             if all(norm in votes.noise.rules for votes in files.values())
         ]
     )
+    for norm in norms:
+        check_name("norm", norm, NORMS)
     if not norms:
         raise InputError("no norm has rules for the noises of both files: compare files that share a norm")
     for name, votes in files.items():
