@@ -26,7 +26,7 @@ from radii.cli import app
 from radii.errors import RadiiWarning
 from radii.training.losses import LOSSES, options_of
 
-HERE = ["docs/start.md", "docs/training.md", "docs/faq.md"]
+HERE = ["docs/start.md", "docs/training.md", "docs/faq.md", "docs/paper.md"]
 """Pages that are gone through here, each in a folder of its own."""
 ELSEWHERE = {
     "README.md": [*(code for code, _ in test_readme.BLOCKS), *test_readme.COMMANDS],
@@ -43,7 +43,7 @@ ELSEWHERE = {
     "docs/which-noise.md": test_which_noise.BLOCKS,
 }
 """What other tests run of other pages."""
-SHOWN = ("text", "json", "{toctree}", "{eval-rst}", "{glossary}")
+SHOWN = ("text", "json", "tex", "toml", "{toctree}", "{eval-rst}", "{glossary}")
 """Blocks with nothing to run: what was printed, and what the site is made of."""
 LINKED = [*pages.PAGES, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *pages.found("results/*/README.md")]
 COMMANDS = get_command(app).commands

@@ -74,7 +74,7 @@ def _float(
     """Return a float with a tabular of several parts, over both columns of the page if it has more than six columns."""
     wide = "*" * (len(heads) > _MOST_COLUMNS or len(parts) > 1)
     body = "\n\\midrule\n".join("\n".join(map(_line, part)) for part in parts if part)
-    below = "".join(f"\\par\\smallskip\\footnotesize {tex_text(note)}\n" for note in notes)
+    below = "".join(f"\\par\\smallskip\\raggedright\\footnotesize {tex_text(note)}\n" for note in notes)
     return (
         f"\\begin{{table{wide}}}\n\\centering\n\\footnotesize\n\\setlength{{\\tabcolsep}}{{3.5pt}}\n"
         f"\\caption{{{caption}}}\n\\label{{{label}}}\n"
