@@ -43,7 +43,7 @@ ELSEWHERE = {
     "docs/which-noise.md": test_which_noise.BLOCKS,
 }
 """What other tests run of other pages."""
-SHOWN = ("text", "json", "tex", "toml", "{toctree}", "{eval-rst}", "{glossary}")
+SHOWN = ("text", "json", "{toctree}", "{eval-rst}", "{glossary}")
 """Blocks with nothing to run: what was printed, and what the site is made of."""
 LINKED = [*pages.PAGES, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *pages.found("results/*/README.md")]
 COMMANDS = get_command(app).commands
