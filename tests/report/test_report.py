@@ -20,9 +20,10 @@ from radii.report.accuracy import certified_radii, summarize, tabulate
 from radii.report.export import table_markdown
 from radii.report.formatting import floor_text, guarantee
 from radii.report.html import Examples, Run, check_one_data, choose_examples, content, write_report
-from radii.report.html.content import summary_sentences
+from radii.report.html.content import summary_sentences, winners_of
 from radii.report.html.pictures import equal_noises
 from radii.report.published import load_published
+from radii.report.winners import radius_sentence
 from radii.votes import ImageIdentity
 
 NORMS = ("l0", "l2", "linf")
@@ -210,23 +211,21 @@ def test_the_report_is_reproducible(runs, folder, tmp_path):
     assert one.read_bytes() == write_report(runs[:1], tmp_path / "two").read_bytes()
 
 
-def test_the_summary_names_the_best_of_each_norm(runs):
-    tables = {norm: tabulate({run.name: run.certificates[norm, 1] for run in runs}) for norm in NORMS}
-    first, second = summary_sentences(runs, tables)
-    middle = len(tables["l2"].radii) // 2
-    best = tables["l2"].names[int(tables["l2"].shares[:, middle].argmax())]
-    assert f"{best} certifies the most" in first
-    share, radius = 100 * tables["l2"].shares[:, middle].max(), tables["l2"].headers[middle]
-    assert f"ℓ₂ ({share:.1f}\N{NO-BREAK SPACE}% up to radius {radius})" in first
+def test_the_summary_says_of_each_norm_what_the_tests_say(runs):
+    winners = winners_of(runs, NORMS)
+    first, second = summary_sentences(runs, winners)
+    assert first.count("; in ℓ") == len(NORMS) - 1 and first.endswith(".")
+    assert all(radius_sentence(winners[norm]) in first for norm in NORMS)
     assert "60 images" in first and "99.9\N{NO-BREAK SPACE}%" in second and "100,000" in second
 
 
 def test_the_summary_names_norms_in_which_nothing_is_certified():
     nothing = replace(make_certificates(norm="l2"), radius=np.zeros(120))
     run = Run("Laplace", {("l2", 1): nothing})
+    # what unanimous votes would certify, 1.2, in twenty steps at most
     assert (
-        "no image is certified in ℓ₂ up to radius 0.25"
-        in summary_sentences([run], {"l2": tabulate({"Laplace": nothing})})[0]
+        "in ℓ₂, no image is certified to radius 0.1."
+        in summary_sentences([run], winners_of([run], ["l2"]))[0]
     )
 
 
@@ -362,7 +361,7 @@ def test_the_page_says_what_marked_rows_are(compared, page):
     )
     assert "published, CAT-RS .25 76.3% at 0, 68.1% at 0.25" in drawing["aria-label"]
     assert "best σ" not in drawing["aria-label"], "there is no such curve"
-    assert f"{runs[0].name} certifies the most" in words or f"{runs[1].name} certifies the most" in words
+    assert radius_sentence(winners_of(runs, ["l2"])["l2"]) in words
 
 
 def test_examples_must_be_among_the_certified_images():

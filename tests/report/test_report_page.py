@@ -78,7 +78,10 @@ def test_a_radius_that_was_decided_is_reached_everywhere(tmp_path):
     assert sum((radius or 0) >= 2 / 255 for radius in data_in(page)["series"][0]["radii"]) == shown
     rows = (tmp_path / "certificates" / "gaussian.csv").read_text().splitlines()[1:]
     assert sum(float(row.split(",")[2] or 0) >= 2 / 255 for row in rows) == shown
-    assert f"{100 * shown / 30:.1f}\N{NO-BREAK SPACE}% in ℓ∞ up to radius 2/255" in page.read_text()
+    assert (
+        f"in ℓ∞, Gaussian certifies {100 * shown / 30:.1f}\N{NO-BREAK SPACE}% to radius 2/255."
+        in page.read_text()
+    )
 
 
 def test_runs_about_different_images_share_one_list():

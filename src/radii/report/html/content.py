@@ -1,7 +1,7 @@
 """The texts and tables of the page, as plain data; every number is read from the certificates and votes."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from radii.noises import Additive
 from radii.noises.norms import NORMS
 from radii.report.accuracy import AccuracyTable, footnotes, marked_names, status_names, summarize, tabulate
 from radii.report.formatting import (
-    NO_BREAK,
     NORM_NAMES,
     docstring,
     draws_text,
@@ -21,9 +20,11 @@ from radii.report.formatting import (
 )
 from radii.report.html.runs import Run, by_name, ks_of
 from radii.report.leaderboard import HEADERS
+from radii.report.paired import CONFIDENCE
 from radii.report.plots.strip import class_name
 from radii.report.plots.style import noise_colour, run_colours
 from radii.report.published import Published
+from radii.report.winners import Winners, find_winners, radius_sentence
 from radii.votes import Votes
 
 NORM_WORDS = {
@@ -134,43 +135,19 @@ def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
 # the summary
 
 
-def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> list[str]:
-    """Return which run certifies the most in each norm, and the guarantee of a radius."""
-    alone = len(runs) == 1
-    reached: dict[str, list[str]] = {}
-    for norm, table in tables.items():
-        names, share, up_to = _leader(table)
-        accuracy = f"{percent(share)}{NO_BREAK}%"
-        reach = f"{NORM_NAMES[norm]} ({accuracy} {up_to})" if names else f"{NORM_NAMES[norm]} {up_to}"
-        if names and alone:
-            reach = f"{accuracy} in {NORM_NAMES[norm]} {up_to}"
-        reached.setdefault(names, []).append(reach)
-    nothing = reached.pop("", [])
-    verb = "certifies" if alone else "certifies the most in"
-    results = [f"{names} {verb} {_listed(reaches)}" for names, reaches in reached.items()]
-    if nothing:
-        results.append(f"no image is certified in {_listed(nothing)}")
+def winners_of(runs: Sequence[Run], norms: Sequence[str], k: int | None = None) -> dict[str, Winners]:
+    """Return the best runs of each norm, for one k, by default the smallest there is in the norm."""
+    return {
+        norm: find_winners(by_name(runs, norm, k)) for norm in norms if k is None or by_name(runs, norm, k)
+    }
+
+
+def summary_sentences(runs: Sequence[Run], winners: Mapping[str, Winners]) -> list[str]:
+    """Return what paired tests say about the best run in each norm, and the guarantee of a radius."""
     data = _range(str(certified.data) for certified in _all(runs) if certified.data)
     images = _range(f"{len(certified):,}" for certified in _all(runs)) + " images" + f" ({data})" * bool(data)
-    return [f"Of {images}, {'; '.join(results)}.", _promise(runs)]
-
-
-def _leader(table: AccuracyTable) -> tuple[str, float, str]:
-    """Return the best runs near the middle radius of a table, empty if none, their accuracy, and the radius."""
-    # rows with a note, published ones and the best of several runs, are not results of one run of this report
-    own = [row for row, note in enumerate(table.notes) if not note]
-    shares = table.shares[own]
-    held = np.flatnonzero(shares.max(axis=0) > 0)
-    # the middle column, or the last one with a certified image; never the first, which is radius 0;
-    # all runs are compared at one radius, or each would be named for the radius at which it is best
-    column = max(min(len(table.radii) // 2, held[-1]) if len(held) else 1, 1)
-    most = shares[:, column].max()
-    # all that share the first place; none if nothing is certified
-    best = [table.names[row] for row in own if 0 < table.shares[row, column] == most]
-    radius = table.headers[column]
-    if table.norm == "l0":
-        return " or ".join(best), most, f"up to {radius} changed {table.unit}{'s' * (radius != '1')}"
-    return " or ".join(best), most, f"up to radius {radius}"
+    results = "; ".join(radius_sentence(of_norm) for of_norm in winners.values())
+    return [f"Of {images}: {results}.", _promise(runs)]
 
 
 def _promise(runs: Sequence[Run]) -> str:
@@ -216,6 +193,13 @@ def _without_sampling_error(runs: Sequence[Run]) -> str:
 
 # the method
 
+_TESTS = [
+    (
+        "comparison of runs",
+        f"exact McNemar tests, Holm over all pairs and tested radii of a norm and k, confidence {CONFIDENCE:g}",
+    )
+]
+
 
 def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Return what was measured, as pairs of name and value."""
@@ -233,6 +217,7 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("sampling plan", _range(certified.plan for certified in every)),
         ("certified label", kinds),
         ("probability bounds", _range(certified.method for certified in every)),
+        *(_TESTS if len(runs) > 1 else []),
         *_sampling_facts([run.votes for run in runs if run.votes is not None]),
     ]
 

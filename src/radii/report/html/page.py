@@ -98,7 +98,7 @@ def write_report(
             progress(len(sections), len(norms))
     values = {
         "title": title,
-        "sentences": content.summary_sentences(several, tables),
+        "sentences": content.summary_sentences(several, content.winners_of(several, norms)),
         "sections": sections,
         "legend": content.legend(tables.values()),
         "facts": content.facts(several),

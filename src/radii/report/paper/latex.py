@@ -12,6 +12,7 @@ from radii.report.plots import Drawing
 HEAD = r"% In the preamble: \usepackage{booktabs}. Made by radii report --style paper."
 _MOST_COLUMNS = 6
 """Radii that fit into one column of a page, beside the names of the rows."""
+_BOLD = " Bold: the best run of each radius, and those that a paired test does not separate from it."
 FIGURES_HEAD = (
     r"% In the preamble: \usepackage{graphicx}, and \usepackage{pgf} for \input of the PGF files."
     " Made by radii report --style paper."
@@ -24,7 +25,7 @@ def tables_tex(tables: Sequence[AccuracyTable]) -> str:
 
 
 def table_tex(table: AccuracyTable) -> str:
-    """Return a table of certified accuracy as a float: percent, the best of each radius in bold, notes below.
+    """Return a table of certified accuracy as a float: percent, the best runs of each radius in bold, notes below.
 
     Beside published rows, a second float has the conditions of every row: one table of both is wider than a page.
     """
@@ -87,7 +88,10 @@ def table_caption(table: AccuracyTable) -> str:
     """Return the caption of a table for LaTeX: what is counted, and what is in bold."""
     what = f"Certified {'' if table.k == 1 else f'top-{table.k} '}accuracy in percent"
     unit = f" in {table.unit}s" if table.norm == "l0" else ""
-    bold = " Bold: the best of each radius among rows about the same images." * bool(table.best.any())
+    bold = (
+        " Bold: the best run of each radius, and those that a paired test does not separate from it."
+        * bool(table.best.any())
+    )
     return tex_text(f"{what} by {NORM_NAMES[table.norm]} radius{unit}.{bold}")
 
 
