@@ -111,6 +111,13 @@ class AccuracyTable:
         """The radii as text: `0.25`, `2/255`, `3`."""
         return tuple(round_text(radius, self.norm) for radius in self.radii)
 
+    def _repr_markdown_(self) -> str:
+        """Return the table in Markdown, for notebooks."""
+        # `export` writes the tables of this module, and so imports it
+        from radii.report.export import table_markdown
+
+        return table_markdown(self)
+
     @property
     def compared(self) -> bool:
         """Whether any row is published: only then do the rows differ in more than the runs themselves say."""
