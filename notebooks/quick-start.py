@@ -19,19 +19,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from IPython.display import display
 
 import radii
 from radii.data import load_data
-from radii.report.plots import accuracy_by_k, svg_text
+from radii.report.plots import accuracy_by_k
 from radii.training import train
 from radii.training.recipe import read_recipe
-
-
-def show(figure):
-    """Display a figure as SVG."""
-    display({"image/svg+xml": svg_text(figure)}, raw=True)
-
 
 # %% [markdown]
 # ## Train a network under noise
@@ -66,6 +59,9 @@ pd.DataFrame(votes.counts[:5], columns=votes.classes, index=votes.index[:5])
 
 # %%
 certified = {norm: radii.certify(votes, norm) for norm in radii.NORMS}
+certified["l2"]
+
+# %%
 certified["l2"].to_pandas().head()
 
 # %% [markdown]
@@ -74,7 +70,7 @@ certified["l2"].to_pandas().head()
 # The figure shows k = 1, 2 and 3.
 
 # %%
-show(accuracy_by_k([radii.certify(votes, "l2", k=k) for k in (1, 2, 3)]))
+accuracy_by_k([radii.certify(votes, "l2", k=k) for k in (1, 2, 3)])
 
 # %% [markdown]
 # ## What a radius means

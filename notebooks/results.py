@@ -25,14 +25,19 @@
 from pathlib import Path
 
 import numpy as np
-from IPython.display import Markdown, display
+from IPython.display import Markdown
 
 import radii
 from radii.certificates import to_norm
 from radii.report.accuracy import round_radii, summarize, tabulate
-from radii.report.export import ATTACKS, found_beside, markdown_table, table_markdown
-from radii.report.formatting import NORM_NAMES, draws_text, floor_text, radius_text, round_text
-from radii.report.plots import accuracy_by_k, accuracy_by_noise, radius_by_probability, svg_text
+from radii.report.export import found_beside, markdown_table
+from radii.report.formatting import draws_text, floor_text, radius_text, round_text
+from radii.report.plots import (
+    accuracy_by_k,
+    accuracy_by_noise,
+    probability_distribution,
+    radius_by_probability,
+)
 from radii.report.published import load_published
 from radii.report.winners import find_winners, winners_text
 
@@ -41,16 +46,7 @@ ALPHA, SIGMA, KS = 0.001, 0.5, (1, 2, 3, 4, 5)
 
 def certify(votes, norm, k=1):
     """Return certificates of the true labels; l0 counts whole pixels."""
-    return radii.certify(votes, norm, k=k, alpha=ALPHA, unit="pixel" if norm == "l0" else "feature")
-
-
-def show(*parts):
-    """Display figures as SVG, everything else as Markdown."""
-    for part in parts:
-        if isinstance(part, str):
-            display(Markdown(part))
-        else:
-            display({"image/svg+xml": svg_text(part)}, raw=True)
+    return radii.certify(votes, norm, k=k, alpha=ALPHA)
 
 
 paths = {radii.load_votes(path): path for path in Path("../results/cifar10").glob("*/votes.parquet")}
@@ -62,25 +58,25 @@ sampled = {f"{one.noise.title} {one.noise.sigma:g}": one for one in votes}
 # ## The runs
 #
 # Every noise has standard deviation σ on each of the 3072 features of an image, which lie in [0,
-# 1]. *Right* is the share of images whose true label got the most votes, and *votes* is the mean
-# share of votes for the true label. *Certified*: the votes prove that the true label is the most
-# probable one. *Refuted*: they prove this of another label, which separate noise samples chose. For
-# all other images, the votes prove neither. Only certified images count at any radius.
+# 1]. *Plain accuracy* is the share of images whose true label got the most votes, and *votes* is
+# the mean share of votes for the true label. *Certified*: the votes prove that the true label is the
+# most probable one. *Refuted*: they prove that another label is more probable. *Open*: they prove
+# neither. Only certified images count at any radius.
 
 # %%
 rows = []
 for one in votes:
     share = one.counts[np.arange(len(one)), one.labels] / one.counts.sum(axis=1)
-    right = (one.counts.argmax(axis=1) == one.labels).mean()
-    chosen = radii.certify(one, "l2", alpha=ALPHA, labels="predicted")
-    refuted = (~chosen.correct & ~chosen.abstained).mean()
-    certified = certify(one, "l2").accuracy([0])[0]
-    shares = [f"{x:.1%}" for x in (right, share.mean(), certified, refuted)]
-    rows.append([one.noise.title, f"{one.noise.sigma:g}", f"{len(one)}", draws_text([chosen]), *shares])
-show(markdown_table(["noise", "σ", "images", "samples", "right", "votes", "certified", "refuted"], rows))
+    shown = certify(one, "l2")
+    statuses = [(shown.status == status).mean() for status in ("certified", "open", "refuted")]
+    shares = [f"{x:.1%}" for x in (shown.correct.mean(), share.mean(), *statuses)]
+    rows.append([one.noise.title, f"{one.noise.sigma:g}", f"{len(one)}", draws_text([shown]), *shares])
+heads = ["noise", "σ", "images", "samples", "plain accuracy", "votes", "certified", "open", "refuted"]
+Markdown(markdown_table(heads, rows))
 
+# %%
 worst = max(0.5 / np.sqrt(len(one)) for one in votes)
-show(
+Markdown(
     f"The images: {' / '.join(sorted({str(one.data) for one in votes}))}. Each radius holds with probability"
     f" {1 - ALPHA:g} for its image, and with certainty where all outcomes of the noise were taken. Accuracies"
     " are those of these images; as estimates for all test images they have a standard error of up to"
@@ -98,17 +94,41 @@ show(
 # %%
 equal = {one.noise.title: one for one in votes if one.noise.sigma == SIGMA}
 first = {norm: {name: certify(one, norm) for name, one in equal.items()} for norm in radii.NORMS}
-for named in first.values():
-    show(accuracy_by_noise(named), table_markdown(tabulate(named)))
+
+# %%
+accuracy_by_noise(first["l0"])
+
+# %%
+tabulate(first["l0"])
+
+# %%
+accuracy_by_noise(first["l1"])
+
+# %%
+tabulate(first["l1"])
+
+# %%
+accuracy_by_noise(first["l2"])
+
+# %%
+tabulate(first["l2"])
+
+# %%
+accuracy_by_noise(first["linf"])
+
+# %%
+tabulate(first["linf"])
 
 # %% [markdown]
 # The best of all runs, at every σ, by [exact paired tests](../docs/math/comparisons.md) with an error
 # of 5 % for all radii and pairs of runs of a norm:
 
 # %%
-for norm in radii.NORMS:
-    winners = find_winners({name: certify(one, norm) for name, one in sampled.items()})
-    show(winners_text(winners))
+best = [
+    winners_text(find_winners({name: certify(one, norm) for name, one in sampled.items()}))
+    for norm in radii.NORMS
+]
+Markdown("\n\n".join(best))
 
 # %% [markdown]
 # The norm decides which noise is best. The worst ℓ₁ perturbation changes one feature, the worst ℓ∞
@@ -125,13 +145,35 @@ for norm in radii.NORMS:
 # %%
 some = next(iter(equal.values()))
 laws = [one.noise for one in equal.values()]
-for norm in radii.NORMS:
-    unit = first[norm][next(iter(equal))].unit
-    show(radius_by_probability(laws, norm, some.shape, unit=unit, n=some.n, alpha=ALPHA))
+
+
+def theory(norm):
+    """Return the figure of the radii that the noises give in one norm."""
+    return radius_by_probability(laws, norm, some.shape, n=some.n, alpha=ALPHA)
+
+
+theory("l0")
+
+# %%
+theory("l1")
+
+# %%
+theory("l2")
+
+# %%
+theory("linf")
+
+# %%
 most = floor_text(ALPHA ** (1 / some.n), 6)
-show(
+Markdown(
     f"If all {some.n:,} noise samples agree, the lower bound on the probability is {most}, its largest value."
 )
+
+# %% [markdown]
+# The networks and noises give these distributions of the lower bound on the true label's probability:
+
+# %%
+probability_distribution({name: certify(one, "l2") for name, one in equal.items()})
 
 # %% [markdown]
 # Laplace and Gaussian radii grow without bound as the probability approaches 1, so accurate
@@ -147,29 +189,59 @@ show(
 
 
 # %%
-def by_k(norm):
-    """Show the figure of Laplace noise for several k, and its numbers."""
-    ranked = [certify(equal["Laplace"], norm, k) for k in KS]
-    at = round_radii(ranked[-1:])
-    rows = [[f"k = {one.k}", *(f"{share:.1%}" for share in one.accuracy(at))] for one in ranked]
-    show(accuracy_by_k(ranked), markdown_table(["", *(round_text(radius, norm) for radius in at)], rows))
+def ranked(norm):
+    """Return certificates of Laplace noise for several k."""
+    return [certify(equal["Laplace"], norm, k) for k in KS]
 
 
-by_k("linf")
+def by_k_table(certified):
+    """Return their accuracies at round radii."""
+    at = round_radii(certified[-1:])
+    rows = [[f"k = {one.k}", *(f"{share:.1%}" for share in one.accuracy(at))] for one in certified]
+    return Markdown(markdown_table(["", *(round_text(radius, certified[0].norm) for radius in at)], rows))
+
+
+accuracy_by_k(ranked("linf"))
+
+# %%
+by_k_table(ranked("linf"))
 
 # %% [markdown]
 # The other norms:
 
 # %%
-for norm in ("l0", "l1", "l2"):
-    by_k(norm)
+accuracy_by_k(ranked("l0"))
+
+# %%
+by_k_table(ranked("l0"))
+
+# %%
+accuracy_by_k(ranked("l1"))
+
+# %%
+by_k_table(ranked("l1"))
+
+# %%
+accuracy_by_k(ranked("l2"))
+
+# %%
+by_k_table(ranked("l2"))
 
 # %% [markdown]
 # The noises compared by top-3 accuracy:
 
 # %%
-for norm in radii.NORMS:
-    show(accuracy_by_noise({name: certify(one, norm, 3) for name, one in equal.items()}))
+third = {norm: {name: certify(one, norm, 3) for name, one in equal.items()} for norm in radii.NORMS}
+accuracy_by_noise(third["l0"])
+
+# %%
+accuracy_by_noise(third["l1"])
+
+# %%
+accuracy_by_noise(third["l2"])
+
+# %%
+accuracy_by_noise(third["linf"])
 
 # %% [markdown]
 # ## Laplace noise against ℓ₂
@@ -185,11 +257,15 @@ l2 = {
     "from ℓ₁": to_norm(first["l1"]["Laplace"], "l2"),
     "from ℓ∞": to_norm(first["linf"]["Laplace"], "l2"),
 }
-show(accuracy_by_noise(l2), table_markdown(tabulate(l2, [0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1])))
+accuracy_by_noise(l2)
 
+# %%
+tabulate(l2, [0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1])
+
+# %%
 means = {name: summarize(one).mean_radius for name, one in l2.items()}
 best = max(means["from ℓ₁"], means["from ℓ∞"])
-show(
+Markdown(
     f"Mean ℓ₂ radius over all images: {radius_text(means['bound for ℓ₂'], 'l2')} by the bound,"
     f" {radius_text(best, 'l2')} by the better conversion."
 )
@@ -200,10 +276,32 @@ show(
 # More noise gives larger radii and lower accuracy at small radii.
 
 # %%
-levels = {name: one for name, one in sampled.items() if one.noise.name == "laplace"}
-for norm in radii.NORMS:
-    named = {name: certify(one, norm) for name, one in levels.items()}
-    show(accuracy_by_noise(named), table_markdown(tabulate(named)))
+laplace = {
+    norm: {name: certify(one, norm) for name, one in sampled.items() if one.noise.name == "laplace"}
+    for norm in radii.NORMS
+}
+accuracy_by_noise(laplace["l0"])
+
+# %%
+tabulate(laplace["l0"])
+
+# %%
+accuracy_by_noise(laplace["l1"])
+
+# %%
+tabulate(laplace["l1"])
+
+# %%
+accuracy_by_noise(laplace["l2"])
+
+# %%
+tabulate(laplace["l2"])
+
+# %%
+accuracy_by_noise(laplace["linf"])
+
+# %%
+tabulate(laplace["linf"])
 
 # %% [markdown]
 # ## Without sampling error
@@ -222,7 +320,10 @@ named = {
     for name, one in sampled.items()
     if one.noise.name in ("splitting", "uniform", "laplace")
 }
-show(accuracy_by_noise(named), table_markdown(tabulate(named, [0, 0.25, 0.5, 0.75, 1, 1.5, 2])))
+accuracy_by_noise(named)
+
+# %%
+tabulate(named, [0, 0.25, 0.5, 0.75, 1, 1.5, 2])
 
 # %% [markdown]
 # ## How tight the certificates are
@@ -236,15 +337,15 @@ show(accuracy_by_noise(named), table_markdown(tabulate(named, [0, 0.25, 0.5, 0.7
 # %%
 rows = []
 for name, one in sampled.items():
-    if not (paths[one].parent / ATTACKS).is_dir():
+    if not (paths[one].parent / "attacks").is_dir():
         continue
     ranked = {(norm, k): certify(one, norm, k) for norm in radii.NORMS for k in KS}
     for (norm, k), found in found_beside(paths[one], ranked).items():
         radius = ranked[norm, k].radius
         out = np.isfinite(found)
         lengths = [f"{ratio:.2f}" for ratio in np.quantile(found[out] / radius[out], [0, 0.5])]
-        rows.append([name, NORM_NAMES[norm], f"{k}", f"{(radius > 0).sum()}", f"{out.sum()}", *lengths])
-show(markdown_table(["run", "norm", "k", "attacked", "pushed out", "nearest", "median"], rows))
+        rows.append([name, norm, f"{k}", f"{(radius > 0).sum()}", f"{out.sum()}", *lengths])
+Markdown(markdown_table(["run", "norm", "k", "attacked", "pushed out", "nearest", "median"], rows))
 
 # %% [markdown]
 # ## Comparison with published results
@@ -256,17 +357,35 @@ show(markdown_table(["run", "norm", "k", "attacked", "pushed out", "nearest", "m
 
 # %%
 others = load_published("cifar10")
-for norm in ("l1", "l2", "linf"):
-    named = {name: certify(one, norm) for name, one in sampled.items()}
-    show(accuracy_by_noise(named, others), table_markdown(tabulate(named, published=others)))
-
-# %% [markdown]
-# Published top-k accuracy exists for Gaussian noise and ℓ₂:
+every = {norm: {name: certify(one, norm) for name, one in sampled.items()} for norm in ("l1", "l2", "linf")}
+accuracy_by_noise(every["l1"], others)
 
 # %%
-for k in (3, 5):
-    named = {name: certify(one, "l2", k) for name, one in sampled.items()}
-    show(f"k = {k}", table_markdown(tabulate(named, published=others)))
+tabulate(every["l1"], published=others)
+
+# %%
+accuracy_by_noise(every["l2"], others)
+
+# %%
+tabulate(every["l2"], published=others)
+
+# %%
+accuracy_by_noise(every["linf"], others)
+
+# %%
+tabulate(every["linf"], published=others)
+
+# %% [markdown]
+# Published top-k accuracy exists for Gaussian noise and ℓ₂. For k = 3:
+
+# %%
+tabulate({name: certify(one, "l2", 3) for name, one in sampled.items()}, published=others)
+
+# %% [markdown]
+# For k = 5:
+
+# %%
+tabulate({name: certify(one, "l2", 5) for name, one in sampled.items()}, published=others)
 
 # %% [markdown]
 # ## What is guaranteed
@@ -280,9 +399,9 @@ ways = {
     False: "in float32, which rounds the sum of image and noise; no theorem covers this rounding",
     True: "on a lattice, where adding it rounds nothing: the proofs hold for the program itself",
 }
-for exact, way in ways.items():
-    drawn = [
-        name for name, one in sampled.items() if one.exact_arithmetic == exact and not one.noise.outcomes
-    ]
-    if drawn:
-        show(f"{', '.join(drawn)}: noise was drawn {way}.")
+drawn = [
+    f"{name}: noise was drawn {ways[one.exact_arithmetic]}."
+    for name, one in sampled.items()
+    if not one.noise.outcomes
+]
+Markdown("\n\n".join(drawn))

@@ -20,7 +20,6 @@
 import warnings
 
 import torch
-from IPython.display import Markdown, display
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 import radii
@@ -28,8 +27,7 @@ from radii.data import load_data
 from radii.errors import RadiiWarning
 from radii.models.devices import TensorSource
 from radii.report.accuracy import tabulate
-from radii.report.export import table_markdown
-from radii.report.plots import accuracy_by_noise, svg_text
+from radii.report.plots import accuracy_by_noise
 
 # the last digits of a matrix product may depend on the rest of the batch: of no weight here
 warnings.simplefilter("ignore", RadiiWarning)
@@ -113,10 +111,17 @@ models = {"discriminant": estimator, "network": module, "nearest mean": nearest_
 votes = {
     name: radii.Smoothed(model, noise).vote(images, plan=radii.fixed(300)) for name, model in models.items()
 }
-for norm in ("l2", "linf"):
-    certified = {name: radii.certify(one, norm) for name, one in votes.items()}
-    display({"image/svg+xml": svg_text(accuracy_by_noise(certified))}, raw=True)
-    display(Markdown(table_markdown(tabulate(certified))))
+certified = {norm: {name: radii.certify(one, norm) for name, one in votes.items()} for norm in radii.NORMS}
+accuracy_by_noise(certified["l2"])
+
+# %%
+tabulate(certified["l2"])
+
+# %%
+accuracy_by_noise(certified["linf"])
+
+# %%
+tabulate(certified["linf"])
 
 # %% [markdown]
 # ## Without labels
@@ -126,10 +131,8 @@ for norm in ("l2", "linf"):
 
 # %%
 cert = radii.certify(votes["network"], "l2", labels="predicted")
-for label, radius, abstained in list(zip(cert.label, cert.radius, cert.abstained, strict=True))[:5]:
-    print(
-        "no answer" if abstained else f"{label}, for every perturbation within an l2 radius of {radius:.3f}"
-    )
+for label, radius, sure in list(zip(cert.label, cert.radius, cert.certified, strict=True))[:5]:
+    print(f"{label}, for every perturbation within an l2 radius of {radius:.3f}" if sure else "no answer")
 
 # %% [markdown]
 # Votes store which model and which images they are about:

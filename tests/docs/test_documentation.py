@@ -27,7 +27,7 @@ from radii.cli import app
 from radii.errors import RadiiWarning
 from radii.training.losses import LOSSES, options_of
 
-HERE = ["docs/start.md", "docs/training.md", "docs/faq.md"]
+HERE = ["docs/start.md", "docs/training.md", "docs/faq.md", "docs/paper.md"]
 """Pages that are gone through here, each in a folder of its own."""
 ELSEWHERE = {
     "docs/ci.md": test_ci_page.BLOCKS,

@@ -1,5 +1,6 @@
 """Every notebook runs and is paired with its text; the one of results needs votes alone, and tells what they say."""
 
+import ast
 import contextlib
 import io
 import re
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import torch
 
 import radii
 from radii.errors import RadiiWarning
+from radii.report.accuracy import tabulate
+from radii.report.export import table_markdown
 from radii.report.published import load_published
 from vote_factory import RUNS, make_votes, save_runs
 
@@ -42,7 +46,9 @@ def made(folder: Path, text: Path = SOURCE) -> nbformat.NotebookNode:
 def shown(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     """What the cells show in one format."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert all(output.output_type == "display_data" for output in outputs), "figures and words only"
+    # what ends a cell is its result
+    kinds = {"display_data", "execute_result"}
+    assert all(output.output_type in kinds for output in outputs), "figures and words only"
     return [output.data[kind] for output in outputs if kind in output.data]
 
 
@@ -108,6 +114,40 @@ def test_stored_notebooks_were_run_and_name_no_folder_of_a_machine(source: Path)
 def test_links_in_notebooks_lead_somewhere(source: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)", source.read_text()):
         assert (source.parent / link).is_file(), link
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_cells_show_one_figure_each_and_figures_show_themselves(source: Path) -> None:
+    kept = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    figures = [
+        sum("image/svg+xml" in output.get("data", {}) for output in cell.get("outputs", []))
+        for cell in kept.cells
+    ]
+    assert max(figures) == 1 and "svg_text" not in source.read_text()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebooks_use_names_that_the_reference_lists(source: Path) -> None:
+    listed = set(re.findall(r"^   (radii\.[\w.]+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    for cell in TOOL["read"](source).cells:
+        if cell.cell_type == "code":
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("radii"):
+                    used = {f"{node.module}.{alias.name}" for alias in node.names}
+                    assert used <= listed, f"not in docs/api.md: {used - listed}"
+                elif isinstance(node, ast.Attribute):
+                    assert not node.attr.startswith("_")
+                    if isinstance(node.value, ast.Name) and node.value.id == "radii":
+                        assert node.attr in radii.__all__
+
+
+def test_tables_and_certificates_show_themselves() -> None:
+    certified = radii.certify(make_votes(), "l2")
+    table = tabulate({"Laplace": certified})
+    assert table._repr_markdown_() == table_markdown(table)
+    shown = certified._repr_html_()
+    assert all(line.strip() in shown for line in repr(certified).replace("\n", ", ").split(", "))
+    assert "<b>" not in replace(certified, data=None, classes=("<b>",) * 10)._repr_html_()
 
 
 def gone_through(name: str) -> tuple[dict[str, Any], str]:

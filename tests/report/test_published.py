@@ -98,7 +98,6 @@ def test_published_l0_radii_say_what_they_count(tmp_path):
         ("sigma", 'unit = "pixel"\nsigma', "unknown unit in row 1"),
         ("sigma", "year = 19.5\nsigma", "year in row 1 of own.toml must be a whole number"),
         ("sigma", "alpha = 1\nsigma", "alpha in row 1 of own.toml must be a number from 0 to below 1"),
-        ("[[row]]", "size = 0\n[[row]]", "size in own.toml must be a whole number of at least 1"),
         ("sigma", "bibkey = 3\nsigma", "bibkey in row 1 of own.toml must be text"),
         ("sigma", "n = true\nsigma", "n in row 1 of own.toml must be a whole number"),
         ("[[row]]", "date = 3\n[[row]]", "unknown field in own.toml 'date'; did you mean 'data'"),
@@ -136,7 +135,7 @@ def test_missing_files_and_names(tmp_path):
 def test_the_rows_state_their_conditions_and_name_works_of_the_bibliography():
     known = entries()
     for row in CIFAR:
-        assert row.architecture and row.extra_data and row.size == 10_000, row.name
+        assert row.architecture and row.extra_data, row.name
         assert row.bibkey in known or (row.bibkey, row.year) == ("", None), row.name
         # the year of a key is that of its work
         assert row.bibkey.endswith(str(row.year or "")), row.name
@@ -160,21 +159,12 @@ def test_missing_columns_are_named_all_at_once(tmp_path):
         load_published(write(tmp_path, ROW.replace('source = "a paper"\n', "")))
 
 
-def test_bold_is_for_rows_about_the_same_images():
+def test_own_runs_never_share_a_bold_cell_with_rows_about_other_images():
     own = make_certificates("laplace", "l1")
     other = replace(own, status=np.full(120, "abstained"), radius=np.zeros(120))
     table = tabulate({"own": own, "worse": other}, published=CIFAR)
-    assert table.best[0].any() and not table.best[1].any(), "among the own runs"
-    published = np.array(table.kinds) == "published"
-    assert table.best[published].any(), "and among rows about all test images"
-    unknown = [row for row, setting in enumerate(table.settings) if not setting.group]
-    assert unknown and not table.best[unknown].any()
-    elsewhere = tabulate({"own": own, "other": replace(own, index=own.index + 1)})
-    assert not elsewhere.best.any(), "one run alone is not the best"
-    # a run on the whole split is about the images of rows that say so
-    whole = replace(own, data=ImageIdentity("cifar10", "test", part="all"))
-    rows = [replace(row, size=120, images=120) for row in of_question(CIFAR, "l1", 1)]
-    assert {setting.group for setting in tabulate({"own": whole}, published=rows).settings} == {"all"}
+    assert table.best[0].any() and not table.best[1, 0]
+    assert not table.best[np.array(table.kinds) == "published"].any()
 
 
 def test_tables_show_the_conditions_beside_published_rows():
@@ -186,7 +176,7 @@ def test_tables_show_the_conditions_beside_published_rows():
     assert any(line.endswith("| none | WRN-40-2 | 10,000 | – | 0 | 2021 |") for line in others)
     assert "network" not in table_markdown(tabulate({"Laplace": own}))
     setting = table_json(table)["settings"]["splitting noise, Levine & Feizi 2021"]
-    assert (setting["network"], setting["year"], setting["group"]) == ("WRN-40-2", 2021, "all")
+    assert (setting["network"], setting["year"]) == ("WRN-40-2", 2021)
 
 
 def test_rows_about_other_images_are_rejected():

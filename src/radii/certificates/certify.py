@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
@@ -142,6 +143,12 @@ class Certificates:
             # rounded down, as all radii in texts are
             + f", median radius {math.floor(median * 10**4) / 10**4}"
         )
+
+    def _repr_html_(self) -> str:
+        """Return what `repr` says as a small table, for notebooks."""
+        first, noise, shares = (escape(line) for line in repr(self).splitlines())
+        cells = "".join(f"<tr><td>{share.strip()}</td></tr>" for share in shares.split(", "))
+        return f"<table><caption>{first}<br>{noise}</caption>{cells}</table>"
 
     @property
     def confined(self) -> str:

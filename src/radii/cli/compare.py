@@ -73,7 +73,7 @@ def compare(
     """
     from radii.report.comparison import compare as compare_certificates
     from radii.report.comparison import flip_rows
-    from radii.report.export import csv_lines, json_text, write_whole
+    from radii.report.export import csv_rows, json_text, write_whole
 
     if out is not None and out.suffix not in FLIPS:
         raise InputError(f"--out must end in .csv or .json; got {out}")
@@ -121,7 +121,7 @@ def compare(
     if out is not None:
         rows = [row for result in results for row in flip_rows(result)]
         if FLIPS[out.suffix] == "csv":
-            text = csv_lines(FLIP_COLUMNS, rows)
+            text = csv_rows(FLIP_COLUMNS, rows)
         else:
             text = json_text({"flips": [dict(zip(FLIP_COLUMNS, row, strict=True)) for row in rows]})
         write_whole(out, text)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from radii.cli import console
 from radii.errors import check_name
-from radii.report.export import csv_lines, markdown_table
+from radii.report.export import csv_rows, markdown_table
 from radii.report.formatting import tex_text
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
@@ -165,7 +165,7 @@ def _csv(tables: list[Table]) -> str:
     texts = []
     for table in tables:
         rows = table.for_programs()
-        texts.append(csv_lines(list(rows[0]) if rows else [], (list(row.values()) for row in rows)))
+        texts.append(csv_rows(list(rows[0]) if rows else [], (list(row.values()) for row in rows)))
     return "\n".join(texts)
 
 

@@ -115,6 +115,13 @@ class AccuracyTable:
         """The radii as text: `0.25`, `2/255`, `3`."""
         return tuple(round_text(radius, self.norm) for radius in self.radii)
 
+    def _repr_markdown_(self) -> str:
+        """Return the table in Markdown, for notebooks."""
+        # `export` writes the tables of this module, and so imports it
+        from radii.report.export import table_markdown
+
+        return table_markdown(self)
+
     @property
     def compared(self) -> bool:
         """Whether any row is published: only then do the rows differ in more than the runs themselves say."""
@@ -269,13 +276,13 @@ def tabulate(
             "imported" if certified.unchecked else "run",
             certified.noise.name,
             f"{certified.unchecked[0]} {NOT_CHECKED}" if certified.unchecked else "",
-            setting_of(certified, published),
+            setting_of(certified),
         )
         for name, certified in certificates.items()
     }
     best = runs_tested(certificates, columns).leaders() & (len(certificates) > 1)
     # after the runs, since no single classifier reaches these
-    rows |= _best_levels(certificates, columns, published)
+    rows |= _best_levels(certificates, columns)
     for row in others:
         if row.name in rows:
             raise InputError(f"two rows of one table are called {row.name!r}: rename one of them")
@@ -309,7 +316,7 @@ def _joined(chosen: Sequence[float], stated: set[float]) -> list[float]:
 
 
 def _best_levels(
-    certificates: Mapping[str, Certificates], radii: Sequence[float], published: Sequence[Published]
+    certificates: Mapping[str, Certificates], radii: Sequence[float]
 ) -> dict[str, tuple[np.ndarray, str, str, str, Setting]]:
     """Return a row of the best certified accuracy at each radius for every noise with several levels."""
     rows = {}
@@ -325,7 +332,7 @@ def _best_levels(
                 f"the best of {name} = {listed} at each radius, chosen after looking at the results:"
                 " no single classifier reaches them all, and no certificate covers the choice"
             )
-            setting = setting_of_best(setting_of(certified, published) for certified in several)
+            setting = setting_of_best(setting_of(certified) for certified in several)
             rows[f"{several[0].noise.title}, best {name}"] = (shares, "best", noise, note, setting)
     return rows
 

@@ -42,7 +42,7 @@ def csv_text(certificates: Certificates) -> str:
     Truth values are 1 or 0, unknown ones are empty, and the labels of a set are separated by spaces.
     """
     columns, unknown = certificates.columns(), [""] * len(certificates)
-    return csv_lines(
+    return csv_rows(
         tuple(columns),
         zip(*(_cells(column) if column is not None else unknown for column in columns.values()), strict=True),
     )
@@ -68,7 +68,7 @@ def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
     columns = [_radius_column(certified) for certified in several]
     assert labels is not None, "the columns need true labels, too"
     header = ["index", "true_label", *(f"{norm}_top{k}" for norm, k in certificates)]
-    return csv_lines(header, zip(index, labels.tolist(), *columns, strict=True))
+    return csv_rows(header, zip(index, labels.tolist(), *columns, strict=True))
 
 
 def _radius_column(certificates: Certificates) -> list[str]:
@@ -83,8 +83,8 @@ def _radius_column(certificates: Certificates) -> list[str]:
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 
-def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a header and rows as CSV, floats with all their digits."""
+def csv_rows(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a CSV file, floats with all their digits; cells are quoted where their text needs it."""
     text = io.StringIO()
     # csv ends lines with CR LF by itself, and all other files here end them with LF
     writer = csv.writer(text, lineterminator="\n")
@@ -109,8 +109,7 @@ def summary(certificates: Certificates) -> dict[str, Any]:
 def table_json(table: AccuracyTable) -> dict[str, Any]:
     """Return a table of certified accuracy, ready for JSON; null at radii that were not published.
 
-    `kinds` and `notes` describe the rows that are not of a single run, `settings` the conditions of all rows; `group`
-    names the images: rows of one group are about the same ones.
+    `kinds` and `notes` describe the rows that are not of a single run, `settings` the conditions of all rows.
     """
     # JSON has no NaN
     shares = np.where(np.isnan(table.shares), None, table.shares).tolist()  # type: ignore[call-overload]
@@ -132,8 +131,8 @@ def table_json(table: AccuracyTable) -> dict[str, Any]:
 def table_markdown(table: AccuracyTable) -> str:
     """Return a table of certified accuracy in Markdown: percent, notes below.
 
-    The best of each radius among rows about the same images is in bold. Beside published rows stand the conditions of
-    every row.
+    In bold are the best run of each radius and those that paired tests do not separate from it. Beside published rows
+    stand the conditions of every row.
     """
     headers, rows = list(table.headers), []
     for name, shares, best, setting in zip(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from radii.certificates.certify import Certificates
 from radii.report.published import Published
@@ -10,7 +9,6 @@ from radii.report.published import Published
 HEADERS = ("extra data", "network", "images", "n", "α", "year")
 """Columns of a `Setting`, in the order of its cells."""
 UNKNOWN = "–"
-_WHOLE = "all"
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,6 @@ class Setting:
 
     Parameters
     ----------
-    group : the images that the row is about; rows of one group are about the same images, empty if these are unknown
     extra_data : training data beyond the training split, "none" without any, empty if unknown
     network : its architecture, empty if unknown
     images : number of test images
@@ -29,7 +26,6 @@ class Setting:
     bibkey : of the work in a BibTeX file, empty if there is none
     """
 
-    group: str = ""
     extra_data: str = ""
     network: str = ""
     images: int | None = None
@@ -49,18 +45,9 @@ class Setting:
         return tuple(text or UNKNOWN for text in texts)
 
 
-def setting_of(certificates: Certificates, published: Iterable[Published] = ()) -> Setting:
-    """Return the conditions of a run; those of its training are unknown from certificates.
-
-    `published`: rows of the same data set, whose files state how many images the whole split has.
-    """
-    data, images = certificates.data, len(certificates)
-    whole = data is not None and any((row.data, row.size) == (str(data.whole), images) for row in published)
-    # positions alone tell images apart only within one data set, which a table has
-    digest = blake2b(certificates.index.astype("<i8").tobytes(), digest_size=8).hexdigest()
-    return Setting(
-        group=_WHOLE if whole else digest, images=images, n=certificates.n, alpha=certificates.alpha
-    )
+def setting_of(certificates: Certificates) -> Setting:
+    """Return the conditions of a run; those of its training are unknown from certificates."""
+    return Setting(images=len(certificates), n=certificates.n, alpha=certificates.alpha)
 
 
 def setting_of_best(settings: Iterable[Setting]) -> Setting:
@@ -77,8 +64,6 @@ def setting_of_best(settings: Iterable[Setting]) -> Setting:
 def setting_of_published(row: Published) -> Setting:
     """Return the conditions of a published row."""
     return Setting(
-        # subsets of one size need not be the same images
-        group=_WHOLE if row.whole else "",
         extra_data=row.extra_data,
         network=row.architecture,
         images=row.images,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from radii.report.accuracy import AccuracyTable
-from radii.report.export import csv_lines, write_whole
+from radii.report.export import csv_rows, write_whole
 from radii.report.html.content import all_tables
 from radii.report.html.page import METRIC, bibtex, entries
 from radii.report.leaderboard import Setting
@@ -85,7 +85,7 @@ def _write_figure(figure: Figure, folder: Path) -> str:
             write_whole(stem.with_suffix(".svg"), svg_text(drawing))
             write_whole(stem.with_suffix(".pdf"), pdf_bytes(drawing))
             write_whole(stem.with_suffix(".pgf"), pgf_text(drawing))
-    write_whole(folder / "data" / f"{figure.name}.csv", csv_lines(figure.columns, figure.rows))
+    write_whole(folder / "data" / f"{figure.name}.csv", csv_rows(figure.columns, figure.rows))
     assert drawing is not None
     return figure_tex(figure, drawing)
 
@@ -102,7 +102,7 @@ def table_csv(table: AccuracyTable) -> str:
         for radius, share, best in zip(table.radii, shares, marks, strict=True)
         if not np.isnan(share)
     ]
-    return csv_lines(["row", "kind", "radius", "share", "best", *conditions], lines)
+    return csv_rows(["row", "kind", "radius", "share", "best", *conditions], lines)
 
 
 def references(runs: Sequence[Run], norms: Sequence[str], published: Sequence[Published]) -> str:

@@ -10,6 +10,9 @@ from radii.report.paper.figures import Figure
 from radii.report.plots import Drawing
 
 HEAD = r"% In the preamble: \usepackage{booktabs}. Made by radii report --style paper."
+_MOST_COLUMNS = 6
+"""Radii that fit into one column of a page, beside the names of the rows."""
+_BOLD = " Bold: the best run of each radius, and those that a paired test does not separate from it."
 FIGURES_HEAD = (
     r"% In the preamble: \usepackage{graphicx}, and \usepackage{pgf} for \input of the PGF files."
     " Made by radii report --style paper."
@@ -22,28 +25,62 @@ def tables_tex(tables: Sequence[AccuracyTable]) -> str:
 
 
 def table_tex(table: AccuracyTable) -> str:
-    """Return a table of certified accuracy as a float: percent, the best of each radius in bold, notes below.
+    """Return a table of certified accuracy as a float: percent, the best runs of each radius in bold, notes below.
 
-    Beside published rows stand the conditions of every row, and a citation of the work.
+    Beside published rows, a second float has the conditions of every row: one table of both is wider than a page.
     """
-    heads = [rf"${head.replace('%', '')}$" for head in table.headers]
     names = [tex_text(name) for name in marked_names(table)]
-    rows = [_row(table, number, name) for number, name in enumerate(names)]
-    if table.compared:
-        heads += [tex_text(head) for head in HEADERS]
+    cites = [rf"~\cite{{{setting.bibkey}}}" if setting.bibkey else "" for setting in table.settings]
+    shares = [_shares(table, number) for number in range(len(names))]
+    rows = [[f"{name}{cite}", *cells] for name, cite, cells in zip(names, cites, shares, strict=True)]
+    heads = [f"${head}$" for head in table.headers]
+    label, caption, notes = f"tab:{table.norm}-top{table.k}", table_caption(table), footnotes(table)
+    if not table.compared:
+        return _float(label, caption, "r" * len(heads), heads, [rows], notes)
     # a rule before the rows that are not of this report
-    first = table.kinds.index("published") if table.compared else len(rows)
-    parts = [rows[:first], rows[first:]]
-    body = "\n\\midrule\n".join("\n".join(part) for part in parts if part)
-    columns = "l" + "r" * len(table.headers) + ("llrrrr" if table.compared else "")
-    notes = "".join(f"\\par\\smallskip\\footnotesize {tex_text(note)}\n" for note in footnotes(table))
-    # tables with conditions are too wide for one column
-    wide = "*" * table.compared
+    first = table.kinds.index("published")
+    conditions = [
+        [name, *map(tex_text, setting.cells)] for name, setting in zip(names, table.settings, strict=True)
+    ]
+    more = f"{label}-conditions"
+    return "\n".join(
+        [
+            _float(
+                label,
+                rf"{caption} Conditions of the rows: table~\ref{{{more}}}.",
+                "r" * len(heads),
+                heads,
+                [rows[:first], rows[first:]],
+            ),
+            _float(
+                more,
+                rf"Conditions of the rows of table~\ref{{{label}}}.",
+                "llrrrr",
+                [tex_text(head) for head in HEADERS],
+                [conditions[:first], conditions[first:]],
+                notes,
+            ),
+        ]
+    )
+
+
+def _float(
+    label: str,
+    caption: str,
+    columns: str,
+    heads: Sequence[str],
+    parts: Sequence[Sequence[Sequence[str]]],
+    notes: Sequence[str] = (),
+) -> str:
+    """Return a float with a tabular of several parts, over both columns of the page if it has more than six columns."""
+    wide = "*" * (len(heads) > _MOST_COLUMNS or len(parts) > 1)
+    body = "\n\\midrule\n".join("\n".join(map(_line, part)) for part in parts if part)
+    below = "".join(f"\\par\\smallskip\\raggedright\\footnotesize {tex_text(note)}\n" for note in notes)
     return (
         f"\\begin{{table{wide}}}\n\\centering\n\\footnotesize\n\\setlength{{\\tabcolsep}}{{3.5pt}}\n"
-        f"\\caption{{{table_caption(table)}}}\n\\label{{tab:{table.norm}-top{table.k}}}\n"
-        f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n\\toprule\n"
-        f"{_line(['', *heads])}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n{notes}\\end{{table{wide}}}\n"
+        f"\\caption{{{caption}}}\n\\label{{{label}}}\n"
+        f"\\begin{{tabular}}{{@{{}}l{columns}@{{}}}}\n\\toprule\n"
+        f"{_line(['', *heads])}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n{below}\\end{{table{wide}}}\n"
     )
 
 
@@ -51,21 +88,18 @@ def table_caption(table: AccuracyTable) -> str:
     """Return the caption of a table for LaTeX: what is counted, and what is in bold."""
     what = f"Certified {'' if table.k == 1 else f'top-{table.k} '}accuracy in percent"
     unit = f" in {table.unit}s" if table.norm == "l0" else ""
-    bold = " Bold: the best of each radius among rows about the same images." * bool(table.best.any())
+    bold = (
+        " Bold: the best run of each radius, and those that a paired test does not separate from it."
+        * bool(table.best.any())
+    )
     return tex_text(f"{what} by {NORM_NAMES[table.norm]} radius{unit}.{bold}")
 
 
-def _row(table: AccuracyTable, number: int, name: str) -> str:
-    """Return a row of a table: its name, its shares, and its conditions beside published rows."""
-    setting = table.settings[number]
+def _shares(table: AccuracyTable, number: int) -> list[str]:
+    """Return the shares of a row in percent, the best in bold."""
     shares = [cell.removesuffix("%").replace(UNKNOWN, "--") for cell in share_cells(table.shares[number])]
-    cells = [
-        rf"\textbf{{{share}}}" if best else share
-        for share, best in zip(shares, table.best[number], strict=True)
-    ]
-    conditions = [tex_text(cell) for cell in setting.cells] if table.compared else []
-    cite = rf"~\cite{{{setting.bibkey}}}" if setting.bibkey else ""
-    return _line([f"{name}{cite}", *cells, *conditions])
+    marked = zip(shares, table.best[number], strict=True)
+    return [rf"\textbf{{{share}}}" if best else share for share, best in marked]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -81,7 +81,12 @@ def _key(axes: Axes, marks: Sequence[Artist], title: str) -> None:
     width, height = figure.get_size_inches()
     now = look()
     style: dict[str, Any] = {"fontsize": now.key, "labelcolor": INK, "frameon": False}
-    style |= {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.5, "labelspacing": 0.3}
+    style |= {
+        "handlelength": 1.2,
+        "handletextpad": 0.4,
+        "columnspacing": 1.5 if now.named else 2.5,
+        "labelspacing": 0.3,
+    }
     style |= {"borderpad": 0.0, "borderaxespad": 0.0, "alignment": "left", "title_fontsize": now.small}
     # above the caption, if there is one
     corner = (0.09 / width, (0.5 if now.named else 0.03) / height)

@@ -42,7 +42,6 @@ class Published:
     alpha : error probability per image, 0 without sampling error, None if unknown
     year : of the publication, None if unknown
     bibkey : of the work in a BibTeX file, empty if there is none
-    size : images of the whole split, None if unknown
     """
 
     name: str
@@ -61,12 +60,6 @@ class Published:
     alpha: float | None = None
     year: int | None = None
     bibkey: str = ""
-    size: int | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether the row is about all images of the split."""
-        return self.images is not None and self.images == self.size
 
     @property
     def note(self) -> str:
@@ -86,17 +79,15 @@ def load_published(name: str | Path) -> list[Published]:
     try:
         document = read_toml(path)
         rows = list(document.pop("row"))
-        data, size = str(document.pop("data")), document.pop("size", None)
+        data = str(document.pop("data"))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} holds no published results: it must be TOML with data and [[row]] ({error})"
         ) from error
     # a misspelt field would otherwise be ignored
     for key in document:
-        check_name(f"field in {path.name}", key, ["data", "size", "row"])
-    if size is not None:
-        _check_whole(f"size in {path.name}", size)
-    return [_row(path, number, {"data": data, "size": size}, row) for number, row in enumerate(rows, 1)]
+        check_name(f"field in {path.name}", key, ["data", "row"])
+    return [_row(path, number, data, row) for number, row in enumerate(rows, 1)]
 
 
 def of_question(
@@ -113,11 +104,8 @@ def check_same_data(published: Sequence[Published], data: ImageIdentity | None) 
             raise InputError(f"the row {row.name!r} is about {row.data}, not about {data}: leave it out")
 
 
-def _row(path: Path, number: int, shared: Mapping[str, Any], row: Any) -> Published:
-    """Return a row of a file; raise `InputError` unless every field has the right type and range.
-
-    `shared`: the fields that all rows of the file have in common.
-    """
+def _row(path: Path, number: int, data: str, row: Any) -> Published:
+    """Return a row of a file; raise `InputError` unless every field has the right type and range."""
     where = f"row {number} of {path.name}"
     if not isinstance(row, dict):
         raise InputError(f"{where} must be a table of fields; got {row!r}")
@@ -138,7 +126,7 @@ def _row(path: Path, number: int, shared: Mapping[str, Any], row: Any) -> Publis
     if "alpha" in row and not (fits(row["alpha"], float) and 0 <= row["alpha"] < 1):
         raise InputError(f"alpha in {where} must be a number from 0 to below 1; got {row['alpha']!r}")
     accuracy, sigma = _accuracy(where, row["accuracy"]), _sigma(where, row["sigma"])
-    return Published(**shared, **{**row, "accuracy": accuracy, "sigma": sigma})
+    return Published(data=data, **{**row, "accuracy": accuracy, "sigma": sigma})
 
 
 def _check_whole(where: str, value: Any) -> None:
@@ -151,7 +139,7 @@ def _check_whole(where: str, value: Any) -> None:
 def _check_fields(where: str, row: Mapping[str, Any]) -> None:
     """Raise `InputError` for an unknown field, and for a required one that is missing."""
     # the file states the data once, for all rows
-    known = [field for field in fields(Published) if field.name not in ("data", "size")]
+    known = [field for field in fields(Published) if field.name != "data"]
     for key in row:
         check_name(f"field in {where}", key, [field.name for field in known])
     required = [field.name for field in known if field.default is MISSING]
