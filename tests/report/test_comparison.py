@@ -125,19 +125,21 @@ def test_the_command_prints_what_the_function_returns(paths):
     for row in text_rows(result):
         assert all(cell in shown for cell in row)
     assert "200 common images" in shown
-    read = json.loads(fine("compare", *paths, *radius, "--format", "json"))["comparisons"]
-    assert [test["adjusted_p"] for test in read[0]["tests"]] == result.adjusted.tolist()
-    table = list(csv.DictReader(io.StringIO(fine("compare", *paths, *radius, "--format", "csv"))))
+    read = json.loads(call("compare", *paths, *radius, "--format", "json").out)["tables"]
+    assert [row["adjusted_p"] for row in read[0]["rows"]] == result.adjusted.tolist()
+    table = list(csv.DictReader(io.StringIO(call("compare", *paths, *radius, "--format", "csv").out)))
     assert [float(row["difference"]) for row in table] == result.difference.tolist()
     assert {(row["a"], row["b"], row["norm"], row["images"]) for row in table} == {
         ("Laplace", "Gaussian", "linf", "200")
     }
-    assert fine("compare", *paths, *radius, "--format", "markdown").count("\n| ") == 4
+    assert call("compare", *paths, *radius, "--format", "markdown").out.count("\n| ") == 4
 
 
 def test_each_norm_and_k_has_a_table(paths):
-    read = json.loads(fine("compare", *paths, "--k", 1, "--k", 3, "--format", "json"))["comparisons"]
-    assert [(one["norm"], one["k"]) for one in read] == [(norm, k) for norm in radii.NORMS for k in (1, 3)]
+    read = json.loads(call("compare", *paths, "--k", 1, "--k", 3, "--format", "json").out)["tables"]
+    assert [(one["rows"][0]["norm"], one["rows"][0]["k"]) for one in read] == [
+        (norm, k) for norm in radii.NORMS for k in (1, 3)
+    ]
 
 
 @pytest.mark.parametrize("end", ["csv", "json"])
@@ -187,12 +189,14 @@ def test_votes_without_labels_and_with_names_of_markup(paths, tmp_path):
     ended = call("compare", paths[0], unlabelled)
     assert ended.status == 2 and "no true labels" in ended.err
     replace(radii.load_votes(paths[0]), seed=1).save(marked)
-    assert "[red]bold/votes" in fine("compare", paths[0], marked, "--radii", "l2:0.5", "--format", "csv")
+    assert "[red]bold/votes" in call("compare", paths[0], marked, "--radii", "l2:0.5", "--format", "csv").out
     assert "[red]bold" in fine("compare", paths[0], marked, "--radii", "l2:0.5").replace("\n", "")
 
 
 def test_two_classes(tmp_path):
     for name, counts in (("a", [[990, 10], [400, 600]]), ("b", [[900, 100], [100, 900]])):
         votes_of_counts(counts, seed=len(name), model=name * 64).save(tmp_path / f"{name}.parquet")
-    shown = fine("compare", tmp_path / "a.parquet", tmp_path / "b.parquet", "--norm", "l2", "--format", "csv")
+    shown = call(
+        "compare", tmp_path / "a.parquet", tmp_path / "b.parquet", "--norm", "l2", "--format", "csv"
+    ).out
     assert "no rule" not in shown and ",2," in shown
