@@ -61,7 +61,7 @@ def _norm(runs: Sequence[Run], norm: str) -> dict[str, Any]:
 def _series(number: int, run: Run, certificates: Certificates) -> dict[str, Any]:
     """Return the radii of one set of certificates, and lengths of perturbations where it was attacked."""
     norm, k = certificates.norm, certificates.k
-    held = (certificates.correct & ~certificates.abstained).tolist()
+    held = certificates.correctly_certified.tolist()
     radii = [
         radius if sure else None for radius, sure in zip(certificates.radius.tolist(), held, strict=True)
     ]
@@ -90,7 +90,7 @@ def attack_sentences(run: Run, norm: str) -> list[str]:
 
 def _attack_sentence(certificates: Certificates, lengths: np.ndarray) -> str:
     # images of radius 0 are not attacked, and have no ratio
-    held = certificates.correct & ~certificates.abstained & (certificates.radius > 0)
+    held = certificates.correctly_certified & (certificates.radius > 0)
     removed = held & np.isfinite(lengths)
     inside = removed & (lengths <= certificates.radius)
     changed = "changed {} of {} certified predictions"

@@ -50,7 +50,11 @@ function radiusText(radius) {
 
 const sorted = (values) => Float64Array.from(values).sort();
 const mean = (one) => share(one.radii.reduce((sum, held) => sum + (held ?? 0), 0), one.radii.length);
-const median = (one) => sorted(one.radii.map((held) => held ?? 0))[Math.floor(one.radii.length / 2)] ?? 0;
+// as numpy has it: between the two in the middle of an even number
+function median(one) {
+  const radii = sorted(one.radii.map((held) => held ?? 0)), half = Math.floor(radii.length / 2);
+  return radii.length ? (radii[half] + radii[radii.length - half - 1]) / 2 : 0;
+}
 
 // the end of the axis: the largest certified radius, and three quarters of the lengths that attacks found, because a
 // few very long ones would squeeze the certified part
