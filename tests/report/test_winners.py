@@ -13,7 +13,6 @@ import pytest
 
 import radii
 from certificate_factory import make_certificates
-from radii.noises.norms import unit_of
 from radii.report.accuracy import certified_to, tabulate
 from radii.report.html import Run
 from radii.report.html.comparing import accuracy_with_interval, comparison_section
@@ -31,7 +30,7 @@ def certified(radius, norm="l2", **changes):
     return replace(
         one,
         label=one.true_label,
-        abstained=np.zeros(len(radius), dtype=bool),
+        status=np.full(len(radius), "certified"),
         radius=np.array(radius, float),
         **changes,
     )
@@ -247,7 +246,7 @@ def stored():
     runs = []
     for votes in map(radii.load_votes, paths):
         found = {
-            (norm, k): radii.certify(votes, norm, k=k, unit=unit_of(norm, "pixel"))
+            (norm, k): radii.certify(votes, norm, k=k)
             for norm, k in (*((norm, 1) for norm in radii.NORMS), ("linf", 3))
         }
         runs.append(Run(f"{votes.noise.title} {votes.noise.level:g}", found, votes))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from radii.certificates.runs import certifiable, certify_all
-from radii.cli.console import printable, progress, say
+from radii.cli.certificate_tables import radius_caption
+from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import Alpha, Ks, L0Unit, Norms, load_named, parse_radii
-from radii.cli.tables import Table, show, with_format
+from radii.cli.tables import Cell, Table, show, with_format
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS
-from radii.report.formatting import NORM_NAMES, unit_text
+from radii.report.formatting import NORM_NAMES, round_text
 
 if TYPE_CHECKING:
     from radii.report.comparison import Comparison
@@ -116,7 +117,7 @@ def compare(
         show(table_of(result))
     say(
         f"{results[0].images:,} common images. Adjusted p: exact McNemar tests, Holm over the radii of a table. "
-        f"Intervals hold with confidence {results[0].confidence:g} each, over images."
+        f"Intervals hold with confidence {options.confidence:g} each, over images."
     )
     if out is not None:
         rows = [row for result in results for row in flip_rows(result)]
@@ -128,34 +129,29 @@ def compare(
         say(f"{len(rows):,} flips: {out}")
 
 
-def title_of(result: "Comparison") -> str:
-    """Return what a comparison is about."""
-    top = f"top-{result.k} " * (result.k > 1)
-    unit = f", in {unit_text(result.norm, result.unit)}" * (result.norm == "l0")
-    return f"{NORM_NAMES[result.norm]}: certified {top}accuracy{unit}"
-
-
 def table_of(result: "Comparison") -> Table:
-    """Return a comparison as a table: texts for the terminal, all numbers for programs."""
-    from radii.report.comparison import TEST_COLUMNS, number_rows, text_headers, text_rows
+    """Return a comparison as a table with a row per radius."""
+    from radii.report.comparison import p_text
 
-    about = {
-        "a": result.names[0],
-        "b": result.names[1],
-        "norm": result.norm,
-        "unit": result.unit,
-        "k": result.k,
-    }
+    top, (first, second) = f"top-{result.k} " * (result.k > 1), result.names
     table = Table(
-        tuple(map(printable, text_headers(result))),
-        title=title_of(result),
-        records=[
-            {**about, "images": result.images, **dict(zip(TEST_COLUMNS, row, strict=True))}
-            for row in number_rows(result)
-        ],
-        names=0,
-        prose=(len(text_headers(result)) - 1,),
+        # short heads, so that a line of 100 columns holds two names of runs
+        headers=(
+            *("radius", first, second, "diff.", "lower", "upper", "only 1st", "only 2nd"),
+            *("adjusted p", "better"),
+        ),
+        title=f"{NORM_NAMES[result.norm]}: certified {top}accuracy and its difference, in percent",
+        caption=radius_caption(result.norm, result.unit),
+        about={"norm": result.norm, "unit": result.unit, "k": result.k, "images": result.images},
     )
-    for row in text_rows(result):
-        table.add_row(*map(printable, row))
+    for column, (radius, better) in enumerate(zip(result.radii, result.verdicts, strict=True)):
+        points = [result.difference[column], *result.interval[column]]
+        table.add_row(
+            Cell(round_text(radius, result.norm), float(radius)),
+            *(Cell(f"{100 * share:.1f}", float(share)) for share in result.shares[:, column]),
+            *(Cell(f"{100 * value:+.1f}", float(value)) for value in points),
+            *(Cell(str(count), int(count)) for count in result.only[:, column]),
+            Cell(p_text(result.adjusted[column]), float(result.adjusted[column])),
+            Cell(better or "unclear", better or None),
+        )
     return table

@@ -41,7 +41,7 @@ class Table:
 
     `about`: what all rows share, by name, for programs, which do not read the title. `names`: number of columns at the
     left that hold names. `prose`: numbers of columns whose texts may be broken into lines; names and numbers that are
-    broken could not be copied. `records`: the rows for programs, where they hold more than the texts.
+    broken could not be copied.
     """
 
     headers: tuple[str, ...]
@@ -51,7 +51,6 @@ class Table:
     names: int = 1
     prose: tuple[int, ...] = ()
     rows: list[list[Cell]] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
 
     def add_row(self, *cells: str | Cell) -> None:
         """Add a row; the value of a text is the text itself."""
@@ -79,7 +78,7 @@ class Table:
         """Return the rows for programs: what all rows share, and the values of the cells by their headings."""
         keys = [header or NAME for header in self.headers]
         values = ([cell.value for cell in row] for row in self.rows)
-        return self.records or [{**self.about, **dict(zip(keys, row, strict=True))} for row in values]
+        return [{**self.about, **dict(zip(keys, row, strict=True))} for row in values]
 
 
 @dataclass
