@@ -34,11 +34,13 @@ def make_certificates(
         radius = np.floor(radius * 2)
     return Certificates(
         label=label,
+        predicted=label,
+        status=np.where(abstained, "abstained", "certified"),
         radius=radius,
-        abstained=abstained,
         lower=lower,
         index=np.arange(images) * 20,
         true_label=true,
+        true_rank=None,
         noise=make_noise(noise, sigma),
         norm=norm,
         unit=unit if norm == "l0" else "feature",

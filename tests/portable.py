@@ -82,7 +82,7 @@ def stored() -> tuple[dict[str, Any], dict[str, Any]]:
         for norm in votes.noise.rules:
             one = radii.certify(votes, norm, alpha=1e-3)
             name = f"{path.parent.name}/{path.stem} {norm}"
-            same[name] = [one.accuracy(ROUND[norm]), np.packbits(one.abstained)]
+            same[name] = [one.accuracy(ROUND[norm]), np.packbits(~one.certified)]
             near[name] = one.radius[::SHOWN].tolist()
     votes = [radii.load_votes(path) for path in sorted(RESULTS.glob("*/votes*.parquet"))]
     same["headline"] = runpy.run_path(str(ROOT / "tools" / "headline.py"))["headline"](votes)

@@ -183,7 +183,7 @@ def check_votes(votes: Votes) -> None:
         except InputError:
             continue
         assert np.isfinite(found.radius).all() and (found.radius >= 0).all()
-        assert (found.radius[found.abstained] == 0).all() and found.lower.max() < 1
+        assert (found.radius[~found.certified] == 0).all() and found.lower.max() < 1
 
 
 # runs under way ------------------------------------------------------------------------------------

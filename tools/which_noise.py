@@ -13,7 +13,6 @@ import numpy as np
 
 import radii
 from radii.data import load_data
-from radii.noises.norms import unit_of
 from radii.report.export import markdown_table, write_whole
 from radii.report.formatting import round_text
 
@@ -66,7 +65,7 @@ def shares(votes: radii.Votes, data: str, norm: str, k: int) -> np.ndarray:
     if norm == "box":
         certificates = radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
     else:
-        certificates = radii.certify(votes, norm, k=k, alpha=ALPHA, unit=unit_of(norm, "pixel"))
+        certificates = radii.certify(votes, norm, k=k, alpha=ALPHA)
     return certificates.accuracy(RADII[data, norm])
 
 

@@ -230,7 +230,7 @@ def test_changes_of_a_linear_model() -> None:
     smoothed = radii.Smoothed(Line(), noise, batch=256)
     certificates = certified(smoothed, "l0", images, n=20_000)
     assert certificates.radius.tolist() == [0] * 3 or certificates.radius.min() >= 1
-    claimed = replace(certificates, radius=np.ones(3), abstained=np.zeros(3, dtype=bool))
+    claimed = replace(certificates, radius=np.ones(3), status=np.full(3, "certified"))
     found = attack(smoothed, images, claimed, reach=16, n=4000, effort=Effort(1, 64))
     # each change to 0 lowers the mean by .75 / 16: five of them lead just below .5156, six to .469
     assert ((found.lengths >= 6) & (found.lengths <= 8)).all()
@@ -242,7 +242,7 @@ def test_claims_that_are_too_large_are_refuted(norm: str) -> None:
     smoothed = radii.Smoothed(Line(), radii.Gaussian(0.5), batch=256)
     honest = certified(smoothed, norm, images)
     true = {"l0": 6, "l1": 4.0, "l2": 1.0, "linf": 0.25}[norm]
-    greedy = replace(honest, radius=np.full(8, 1.5 * true), abstained=np.zeros(8, dtype=bool))
+    greedy = replace(honest, radius=np.full(8, 1.5 * true), status=np.full(8, "certified"))
     found = attack(smoothed, images, greedy, effort=Effort(10, 16))
     assert found.within_radius.all() and found.refuted
     assert (found.lengths <= greedy.radius).all() and (found.lengths > 0.9 * true).all()

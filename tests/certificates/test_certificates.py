@@ -31,13 +31,13 @@ def test_a_certificate_is_the_radius_of_the_bounds(norm: str, k: int, method: st
     np.testing.assert_array_equal(found.radius, expected)
     np.testing.assert_array_equal(found.lower, lower)
     assert (found.k, found.norm, found.n, found.alpha, found.method) == (k, norm, 1000, 0.01, method)
-    assert not found.radius[found.abstained].any()
+    assert not found.radius[~found.certified].any()
 
 
 def test_true_predicted_and_given_labels() -> None:
     true, predicted = certify(VOTES, "l2"), certify(VOTES, "l2", labels="predicted")
     assert true.label.tolist() == [0, 0, 0, 0] and predicted.label.tolist() == [0, 0, 1, 1]
-    assert true.abstained.tolist() == [False, False, True, True]
+    assert true.status.tolist() == ["certified", "certified", "refuted", "refuted"]
     assert predicted.correct.tolist() == [True, True, False, False]
     given = certify(VOTES, "l2", labels=np.array([0, 0, 1, 1]))
     np.testing.assert_array_equal(given.radius, predicted.radius)
@@ -48,7 +48,7 @@ def test_prediction_never_looks_at_the_counts_that_bound_it() -> None:
     # selection samples point at class 3, the bounding samples at class 0: the label is 3, and it abstains
     votes = votes_of_counts([[990, 6, 4, 0]], selection=np.array([[0, 0, 0, 10]]))
     found = certify(votes, "l2", labels="predicted")
-    assert found.label.tolist() == [3] and found.abstained.all() and not found.radius.any()
+    assert found.label.tolist() == [3] and not found.certified.any() and not found.radius.any()
 
 
 def test_the_whole_set_is_a_top_1_question_about_its_weakest_member() -> None:
@@ -65,7 +65,7 @@ def test_the_whole_set_is_a_top_1_question_about_its_weakest_member() -> None:
     assert whole.radius[0] == expected[0]
     members = [certify(votes, "l1", k=2, labels=np.full(2, m), alpha=0.005).radius for m in (0, 1)]
     assert whole.radius[0] > np.min(members, axis=0)[0]
-    assert whole.radius[0] > 0 and whole.abstained.tolist() == [False, True]
+    assert whole.radius[0] > 0 and whole.status.tolist() == ["certified", "abstained"]
     assert whole.correct.all()
     assert whole.accuracy([0.0]).tolist() == [0.5]
 
@@ -82,9 +82,53 @@ def test_accuracy_counts_all_images_and_never_an_abstention() -> None:
 
 
 def test_table_of_certificates() -> None:
-    table = certify(VOTES, "linf", k=2).to_pandas()
-    assert table.columns.tolist() == ["index", "true_label", "label", "abstained", "lower", "radius"]
-    assert len(table) == len(VOTES)
+    found = certify(VOTES, "linf")
+    table = found.to_pandas()
+    names = ["index", "true_label", "predicted", "correct", "status", "lower", "radius", "jointly"]
+    assert table.columns.tolist() == names and len(table) == len(VOTES)
+    # images 2 and 3 are misclassified, which their true label alone would not show
+    assert table.predicted.tolist() == [0, 0, 1, 1] and table.correct.tolist() == [True, True, False, False]
+    for radius in (1e-9, found.radius[1], found.radius[0], 1.0):
+        assert (table.correct & (table.radius >= radius)).mean() == found.accuracy([radius])[0]
+    sets = certify(VOTES, "linf", k=2, labels="top-k-set").to_pandas()
+    assert [len(labels) for labels in sets.predicted] == [2] * len(VOTES)
+
+
+def test_abstentions_are_those_of_predicted_labels() -> None:
+    predicted = certify(VOTES, "l2", labels="predicted", alpha=1e-200)
+    assert set(predicted.status) <= {"certified", "abstained"}
+    np.testing.assert_array_equal(predicted.abstained, ~predicted.certified)
+    with pytest.raises(InputError, match="certified, open or refuted"):
+        _ = certify(VOTES, "l2").abstained
+
+
+def test_the_rank_of_a_label_counts_the_classes_before_it_among_equals() -> None:
+    votes = votes_of_counts([[5, 5, 0, 5], [9, 1, 3, 2]], labels=[3, 2])
+    assert votes.rank(np.array([3, 2])).tolist() == [2, 1] and votes.majority().tolist() == [0, 0]
+    for k, correct in ((1, [False, False]), (2, [False, True]), (3, [True, True])):
+        assert certify(votes, "l2", k=k, alpha=0.5).correct.tolist() == correct
+
+
+@pytest.mark.parametrize(
+    "probabilities", [[0.3, 0.3, 0.2, 0.2], [0.25] * 4, [0.4, 0.4, 0.1, 0.1], [0.31, 0.3, 0.2, 0.19]]
+)
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_label_of_the_top_k_is_refuted_with_probability_alpha_at_most(
+    probabilities: list[float], k: int
+) -> None:
+    draws = np.random.default_rng(7).multinomial(200, probabilities, 20_000)
+    votes = votes_of_counts(draws, labels=np.zeros(len(draws), dtype=int))
+    alpha, trials = 0.1, len(draws)
+    wrong = (certify(votes, "l2", k=k, alpha=alpha).status == "refuted").sum()
+    assert wrong <= alpha * trials + 4 * np.sqrt(alpha * trials)
+
+
+def test_a_label_behind_k_others_is_refuted_and_no_other() -> None:
+    counts = np.array([[10, 900, 80, 10], [300, 320, 200, 180], [10, 500, 480, 10]])
+    votes = votes_of_counts(counts, labels=[0, 0, 0])
+    assert certify(votes, "l2").status.tolist() == ["refuted", "open", "refuted"]
+    assert certify(votes, "l2", k=2).status.tolist() == ["refuted", "certified", "refuted"]
+    assert certify(votes, "l2", k=3).status.tolist() == ["open", "certified", "open"]
 
 
 @pytest.mark.parametrize("noise", [radii.Gaussian(0.5), radii.Laplace(0.5), radii.Uniform(0.5)])
@@ -122,7 +166,11 @@ def test_certificates_are_printed_in_three_lines() -> None:
     first, second, third = repr(certificates).splitlines()
     assert first == f"Certificates of {len(VOTES)} images, l2, k = 1, alpha = 0.001"
     assert second.startswith("noise ") and "% certified, median radius " in third
-    assert "not abstained" in repr(replace(certificates, true_label=None))
+    assert third.startswith("plain accuracy 50.0%, certified 50.0%, open 0.0%, refuted 50.0%")
+    assert "plain" not in repr(replace(certificates, true_label=None))
+    assert "l0 (pixels)" in repr(certify(VOTES, "l0")) and "l0 (features)" in repr(
+        certify(VOTES, "l0", unit="feature")
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,7 +251,7 @@ def test_no_conversion_beats_a_tight_rule(noise: radii.Noise) -> None:
         direct = certify(votes, norm)
         for other in LENGTHS:
             found = to_norm(certify(votes, other), norm)
-            assert (found.norm, found.abstained.tolist()) == (norm, direct.abstained.tolist())
+            assert (found.norm, found.status.tolist()) == (norm, direct.status.tolist())
             if noise.rules[norm].tightness.startswith("tight"):
                 assert (found.radius <= direct.radius * (1 + 1e-4)).all()
 

@@ -20,7 +20,7 @@ from vote_factory import votes_of_counts
 ALPHA, N, KS = 0.1, 100_000, range(1, 11)
 HALVING = np.append(0.4, 0.4 * 0.5 ** np.arange(11))
 """Rivals so far apart that each k errs at a rival of its own."""
-PER_IMAGE = ("label", "radius", "abstained", "lower", "index", "true_label")
+PER_IMAGE = ("label", "radius", "status", "predicted", "lower", "index", "true_label")
 SETTINGS = {
     "halving": HALVING,
     "thirds": np.append(0.4, 0.4 / 3.0 ** np.arange(11)),
@@ -172,7 +172,7 @@ def test_whole_sets_are_rarely_certified_too_far(name: str, method: str) -> None
     truth = radii.certified_radius(
         votes.noise, "l2", np.array([inside]), np.array([[outside]]), shape=votes.shape
     )
-    wrong = ~found.abstained & ((found.radius > truth * (1 + 1e-9)) | (inside <= outside))
+    wrong = found.certified & ((found.radius > truth * (1 + 1e-9)) | (inside <= outside))
     assert not exceeds(wrong, ALPHA), f"{wrong.mean():.4f}"
     lower, rivals = radii.bounds(votes.counts, found.label, k=k, alpha=ALPHA, method=method)
     wrong = (lower > inside) | (rivals[:, 0] < outside - 1e-12)
@@ -203,7 +203,7 @@ def test_whole_sets_after_a_pilot_and_without_sampling_error() -> None:
     lower, rivals = radii.bounds(fixed.counts, found.label[:1], k=2)
     assert found.lower[0] == lower[0]
     assert found.radius[0] == radii.certified_radius(votes.noise, "l2", lower, rivals, shape=votes.shape)[0]
-    assert found.radius[0] > joint.radius[0] > 0 and found.abstained.tolist() == [False, True]
+    assert found.radius[0] > joint.radius[0] > 0 and (~found.certified).tolist() == [False, True]
     # the pilot chooses among methods, and might for each k another one
     label = certify(votes, "l2", k=2, jointly=True)
     assert (label.method, label.lower[0]) == ("joint", radii.bounds(fixed.counts, np.array([0]))[0][0])

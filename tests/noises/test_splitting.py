@@ -116,7 +116,7 @@ def test_radius_is_half_a_cell_times_the_gap() -> None:
     np.testing.assert_allclose(found.radius, expected, rtol=1e-9, atol=1e-12)
     assert np.all(found.radius <= expected) and found.radius.max() > 0
     assert found.alpha == 0 and found.method == "exact" and found.plan == "exhaustive"
-    np.testing.assert_array_equal(found.abstained, expected == 0)
+    np.testing.assert_array_equal(~found.certified, expected == 0)
 
 
 @pytest.mark.parametrize("norm", radii.NORMS)

@@ -32,12 +32,15 @@ from radii.report.formatting import floor_text, guarantee, round_text
 
 
 def hand_made():
-    """Four images: certified to 0.5, certified to 0.25, wrong with a large radius, abstained."""
+    """Four images: certified to 0.5, certified to 0.25, wrong with a large radius, refuted."""
     return replace(
         make_certificates(images=4),
         true_label=np.array([1, 2, 3, 4]),
         label=np.array([1, 2, 9, 4]),
-        abstained=np.array([False, False, False, True]),
+        labels="given",
+        predicted=np.array([1, 2, 9, 5]),
+        status=np.array(["certified", "certified", "certified", "refuted"]),
+        true_rank=np.array([0, 0, 1, 2]),
         radius=np.array([0.5, 0.25, 3.0, 0.0]),
     )
 
@@ -57,7 +60,7 @@ def test_the_curve_is_the_certified_accuracy_at_every_radius(norm):
     assert np.array_equal(read_curve(radii, shares, at), one.accuracy(at))
 
 
-def test_the_curve_counts_wrong_and_abstained_images_as_nothing():
+def test_the_curve_counts_wrong_and_refuted_images_as_nothing():
     radii, shares = accuracy_curve(hand_made())
     assert radii.tolist() == [0, 0.25, 0.5]
     assert shares.tolist() == [0.5, 0.5, 0.25]
@@ -65,10 +68,12 @@ def test_the_curve_counts_wrong_and_abstained_images_as_nothing():
 
 def test_the_summary_is_that_of_all_images():
     found = summarize(hand_made())
-    assert (found.images, found.accuracy, found.abstention) == (4, 0.5, 0.25)
+    assert (found.images, found.plain_accuracy, found.certified) == (4, 0.5, 0.5)
+    assert found.statuses == {"open": 0.0, "refuted": 0.25}
     assert found.mean_radius == 0.75 / 4
-    assert found.median_radius == 0.25
-    assert found.quantiles == {0.75: 0.0, 0.5: 0.25, 0.25: 0.5}
+    # of 0, 0, 0.25 and 0.5
+    assert found.median_radius == 0.125
+    assert found.quantiles == {0.25: 0.0, 0.5: 0.125, 0.75: 0.3125}
 
 
 def test_the_mean_radius_is_the_area_under_the_curve():
@@ -163,10 +168,10 @@ def test_results_need_true_labels_and_images():
 def test_the_csv_parses_back_to_the_same_values():
     one = make_certificates("uniform", "linf", images=50)
     rows = list(csv.DictReader(io.StringIO(csv_text(one))))
-    for name in ("index", "true_label", "label", "lower", "radius"):
+    for name in ("index", "true_label", "predicted", "lower", "radius"):
         assert np.array_equal([float(row[name]) for row in rows], getattr(one, name)), name
     assert [row["correct"] == "1" for row in rows] == one.correct.tolist()
-    assert [row["abstained"] == "1" for row in rows] == one.abstained.tolist()
+    assert [row["status"] for row in rows] == one.status.tolist()
     for jointly in (False, True):
         rows = list(csv.DictReader(io.StringIO(csv_text(replace(one, jointly=jointly)))))
         assert {row["jointly"] for row in rows} == {str(int(jointly))}
@@ -174,7 +179,7 @@ def test_the_csv_parses_back_to_the_same_values():
 
 def test_the_csv_keeps_whole_sets_of_labels():
     pairs = replace(make_certificates(images=2), label=np.array([[1, 2], [3, 4]]), labels="top-k-set")
-    assert [row["label"] for row in csv.DictReader(io.StringIO(csv_text(pairs)))] == ["1 2", "3 4"]
+    assert [row["predicted"] for row in csv.DictReader(io.StringIO(csv_text(pairs)))] == ["1 2", "3 4"]
     assert "any of the certified labels" in guarantee(pairs)
 
 
@@ -183,7 +188,7 @@ def test_the_csv_of_a_run_holds_every_radius_rounded_down():
     rows = list(csv.DictReader(io.StringIO(run_csv_text({("linf", 1): one, ("l0", 2): two}))))
     assert list(rows[0]) == ["index", "true_label", "linf_top1", "l0_top2"] and len(rows) == len(one)
     for name, of in (("linf_top1", one), ("l0_top2", two)):
-        held = of.correct & ~of.abstained
+        held = of.correctly_certified
         assert [row[name] != "" for row in rows] == held.tolist() and 0 < held.sum() < len(of)
         for row, radius in zip(np.array(rows)[held], of.radius[held], strict=True):
             assert row[name] == floor_text(radius, 0 if of is two else 7)

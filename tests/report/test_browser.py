@@ -171,7 +171,7 @@ def test_one_class_at_a_time(opened, runs):
     one = runs[0].certificates["l2", 1]
     page.locator("select[name=class]").select_option(label="3")
     here = one.true_label == 3
-    held = (one.correct & ~one.abstained)[here]
+    held = one.correctly_certified[here]
     radius = radius_at(page)
     expected = np.mean(held & (one.radius[here] >= radius))
     assert readout(page)[runs[0].name, 1][0] == f"{100 * expected:.1f} %"
@@ -181,7 +181,7 @@ def test_attacks_are_drawn_above_the_certificates(opened, runs):
     page = opened()
     assert page.locator(".chart .found").count() == 1
     one, lengths = runs[0].certificates["l2", 1], runs[0].attacks["l2", 1]
-    left = one.correct & ~one.abstained & ~(lengths <= radius_at(page))
+    left = one.correctly_certified & ~(lengths <= radius_at(page))
     certified, attacked = (float(cell.split()[0]) for cell in readout(page)[runs[0].name, 1][:2])
     assert attacked == pytest.approx(100 * left.mean(), abs=0.06) and attacked >= certified
     note = page.locator(".note.found")
@@ -234,7 +234,7 @@ def test_images_are_sorted_and_saved(opened, runs, tmp_path):
     assert saved[0][:2] == ["index", "true label"] and len(saved) == 121
     by_index = {int(row[0]): row[2] for row in saved[1:]}
     one = runs[0].certificates["l2", 1]
-    for index, radius, held in zip(runs[0].index, radii_held, one.correct & ~one.abstained, strict=True):
+    for index, radius, held in zip(runs[0].index, radii_held, one.correctly_certified, strict=True):
         written = by_index[int(index)]
         assert (written == "" and not held) or float(written) == radius
 

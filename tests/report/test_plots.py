@@ -323,9 +323,9 @@ def test_curves_that_coincide_get_a_key_instead():
 def test_the_strip_shows_floored_radii_and_says_what_is_wrong():
     certificates = {norm: make_certificates(norm=norm, sigma=2.0) for norm in NORMS}
     one = certificates["l2"]
-    wrong = int(np.flatnonzero(~one.correct & ~one.abstained)[0])
-    held = int(np.flatnonzero(one.correct & ~one.abstained)[0])
-    silent = int(np.flatnonzero(one.abstained)[0])
+    wrong = int(np.flatnonzero(~one.correct & one.certified)[0])
+    held = int(np.flatnonzero(one.correctly_certified)[0])
+    silent = int(np.flatnonzero(~one.certified)[0])
     images = np.zeros((3, 1, 8, 8), dtype=np.uint8)
     words = texts(image_strip(images, certificates, [wrong, held, silent]))
     assert f"{one.label[wrong]} (wrong)" in words and "abstains" in words

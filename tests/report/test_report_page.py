@@ -65,7 +65,7 @@ def test_curves_drawn_from_the_page_are_those_of_the_results(tmp_path):
         held = lengths(data, series["radii"])
         drawn = [np.mean(held >= at) for at in radii]
         assert np.abs(np.array(drawn) - shares).max() < 1e-12
-        counted = one.correct & ~one.abstained
+        counted = one.correctly_certified
         assert np.array_equal(held, np.where(counted, one.radius, np.nan), equal_nan=True)
         status = unpacked(data, series["status"]) % CORRECT
         assert np.array_equal(status == data["statuses"].index("certified"), counted)
@@ -155,7 +155,7 @@ def test_cards_show_labels_and_radii_of_one_k(tmp_path):
     """Of the smallest, in whatever order they are given; here only l0 lacks it."""
     found = {(norm, k): make_certificates(norm=norm, k=k) for norm, k in (("l0", 3), ("l2", 3), ("l2", 1))}
     one, other = found["l2", 1], found["l2", 3]
-    rows = np.flatnonzero((one.label != other.label) & ~one.abstained & ~other.abstained)[:4]
+    rows = np.flatnonzero((one.label != other.label) & one.certified & other.certified)[:4]
     examples = Examples(np.zeros((4, 1, 8, 8), np.uint8), one.index[rows])
     text = write_report([Run("Laplace", found)], tmp_path, examples=examples).read_text()
     labels = re.findall(r"label, k = 1</th><td>(\d)", text)
@@ -209,7 +209,7 @@ def test_classes_come_from_the_least_robust_to_the_most():
     means = {}
     for row in found["rows"]:
         here = one.true_label == "abcdefghij".index(row["name"])
-        held = (one.correct & ~one.abstained)[here]
+        held = one.correctly_certified[here]
         means[row["name"]] = np.where(held, one.radius[here], 0).mean()
         assert row["images"] == here.sum()
         assert row["cells"][0] == f"{100 * held.mean():.1f}"
@@ -244,14 +244,14 @@ def test_classes_of_runs_are_compared_for_one_k_which_the_page_names(tmp_path):
 def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):
     run = run_of(norms=("l2",))
     one = run.certificates["l2", 1]
-    rows = np.flatnonzero(one.correct & ~one.abstained & (one.radius > 0))[:3]
+    rows = np.flatnonzero(one.correctly_certified & (one.radius > 0))[:3]
     attack_lengths = [2 * one.radius[rows[0]], 4 * one.radius[rows[1]], math.inf]
     attacked_file(tmp_path / "attacks" / "votes-l2-top1.csv", one, rows, attack_lengths)
     found = found_beside(tmp_path / "votes.parquet", run.certificates)
     assert list(found) == [("l2", 1)] and found["l2", 1][rows].tolist() == attack_lengths
     assert np.isinf(np.delete(found["l2", 1], rows)).all()
     shown = replace(run, attacks=found)
-    held = (one.correct & ~one.abstained & (one.radius > 0)).sum()
+    held = (one.correctly_certified & (one.radius > 0)).sum()
     assert attack_sentences(shown, "l2") == [
         f"attacks changed 2 of {held} certified predictions, none within its radius; "
         "the median length is 3.00 certified radii"

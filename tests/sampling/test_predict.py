@@ -35,7 +35,7 @@ def above_half(noisy: torch.Tensor) -> torch.Tensor:
 
 
 def same(one: radii.Certificates, two: radii.Certificates) -> None:
-    for name in ("label", "radius", "abstained", "lower"):
+    for name in ("label", "radius", "status", "lower"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert one.mean_samples == two.mean_samples
 
@@ -56,7 +56,7 @@ def test_answers_are_those_of_draws_counted_here() -> None:
         lower = Anytime(alpha=0.01, n_max=300).lower(right, 300)
         assert (found.label[row], found.lower[row]) == (label, lower)
         radius = radii.certified_radius(NOISE, "l2", np.array([lower]), shape=(1, 1, 1))[0]
-        assert (found.radius[row], found.abstained[row]) == (radius, radius == 0)
+        assert (found.radius[row], ~found.certified[row]) == (radius, radius == 0)
     assert found.mean_samples == 400 and (found.n, found.plan, found.labels) == (300, "anytime", "predicted")
 
 
@@ -169,7 +169,7 @@ def test_a_budget_that_is_spent_is_an_abstention(clock: list[float]) -> None:
             return above_half(noisy)
 
     found = Smoothed(Late().eval(), NOISE, batch=8).certify_predictions(IMAGES, norm="l2", seconds=1, seed=0)
-    assert found.abstained.all() and not found.radius.any() and found.mean_samples < N0
+    assert not found.certified.any() and not found.radius.any() and found.mean_samples < N0
 
 
 def test_answers_at_all_moments_are_bounds_from_the_first_draws_of_one_stream(clock: list[float]) -> None:

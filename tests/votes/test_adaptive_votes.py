@@ -158,12 +158,12 @@ def test_top_k_keeps_what_its_looks_certified():
     votes = draw(PLANS["top-k"])
     found = radii.certify(votes, "l2", alpha=0.01)
     at_looks = np.array([0, 0.1, 0.2])[votes.certified]
-    assert np.all(found.radius >= at_looks) and not found.abstained[at_looks > 0].any()
+    assert np.all(found.radius >= at_looks) and found.certified[at_looks > 0].all()
     # whatever the bounds of the last look are, what earlier ones showed still holds, in all norms that follow
     shifted = replace(votes, certified=np.maximum(votes.certified, 1))
     for norm in ("l2", "l1", "linf"):
         held = radii.certify(shifted, norm, alpha=0.01)
-        assert np.all(held.radius >= 0.1 * (1 - 1e-9 * (norm != "l2"))) and not held.abstained.any()
+        assert np.all(held.radius >= 0.1 * (1 - 1e-9 * (norm != "l2"))) and held.certified.all()
     assert np.any(radii.certify(shifted, "l0", alpha=0.01).abstained)
     with pytest.raises(InputError, match="image 0 cannot have ended with all radii certified"):
         radii.certify(replace(votes, certified=np.full(36, 2)), "l2", alpha=0.01)
@@ -174,7 +174,7 @@ def test_two_stages_bound_by_fresh_samples_alone():
     found = radii.certify(votes, "l2", method="binary")
     n, right = votes.counts.sum(1), votes.counts[:, 1]
     assert (n == 0).any() and (n == 3000).any() and np.all(votes.selection.sum(1) == 50)
-    assert np.all(found.radius[n == 0] == 0) and np.all(found.abstained[n == 0])
+    assert np.all(found.radius[n == 0] == 0) and np.all(~found.certified[n == 0])
     for row in np.flatnonzero(n)[:5]:
         bound = radii.bounds(np.array([[n[row] - right[row], right[row]]]), np.array([1]), method="binary")[0]
         assert found.lower[row] == bound[0]

@@ -575,7 +575,7 @@ WRONG = {
     ),
     "other.tsv": (b"name\tradius\n", "a table with tabs between its columns"),
     "found.csv": (
-        b"index,true_label,label,correct,abstained,lower,radius\n",
+        b"index,true_label,predicted,correct,status,lower,radius\n",
         "certificates that radii certify wrote",
     ),
     "attack.csv": (b"index,label,certified,found\n", "what radii attack wrote"),

@@ -71,7 +71,7 @@ class Attacks:
         `(radii,)`
             Shares in [0, 1]: an upper bound, beside the lower one of `Certificates.accuracy`.
         """
-        correct = self.certificates.correct & ~self.certificates.abstained
+        correct = self.certificates.correctly_certified
         lengths = np.full(len(correct), np.inf)
         lengths[self.rows] = self.lengths
         # an image without a perturbation, and one that was not attacked, counts as robust at every radius
@@ -165,7 +165,7 @@ def attack(
     if not 1 <= reach < np.inf:
         raise InputError(f"reach must be at least 1, the certified radius; got {reach}")
     # search radii are multiples of the certified one, so that a radius of 0 gives nothing to search
-    rows = np.flatnonzero(~certificates.abstained & (certificates.radius > 0))
+    rows = np.flatnonzero(certificates.radius > 0)
     model = renamed(smoothed.model, certificates.classes, "the votes", not are_counted(certificates.classes))
     search = PerturbationSearch(replace(smoothed, model=model), certificates, effort, n, reach, seed)
     lengths, perturbed = np.full(len(rows), np.inf), images[rows].astype(np.float32)

@@ -14,14 +14,16 @@ from radii.certificates.probability_bounds import NoiseRules, ideal_bounds
 from radii.certificates.radius import certified_radius, confirmed
 from radii.errors import InputError, check_name, missing_extra
 from radii.noises import Noise, full_name
-from radii.noises.norms import NORMS, Norm, Unit, check_images, inner_radius, radii_array, unit_of
+from radii.noises.norms import NORMS, Ball, Norm, Unit, check_images, inner_radius, radii_array
 from radii.noises.theory.bisection import bisect_whole
 from radii.votes import Votes, check_fingerprints
-from radii.votes.bounds import ROUNDING, Method, bounds, check_alpha, check_k
+from radii.votes.bounds import ROUNDING, Method, bounds, check_alpha, check_k, sign_test, strongest_rivals
 from radii.votes.image_identity import ImageIdentity
 
 Labels = Literal["true", "predicted", "top-k-set"] | str
 LABELS = ("true", "predicted", "top-k-set")
+PREDICTED_STATUSES = ("certified", "abstained")
+KNOWN_STATUSES = ("certified", "open", "refuted")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,17 +33,24 @@ class Certificates:
     Parameters
     ----------
     label : `(images,)` class numbers, or `(images, k)` with `labels="top-k-set"`
-        Certified label, or the whole set of labels that stays the top k.
+        Label that the certificate is about, or the whole set of labels that stays the top k.
+    predicted : `(images,)` class numbers
+        Prediction of the smoothed classifier: `label` itself, or the first of the set, where selection samples
+        chose it, else the label with the most votes; ABSTAIN for an image without votes.
+    status : `(images,)` text
+        "certified": the label is confirmed without perturbation, and within `radius`. Of a predicted label or
+        set, "abstained": it is not confirmed. Of a label that was known before, "refuted": `k` other classes
+        are more probable; "open": neither is shown.
     radius : `(images,)`, in image units (l1, l2, linf) or whole changed units (l0)
         Certified radius; 0.0 where nothing is certified.
-    abstained : `(images,)` bool
-        Images whose label could not be confirmed even without a perturbation.
     lower : `(images,)` probabilities
         Lower confidence bound on the probability of the label.
     index : `(images,)`
         Position of each image in the data set.
     true_label : `(images,)` or None
         True labels, if the votes carry them.
+    true_rank : `(images,)` or None
+        Number of classes with more votes than the true label.
     noise
         Noise of the smoothed classifier.
     norm : "l0", "l1", "l2" or "linf"
@@ -83,15 +92,18 @@ class Certificates:
     perturbation of norm at most `radius` removes `label` from the `k` most probable labels of the
     smoothed classifier. In l0, and with `box`, this holds for perturbations that keep the image in
     [0, 1]; with `on_grid`, for perturbations that leave it an 8-bit image. `jointly`, it holds with that
-    probability for every k, norm and unit at once.
+    probability for every k, norm and unit at once. A label that is among the `k` most probable ones is
+    refuted with probability at most `alpha` (docs/math/statistics.md).
     """
 
     label: np.ndarray
+    predicted: np.ndarray
+    status: np.ndarray
     radius: np.ndarray
-    abstained: np.ndarray
     lower: np.ndarray
     index: np.ndarray
     true_label: np.ndarray | None
+    true_rank: np.ndarray | None
     noise: Noise
     norm: Norm
     unit: Unit
@@ -114,16 +126,19 @@ class Certificates:
         return len(self.label)
 
     def __repr__(self) -> str:
-        held = ~self.abstained if self.true_label is None else self.correct & ~self.abstained
-        share = f"{held.mean() if len(held) else 0:.1%} {'not abstained' if self.true_label is None else 'certified'}"
-        # the largest radius to which half of the images are certified
-        radii = np.sort(np.where(held, self.radius, 0.0))
-        median = Fraction(radii[len(radii) // 2] if len(radii) else 0)
+        unit = f" ({self.unit}s)" * (self.norm == "l0")
+        radii = (
+            self.radius if self.true_label is None else np.where(self.correctly_certified, self.radius, 0.0)
+        )
+        median = Fraction(float(np.median(radii)) if len(radii) else 0)
+        shares = [] if self.true_label is None else [("plain accuracy", self.correct)]
+        shares += [(status, self.status == status) for status in self.statuses]
         return (
-            f"Certificates of {len(self)} images, {self.norm}, k = {self.k}, alpha = {self.alpha:g}\n"
+            f"Certificates of {len(self)} images, {self.norm}{unit}, k = {self.k}, alpha = {self.alpha:g}\n"
             f"noise {full_name(self.noise)}\n"
+            + ", ".join(f"{name} {where.mean() if len(self) else 0:.1%}" for name, where in shares)
             # rounded down, as all radii in texts are
-            f"{share}, median radius {math.floor(median * 10**4) / 10**4}"
+            + f", median radius {math.floor(median * 10**4) / 10**4}"
         )
 
     @property
@@ -132,14 +147,48 @@ class Certificates:
         return "grid" if self.on_grid else "box" if self.box or self.norm == "l0" else ""
 
     @property
+    def statuses(self) -> tuple[str, ...]:
+        """The values that `status` can have: two for predicted labels, three for labels that were known before."""
+        return PREDICTED_STATUSES if self.labels in ("predicted", "top-k-set") else KNOWN_STATUSES
+
+    @property
+    def certified(self) -> np.ndarray:
+        """Where the label is confirmed to be in the top k, within `radius`, `(images,)` bool."""
+        return self.status == "certified"
+
+    @property
+    def abstained(self) -> np.ndarray:
+        """Where the smoothed classifier abstains: predicted labels that are not confirmed, `(images,)` bool."""
+        if "abstained" not in self.statuses:
+            raise InputError(
+                "labels that were known before are certified, open or refuted (status): "
+                "abstentions are those of certificates of labels='predicted'"
+            )
+        return self.status == "abstained"
+
+    @property
     def correct(self) -> np.ndarray:
-        """Where the certified label is the true one, or the set contains it, `(images,)`."""
+        """Where the unperturbed image is classified correctly, `(images,)` bool, without confidence.
+
+        The true label is among the k with the most votes, or among those that selection samples chose.
+        """
+        if self.labels in ("predicted", "top-k-set") or self.true_rank is None:
+            return self._of_true_label
+        return self.true_rank < self.k
+
+    @property
+    def correctly_certified(self) -> np.ndarray:
+        """Where the true label is certified, as the label or in the set, `(images,)` bool: the certified accuracy."""
+        return self.certified & self._of_true_label
+
+    @property
+    def _of_true_label(self) -> np.ndarray:
         if self.true_label is None:
             raise InputError("these votes carry no true labels, so that no accuracy follows from them")
         return (self.label.reshape(len(self), -1) == self.true_label[:, None]).any(axis=1)
 
     def accuracy(self, radii: Iterable[float], *, beta: float | None = None) -> np.ndarray:
-        """Compute the certified accuracy: the share of all images that are correct and certified to a radius.
+        """Compute the certified accuracy: the share of all images whose true label is certified to a radius.
 
         Parameters
         ----------
@@ -159,7 +208,7 @@ class Certificates:
         # written so that NaN fails, too
         if not (columns >= 0).all():
             raise InputError(f"radii must be numbers of at least 0; got {columns[~(columns >= 0)][0]:g}")
-        held = self.correct & ~self.abstained
+        held = self.correctly_certified
         shares = np.array([np.mean(held & (self.radius >= radius)) for radius in columns])
         return shares if beta is None else np.maximum(shares - self.most_false(beta) / len(self), 0)
 
@@ -188,20 +237,31 @@ class Certificates:
         return int((betainc(q + 1, len(self) - q, self.alpha) * (1 + ROUNDING) > beta).sum())
 
     def to_pandas(self) -> Any:
-        """Return a data frame with one row per image: index, true label, label, abstained, lower, radius."""
+        """Return a data frame with one row per image, in the columns of the CSV of `radii certify`.
+
+        At r above 0, `(frame.correct & (frame.radius >= r)).mean()` is the certified accuracy.
+        """
         try:
             import pandas
         except ImportError as error:
             raise missing_extra("to_pandas", "report", error) from error
-        columns = {
+        return pandas.DataFrame(
+            {name: column for name, column in self.columns().items() if column is not None}
+        )
+
+    def columns(self) -> dict[str, Any]:
+        """Return what is known of each image, by column: a list or an array per column, None where it is unknown."""
+        chosen = self.labels == "top-k-set"
+        return {
             "index": self.index,
             "true_label": self.true_label,
-            "label": list(self.label) if self.label.ndim == 2 else self.label,
-            "abstained": self.abstained,
+            "predicted": list(self.label) if chosen else self.predicted,
+            "correct": None if self.true_label is None else self.correct,
+            "status": self.status,
             "lower": self.lower,
             "radius": self.radius,
+            "jointly": np.full(len(self), self.jointly),
         }
-        return pandas.DataFrame({name: column for name, column in columns.items() if column is not None})
 
 
 def certify(
@@ -212,7 +272,7 @@ def certify(
     alpha: float = 1e-3,
     labels: Labels | np.ndarray = "true",
     method: Method | None = None,
-    unit: Unit = "feature",
+    unit: Unit = "pixel",
     images: np.ndarray | None = None,
     jointly: bool = False,
 ) -> Certificates:
@@ -236,7 +296,7 @@ def certify(
         Method of the confidence bounds, as in `radii.bounds`. The default is "two-event"; after a pilot,
         the one for which the pilot predicts the larger radius.
     unit : "feature" or "pixel"
-        Unit that l0 counts; a pixel is all channels of one position, and the default of the commands.
+        Unit that l0 counts; a pixel is all channels of one position.
     images : `(images, *shape)` in [0, 1]
         The very images of the votes, for larger radii in l0 and l1, as in `radii.certified_radius`.
     jointly
@@ -246,7 +306,7 @@ def certify(
     Returns
     -------
     Certificates
-        One certificate per image. Images whose label is not confirmed abstain with radius 0.
+        One certificate per image. Where the label is not confirmed, the radius is 0.
 
     Raises
     ------
@@ -283,12 +343,12 @@ def certify(
     >>> certificates = radii.certify(votes, "l2")
     >>> certificates.radius.round(2)
     array([0.49, 0.  ])
-    >>> certificates.abstained
-    array([False,  True])
+    >>> certificates.status
+    array(['certified', 'open'], dtype='<U9')
     >>> certificates
     Certificates of 2 images, l2, k = 1, alpha = 0.001
     noise gaussian:sigma=0.25
-    50.0% certified, median radius 0.4897
+    plain accuracy 100.0%, certified 50.0%, open 50.0%, refuted 0.0%, median radius 0.2448
 
     The label of the second is certified to be among the top two of three classes:
 
@@ -301,6 +361,7 @@ def certify(
         raise InputError(f"certify takes votes, as radii.load_votes gives them from a file; got {votes!r}")
     check_k(k, len(votes.classes))
     check_alpha(alpha)
+    unit = Ball(norm, votes.shape, unit).unit
     plan = votes.plan
     method = plan.resolve_method(labels, k, alpha, method, jointly)
     check_complete(votes)
@@ -323,14 +384,22 @@ def certify(
         votes.noise, norm, lower, rivals, k=places, shape=votes.shape, unit=unit, images=images
     )
     radius = plan.decided_radius(votes, norm, unit, k, reach, rules, images is not None)
+    # what the looks decided stays certified, even if the last bounds alone do not confirm the label
+    held = confirmed(lower, rivals) | (radius > 0)
+    known = source not in ("predicted", "top-k-set")
     return Certificates(
         label=chosen,
+        predicted=votes.majority() if known else chosen.reshape(len(votes), -1)[:, 0],
+        status=np.where(
+            held,
+            "certified",
+            np.where(refuted(votes, chosen, k, alpha), "refuted", "open") if known else "abstained",
+        ),
         radius=radius,
-        # what the looks decided stays certified, even if the last bounds alone do not confirm the label
-        abstained=~confirmed(lower, rivals) & (radius == 0),
         lower=lower,
         index=votes.index,
         true_label=votes.labels,
+        true_rank=None if votes.labels is None else votes.rank(votes.labels),
         noise=votes.noise,
         norm=norm,
         unit=unit,
@@ -351,6 +420,21 @@ def certify(
     )
 
 
+def refuted(votes: Votes, label: np.ndarray, k: int, alpha: float) -> np.ndarray:
+    """Return where `k` classes are shown to be more probable than the label, `(images,)` bool.
+
+    Guarantee: a label that is among its image's `k` most probable ones is refuted with probability at most `alpha`, for
+    all k at once, under the noise as it is drawn (docs/math/statistics.md, 'Refuted labels').
+    """
+    own = votes.counts[np.arange(len(votes)), label]
+    weakest = strongest_rivals(votes.counts, label, k)[:, -1]
+    if votes.plan.outcomes is not None:
+        return weakest > own
+    # which classes are ahead, and when sampling stopped, was not fixed before the counts
+    questions = (len(votes.classes) - 1) * len(votes.plan.sample_sizes)
+    return sign_test(weakest, own) <= alpha / questions
+
+
 def certifiable(votes: Iterable[Votes]) -> list[Norm]:
     """Return the norms for which the noise of any of the votes has a rule."""
     with_rule = {norm for run in votes for norm in run.noise.rules}
@@ -365,14 +449,15 @@ def certify_all(
     alpha: float = 1e-3,
     labels: Labels | None = None,
     method: Method | None = None,
-    unit: Unit = "feature",
+    unit: Unit = "pixel",
     images: Mapping[str, np.ndarray] = MappingProxyType({}),
     jointly: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, dict[tuple[str, int], Certificates]]:
     """Certify several runs, by name, in every norm and for every k.
 
-    `labels`: by default those that the looks of a plan tested, else the true ones. `unit`: what l0 counts. `images`:
+    `labels`: by default those that the looks of a plan tested, else the true ones. `unit`: what l0 counts, as in
+    `certify`. `images`:
     those of the votes, for their boxes in l0 and l1. `jointly`: alpha covers all tables of a run.
     Runs whose noise has no rule for any of the norms are left out. Raises `InputError` for a norm without a rule in any
     run.
@@ -397,7 +482,7 @@ def certify_all(
                     alpha=alpha,
                     labels=labels or run.tested_labels or "true",
                     method=method,
-                    unit=unit_of(norm, unit),
+                    unit=unit,
                     # `Ball` rejects images in other norms, which have no rules in the box
                     images=images.get(name) if norm in ("l0", "l1") else None,
                     jointly=jointly,
@@ -496,7 +581,7 @@ def reachable_radius(
     method: Method = "two-event",
     classes: int,
     shape: tuple[int, ...],
-    unit: Unit = "feature",
+    unit: Unit = "pixel",
 ) -> float:
     """Compute the largest radius that `n` unanimous noise samples can certify, before paying for them.
 
@@ -519,7 +604,7 @@ def reachable_radius(
     shape : channels, height, width
         Shape of one image.
     unit : "feature" or "pixel"
-        Unit that l0 counts.
+        Unit that l0 counts, as in `radii.certify`.
 
     Returns
     -------

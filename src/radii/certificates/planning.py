@@ -11,7 +11,7 @@ from radii.certificates.probability_bounds import NoiseRules
 from radii.errors import InputError, check_name
 from radii.noises import Noise
 from radii.noises.base import check_noise
-from radii.noises.norms import Ball, Norm, Unit, unit_of
+from radii.noises.norms import Ball, Norm, Unit
 from radii.noises.theory.bisection import bisect
 from radii.votes.bounds import check_k
 from radii.votes.plans import PLANS, Anytime, Decision, Exhaustive, Fixed, Plan, Sequential, TopK, TwoStage
@@ -46,7 +46,7 @@ class RadiusTarget:
     k
         Number of top classes within which the label must stay.
     unit : "feature" or "pixel"
-        Unit that l0 counts.
+        Unit that l0 counts, as in `radii.certify`.
     exact_arithmetic
         Account for noise drawn on a lattice, as `radii.Smoothed` does on request.
 
@@ -68,13 +68,15 @@ class RadiusTarget:
     radii: tuple[float, ...]
     shape: tuple[int, ...]
     k: int = 1
-    unit: Unit = "feature"
+    unit: Unit = "pixel"
     exact_arithmetic: bool = False
 
     def __post_init__(self) -> None:
         check_noise(self.noise)
         check_k(self.k)
-        object.__setattr__(self, "shape", Ball(self.norm, self.shape, self.unit).shape)
+        ball = Ball(self.norm, self.shape, self.unit)
+        object.__setattr__(self, "shape", ball.shape)
+        object.__setattr__(self, "unit", ball.unit)
         object.__setattr__(self, "radii", check_units(check_radii(self.radii), self.norm))
 
     def levels(self) -> tuple[float, ...]:
@@ -363,7 +365,7 @@ def farthest(
             method=method,
             classes=classes,
             shape=shape,
-            unit=unit_of(norm, unit),
+            unit=unit,
         )
         for norm in noise.rules
     }
@@ -431,7 +433,7 @@ def two_stage(
     *,
     shape: tuple[int, ...],
     k: int = 1,
-    unit: Unit = "feature",
+    unit: Unit = "pixel",
     price: float | None = None,
     n_max: int = 100_000,
     alpha: float = 1e-3,
@@ -449,7 +451,7 @@ def two_stage(
     k
         Number of top classes within which the label must stay.
     unit : "feature" or "pixel"
-        Unit that l0 counts.
+        Unit that l0 counts, as in `radii.certify`.
     price : radius per noise sample
         Mean radius that a sample must add; by default 1.6e-6 of a radius of the usual size.
     n_max : noise samples
@@ -475,10 +477,11 @@ def two_stage(
     (1000, 100000)
     """
     check_noise(noise)
+    ball = Ball(norm, shape, unit)
     if price is None:
         # rounded to a few digits, so that every processor makes the same plan
-        price = float(f"{USUAL_PRICE * noise.trade_offs(Ball(norm, shape, unit)).start:.6g}")
-    return TwoStage(price, norm, k, n_max=n_max, alpha=alpha, unit=unit)
+        price = float(f"{USUAL_PRICE * noise.trade_offs(ball).start:.6g}")
+    return TwoStage(price, norm, k, n_max=n_max, alpha=alpha, unit=ball.unit)
 
 
 def fresh_samples(

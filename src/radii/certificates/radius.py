@@ -35,7 +35,7 @@ def certified_radius(
     *,
     k: int = 1,
     shape: tuple[int, ...],
-    unit: Unit = "feature",
+    unit: Unit = "pixel",
     images: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute the certified top-k radius of every image from bounds on its class probabilities.
@@ -56,7 +56,7 @@ def certified_radius(
     shape : channels, height, width
         Shape of one input, for example (3, 32, 32).
     unit : "feature" or "pixel"
-        Unit that l0 counts; a pixel is all channels of one position.
+        Unit that l0 counts, as in `radii.certify`.
     images : `(n, *shape)` in [0, 1]
         Intersect each ball of l0 or l1 with the box [0, 1] around its own image.
 
@@ -103,7 +103,7 @@ def certified_radius(
 
 
 def tradeoff(
-    noise: Noise, norm: Norm, radius: float, shape: tuple[int, ...], *, unit: Unit = "feature"
+    noise: Noise, norm: Norm, radius: float, shape: tuple[int, ...], *, unit: Unit = "pixel"
 ) -> Callable[[np.ndarray], np.ndarray]:
     r"""Return the trade-off function $T$ between `noise` and `noise` shifted by at most `radius`.
 
@@ -118,7 +118,7 @@ def tradeoff(
     shape : channels, height, width
         Shape of one input.
     unit : "feature" or "pixel"
-        Unit that l0 counts.
+        Unit that l0 counts, as in `radii.certify`.
 
     Returns
     -------

@@ -88,7 +88,6 @@ def attack(
     from radii.attacks import Effort
     from radii.attacks.attack import attack as attack_all
     from radii.certificates.certify import certify
-    from radii.noises.norms import unit_of
     from radii.report.export import attacks_name, attacks_text, write_whole
     from radii.storage.atomic import check_folder
     from radii.training.run_folder import CONFIG
@@ -114,7 +113,7 @@ def attack(
     }
     for norm in certificates.norm:
         for k in certificates.k:
-            unit = unit_of(norm, certificates.l0_unit)
+            unit = certificates.l0_unit
             attacked = certify(part, norm, k=k, alpha=certificates.alpha, unit=unit)
             with progress(f"attack {norm}") as update:
                 attacks = attack_all(smoothed, images, attacked, progress=update, **how)

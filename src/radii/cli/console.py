@@ -22,7 +22,7 @@ from rich.text import Text
 from radii.certificates.certify import Certificates
 from radii.cli.terminal import Screen, warn
 from radii.errors import InputError, RadiiWarning, without_keys
-from radii.report.accuracy import round_radii, same_question, summarize, tabulate
+from radii.report.accuracy import round_radii, same_question, status_names, summarize, tabulate
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.storage.memory import is_out_of_memory
 
@@ -310,7 +310,7 @@ def radius_table(title: str, norm: str, unit: str, box: bool = False) -> Table:
 
 
 def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float] = ()) -> Table:
-    """Return a table of certified accuracy at 0 and `radii`, with abstention and mean and median radius.
+    """Return a table of certified accuracy at 0 and `radii`, with plain accuracy, other shares and the median radius.
 
     It has one row per name. Without `radii`, it shows round ones, at most five, as many as fit the terminal.
     """
@@ -335,32 +335,41 @@ def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[fl
         f"{NORM_NAMES[rows.norm]}: {quantity} at a radius of at least", rows.norm, rows.unit, box
     )
     table.add_column("", no_wrap=True)
-    for header in (*rows.headers, "abstained", "mean", "median"):
+    statuses = status_names(certificates.values())
+    for header in ("plain", *rows.headers, *statuses, "median"):
         table.add_column(header, justify="right", no_wrap=True)
     for name, shares, best in zip(rows.names, rows.shares, rows.best, strict=True):
         cells = [Text(f"{x:.1%}", style="bold" if top else "") for x, top in zip(shares, best, strict=True)]
         # the best of several sigma has no radii of its own
         if name not in certificates:
-            table.add_row(name, *cells, "", "", "")
+            table.add_row(name, "", *cells, *[""] * len(statuses), "")
             continue
         numbers = summarize(certificates[name])
-        middle = [radius_text(radius, rows.norm) for radius in (numbers.mean_radius, numbers.median_radius)]
-        table.add_row(name, *cells, f"{numbers.abstention:.1%}", *middle)
+        others = [
+            f"{numbers.statuses[status]:.1%}" if status in numbers.statuses else "–" for status in statuses
+        ]
+        median = radius_text(numbers.median_radius, rows.norm)
+        table.add_row(name, f"{numbers.plain_accuracy:.1%}", *cells, *others, median)
     if "best" in rows.kinds:
         table.caption = f"best σ: chosen at each radius after looking at the results\n{table.caption}"
     return table
 
 
 def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
-    """Return a table without true labels: the number of images, abstention, and largest and median radius."""
+    """Return a table without true labels: the number of images, shares by status, and largest and median radius."""
     norm, unit, k = same_question(certificates.values())
     box = all(of_name.box for of_name in certificates.values())
     table = radius_table(f"{NORM_NAMES[norm]}: certified top-{k} radii, true labels unknown", norm, unit, box)
-    for header in ("", "images", "abstained", "largest", "median"):
+    statuses = status_names(certificates.values())
+    for header in ("", "images", *statuses, "largest", "median"):
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     for name, of_name in certificates.items():
-        # the lower of the two in the middle, so that half of the images have at least this radius
-        median = np.sort(of_name.radius)[(len(of_name) - 1) // 2]
-        radii = [radius_text(radius, norm) for radius in (of_name.radius.max(), median)]
-        table.add_row(name, str(len(of_name)), f"{of_name.abstained.mean():.1%}", *radii)
+        radii = [
+            radius_text(radius, norm) for radius in (of_name.radius.max(), float(np.median(of_name.radius)))
+        ]
+        shares = [
+            f"{(of_name.status == status).mean():.1%}" if status in of_name.statuses else "–"
+            for status in statuses
+        ]
+        table.add_row(name, str(len(of_name)), *shares, *radii)
     return table

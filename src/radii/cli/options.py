@@ -14,7 +14,7 @@ from radii.certificates.certify import LABELS
 from radii.certificates.planning import RadiusTarget
 from radii.errors import InputError
 from radii.noises import NOISES, Noise
-from radii.noises.norms import NORMS, UNITS, check_shape, unit_of
+from radii.noises.norms import NORMS, UNITS, check_shape
 from radii.storage.documents import names_in, parse_number
 from radii.storage.folders import bare
 from radii.votes import PRECISIONS, Votes, check_fingerprints, load_votes
@@ -182,7 +182,7 @@ def targets_of(
 ) -> list[RadiusTarget]:
     """Return the radii of each norm as a target of a plan; `unit` is what l0 counts."""
     return [
-        RadiusTarget(noise, norm, tuple(values), shape, k, unit_of(norm, unit), exact_arithmetic)
+        RadiusTarget(noise, norm, tuple(values), shape, k, unit, exact_arithmetic)
         for norm, values in radii.items()
     ]
 

@@ -14,7 +14,6 @@ from radii.cli.groups import Options, grouped
 from radii.cli.model_options import Execution, InputFormat, ModelArgument, NoiseOptions, model_source
 from radii.cli.options import Alpha, DataDir, K, L0Unit, Split, reach_text
 from radii.errors import InputError
-from radii.noises.norms import unit_of
 from radii.noises.streams import check_seed, secret_seed
 from radii.storage import atomic
 from radii.votes.plans.fixed import check_whole
@@ -212,7 +211,7 @@ def serve(
     )
     alpha, seconds, norm = response.alpha, response.seconds, response.norm
     plan = budget_plan(smoothed.noise, response.n, alpha, seconds)
-    sampler, unit = smoothed.ready(shape), unit_of(norm, response.l0_unit)
+    sampler, unit = smoothed.ready(shape), response.l0_unit
     service = Service(
         sampler, plan, secret, norm, response.k, unit, alpha, seconds, classes, response.alpha_budget
     )

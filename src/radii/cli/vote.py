@@ -13,7 +13,7 @@ from radii.cli.options import K, L0Unit, Radii, Seed, parse_radii, reach_text, t
 from radii.cli.vote_job import ImageOptions, JobSource, Processes, sample, sample_for
 from radii.errors import InputError, check_name
 from radii.noises import Noise
-from radii.noises.norms import UNITS, unit_of
+from radii.noises.norms import UNITS
 from radii.storage.folders import check_writable, exists, with_suffix, write_file
 from radii.votes import Votes, load_votes
 from radii.votes.plans import PLANS, Plan
@@ -81,7 +81,7 @@ class PlanOptions(Options):
             norm=self.norm,
             shape=shape,
             k=self.k,
-            unit=unit_of(self.norm, self.l0_unit),
+            unit=self.l0_unit,
             alpha=self.alpha,
             # not `most or ...`: 0 is a mistake that the plan reports, not a missing option
             n_max=usual_most if most is None else most,

@@ -34,6 +34,7 @@ class Ball:
         Shape of one input.
     unit : {"feature", "pixel"}
         What l0 counts: single features, or pixels, that is all channels (the first axis of `shape`) of one position.
+        In the other norms it becomes "feature".
     images : array, shape `(n, *shape)`, optional
         Images in [0, 1], for l0 and l1. The ball of each image is then intersected with the box [0, 1]: a feature
         `x` changes by at most `max(x, 1 - x)`.
@@ -51,19 +52,20 @@ class Ball:
 
     norm: Norm
     shape: tuple[int, ...]
-    unit: Unit = "feature"
+    unit: Unit = "pixel"
     images: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_name("norm", self.norm, NORMS)
         check_name("unit", self.unit, UNITS)
+        object.__setattr__(self, "unit", unit_of(self.norm, self.unit))
         object.__setattr__(self, "shape", check_shape(self.shape))
-        if self.norm != "l0" and self.unit != "feature":
-            raise InputError(f"unit refines l0 only; for {self.norm} leave it out")
         if self.norm not in ("l0", "l1") and self.images is not None:
             raise InputError(f"images limit the balls of l0 and l1 only; for {self.norm} leave them out")
         if self.unit == "pixel" and len(self.shape) != 3:
-            raise InputError(f"unit 'pixel' needs a shape (channels, height, width); got {self.shape}")
+            raise InputError(
+                f"pixels are counted in shapes (channels, height, width), got {self.shape}: take unit='feature'"
+            )
         if self.images is not None:
             object.__setattr__(self, "images", check_images(self.images, self.shape))
 

@@ -1,6 +1,6 @@
 """Certificates -> the numbers to compare: certified accuracy, curves, mean radii, tables at round radii.
 
-Every number counts *all* images: a wrong or abstained image certifies nothing and has radius 0.
+Every number counts *all* images: where the true label is not certified, the radius is 0.
 """
 
 import math
@@ -16,8 +16,8 @@ from radii.report.formatting import round_text
 from radii.report.published import Published, of_question
 from radii.votes.plans import PLANS
 
-QUANTILES = (0.75, 0.5, 0.25)
-"""Shares of the images whose radius a summary names."""
+QUANTILES = (0.25, 0.5, 0.75)
+"""Quantiles of the radii in a summary."""
 
 KINDS = ("run", "best", "published")
 """Rows of a table: the certificates of one run, the best of several at each radius, published results."""
@@ -52,19 +52,24 @@ class Summary:
     Parameters
     ----------
     images : number of images
-    accuracy : share of all images whose true label is certified without perturbation
-    abstention : share of all images on which the smoothed classifier abstains
+    plain_accuracy : share of all images that are classified correctly without perturbation, without confidence
+    certified : share of all images whose true label is certified without perturbation
+    statuses : share of all images by what else is shown, `Certificates.statuses` without "certified"
     mean_radius : average certified radius, over all images
-    median_radius : the largest radius to which half of all images are certified
-    quantiles : the same for the shares in `QUANTILES`
+    quantiles : of the radii of all images, by `QUANTILES`, as `numpy.quantile` has them
     """
 
     images: int
-    accuracy: float
-    abstention: float
+    plain_accuracy: float
+    certified: float
+    statuses: dict[str, float]
     mean_radius: float
-    median_radius: float
     quantiles: dict[float, float]
+
+    @property
+    def median_radius(self) -> float:
+        """The median of the certified radii, over all images."""
+        return self.quantiles[0.5]
 
 
 # compared by identity: == of arrays is an array, which has no truth value
@@ -110,7 +115,7 @@ class AccuracyTable:
 
 
 def certified_radii(certificates: Certificates) -> np.ndarray:
-    """Return the radius of every image, `(images,)`: 0 where it is wrong or the classifier abstained."""
+    """Return the radius of every image, `(images,)`: 0 where its true label is not certified."""
     return np.where(_certified(certificates), certificates.radius, 0.0)
 
 
@@ -139,24 +144,30 @@ def radius_held_by(certificates: Certificates, share: float) -> float:
 
 
 def summarize(certificates: Certificates) -> Summary:
-    """Return accuracy, abstention and radii of a set of certificates."""
-    certified = _certified(certificates)
-    quantiles = {share: radius_held_by(certificates, share) for share in QUANTILES}
+    """Return accuracies and radii of a set of certificates."""
+    certified, radii = _certified(certificates), certified_radii(certificates)
+    others = (status for status in certificates.statuses if status != "certified")
     return Summary(
         images=len(certificates),
-        accuracy=float(certified.mean()),
-        abstention=float(certificates.abstained.mean()),
-        mean_radius=float(certified_radii(certificates).mean()),
-        median_radius=quantiles[0.5],
-        quantiles=quantiles,
+        plain_accuracy=float(certificates.correct.mean()),
+        certified=float(certified.mean()),
+        statuses={status: float((certificates.status == status).mean()) for status in others},
+        mean_radius=float(radii.mean()),
+        quantiles={share: float(np.quantile(radii, share)) for share in QUANTILES},
     )
 
 
+def status_names(certificates: Iterable[Certificates]) -> list[str]:
+    """Return what else than "certified" any of the certificates can say of an image, in a fixed order."""
+    known = {status for one in certificates for status in one.statuses}
+    return [status for status in ("open", "refuted", "abstained") if status in known]
+
+
 def _certified(certificates: Certificates) -> np.ndarray:
-    """Return which images are certified, bool `(images,)`: correct and not abstained."""
+    """Return where the true label is certified, bool `(images,)`."""
     if not len(certificates):
         raise InputError("there is nothing to summarize: the certificates are about no image")
-    return certificates.correct & ~certificates.abstained
+    return certificates.correctly_certified
 
 
 def tabulate(

@@ -17,7 +17,6 @@ from radii.report.accuracy import DECIDING, AccuracyTable, footnotes, marked_nam
 from radii.report.formatting import BETA, dataset_guarantee, floor_text, identity
 from radii.storage import atomic
 
-COLUMNS = ("index", "true_label", "label", "correct", "abstained", "lower", "radius", "jointly")
 DECIMALS = 7
 """Decimals of radii in the CSV of a run: few enough that another processor's arithmetic gives the same text.
 
@@ -41,19 +40,18 @@ def csv_text(certificates: Certificates) -> str:
 
     Truth values are 1 or 0, unknown ones are empty, and the labels of a set are separated by spaces.
     """
-    true_label = certificates.true_label
-    unknown = [""] * len(certificates)
-    columns = (
-        certificates.index.tolist(),
-        unknown if true_label is None else true_label.tolist(),
-        [" ".join(map(str, labels)) for labels in certificates.label.reshape(len(unknown), -1).tolist()],
-        unknown if true_label is None else certificates.correct.astype(int).tolist(),
-        certificates.abstained.astype(int).tolist(),
-        certificates.lower.tolist(),
-        certificates.radius.tolist(),
-        [int(certificates.jointly)] * len(unknown),
+    columns, unknown = certificates.columns(), [""] * len(certificates)
+    return _csv(
+        tuple(columns),
+        zip(*(_cells(column) if column is not None else unknown for column in columns.values()), strict=True),
     )
-    return _csv(COLUMNS, zip(*columns, strict=True))
+
+
+def _cells(column: Any) -> list[Any]:
+    values = np.asarray(column)
+    if values.ndim == 2:
+        return [" ".join(map(str, labels)) for labels in values.tolist()]
+    return (values.astype(int) if values.dtype == bool else values).tolist()
 
 
 def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
@@ -74,7 +72,7 @@ def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
 
 def _radius_column(certificates: Certificates) -> list[str]:
     """Return the radius of each image whose true label is certified, rounded down; empty for the others."""
-    held = certificates.correct & ~certificates.abstained
+    held = certificates.correctly_certified
     known = zip(certificates.radius.tolist(), held, strict=True)
     if certificates.norm != "l0" and certificates.plan in DECIDING:
         # repr is the shortest text that reads back as the same number

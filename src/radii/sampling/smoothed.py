@@ -177,7 +177,7 @@ class Smoothed:
         k: int = 1,
         alpha: float = 1e-3,
         n_max: int = 100_000,
-        unit: Unit = "feature",
+        unit: Unit = "pixel",
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Certificates:
@@ -202,7 +202,7 @@ class Smoothed:
         n_max
             Most noise samples per image.
         unit : "feature" or "pixel"
-            Unit that l0 counts; a pixel is all channels of one position, and the default of the commands.
+            Unit that l0 counts, as in `radii.certify`.
 
         Returns
         -------
@@ -220,7 +220,7 @@ class Smoothed:
         """
         # raises for a norm or unit that does not exist, before anything else
         data = as_data_set(images, labels)
-        Ball(norm, data.shape, unit)
+        unit = Ball(norm, data.shape, unit).unit
         if self.noise.outcomes:
             plan: Plan = exhaustive(self.noise)
         elif radii is None:
@@ -300,7 +300,7 @@ class Smoothed:
         n: int = 1000,
         k: int = 1,
         alpha: float = 0.001,
-        unit: Unit = "feature",
+        unit: Unit = "pixel",
         seconds: float | None = None,
         seed: int | None = None,
         progress: Progress | None = None,

@@ -58,7 +58,7 @@ class Service:
     seed: int
     norm: Norm
     k: int = 1
-    unit: Unit = "feature"
+    unit: Unit = "pixel"
     alpha: float = 1e-3
     seconds: float | None = None
     classes: tuple[str, ...] = ()
@@ -75,7 +75,9 @@ class Service:
                     f"the budget of alpha must be at least alpha, {self.alpha:g}, and below 1; got {self.budget:g}"
                 )
         # a norm without a rule, or a plan that does not fit, must show before the first request
-        self.sampler.noise.trade_offs(Ball(self.norm, self.shape, self.unit))
+        ball = Ball(self.norm, self.shape, self.unit)
+        self.sampler.noise.trade_offs(ball)
+        object.__setattr__(self, "unit", ball.unit)
         self.sampler.check(self._data_set({0: np.zeros(self.shape)}), self.plan, self.k)
 
     @property

@@ -196,6 +196,20 @@ class Votes:
         """Whether all noise samples of the plan are here."""
         return not self.draws or self.draws == ((0, self.plan.n_max),)
 
+    def majority(self) -> np.ndarray:
+        """Return the label with the most votes in `counts`, `(images,)`, the first of equals; ABSTAIN without votes."""
+        return np.where(self.counts.any(axis=1), self.counts.argmax(axis=1), ABSTAIN)
+
+    def rank(self, label: np.ndarray) -> np.ndarray:
+        """Return how many classes have more votes in `counts` than the label, `(images,)`; all without votes.
+
+        Of classes with equal votes, the first counts as more.
+        """
+        own = np.take_along_axis(self.counts, label[:, None], axis=1)
+        first = np.arange(self.counts.shape[1]) < label[:, None]
+        ahead = np.sum((self.counts > own) | ((self.counts == own) & first), axis=1)
+        return np.where(self.counts.any(axis=1), ahead, len(self.classes))
+
     @property
     def tested_labels(self) -> str | None:
         """Labels that a sequential plan looked at, the only ones to certify: "true", "predicted" or None."""

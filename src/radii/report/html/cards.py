@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from radii.certificates.certify import Certificates
 from radii.report.accuracy import AccuracyTable
 from radii.report.formatting import NORM_NAMES
 from radii.report.html.runs import Run, by_name
@@ -37,10 +36,10 @@ def norm_card(runs: Sequence[Run], norm: str, table: AccuracyTable) -> dict[str,
     """Return what the card of a norm shows; `table`: certified accuracy of the runs in this norm."""
     compared = by_name(runs, norm)
     columns = _columns(table)
-    lines = [_line("plain accuracy", {name: _plain(one) for name, one in compared.items()})]
+    lines = [_line("plain accuracy", {name: one.correct for name, one in compared.items()})]
     for column in columns:
         radius = table.radii[column]
-        held = {name: _held(one) & (one.radius >= radius) for name, one in compared.items()}
+        held = {name: one.correctly_certified & (one.radius >= radius) for name, one in compared.items()}
         lines.append(_line(f"r = {table.headers[column]}", held))
     first = next(iter(compared.values()))
     middle = columns[len(columns) // 2] if columns else 0
@@ -75,14 +74,6 @@ def _line(name: str, held: dict[str, np.ndarray]) -> dict[str, Any]:
         "low": f"{math.floor(1000 * low) / 10:.1f}",
         "high": f"{math.ceil(1000 * high) / 10:.1f}",
     }
-
-
-def _plain(certificates: Certificates) -> np.ndarray:
-    return certificates.correct
-
-
-def _held(certificates: Certificates) -> np.ndarray:
-    return certificates.correct & ~certificates.abstained
 
 
 def scale_sentence(norm: str, radius: float, text: str, shape: Sequence[int], unit: str) -> str:

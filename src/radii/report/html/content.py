@@ -9,7 +9,7 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.noises import Additive
 from radii.noises.norms import NORMS
-from radii.report.accuracy import AccuracyTable, footnotes, marked_names, summarize, tabulate
+from radii.report.accuracy import AccuracyTable, footnotes, marked_names, status_names, summarize, tabulate
 from radii.report.formatting import (
     NORM_NAMES,
     docstring,
@@ -109,12 +109,17 @@ def legend(tables: Iterable[AccuracyTable]) -> list[dict[str, str]]:
 
 
 def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
-    """Return for each run and k the accuracy without perturbation, the abstention, and radii."""
+    """Return for each run and k the shares of images by what is shown of them without perturbation, and radii."""
     rows, looks = [], styles(runs)
+    statuses = status_names(certified for run in runs for certified in run.by_k(norm))
     for run in runs:
         for certified in run.by_k(norm):
             summary = summarize(certified)
-            shares = [percent(summary.accuracy), percent(summary.abstention)]
+            others = [
+                percent(summary.statuses[status]) if status in summary.statuses else "–"
+                for status in statuses
+            ]
+            shares = [percent(summary.plain_accuracy), percent(summary.certified), *others]
             radii = [radius_text(at, norm) for at in (summary.mean_radius, *summary.quantiles.values())]
             cells = [str(certified.k), *shares, *radii]
             rows.append({"name": run.name, "style": looks[run.name], "cells": cells})

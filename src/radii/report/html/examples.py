@@ -67,13 +67,20 @@ class Examples:
 
 
 def choose_examples(certificates: Certificates, count: int = 8) -> list[int]:
-    """Return rows worth showing: an abstention, a wrong image, then certified ones in order of their radius."""
-    abstained, correct = certificates.abstained, certificates.correct
-    wrong = np.flatnonzero(~correct & ~abstained)[:1]
-    silent = np.flatnonzero(abstained)[:1]
+    """Return rows worth showing: an undecided image, a mistake, then certified ones in order of their radius.
+
+    The mistake is the most confident one: another label has the most votes, and the true one is least probable.
+    """
+    held = certificates.correctly_certified
+    mistaken = ~held & (certificates.status != ("open" if "open" in certificates.statuses else "abstained"))
+    silent = np.flatnonzero(~held & ~mistaken)[:1]
+    # of predicted labels, the bound is about the wrong one
+    sure = -certificates.lower if "refuted" in certificates.statuses else certificates.lower
+    wrong = np.flatnonzero(mistaken)
+    wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:1]
     # equal radii, which are frequent in l0, are ordered by the bound on the probability of the label
     order = np.lexsort((certificates.lower, certificates.radius))
-    ranked = order[(correct & ~abstained)[order]]
+    ranked = order[held[order]]
     # the failures come first in the count: a page that showed successes alone would mislead
     left = max(count - len(wrong) - len(silent), 0)
     spread = np.linspace(len(ranked) - 1, 0, min(left, len(ranked))).round().astype(int)[::-1]
@@ -143,7 +150,7 @@ def _radii(runs: Sequence[Run], norm: str, rows: Sequence[int]) -> list[str]:
     cells = []
     for run, row in zip(runs, rows, strict=True):
         by_k = run.by_k(norm)
-        held = by_k and not by_k[0].abstained[row]
+        held = by_k and by_k[0].certified[row]
         cells.append(radius_text(by_k[0].radius[row], norm) if held else "–")
     return cells
 

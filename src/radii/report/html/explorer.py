@@ -14,10 +14,10 @@ from radii.report.html.run_styles import run_styles
 from radii.report.html.runs import Run, ks_of
 from radii.report.html.thumbnails import sprite_sheet
 
-STATUSES = ("certified", "open", "refuted", "abstained")
+STATUSES = ("certified", "open", "refuted", "abstained", "certified wrongly")
 """The status of an image in the data: its place here, plus `CORRECT` where the prediction is right."""
 
-CORRECT = 4
+CORRECT = 8
 
 
 def explorer_data(
@@ -100,14 +100,14 @@ def _votes(run: Run, packs: Packs) -> dict[str, Any] | None:
 def _series(number: int, run: Run, certificates: Certificates, packs: Packs, exact: bool) -> dict[str, Any]:
     """Return the radii of one set of certificates, and lengths of perturbations where it was attacked."""
     norm, k = certificates.norm, certificates.k
-    held = certificates.correct & ~certificates.abstained
+    held = certificates.correctly_certified
     radii = np.where(held, certificates.radius, np.nan)
     series: dict[str, Any] = {
         "run": number,
         "norm": norm,
         "k": k,
         "radii": packs.add_lengths(radii, exact=exact),
-        "status": packs.add(_status(certificates, held)),
+        "status": packs.add(_status(certificates)),
     }
     if (norm, k) in run.attacks:
         # rounded up: a perturbation that is found bounds the robust radius from above
@@ -115,8 +115,13 @@ def _series(number: int, run: Run, certificates: Certificates, packs: Packs, exa
     return series
 
 
-def _status(certificates: Certificates, held: np.ndarray) -> np.ndarray:
-    return np.where(held, STATUSES.index("certified"), STATUSES.index("open")) + CORRECT * held
+def _status(certificates: Certificates) -> np.ndarray:
+    """Return the status of each image as a number."""
+    places = {status: STATUSES.index(status) for status in certificates.statuses}
+    status = np.array([places[status] for status in certificates.status.tolist()], dtype=np.int64)
+    # a predicted label that is not the true one
+    wrongly = certificates.certified & ~certificates.correctly_certified
+    return np.where(wrongly, STATUSES.index("certified wrongly"), status) + CORRECT * certificates.correct
 
 
 def script_json(values: dict[str, Any]) -> str:
@@ -137,7 +142,7 @@ def attack_sentences(run: Run, norm: str) -> list[str]:
 
 def _attack_sentence(certificates: Certificates, lengths: np.ndarray) -> str:
     # images of radius 0 are not attacked, and have no ratio
-    held = certificates.correct & ~certificates.abstained & (certificates.radius > 0)
+    held = certificates.correctly_certified & (certificates.radius > 0)
     removed = held & np.isfinite(lengths)
     inside = removed & (lengths <= certificates.radius)
     changed = "changed {} of {} certified predictions"

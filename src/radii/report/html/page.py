@@ -19,7 +19,7 @@ except ImportError as cause:
     raise missing_extra("the report", "report", cause) from cause
 
 from radii.certificates.certify import Certificates
-from radii.report.accuracy import QUANTILES, AccuracyTable, certified_radii
+from radii.report.accuracy import QUANTILES, AccuracyTable, certified_radii, status_names
 from radii.report.export import json_text, run_csv_text, summary, table_json, table_markdown, write_whole
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.report.html import content
@@ -148,7 +148,8 @@ def _section(
         "words": content.NORM_WORDS[norm].format(unit=table.unit),
         "unit": unit_text(norm, table.unit),
         "top_k_tables": content.top_k_tables(runs, norm, published),
-        "quantiles": [f"{share:.0%}" for share in QUANTILES],
+        "quantiles": [f"{100 * share:g} %" for share in QUANTILES],
+        "statuses": status_names(certified for run in runs for certified in run.by_k(norm)),
         "radii": content.radius_rows(runs, norm),
         "classes": class_rows(runs, norm, classes),
         "attacks": [(run.name, sentence) for run in runs for sentence in attack_sentences(run, norm)],
@@ -188,7 +189,7 @@ def _cells(certificates: Certificates, mask: np.ndarray) -> list[str]:
         # the run has no image of this class, and the mean of none is NaN
         return ["–", "–"]
     # over all images of the class: those that are not certified count with radius 0
-    held = certificates.correct & ~certificates.abstained
+    held = certificates.correctly_certified
     mean = float(certified_radii(certificates)[mask].mean())
     return [percent(held[mask].mean()), radius_text(mean, certificates.norm)]
 

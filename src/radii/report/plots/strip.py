@@ -75,10 +75,10 @@ def labels_text(certificates: Certificates, row: int, classes: Sequence[str] = (
     known = certificates.true_label
     true = "unknown" if known is None else class_name(int(known[row]), classes)
     # true labels are fixed beforehand: the votes confirm them or not, and nothing is predicted
-    if certificates.abstained[row]:
-        return true, "not confirmed" if certificates.labels == "true" else "abstains"
+    if not certificates.certified[row]:
+        return true, str(certificates.status[row])
     label = ", ".join(class_name(int(label), classes) for label in np.atleast_1d(certificates.label[row]))
-    wrong = known is not None and not certificates.correct[row]
+    wrong = known is not None and not certificates.correctly_certified[row]
     return true, f"{label} (wrong)" if wrong else label
 
 
@@ -88,8 +88,8 @@ def class_name(label: int, classes: Sequence[str]) -> str:
 
 
 def _radius_cell(certificates: Certificates, row: int) -> str:
-    """Return a radius, rounded down, or a dash where the classifier abstained."""
-    return "–" if certificates.abstained[row] else radius_text(certificates.radius[row], certificates.norm)
+    """Return a radius, rounded down, or a dash where nothing is certified."""
+    return radius_text(certificates.radius[row], certificates.norm) if certificates.certified[row] else "–"
 
 
 def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 from radii.certificates.radius import certified_radius
 from radii.errors import InputError
 from radii.noises import Noise
-from radii.noises.norms import check_shape
+from radii.noises.norms import Ball, check_shape
 from radii.report.formatting import NORM_NAMES
 from radii.report.plots.curves import axis_scale, radius_label, ticks_in_grey_levels
 from radii.report.plots.labels import Curve, draw_curves
@@ -27,7 +27,7 @@ def radius_by_probability(
     norm: str,
     shape: tuple[int, ...],
     *,
-    unit: str = "feature",
+    unit: str = "pixel",
     n: int | None = None,
     alpha: float | None = None,
     points: int = 121,
@@ -40,7 +40,7 @@ def radius_by_probability(
     levels = {noise.level_text for noise in noises}
     if len(levels) != 1:
         raise InputError(f"noises are compared at one sigma; got {', '.join(sorted(levels))}")
-    level = levels.pop()
+    level, unit = levels.pop(), Ball(norm, shape, unit).unit
     title = f"Certified {NORM_NAMES[norm]} radius by noise, {level}"
     caption = _caption(level, norm, check_shape(shape), n, alpha)
     figure, axes = frame(title, radius_label(norm, unit), _PROBABILITY, caption)

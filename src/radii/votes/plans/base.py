@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from radii.errors import InputError, check_name
-from radii.noises.norms import NORMS, UNITS
+from radii.noises.norms import NORMS, UNITS, unit_of
 from radii.votes.bounds import JOINT, METHODS, bounds, check_k
 from radii.votes.plans.boundaries import check_radii
 
@@ -290,7 +290,7 @@ class Decision:
     radii: tuple[float, ...]
     levels: tuple[int, ...]
     k: int = 1
-    unit: str = "feature"
+    unit: str = "pixel"
     exact: bool = False
 
     def __post_init__(self) -> None:
@@ -298,6 +298,7 @@ class Decision:
         # plain ints: files are JSON, which has no whole numbers of numpy
         object.__setattr__(self, "levels", tuple(map(int, self.levels)))
         check_name("norm", self.norm, NORMS)
+        object.__setattr__(self, "unit", unit_of(self.norm, self.unit))
         check_name("unit", self.unit, UNITS)
         check_k(self.k)
         if len(self.levels) != len(self.radii) or not all(a <= b for a, b in pairwise((1, *self.levels))):

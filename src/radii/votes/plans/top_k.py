@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from radii.errors import InputError, check_name
-from radii.noises.norms import NORMS, UNITS, inner_radius
+from radii.noises.norms import NORMS, UNITS, inner_radius, unit_of
 from radii.votes.bounds import (
     bounds,
     check_alpha,
@@ -59,7 +59,7 @@ class TopK(SequentialPlan):
     selection : noise samples
         Separate samples, at most, that choose the label; 0 takes the true one.
     unit : "feature" or "pixel"
-        Unit that l0 counts.
+        Unit that l0 counts, as in `radii.certify`.
 
     Raises
     ------
@@ -87,12 +87,13 @@ class TopK(SequentialPlan):
     n_max: int = 100_000
     batch: int = 1
     selection: int = 0
-    unit: str = "feature"
+    unit: str = "pixel"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "radii", check_radii(self.radii))
         check_levels((self.level,))
         check_name("norm", self.norm, NORMS)
+        object.__setattr__(self, "unit", unit_of(self.norm, self.unit))
         check_name("unit", self.unit, UNITS)
         check_k(self.k)
         check_alpha(self.alpha)

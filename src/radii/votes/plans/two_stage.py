@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from radii.errors import InputError, check_name
-from radii.noises.norms import NORMS, UNITS
+from radii.noises.norms import NORMS, UNITS, unit_of
 from radii.votes.bounds import check_alpha, check_k, lower_bound
 from radii.votes.plans.base import Counts, Plan, Rules, StoppingRule, sampled_bounds
 from radii.votes.plans.boundaries import OperatingCharacteristics, check_levels
@@ -60,7 +60,7 @@ class TwoStage(Plan):
     alpha : probability
         Error probability per image.
     unit : "feature" or "pixel"
-        Unit that l0 counts.
+        Unit that l0 counts, as in `radii.certify`.
 
     Raises
     ------
@@ -89,12 +89,13 @@ class TwoStage(Plan):
     pilot: int = 1000
     n_max: int = 100_000
     alpha: float = 1e-3
-    unit: str = "feature"
+    unit: str = "pixel"
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.price) and self.price > 0):
             raise InputError(f"price must be a finite radius per sample, above 0; got {self.price!r}")
         check_name("norm", self.norm, NORMS)
+        object.__setattr__(self, "unit", unit_of(self.norm, self.unit))
         check_name("unit", self.unit, UNITS)
         check_k(self.k)
         check_whole("pilot", self.pilot, 1, MOST_SAMPLES)

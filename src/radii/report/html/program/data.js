@@ -21,7 +21,7 @@ function lengths([values, places]) {
   return Float64Array.from(unpack(places), (place) => distinct[place]);
 }
 
-const CORRECT = 4; // added to the status of images whose prediction is right
+const CORRECT = 8; // added to the status of images whose prediction is right
 const CERTIFIED = data.statuses.indexOf("certified");
 const every = { index: unpack(data.images.index), label: unpack(data.images.label) };
 const className = (label) => data.classes[label] ?? String(label);
