@@ -10,8 +10,8 @@ from radii.report.accuracy import AccuracyTable
 from radii.report.formatting import NORM_NAMES
 from radii.report.html.runs import Run, by_name
 
-PARTS = (0.75, 0.5, 0.25)
-"""Of the certified accuracy at radius 0: where it falls to these parts, a card shows it."""
+PARTS = (0.25, 0.5, 1.0)
+"""Radii on a card, beside 0: those nearest to these parts of the largest one."""
 
 NORMAL = 1.959963984540054
 """Quantile .975 of the normal distribution."""
@@ -53,11 +53,15 @@ def norm_card(runs: Sequence[Run], norm: str, table: AccuracyTable) -> dict[str,
 
 
 def _columns(table: AccuracyTable) -> list[int]:
-    """Return the columns in which the highest certified accuracy is nearest to parts of that at radius 0."""
+    """Return a few columns above radius 0, spread to the last one in which at least 5 % are certified."""
     own = table.shares[[row for row, kind in enumerate(table.kinds) if kind == "run"]].max(axis=0)
     # at least the first radius, or a card of few certificates would show none
-    reached = [column for column in range(1, len(table.radii)) if own[column] > 0 or column == 1]
-    picks = {min(reached, key=lambda column: abs(own[column] - part * own[0])) for part in PARTS if reached}
+    reached = [column for column in range(1, len(table.radii)) if own[column] >= 0.05 or column == 1]
+    picks = {
+        min(reached, key=lambda column: abs(table.radii[column] - part * table.radii[reached[-1]]))
+        for part in PARTS
+        if reached
+    }
     return sorted(picks)
 
 

@@ -3,7 +3,7 @@
 let series = [];
 
 function move(radius) {
-  at = Math.min(Math.max(0, whole() ? Math.round(radius) : radius), size.last);
+  at = Math.min(Math.max(0, whole() ? Math.round(radius) : radius), +slider.max);
   slider.value = at;
   moveCursor(series);
   moveReadout(series);

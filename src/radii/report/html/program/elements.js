@@ -20,13 +20,13 @@ function shape(number, attributes) {
   return drawn;
 }
 
-// the line and marker of a run, beside its name
-function key(one) {
+// the line and marker of a run, beside its name; hollow for the larger of several k
+function key(one, hollow = false) {
   return svg(
     "svg",
     { class: "key", viewBox: "0 0 26 10", "aria-hidden": "true", style: `color: ${one.colour}` },
     svg("path", { d: "M0 5H26", "stroke-dasharray": one.dash }),
-    shape(one.marker, { transform: "translate(13 5)" }),
+    shape(one.marker, { transform: "translate(13 5)", ...(hollow && { class: "hollow" }) }),
   );
 }
 

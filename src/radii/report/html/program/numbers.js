@@ -34,7 +34,8 @@ const down = (value, digits) => (Math.floor(value * 10 ** digits) / 10 ** digits
 // a radius as text, rounded down, so that no more is claimed than is certified
 function radiusText(radius, key = norm().key) {
   if (isNaN(radius)) return "–";
-  if (key === "linf") return `${down(radius * 255, 2)}/255`;
+  // as in formatting.py: two decimals would take a tenth off a small one
+  if (key === "linf") return `${down(radius * 255, radius * 255 >= 1 || !radius ? 2 : 3)}/255`;
   return down(radius, key === "l0" && Number.isInteger(radius) ? 0 : 3);
 }
 

@@ -14,7 +14,7 @@ function fillReadout(series) {
       html(
         "tr",
         {},
-        html("th", { scope: "row" }, key(one), one.name),
+        html("th", { scope: "row" }, key(one, one.k > checked("k")[0]), one.name),
         html("td", {}, one.k),
         cells[place].share,
         cells[place].interval,

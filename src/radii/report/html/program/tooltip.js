@@ -11,7 +11,7 @@ function showTip(series) {
     return html(
       "tr",
       {},
-      html("th", {}, key(one), several ? `${one.name}, k = ${one.k}` : one.name),
+      html("th", {}, key(one, one.k > checked("k")[0]), several ? `${one.name}, k = ${one.k}` : one.name),
       html("td", {}, percent(share(count, one.of))),
       html("td", { class: "interval" }, range(interval(count, one.of))),
       html("td", {}, one.lost ? `≤ ${percent(underAttack(one, at))}` : ""),
