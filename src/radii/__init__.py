@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         make_noise,
     )
     from radii.noises.norms import NORMS
+    from radii.report.comparison import Comparison, compare
     from radii.sampling import Smoothed
     from radii.votes import ABSTAIN, ImageIdentity, Votes, load_votes
     from radii.votes.bounds import bounds
@@ -57,6 +58,7 @@ __all__ = [
     "Ablation",
     "Anytime",
     "Certificates",
+    "Comparison",
     "Exhaustive",
     "ExponentialL2",
     "ExponentialLinf",
@@ -87,6 +89,7 @@ __all__ = [
     "bounds",
     "certified_radius",
     "certify",
+    "compare",
     "exhaustive",
     "fixed",
     "load_model",
@@ -110,6 +113,7 @@ HOMES = {
         "Noise Pareto PowerL2 PowerLinf Splitting Uniform UniformBall make_noise"
     ),
     "noises.norms": "NORMS",
+    "report.comparison": "Comparison compare",
     "sampling": "Smoothed",
     "votes": "ABSTAIN ImageIdentity Votes load_votes",
     "votes.bounds": "bounds",

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from radii import __version__
-from radii.cli import attack, certify, data, doctor, falsify, noises, plan, report, serve, train, vote
+from radii.cli import (
+    attack,
+    certify,
+    compare,
+    data,
+    doctor,
+    falsify,
+    gate,
+    noises,
+    plan,
+    report,
+    serve,
+    train,
+    vote,
+)
 from radii.cli.console import INTERRUPTED, handle_signals, one_sentence, print_warnings, say
 from radii.cli.options import completed, usage_error
 from radii.cli.terminal import delivering, open_streams
@@ -52,6 +66,8 @@ for command, example in (
     (vote.merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
     (certify.certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report.report, "radii report runs/*/votes.parquet --out report"),
+    (compare.compare, "radii compare runs/new/votes.parquet runs/old/votes.parquet --norm l2 --radii 0.5"),
+    (gate.gate, "radii gate runs/new/votes.parquet --norm linf --radius 2/255 --at-least 0.6"),
     (attack.attack, "radii attack runs/first/votes.parquet --norm l2 --norm linf --stride 10"),
     (serve.serve, "radii serve runs/first --norm linf --seconds 2 --port 8000"),
     (
