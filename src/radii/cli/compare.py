@@ -14,6 +14,7 @@ from radii.cli.console import console, printable, progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import Alpha, Ks, L0Unit, Norms, load_named, parse_radii
 from radii.errors import InputError, check_name
+from radii.noises.norms import NORMS
 from radii.report.formatting import NORM_NAMES, unit_text
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def compare(
             if all(norm in votes.noise.rules for votes in files.values())
         ]
     )
+    for norm in norms:
+        check_name("norm", norm, NORMS)
     if not norms:
         raise InputError("no norm has rules for the noises of both files: compare files that share a norm")
     for name, votes in files.items():

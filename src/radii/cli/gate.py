@@ -20,7 +20,7 @@ from radii.votes import load_votes
 class QuantityOptions(Options):
     """The certified accuracy that is checked."""
 
-    title = "Certified accuracy"
+    title = "Accuracy"
     norm: Annotated[str, typer.Option(help="Norm: l0, l1, l2 or linf.")]
     radius: Annotated[str, typer.Option(metavar="RADIUS", help="Radius, for example 0.5 or 2/255.")]
     k: K = 1

@@ -12,7 +12,7 @@ from radii.noises.norms import radii_array
 from radii.report.accuracy import certified_to, check_one_data, runs_tested
 from radii.report.formatting import round_text
 from radii.report.paired import CONFIDENCE, check_confidence, difference_interval
-from radii.report.winners import tested_radii
+from radii.report.winners import radii_to_test
 
 
 # compared by identity: == of arrays is an array, which has no truth value
@@ -169,7 +169,7 @@ def compare(
         raise InputError(f"names must be two different names; got {names!r}")
     first, second = _on_common_images(a, b, names, common)
     named = {names[0]: first, names[1]: second}
-    columns = radii_array(tested_radii([first, second]) if radii is None else radii)
+    columns = radii_array(radii_to_test([first, second]) if radii is None else radii)
     if not len(columns) or not (columns >= 0).all():
         raise InputError(f"radii must be one or more numbers of at least 0; got {columns.tolist()}")
     tests = runs_tested(named, columns.tolist())

@@ -59,7 +59,7 @@ def check_accuracy(
     held = int(certified_to(certificates, [radius]).sum())
     bound = float(lower_bound(np.array(held), images, 1 - confidence))
     sentence = (
-        f"{_quantity(certificates, radius)} is {percent_text(held / images)} on {images:,} images; its lower bound "
+        f"{_quantity(certificates, radius)} is {percent_text(held / images)} on {_images(images)}; its lower bound "
         f"{_percent_down(bound)} (confidence {confidence:g}) {_reaches(bound, at_least)} {_short_percent(at_least)}"
     )
     return Check("at-least", held / images, bound, at_least, sentence)
@@ -95,7 +95,7 @@ def check_baseline(
     result = f"{_reaches(bound, -margin)} {_short_percent(-margin)}"
     sentence = (
         f"{_quantity(certificates, radius)} is {100 * compared.difference[0]:+.1f} points from the baseline's on "
-        f"{compared.images:,} common images ({more} gained, {less} lost); the lower bound "
+        f"{_images(compared.images, 'common ')} ({more} gained, {less} lost); the lower bound "
         f"{_percent_down(bound)} of this difference (confidence {confidence:g}) {result}"
     )
     return Check("baseline", float(compared.difference[0]), bound, -margin, sentence)
@@ -106,6 +106,10 @@ def _quantity(certificates: Certificates, radius: float) -> str:
     unit = f" ({certificates.unit}s)" * (certificates.norm == "l0")
     at = f"{NORM_NAMES[certificates.norm]} radius {round_text(radius, certificates.norm)}{unit}"
     return f"certified {top}accuracy at {at}"
+
+
+def _images(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}image{'s' * (count != 1)}"
 
 
 def _percent_down(share: float) -> str:

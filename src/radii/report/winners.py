@@ -111,7 +111,7 @@ def find_winners(
     Parameters
     ----------
     certificates : by the name of their run, of one norm, unit and k
-    radii : to test, chosen without looking at these certificates; by default `tested_radii`
+    radii : to test, chosen without looking at these certificates; by default `radii_to_test`
     confidence : probability that no run is wrongly called better than another
 
     Notes
@@ -120,14 +120,16 @@ def find_winners(
     pairs and radii adjusted by Holm.
     """
     norm, unit, k = same_question(certificates.values())
-    columns = tuple(tested_radii(list(certificates.values())) if radii is None else radii)
+    # so that the order in which runs are given decides nothing, not even between equal ones
+    certificates = dict(sorted(certificates.items()))
+    columns = tuple(radii_to_test(list(certificates.values())) if radii is None else radii)
     tests = runs_tested(certificates, columns)
     return Winners(
         norm, unit, k, tuple(certificates), columns, tests.shares, tests.leaders(confidence), confidence
     )
 
 
-def tested_radii(certificates: Sequence[Certificates]) -> list[float]:
+def radii_to_test(certificates: Sequence[Certificates]) -> list[float]:
     """Return positive round radii at which runs are tested, chosen without their votes.
 
     They go up to the largest radius that unanimous votes could certify under any of the noises. Where every plan
@@ -165,6 +167,13 @@ def _reach(noise: Noise, norm: str, unit: str, k: int, alpha: float, n: int, sha
 
 
 # sentences ----------------------------------------------------------------------------------------
+
+
+def winners_text(winners: Winners) -> str:
+    """Return in two sentences which runs are the best: at a typical radius, and at all tested ones."""
+    text = f"{radius_sentence(winners)}. {interval_sentence(winners)}."
+    # not capitalize(), which would put names of runs in lower case
+    return text[0].upper() + text[1:]
 
 
 def radius_sentence(winners: Winners) -> str:
