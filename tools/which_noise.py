@@ -64,12 +64,6 @@ def images_of(data: str) -> np.ndarray:
 def certified(votes: radii.Votes, data: str, norm: str, k: int) -> radii.Certificates:
     """Return the certificates of a table; the norm "box" is l1 within the box of each image."""
     if norm == "box":
-<<<<<<< HEAD
-        certificates = radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
-    else:
-        certificates = radii.certify(votes, norm, k=k, alpha=ALPHA)
-    return certificates.accuracy(RADII[data, norm])
-=======
         return radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
     return radii.certify(votes, norm, k=k, alpha=ALPHA, unit=unit_of(norm, "pixel"))
 
@@ -81,7 +75,6 @@ def runs_of(data: str, norm: str, k: int) -> dict[str, radii.Certificates]:
         for name, votes in votes_of(data)
         if ("l1" if norm == "box" else norm) in votes.noise.rules and not name.startswith(ALONE)
     }
->>>>>>> compare
 
 
 def compare(data: str, norm: str, k: int) -> str:

@@ -21,7 +21,7 @@ from radii.report.html.comparing import accuracy_with_interval, comparison_secti
 from radii.report.html.content import winners_of
 from radii.report.html.page import write_report
 from radii.report.paired import difference_interval, mcnemar
-from radii.report.winners import find_winners, radius_sentence, radii_to_test, winners_text
+from radii.report.winners import find_winners, radii_to_test, radius_sentence, winners_text
 
 ROOT = Path(__file__).parents[2]
 SPACE = "\N{NO-BREAK SPACE}"
