@@ -426,7 +426,7 @@ def test_an_imported_run_is_stored_whole(run, votes, tmp_path):
     again = load_run(path)
     assert again.encode() == run.encode()
     assert np.array_equal(again.certificates("linf").radius, run.certificates("linf").radius)
-    assert again.title == "Cohen (imported)"
+    assert again.name == "Cohen"
     votes.save(tmp_path / "votes.parquet")
     assert isinstance(load_run(tmp_path / "votes.parquet"), radii.Votes)
     assert repr(again).startswith(

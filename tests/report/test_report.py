@@ -20,7 +20,7 @@ from radii.report.accuracy import certified_radii, summarize, tabulate
 from radii.report.export import table_markdown
 from radii.report.formatting import floor_text, guarantee
 from radii.report.html import Examples, Run, check_one_data, choose_examples, content, write_report
-from radii.report.html.content import summary_sentences
+from radii.report.html.cards import norm_card, scale_sentence, wilson
 from radii.report.html.pictures import equal_noises
 from radii.report.published import load_published
 from radii.votes import ImageIdentity
@@ -129,7 +129,8 @@ def test_the_page_loads_nothing(folder, page):
 
 def test_every_picture_has_words(page):
     pictures = [attributes for tag, attributes in page.elements if tag == "img"]
-    drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
+    # what is hidden repeats the words beside it
+    drawings = [one for tag, one in page.elements if tag == "svg" and "aria-hidden" not in one]
     moved = [picture for picture in pictures if picture["alt"].startswith(("a perturbation", "unchanged"))]
     assert len(pictures) - len(moved) == 5 and len(drawings) == len(NORMS) * (2 + 3)
     assert len(moved) % (1 + len(NORMS)) == 0 and moved
@@ -141,6 +142,7 @@ def test_the_page_is_well_formed(page):
     ids = page.attributes("id")
     assert len(ids) == len(set(ids)), "drawings keep their names apart"
     used = {address[1:] for address in page.attributes("xlink:href")}
+    used |= {one["href"][1:] for tag, one in page.elements if tag == "use" and "href" in one}
     used |= {address[5:-1] for address in page.attributes("clip-path")}
     assert used and used <= set(ids)
     headings = [tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
@@ -210,24 +212,62 @@ def test_the_report_is_reproducible(runs, folder, tmp_path):
     assert one.read_bytes() == write_report(runs[:1], tmp_path / "two").read_bytes()
 
 
-def test_the_summary_names_the_best_of_each_norm(runs):
-    tables = {norm: tabulate({run.name: run.certificates[norm, 1] for run in runs}) for norm in NORMS}
-    first, second = summary_sentences(runs, tables)
-    middle = len(tables["l2"].radii) // 2
-    best = tables["l2"].names[int(tables["l2"].shares[:, middle].argmax())]
-    assert f"{best} certifies the most" in first
-    share, radius = 100 * tables["l2"].shares[:, middle].max(), tables["l2"].headers[middle]
-    assert f"ℓ₂ ({share:.1f}\N{NO-BREAK SPACE}% up to radius {radius})" in first
-    assert "60 images" in first and "99.9\N{NO-BREAK SPACE}%" in second and "100,000" in second
+def test_a_card_holds_the_largest_accuracy_of_each_radius_and_its_interval(runs):
+    for norm in NORMS:
+        table = tabulate({run.name: run.certificates[norm, 1] for run in runs})
+        plain, *lines = norm_card(runs, norm, table)["lines"]
+        assert plain["name"] == "plain accuracy" and 1 <= len(lines) <= 3
+        for line in lines:
+            column = table.headers.index(line["name"].removeprefix("r = "))
+            best = table.shares[:, column].max()
+            assert (
+                line["share"] == f"{100 * best:.1f}"
+                and table.names[table.shares[:, column].argmax()] == line["run"]
+            )
+            low, high = wilson(round(60 * best), 60)
+            assert (
+                0 <= low - float(line["low"]) / 100 <= 1e-3 and 0 <= float(line["high"]) / 100 - high <= 1e-3
+            )
+    words = content.about(runs)
+    assert "60 images" in words and "3 runs" in words and "100,000" in words
+    assert "99.9\N{NO-BREAK SPACE}%" in content.promise(runs)
 
 
-def test_the_summary_names_norms_in_which_nothing_is_certified():
+@pytest.mark.parametrize("of", [1, 10, 499])
+def test_intervals_are_the_shares_that_a_score_test_does_not_reject(of):
+    for count in {0, 1, of // 3, of}:
+        low, high = wilson(count, of)
+        assert 0 <= low <= count / of <= high <= 1 and low < high
+        for end in (low, high):
+            # at the ends the distance is 1.96 standard deviations of the share at the end
+            if 0 < end < 1:
+                assert abs(count / of - end) == pytest.approx(
+                    1.959964 * np.sqrt(end * (1 - end) / of), rel=1e-6
+                )
+
+
+def test_a_card_of_nothing_certified_says_so():
     nothing = replace(make_certificates(norm="l2"), radius=np.zeros(120))
-    run = Run("Laplace", {("l2", 1): nothing})
-    assert (
-        "no image is certified in ℓ₂ up to radius 0.25"
-        in summary_sentences([run], {"l2": tabulate({"Laplace": nothing})})[0]
+    card = norm_card([Run("Laplace", {("l2", 1): nothing})], "l2", tabulate({"Laplace": nothing}))
+    assert [(line["name"], line["share"], line["low"]) for line in card["lines"][1:]] == [
+        ("r = 0.25", "0.0", "0.0")
+    ]
+
+
+def test_a_radius_is_given_a_scale():
+    shape = (3, 32, 32)
+    assert scale_sentence("linf", 2 / 255, "2/255", shape, "feature") == (
+        "ℓ∞ radius 2/255: every one of the 3,072 values changes by up to 2 of 255 grey levels."
     )
+    assert "one value changes by 0.5, or all 3,072 by 2.3 of 255" in scale_sentence(
+        "l2", 0.5, "0.5", shape, "feature"
+    )
+    assert "2 values change from 0 to 1" in scale_sentence("l2", 1.5, "1.5", shape, "feature")
+    assert "one value changes from 0 to 1, or all 3,072 by 0.12" in scale_sentence(
+        "l1", 1.5, "1.5", shape, "feature"
+    )
+    assert scale_sentence("l0", 2, "2", shape, "pixel") == "Radius 2: any change of any 2 pixels of 1,024."
+    assert scale_sentence("l2", 0.0, "0", shape, "feature") == ""
 
 
 def test_examples_span_the_radii_and_show_failures():
@@ -349,7 +389,7 @@ def test_rows_that_no_run_reached_are_marked(compared):
 
 
 def test_the_page_says_what_marked_rows_are(compared, page):
-    runs, published, folder, marked = compared
+    _, published, folder, marked = compared
     words, legend = " ".join(marked.text), [content.KIND_WORDS[kind] for kind in ("best", "published")]
     assert all(sentence in words for sentence in legend)
     assert not any(sentence in " ".join(page.text) for sentence in legend), "only where there are such rows"
@@ -358,11 +398,10 @@ def test_the_page_says_what_marked_rows_are(compared, page):
     assert all(row.note in words for row in shown) and len(shown) > 10
     assert all(row.note in (folder / "tables.md").read_text() for row in shown if row.k == 1)
     drawing = next(
-        found for tag, found in marked.elements if tag == "svg" and "published" in found["aria-label"]
+        found for tag, found in marked.elements if tag == "svg" and "published" in found.get("aria-label", "")
     )
     assert "published, CAT-RS .25 76.3% at 0, 68.1% at 0.25" in drawing["aria-label"]
     assert "best σ" not in drawing["aria-label"], "there is no such curve"
-    assert f"{runs[0].name} certifies the most" in words or f"{runs[1].name} certifies the most" in words
 
 
 def test_examples_must_be_among_the_certified_images():

@@ -67,7 +67,8 @@ OptionalSigma = Annotated[
     ),
 ]
 Files = Annotated[
-    list[Path], typer.Argument(metavar="VOTES", help="Votes of radii vote, or runs of radii import.")
+    list[Path],
+    typer.Argument(metavar="[NAME=]VOTES", help="Votes or imported runs, each with a name if you like."),
 ]
 Norms = Annotated[
     list[str],
@@ -204,26 +205,54 @@ def reach_text(
     return f"The largest radii that {plan.n_max} samples can certify at alpha {alpha:g}: {radii}"
 
 
+def split_name(path: Path) -> tuple[str, Path]:
+    """Return the name and the path of `NAME=votes.parquet`; the name is empty where none is given."""
+    name, equals, rest = str(path).partition("=")
+    # a file or a folder may have an equals sign of its own: data=cifar10/votes.parquet
+    if not equals or "/" in name or path.exists() or not rest:
+        return "", path
+    return name.strip(), Path(rest)
+
+
 def load_named(paths: Sequence[Path]) -> dict[str, Votes | ImportedRun]:
-    """Return runs by the shortest names that differ: the noise; with its level; with the folder; with the path."""
+    """Return votes and imported runs by name, in the order of the files, each of which may be `NAME=votes.parquet`.
+
+    Those without a name get the shortest that differ: the noise; with its level; with the folder; with the path.
+    """
+    named = [split_name(path) for path in paths]
+    files = [path for _, path in named]
     # resolved, since two paths may lead to one file; Path.resolve raises for a loop of links
-    if len({os.path.realpath(path) for path in paths}) < len(paths):
+    if len({os.path.realpath(path) for path in files}) < len(files):
         raise InputError("a votes file is given twice: give each file once")
-    loaded = [load_run(path) for path in paths]
+    given = [name for name, _ in named if name]
+    if len(set(given)) < len(given):
+        raise InputError(f"names of votes files must differ; got {', '.join(given)}")
+    loaded = [load_run(path) for path in files]
     # from the shortest, which fit a table, to paths, which always differ
     by_noise = [title_of(run) for run in loaded]
     by_level = [f"{name} {run.noise.level:g}" for name, run in zip(by_noise, loaded, strict=True)]
-    stems = [bare(path) for path in paths]
+    stems = [bare(path) for path in files]
     by_folder = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(by_level, stems, strict=True)]
     by_path = [f"{name} {path.resolve()}" for name, path in zip(by_level, stems, strict=True)]
-    candidates = (by_noise, by_level, by_folder, by_path)
-    names = next(names for names in candidates if len(set(names)) == len(names))
+    for kind in (by_noise, by_level, by_folder, by_path):
+        names = [
+            name + mark_of(run) if name else made
+            for (name, _), made, run in zip(named, kind, loaded, strict=True)
+        ]
+        if len(set(names)) == len(names):
+            break
     return dict(zip(names, loaded, strict=True))
 
 
 def title_of(run: Votes | ImportedRun) -> str:
     """Return the shortest name of a run in tables; what was imported is marked."""
-    return f"{run.noise.title}{' (imported)' * bool(run.unchecked)}" if isinstance(run, Votes) else run.title
+    name = run.noise.title if isinstance(run, Votes) else run.name or run.noise.title
+    return name + mark_of(run)
+
+
+def mark_of(run: Votes | ImportedRun) -> str:
+    """Return what marks the name of a run of another code."""
+    return " (imported)" if run.unchecked else ""
 
 
 def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:

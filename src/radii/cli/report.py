@@ -22,6 +22,7 @@ from radii.cli.options import (
     Norms,
     data_of,
     load_named,
+    split_name,
 )
 from radii.errors import InputError
 from radii.storage.atomic import check_folder
@@ -85,6 +86,7 @@ def report(
 
     # all that can be wrong is found before the certificates, which take the longest
     check_folder(out)
+    paths = [split_name(path)[1] for path in votes]
     files, others = load_named(votes), load_published(page.published) if page.published else []
     check_one_data({name: loaded.data for name, loaded in files.items()})
     for loaded in files.values():
@@ -99,23 +101,31 @@ def report(
     say_unchecked(certified)
     attacked = {
         name: found_beside(path, certified[name]) if page.attacks else {}
-        for name, path in zip(files, votes, strict=True)
+        for name, path in zip(files, paths, strict=True)
         if name in certified
     }
     if page.attacks and not any(attacked.values()):
-        folder = votes[0].parent / ATTACKS
+        folder = paths[0].parent / ATTACKS
         raise InputError(
             "no votes have attacks in these norms and k beside them: "
-            f"run radii attack {votes[0]} --out {folder}, with --run for a model not trained by radii train"
+            f"run radii attack {paths[0]} --out {folder}, with --run for a model not trained by radii train"
         )
     # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
     sampled = {name: loaded for name, loaded in files.items() if isinstance(loaded, Votes)}
     runs = [Run(name, certified[name], sampled.get(name), attacked[name]) for name in files]
-    examples = choose_shown(files, of_smallest_k(runs)[0], page.data_dir) if page.examples else None
+    examples = thumbnails = None
+    if page.examples and (examples := choose_shown(files, of_smallest_k(runs)[0], page.data_dir)):
+        thumbnails = choose_thumbnails(next(iter(identified(files).values())), page.data_dir)
     with progress("report") as update:
         path = write_report(
-            runs, out, title=page.page_title, examples=examples, published=others, progress=update
+            runs,
+            out,
+            title=page.page_title,
+            examples=examples,
+            thumbnails=thumbnails,
+            published=others,
+            progress=update,
         )
     say(f"Report: {path}")
 
@@ -128,6 +138,11 @@ def usual_ks(files: Mapping[str, Votes | ImportedRun]) -> list[int]:
     return [k for k in (1, 2, 3) if k < fewest] or [1]
 
 
+def identified(files: Mapping[str, Votes | ImportedRun]) -> dict[str, Votes]:
+    """Return the votes whose images and noise samples are known: imported runs identify neither."""
+    return {name: run for name, run in files.items() if isinstance(run, Votes) and not run.unchecked}
+
+
 def choose_shown(
     files: Mapping[str, Votes | ImportedRun], run: "Run", data_dir: Path | None
 ) -> "Examples | None":
@@ -137,8 +152,7 @@ def choose_shown(
     """
     from radii.report.html import choose_examples
 
-    # imported runs identify neither their images nor their noise samples
-    own = {name: votes for name, votes in files.items() if isinstance(votes, Votes) and not votes.unchecked}
+    own = identified(files)
     if not own:
         say("The page has no example images: imported runs do not identify theirs.")
         return None
@@ -159,6 +173,16 @@ def choose_shown(
         say(f"The page has no example images: {error}")
         return None
     return shown_examples(data, own)
+
+
+def choose_thumbnails(votes: Votes, data_dir: Path | None) -> "Examples | None":
+    """Return all images of the votes, for small pictures in the list; None where they are too many for a page."""
+    from radii.report.html import MOST_PICTURES, Examples
+
+    if len(votes) > MOST_PICTURES:
+        return None
+    data = data_of(votes, data_dir)
+    return Examples(data.pictures(), data.index, votes.classes)
 
 
 def shown_examples(data: "DataSet", files: Mapping[str, Votes]) -> "Examples":

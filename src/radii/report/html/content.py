@@ -11,7 +11,6 @@ from radii.noises import Additive
 from radii.noises.norms import NORMS
 from radii.report.accuracy import AccuracyTable, footnotes, marked_names, status_names, summarize, tabulate
 from radii.report.formatting import (
-    NO_BREAK,
     NORM_NAMES,
     docstring,
     draws_text,
@@ -19,11 +18,14 @@ from radii.report.formatting import (
     radius_text,
     unit_text,
 )
+from radii.report.html.run_styles import run_styles
 from radii.report.html.runs import Run, by_name, ks_of
 from radii.report.plots.strip import class_name
-from radii.report.plots.style import noise_colour, run_colours
 from radii.report.published import Published
 from radii.votes import Votes
+
+OTHERS: dict[str, Any] = {"colour": "var(--soft)", "dash": "", "marker": -1}
+"""The look of rows without a curve."""
 
 NORM_WORDS = {
     "l0": "a few {unit}s change by any amount",
@@ -50,9 +52,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def colours(runs: Sequence[Run]) -> dict[str, str]:
-    """Return the colour of each run, that of its curves."""
-    return dict(zip((run.name for run in runs), run_colours(run.all[0] for run in runs), strict=True))
+def styles(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Return how each run is drawn: a variable of the page for its colour, dashes and a marker."""
+    return {
+        run.name: {"colour": f"var(--run{number})", "dash": style.dash, "marker": style.marker}
+        for number, (run, style) in enumerate(zip(runs, run_styles(runs), strict=True))
+    }
 
 
 # tables
@@ -81,12 +86,13 @@ def top_k_tables(runs: Sequence[Run], norm: str, published: Sequence[Published] 
 
 def table_data(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
     """Return a table for the page: its rows have a name, kind, colour, and cells with text and a mark of the best."""
-    run_colour, names = colours(runs), marked_names(table)
+    looks, names = styles(runs), marked_names(table)
     rows = [
         {
             "name": names[row],
             "kind": table.kinds[row],
-            "colour": run_colour.get(table.names[row], noise_colour(table.noises[row])),
+            # rows of others, and of several runs, have no curve
+            "style": looks.get(table.names[row], OTHERS) if table.kinds[row] == "run" else OTHERS,
             "cells": [
                 {"text": "–" if math.isnan(share) else percent(share), "best": bool(best)}
                 for share, best in zip(table.shares[row], table.best[row], strict=True)
@@ -105,7 +111,7 @@ def legend(tables: Iterable[AccuracyTable]) -> list[dict[str, str]]:
 
 def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
     """Return for each run and k the shares of images by what is shown of them without perturbation, and radii."""
-    rows, run_colour = [], colours(runs)
+    rows, looks = [], styles(runs)
     statuses = status_names(certified for run in runs for certified in run.by_k(norm))
     for run in runs:
         for certified in run.by_k(norm):
@@ -117,53 +123,27 @@ def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
             shares = [percent(summary.plain_accuracy), percent(summary.certified), *others]
             radii = [radius_text(at, norm) for at in (summary.mean_radius, *summary.quantiles.values())]
             cells = [str(certified.k), *shares, *radii]
-            rows.append({"name": run.name, "colour": run_colour[run.name], "cells": cells})
+            rows.append({"name": run.name, "style": looks[run.name], "cells": cells})
     return rows
 
 
 # the summary
 
 
-def summary_sentences(runs: Sequence[Run], tables: dict[str, AccuracyTable]) -> list[str]:
-    """Return which run certifies the most in each norm, and the guarantee of a radius."""
-    alone = len(runs) == 1
-    reached: dict[str, list[str]] = {}
-    for norm, table in tables.items():
-        names, share, up_to = _leader(table)
-        accuracy = f"{percent(share)}{NO_BREAK}%"
-        reach = f"{NORM_NAMES[norm]} ({accuracy} {up_to})" if names else f"{NORM_NAMES[norm]} {up_to}"
-        if names and alone:
-            reach = f"{accuracy} in {NORM_NAMES[norm]} {up_to}"
-        reached.setdefault(names, []).append(reach)
-    nothing = reached.pop("", [])
-    verb = "certifies" if alone else "certifies the most in"
-    results = [f"{names} {verb} {_listed(reaches)}" for names, reaches in reached.items()]
-    if nothing:
-        results.append(f"no image is certified in {_listed(nothing)}")
+def about(runs: Sequence[Run]) -> str:
+    """Return what the page is about: images, runs, noise samples and error probability."""
     data = _range(str(certified.data) for certified in _all(runs) if certified.data)
-    images = _range(f"{len(certified):,}" for certified in _all(runs)) + " images" + f" ({data})" * bool(data)
-    return [f"Of {images}, {'; '.join(results)}.", _promise(runs)]
+    images = _range(f"{len(certified):,}" for certified in _all(runs))
+    parts = [
+        f"{images} image{'s' * (images != '1')}" + f" ({data})" * bool(data),
+        f"{len(runs)} run{'s' * (len(runs) != 1)}",
+        f"{draws_text(_all(runs))} noise samples per image",
+        f"α = {_range(f'{certified.alpha:g}' for certified in _all(runs))}",
+    ]
+    return " · ".join(parts)
 
 
-def _leader(table: AccuracyTable) -> tuple[str, float, str]:
-    """Return the best runs near the middle radius of a table, empty if none, their accuracy, and the radius."""
-    # rows with a note, published ones and the best of several runs, are not results of one run of this report
-    own = [row for row, note in enumerate(table.notes) if not note]
-    shares = table.shares[own]
-    held = np.flatnonzero(shares.max(axis=0) > 0)
-    # the middle column, or the last one with a certified image; never the first, which is radius 0;
-    # all runs are compared at one radius, or each would be named for the radius at which it is best
-    column = max(min(len(table.radii) // 2, held[-1]) if len(held) else 1, 1)
-    most = shares[:, column].max()
-    # all that share the first place; none if nothing is certified
-    best = [table.names[row] for row in own if 0 < table.shares[row, column] == most]
-    radius = table.headers[column]
-    if table.norm == "l0":
-        return " or ".join(best), most, f"up to {radius} changed {table.unit}{'s' * (radius != '1')}"
-    return " or ".join(best), most, f"up to radius {radius}"
-
-
-def _promise(runs: Sequence[Run]) -> str:
+def promise(runs: Sequence[Run]) -> str:
     """Return the guarantee of every radius on the page: what it excludes, and with which probability."""
     ks = ks_of(runs)
     effects = []
@@ -258,13 +238,13 @@ def _versions(votes: Votes) -> str:
     return ", ".join(f"{package} {version}" for package, version in votes.software.items())
 
 
-def noises(runs: Sequence[Run]) -> list[dict[str, str]]:
+def noises(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return each run's noise in words, its parameters, and the colour of the run."""
-    run_colour = colours(runs)
+    looks = styles(runs)
     return [
         {
             "name": run.name,
-            "colour": run_colour[run.name],
+            "style": looks[run.name],
             # under `python -OO`, an installation without sources has no docstrings
             "words": (docstring(type(run.noise)) or run.noise.name).splitlines()[0],
             "parameters": f"{run.noise.level_text}, scale {run.noise.scale:.4g}",

@@ -16,6 +16,7 @@ from radii.report.accuracy import same_question, tabulate
 from radii.report.export import write_whole
 from radii.report.formatting import NORM_NAMES, round_text
 from radii.report.html.examples import Examples
+from radii.report.html.run_styles import on_papers
 from radii.report.html.runs import Run, by_name
 from radii.report.plots import (
     accuracy_by_k,
@@ -25,7 +26,7 @@ from radii.report.plots import (
     radius_by_probability,
     svg_text,
 )
-from radii.report.plots.style import GRID, INK, PAPER, SOFT, lighter
+from radii.report.plots.style import GRID, INK, PAPER, SOFT
 from radii.report.published import Published, of_question
 
 _DARK = {PAPER: "#17191d", INK: "#e6e8eb", SOFT: "#9aa2ad", GRID: "#2d3137"}
@@ -138,15 +139,7 @@ def inline(svg: str, name: str, words: str) -> str:
 def colour_rules(drawings: str) -> dict[str, tuple[str, str]]:
     """Return the variable of every colour in the drawings, with its values on light and on dark paper."""
     used = sorted(set(re.findall(r"var\(--c([0-9a-f]{6})\)", drawings)))
-    return {f"--c{code}": (f"#{code}", _DARK.get(f"#{code}") or _on_dark(f"#{code}")) for code in used}
-
-
-def run_colour_rules(colours: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return the variable of each run, `--run0` and so on, with its values on light and on dark paper."""
-    return {f"--run{number}": (colour, _on_dark(colour)) for number, colour in enumerate(colours)}
-
-
-def _on_dark(colour: str) -> str:
-    # lightened by 0.28, all colours of `PALETTE` have a contrast of 2.99 or more with dark paper, where WCAG 2 wants 3
-    # for graphics; as they are, the darkest has 1.38
-    return lighter(colour, 0.28)
+    return {
+        f"--c{code}": (f"#{code}", _DARK[f"#{code}"]) if f"#{code}" in _DARK else on_papers(f"#{code}")
+        for code in used
+    }
