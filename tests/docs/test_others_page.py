@@ -69,5 +69,6 @@ def test_the_report_marks_the_imported_run(printed):
     folder, _ = printed
     page = (folder / "report/index.html").read_text()
     assert "Cohen (imported)" in page
+    assert "Of imported runs, it holds if their logs are what they were stated to be." in page
     assert "Not checked here: what its log cannot show is listed with the certificates." in page
-    assert "plain accuracy counts 1 images as wrong" in page
+    assert "plain accuracy counts these as wrong (1)" in page
