@@ -32,10 +32,9 @@ from radii.certificates import to_norm
 from radii.report.accuracy import round_radii, summarize, tabulate
 from radii.report.export import ATTACKS, found_beside, markdown_table, table_markdown
 from radii.report.formatting import NORM_NAMES, draws_text, floor_text, radius_text, round_text
-from radii.report.html import Run
-from radii.report.html.content import summary_sentences
 from radii.report.plots import accuracy_by_k, accuracy_by_noise, radius_by_probability, svg_text
 from radii.report.published import load_published
+from radii.report.winners import find_winners, winners_text
 
 ALPHA, SIGMA, KS = 0.001, 0.5, (1, 2, 3, 4, 5)
 
@@ -93,16 +92,23 @@ show(
 #
 # Certified accuracy at radius r is the share of *all* images that are certified, with the true
 # label, to at least r. No attack of this size gives a lower accuracy. There is one figure per norm,
-# with all noises at the same σ. The tables give the same curves at round radii, with the best value
-# of each column in bold.
+# with all noises at the same σ. The tables give the same curves at round radii. In bold are the best
+# run of each column, and those that a paired test over images does not separate from it.
 
 # %%
 equal = {one.noise.title: one for one in votes if one.noise.sigma == SIGMA}
 first = {norm: {name: certify(one, norm) for name, one in equal.items()} for norm in radii.NORMS}
-runs = [Run(name, {(norm, 1): first[norm][name] for norm in radii.NORMS}) for name in equal]
-show(summary_sentences(runs, {norm: tabulate(named) for norm, named in first.items()})[0])
 for named in first.values():
     show(accuracy_by_noise(named), table_markdown(tabulate(named)))
+
+# %% [markdown]
+# The best of all runs, at every σ, by [exact paired tests](../docs/math/comparisons.md) with an error
+# of 5 % for all radii and pairs of runs of a norm:
+
+# %%
+for norm in radii.NORMS:
+    winners = find_winners({name: certify(one, norm) for name, one in sampled.items()})
+    show(winners_text(winners))
 
 # %% [markdown]
 # The norm decides which noise is best. The worst ℓ₁ perturbation changes one feature, the worst ℓ∞

@@ -1,13 +1,13 @@
-"""Write the tables of docs/which-noise.md from the votes in results/.
+"""Write the tables of docs/which-noise.md and the sentences below them from the votes in results/.
 
 Run: make which-noise. A table goes between `<!-- table: DATA NORM K -->` and `<!-- end -->`.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
@@ -15,6 +15,7 @@ import radii
 from radii.data import load_data
 from radii.report.export import markdown_table, write_whole
 from radii.report.formatting import round_text
+from radii.report.winners import Winners, find_winners, winners_text
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "which-noise.md"
@@ -60,69 +61,98 @@ def images_of(data: str) -> np.ndarray:
     return load_data(data, "test").images()
 
 
-def shares(votes: radii.Votes, data: str, norm: str, k: int) -> np.ndarray:
-    """Return certified accuracy at the radii of the tables; the norm "box" is l1 within the box of each image."""
+def certified(votes: radii.Votes, data: str, norm: str, k: int) -> radii.Certificates:
+    """Return the certificates of a table; the norm "box" is l1 within the box of each image."""
     if norm == "box":
-        certificates = radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
-    else:
-        certificates = radii.certify(votes, norm, k=k, alpha=ALPHA)
-    return certificates.accuracy(RADII[data, norm])
+        return radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
+    return radii.certify(votes, norm, k=k, alpha=ALPHA, unit=unit_of(norm, "pixel"))
+
+
+def runs_of(data: str, norm: str, k: int) -> dict[str, radii.Certificates]:
+    """Return the certificates of all runs of a table, by the names that reports give to runs."""
+    return {
+        f"{votes.noise.title} {votes.noise.level:g}": certified(votes, data, norm, k)
+        for name, votes in votes_of(data)
+        if ("l1" if norm == "box" else norm) in votes.noise.rules and not name.startswith(ALONE)
+    }
 
 
 def compare(data: str, norm: str, k: int) -> str:
     """Return a table with a row per noise: at each radius the accuracy at its best level, which is in brackets.
 
-    Noises that certify no image are listed below the table.
+    In bold are the best run of a column and all that paired tests do not separate from it. Below the table stand
+    the best runs, and the noises that certify no image.
     """
-    by_noise: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
-    for name, votes in votes_of(data):
-        if ("l1" if norm == "box" else norm) in votes.noise.rules and not name.startswith(ALONE):
-            by_noise[votes.noise.title].append((f"{votes.noise.level:g}", shares(votes, data, norm, k)))
-    best = {title: max_of(levels) for title, levels in by_noise.items()}
+    runs = runs_of(data, norm, k)
+    at_columns = find_winners(runs, RADII[data, norm])
+    best = {
+        title: best_levels(at_columns, {name: one for name, one in runs.items() if one.noise.title == title})
+        for title in dict.fromkeys(one.noise.title for one in runs.values())
+    }
     # the sum over the radii orders the rows, from the noise that certifies the most
-    total = {title: sum(share for share, _ in cells) for title, cells in best.items()}
+    total = {title: sum(share for share, _, _ in cells) for title, cells in best.items()}
     shown = [title for title in sorted(total, key=lambda title: -total[title]) if total[title]]
     none = ", ".join(title for title in total if not total[title])
     words = f"\nNo image certified at these radii: {none}.\n" if none else ""
-    return accuracy_table("noise", data, norm, [(title, best[title]) for title in shown]) + words
+    # the runs on CIFAR-10 are those of the report, which tests them at radii that depend on the runs alone
+    tested = find_winners(runs) if data == "cifar10" else at_columns
+    table = accuracy_table("noise", data, norm, [(title, best[title]) for title in shown])
+    # a number stays with its percent sign, since `fill` does not break lines at the space between them
+    best_runs = fill(winners_text(tested), width=100, break_long_words=False, break_on_hyphens=False)
+    return f"{table}{words}\n{best_runs}\n"
 
 
 def denoised(data: str, norm: str) -> str:
     """Return a table with a row for each level of Gaussian noise and each network."""
     known = {(votes.noise.level, name.split("-")[0]): votes for name, votes in votes_of(data)}
     rows = [
-        (f"σ = {level:g}, {words}", [(share, "") for share in shares(known[level, kind], data, norm, 1)])
+        (
+            f"σ = {level:g}, {words}",
+            [
+                (share, "", False)
+                for share in certified(known[level, kind], data, norm, 1).accuracy(RADII[data, norm])
+            ],
+        )
         for level in sorted({level for level, kind in known if kind in ALONE})
         for kind, words in NETWORKS.items()
         if (level, kind) in known
     ]
-    return accuracy_table("network", data, norm, rows, bold=False)
+    return accuracy_table("network", data, norm, rows)
 
 
-def max_of(levels: Sequence[tuple[str, np.ndarray]]) -> list[tuple[float, str]]:
-    """Return the largest accuracy at each radius, with its level."""
-    columns = zip(*(row for _, row in levels), strict=True)
-    return [
-        max((share, level) for share, (level, _) in zip(column, levels, strict=True)) for column in columns
-    ]
+def best_levels(winners: Winners, runs: Mapping[str, radii.Certificates]) -> list[tuple[float, str, bool]]:
+    """Return the largest accuracy of the runs at each radius, its level, and whether it may be the best of all runs."""
+    rows = [winners.names.index(name) for name in runs]
+    cells = []
+    for column in range(len(winners.radii)):
+        # of equal shares that of the largest level
+        row, name = max(
+            zip(rows, runs, strict=True),
+            key=lambda pair: (winners.shares[pair[0], column], runs[pair[1]].noise.level),
+        )
+        cells.append(
+            (
+                float(winners.shares[row, column]),
+                f"{runs[name].noise.level:g}",
+                bool(winners.leaders[row, column]),
+            )
+        )
+    return cells
 
 
 def accuracy_table(
     head: str,
     data: str,
     norm: str,
-    rows: Iterable[tuple[str, Sequence[tuple[float, str]]]],
-    bold: bool = True,
+    rows: Iterable[tuple[str, Sequence[tuple[float, str, bool]]]],
 ) -> str:
-    """Return a table of names and shares, with levels in brackets and the largest share in bold."""
-    kept = list(rows)
-    tops = [max(cells[column][0] for _, cells in kept) for column in range(len(RADII[data, norm]))]
+    """Return a table of names and shares, with levels in brackets, and bold where marked."""
     lines = []
-    for title, cells in kept:
+    for title, cells in rows:
         line = [title]
-        for (share, level), top in zip(cells, tops, strict=True):
+        for share, level, bold in cells:
             text = f"{share:.1%}" if share > 0 else "–"
-            text = f"**{text}**" if bold and share == top > 0 else text
+            text = f"**{text}**" if bold and share > 0 else text
             line.append(f"{text} ({level})" if level and share > 0 else text)
         lines.append(line)
     return markdown_table([head, *(round_text(radius, norm) for radius in RADII[data, norm])], lines)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         make_noise,
     )
     from radii.noises.norms import NORMS
+    from radii.report.comparison import Comparison, compare
     from radii.sampling import Smoothed
     from radii.votes import ABSTAIN, ImageIdentity, Votes, load_votes
     from radii.votes.bounds import bounds
@@ -58,6 +59,7 @@ __all__ = [
     "Ablation",
     "Anytime",
     "Certificates",
+    "Comparison",
     "Exhaustive",
     "ExponentialL2",
     "ExponentialLinf",
@@ -88,6 +90,7 @@ __all__ = [
     "bounds",
     "certified_radius",
     "certify",
+    "compare",
     "exhaustive",
     "fixed",
     "import_log",
@@ -113,6 +116,7 @@ HOMES = {
         "Noise Pareto PowerL2 PowerLinf Splitting Uniform UniformBall make_noise"
     ),
     "noises.norms": "NORMS",
+    "report.comparison": "Comparison compare",
     "sampling": "Smoothed",
     "votes": "ABSTAIN ImageIdentity Votes load_votes",
     "votes.bounds": "bounds",

@@ -264,8 +264,9 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
                 ].splitlines()
                 if line.split()[:1] == ["Laplace"]
             )
-            assert row[1] == f"{found.accuracy:.1%}" and row[-3] == f"{found.abstention:.1%}"
-            assert row[-2:] == [radius_text(found.mean_radius, norm), radius_text(found.median_radius, norm)]
+            assert row[1:3] == [f"{found.plain_accuracy:.1%}", f"{found.certified:.1%}"]
+            assert row[-len(found.statuses) - 1 : -1] == [f"{share:.1%}" for share in found.statuses.values()]
+            assert row[-1] == radius_text(found.median_radius, norm)
     subject = "for all k and norms hold together" if variant == "joint" else "for its image"
     assert f"{subject} with probability {1 - settings.get('alpha', 0.001):g}; n = 100 noise" in printed
 
@@ -541,6 +542,8 @@ GROUPS = {
     "vote": ["Model", "Images", "Noise", "Plan", "Running", "Output"],
     "certify": ["Certificates", "Images", "Output"],
     "report": ["Certificates", "Images", "Page", "Output"],
+    "compare": ["Comparison", "Output"],
+    "gate": ["Accuracy", "Conditions", "Output"],
     "attack": ["Model", "Images", "Certificates", "Attack", "Running", "Output"],
     "serve": ["Model", "Images", "Noise", "Plan", "Running", "Server"],
     "plan": ["Images", "Noise", "Plan", "Cost"],
@@ -570,7 +573,8 @@ def test_help_is_no_wider_than_the_terminal_nor_than_is_read_with_ease():
 def test_an_option_by_its_old_name_is_told_the_new_one():
     from radii.cli.options import RENAMED
 
-    shown = "".join(fine(command, "--help") for command in commands_in(fine()))
+    # a gate has one radius, and calls it so
+    shown = "".join(fine(command, "--help") for command in commands_in(fine()) if command != "gate")
     for old, new in RENAMED.items():
         assert f"│ {new} " in shown and f"│ {old} " not in shown
         told = [call(command, old).err for command in commands_in(fine())]
@@ -595,6 +599,8 @@ def test_help_is_worth_reading():
         "merge",
         "certify",
         "report",
+        "compare",
+        "gate",
         "attack",
         "serve",
         "plan",

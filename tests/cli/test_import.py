@@ -109,5 +109,21 @@ def test_runs_that_label_an_image_differently_are_not_compared(log):
     assert f"image 0 has the label {votes.labels[0]} in Gaussian and 5 in Gaussian (imported)" in ended.err
 
 
+def test_an_imported_run_is_compared_with_votes(log):
+    votes = make_votes("gaussian", 0.25, images=8, n=1000)
+    votes.save("votes.parquet")
+    log.write_text(LOG.replace("0\t7\t7", f"0\t{votes.labels[0]}\t{votes.labels[0]}"))
+    log.write_text(log.read_text().replace("20\t8", f"20\t{votes.labels[1]}"))
+    fine("import", log, *STATED, "--data", "cifar10")
+    compared = ("compare", "votes.parquet", f"{log}.json", "--common")
+    said = fine(*compared, "--norm", "l2", "--radii", "0.25")
+    assert "Gaussian (imported): Imported from sigma_0.25" in said
+    assert "2 common images" in said
+    result = json.loads(fine(*compared, "--norm", "linf", "--format", "json"))
+    assert result["comparisons"][0]["runs"] == ["Gaussian", "Gaussian (imported)"]
+    for options in (("--k", "2"), ("--norm", "l0")):
+        assert call(*compared, *options).status == 2
+
+
 def test_a_file_that_is_not_imported_yet_names_the_command(log):
     assert "radii import reads it" in call("certify", log).err

@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 import pages
+import test_ci_page
 import test_data_commands
 import test_given_models
 import test_own_noise_page
@@ -29,6 +30,7 @@ from radii.training.losses import LOSSES, options_of
 HERE = ["docs/start.md", "docs/training.md", "docs/faq.md"]
 """Pages that are gone through here, each in a folder of its own."""
 ELSEWHERE = {
+    "docs/ci.md": test_ci_page.BLOCKS,
     "README.md": [*(code for code, _ in test_readme.BLOCKS), *test_readme.COMMANDS],
     "docs/data.md": [*test_data_commands.BLOCKS, *test_data_commands.SNIPPETS],
     "docs/models.md": [

@@ -47,12 +47,13 @@ def printed(tmp_path_factory):
 
 def test_every_command_of_the_page_succeeds(printed):
     folder, said = printed
-    assert len(said) == 7
+    assert len(said) == 8
     first = said[COMMANDS[0]]
     assert "The log rounds radii to 3 digits: each was lowered by half a unit of its last digit" in first
     assert "Certificates of 2 images: cohen/sigma_0.25.json" in first
     assert "Cohen (imported)" in said[COMMANDS[1]]
-    assert "Laplace (imported)" in said[COMMANDS[4]]
+    assert "2 common images" in said[COMMANDS[3]]
+    assert "Laplace (imported)" in said[COMMANDS[5]]
     assert (folder / "counts.parquet").is_file()
 
 

@@ -147,7 +147,8 @@ def test_a_table_holds_accuracies_and_marks_the_best_of_each_radius():
     for row, one in zip(table.shares, named.values(), strict=True):
         assert np.array_equal(row, one.accuracy([0, 0.5, 100.0]))
     assert table.best[:, 0].all(), "ties are all best"
-    assert table.best[:, 1].tolist() == [True, False, False]
+    # 10 images against none, p = 0.0176 after Holm, and 3 against none
+    assert table.best[:, 1].tolist() == [True, False, True], "all that tests do not separate from the best"
     assert not table.best[:, 2].any(), "zero is never best"
     alone = tabulate({"laplace": named["laplace"]}, [0, 0.5])
     assert not alone.best.any(), "nor is what nothing is compared with"

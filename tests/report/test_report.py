@@ -18,11 +18,13 @@ from radii.errors import InputError
 from radii.noises import Uniform
 from radii.report.accuracy import certified_radii, summarize, tabulate
 from radii.report.export import table_markdown
-from radii.report.formatting import floor_text, guarantee
+from radii.report.formatting import floor_text, guarantee, round_text
 from radii.report.html import Examples, Run, check_one_data, choose_examples, content, write_report
 from radii.report.html.cards import norm_card, scale_sentence, wilson
+from radii.report.html.content import winners_of
 from radii.report.html.pictures import equal_noises
 from radii.report.published import load_published
+from radii.report.winners import radius_sentence
 from radii.votes import ImageIdentity
 
 NORMS = ("l0", "l2", "linf")
@@ -108,11 +110,15 @@ def test_tables_on_the_page_are_the_results(runs, page):
 
 
 def test_radii_on_the_page_are_the_results_rounded_down(runs, page):
-    shown = [row for row in page.tables[None, None] if len(row) == 8 and row[0] == "Gaussian"]
+    shown = [row for row in page.tables[None, None] if len(row) == 9 and row[0] == "Gaussian"]
     found = [summarize(runs[1].certificates["l2", k]) for k in (1, 3)]
-    expected = [[f"{100 * one.abstention:.1f}", floor_text(one.mean_radius, 3)] for one in found]
-    assert [row[3:5] for row in shown[2:4]] == expected
-    assert [row[6] for row in shown[2:4]] == [floor_text(one.median_radius, 3) for one in found]
+    shares = [(one.plain_accuracy, one.certified, one.statuses["abstained"]) for one in found]
+    expected = [
+        [*(f"{100 * share:.1f}" for share in of_one), floor_text(one.mean_radius, 3)]
+        for of_one, one in zip(shares, found, strict=True)
+    ]
+    assert [row[2:6] for row in shown[2:4]] == expected
+    assert [row[7] for row in shown[2:4]] == [floor_text(one.median_radius, 3) for one in found]
 
 
 def test_the_page_loads_nothing(folder, page):
@@ -132,7 +138,7 @@ def test_every_picture_has_words(page):
     # what is hidden repeats the words beside it
     drawings = [one for tag, one in page.elements if tag == "svg" and "aria-hidden" not in one]
     moved = [picture for picture in pictures if picture["alt"].startswith(("a perturbation", "unchanged"))]
-    assert len(pictures) - len(moved) == 5 and len(drawings) == len(NORMS) * (2 + 3)
+    assert len(pictures) - len(moved) == 5 and len(drawings) == len(NORMS) * (2 + 3 + 3)
     assert len(moved) % (1 + len(NORMS)) == 0 and moved
     assert all(picture["alt"] for picture in pictures)
     assert all(drawing["role"] == "img" and len(drawing["aria-label"]) > 20 for drawing in drawings)
@@ -212,22 +218,26 @@ def test_the_report_is_reproducible(runs, folder, tmp_path):
     assert one.read_bytes() == write_report(runs[:1], tmp_path / "two").read_bytes()
 
 
-def test_a_card_holds_the_largest_accuracy_of_each_radius_and_its_interval(runs):
-    for norm in NORMS:
-        table = tabulate({run.name: run.certificates[norm, 1] for run in runs})
-        plain, *lines = norm_card(runs, norm, table)["lines"]
+def test_a_card_says_of_each_radius_what_the_tests_say(runs):
+    for norm, winners in winners_of(runs, NORMS).items():
+        card = norm_card(runs, winners)
+        plain, *lines = card["lines"]
         assert plain["name"] == "plain accuracy" and 1 <= len(lines) <= 3
+        assert float(plain["share"]) == pytest.approx(
+            100 * max(run.certificates[norm, 1].correct.mean() for run in runs), abs=0.06
+        )
+        headers = [round_text(radius, norm) for radius in winners.radii]
         for line in lines:
-            column = table.headers.index(line["name"].removeprefix("r = "))
-            best = table.shares[:, column].max()
-            assert (
-                line["share"] == f"{100 * best:.1f}"
-                and table.names[table.shares[:, column].argmax()] == line["run"]
-            )
+            column = headers.index(line["name"].removeprefix("r = "))
+            best, leading = winners.shares[:, column].max(), winners.leaders[:, column]
+            assert line["share"] == f"{100 * best:.1f}"
+            assert line["clear"] == (leading.sum() == 1)
+            expected = winners.names[leading.argmax()] if line["clear"] else "no clear difference"
+            assert line["best"] == expected
             low, high = wilson(round(60 * best), 60)
-            assert (
-                0 <= low - float(line["low"]) / 100 <= 1e-3 and 0 <= float(line["high"]) / 100 - high <= 1e-3
-            )
+            assert 0 <= low - float(line["low"]) / 100 <= 1e-3
+            assert 0 <= float(line["high"]) / 100 - high <= 1e-3
+        assert card["verdict"].lower() == radius_sentence(winners).lower() + "."
     words = content.about(runs)
     assert "60 images" in words and "3 runs" in words and "100,000" in words
     assert "99.9\N{NO-BREAK SPACE}%" in content.promise(runs)
@@ -248,10 +258,13 @@ def test_intervals_are_the_shares_that_a_score_test_does_not_reject(of):
 
 def test_a_card_of_nothing_certified_says_so():
     nothing = replace(make_certificates(norm="l2"), radius=np.zeros(120))
-    card = norm_card([Run("Laplace", {("l2", 1): nothing})], "l2", tabulate({"Laplace": nothing}))
+    run = Run("Laplace", {("l2", 1): nothing})
+    card = norm_card([run], winners_of([run], ["l2"])["l2"])
+    # what unanimous votes would certify, 1.2, in twenty steps at most
     assert [(line["name"], line["share"], line["low"]) for line in card["lines"][1:]] == [
-        ("r = 0.25", "0.0", "0.0")
+        ("r = 0.1", "0.0", "0.0")
     ]
+    assert card["verdict"] == "In ℓ₂, no image is certified to radius 0.1."
 
 
 def test_a_radius_is_given_a_scale():
@@ -389,7 +402,7 @@ def test_rows_that_no_run_reached_are_marked(compared):
 
 
 def test_the_page_says_what_marked_rows_are(compared, page):
-    _, published, folder, marked = compared
+    runs, published, folder, marked = compared
     words, legend = " ".join(marked.text), [content.KIND_WORDS[kind] for kind in ("best", "published")]
     assert all(sentence in words for sentence in legend)
     assert not any(sentence in " ".join(page.text) for sentence in legend), "only where there are such rows"
@@ -402,6 +415,8 @@ def test_the_page_says_what_marked_rows_are(compared, page):
     )
     assert "published, CAT-RS .25 76.3% at 0, 68.1% at 0.25" in drawing["aria-label"]
     assert "best σ" not in drawing["aria-label"], "there is no such curve"
+    sentence = radius_sentence(winners_of(runs, ["l2"])["l2"])
+    assert sentence[0].upper() + sentence[1:] in words
 
 
 def test_examples_must_be_among_the_certified_images():

@@ -10,9 +10,11 @@ from radii import __version__
 from radii.cli import (
     attack,
     certify,
+    compare,
     data,
     doctor,
     falsify,
+    gate,
     import_log,
     noises,
     plan,
@@ -65,6 +67,8 @@ for command, example in (
     (vote.merge, "radii merge here/votes.parts there/votes.parts --out votes.parquet"),
     (certify.certify, "radii certify runs/first/votes.parquet --norm l2 --norm linf --k 1 --k 3"),
     (report.report, "radii report runs/*/votes.parquet --out report"),
+    (compare.compare, "radii compare runs/new/votes.parquet runs/old/votes.parquet --norm l2 --radii 0.5"),
+    (gate.gate, "radii gate runs/new/votes.parquet --norm linf --radius 2/255 --at-least 0.6"),
     (
         import_log.import_log,
         "radii import cohen/sigma_0.25 --noise gaussian --sigma 0.25 --shape 3,32,32 --n 100000 --data cifar10",

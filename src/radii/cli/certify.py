@@ -11,7 +11,8 @@ import typer
 from radii.certificates.certify import Certificates
 from radii.certificates.imported import ImportedRun
 from radii.certificates.runs import certifiable, certify_all
-from radii.cli.console import accuracy_table, console, progress, say, unlabelled_table
+from radii.cli.certificate_tables import accuracy_table, unlabelled_table
+from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
     Alpha,
@@ -24,6 +25,7 @@ from radii.cli.options import (
     load_named,
     parse_radii,
 )
+from radii.cli.tables import show, with_format
 from radii.errors import InputError
 from radii.report.formatting import dataset_guarantee, draws_text
 from radii.storage.atomic import check_folder
@@ -82,6 +84,7 @@ class CertificateOptions(Options):
         return shown
 
 
+@with_format
 @grouped
 def certify(
     votes: Files,
@@ -98,8 +101,8 @@ def certify(
     """Compute certified radii from votes.
 
     The model is not needed. Each norm and k gets a table: the certified accuracy of each votes file at round radii,
-    the share of abstentions, and the mean and median radius over all images, of which those that are misclassified or
-    abstained count as 0. With --radii, the tables show these radii, and only
+    beside the plain accuracy, the shares of images whose label is open or refuted, and the median radius over all
+    images, of which those that are not certified count as 0. With --radii, the tables show these radii, and only
     their norms. With --out, each norm and k also gets a CSV file with a row per image, and a JSON file with the
     settings and the guarantee in words. With --box, the images are read as well.
 
@@ -144,7 +147,7 @@ def certify(
     for question in dict.fromkeys(question for by_question in certified.values() for question in by_question):
         by_name = {name: certified[name][question] for name in certified if question in certified[name]}
         radii = shown.get(question[0], ())
-        console.print(accuracy_table(by_name, radii) if labelled else unlabelled_table(by_name))
+        show(accuracy_table(by_name, radii) if labelled else unlabelled_table(by_name))
     # alpha and n are those of the votes, the same in every norm and k
     firsts = [next(iter(by_question.values())) for by_question in certified.values()]
     # the statement covers all tables, so the largest alpha counts; enumerated noise has none
@@ -155,12 +158,15 @@ def certify(
         if options.jointly
         else "Each radius holds for its image"
     )
+    if any(certificates.unchecked for certificates in firsts):
+        holds += ", of imported runs if their logs are what they were stated to be"
     say(f"{subject} {holds}; n = {draws_text(firsts)} noise samples per image.")
     # files of equally many images share the sentence
     for statement in dict.fromkeys(dataset_guarantee(certificates) for certificates in firsts):
         say(statement)
     if out is not None:
         say(f"One CSV and one JSON file for each norm and k: {out}")
+    say(f"Next: radii report {' '.join(map(str, votes))}")
 
 
 def boxes_of(name: str, run: Votes | ImportedRun, data_dir: Path | None) -> np.ndarray:

@@ -13,7 +13,9 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.report.formatting import round_text
+from radii.report.paired import PairedTests, paired_tests
 from radii.report.published import Published, of_question
+from radii.votes.image_identity import ImageIdentity
 from radii.votes.plans import PLANS
 
 QUANTILES = (0.25, 0.5, 0.75)
@@ -90,6 +92,8 @@ class AccuracyTable:
     kinds : of the rows, from `KINDS`
     noises : of the rows, empty where the noise is unknown
     notes : of the rows, what they are; empty for a run
+    best : bool `(names, radii)`, the run with the largest share of a column and all that the paired tests of the table
+        do not separate from it; only among several runs, and never where nothing is certified
     """
 
     norm: str
@@ -101,26 +105,22 @@ class AccuracyTable:
     kinds: tuple[str, ...]
     noises: tuple[str, ...]
     notes: tuple[str, ...]
+    best: np.ndarray
 
     @property
     def headers(self) -> tuple[str, ...]:
         """The radii as text: `0.25`, `2/255`, `3`."""
         return tuple(round_text(radius, self.norm) for radius in self.radii)
 
-    @property
-    def best(self) -> np.ndarray:
-        """The largest share of each column, bool `(names, radii)`; ties are all marked.
-
-        Nothing is marked in a column of zeros or with a single share.
-        """
-        several = np.count_nonzero(~np.isnan(self.shares), axis=0) > 1
-        # no column is all NaN: only published rows have gaps
-        return (self.shares == np.nanmax(self.shares, axis=0)) & (self.shares > 0) & several
-
 
 def certified_radii(certificates: Certificates) -> np.ndarray:
     """Return the radius of every image, `(images,)`: 0 where its true label is not certified."""
     return np.where(_certified(certificates), certificates.radius, 0.0)
+
+
+def certified_to(certificates: Certificates, radii: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return which images are correct and certified to each radius, bool `(radii, images)`."""
+    return _certified(certificates) & (certificates.radius >= np.asarray(radii, float)[:, None])
 
 
 def accuracy_curve(certificates: Certificates) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +189,8 @@ def tabulate(
 
     Notes
     -----
-    Each noise with several levels gets one more row, the best level at each radius, as in published tables.
+    Each noise with several levels gets one more row, the best level at each radius, as in published tables. Such rows
+    and published ones are no results of one run on these images, so that they are never marked as best.
     """
     norm, unit, k = same_question(certificates.values())
     others = of_question(published, norm, k, unit)
@@ -208,6 +209,7 @@ def tabulate(
         )
         for name, certified in certificates.items()
     }
+    best = runs_tested(certificates, columns).leaders() & (len(certificates) > 1)
     # after the runs, since no single classifier reaches these
     rows |= _best_levels(certificates, columns)
     for row in others:
@@ -216,8 +218,24 @@ def tabulate(
         # NaN and no interpolation: between two published radii the accuracy is unknown
         shares = np.array([row.accuracy.get(radius, np.nan) for radius in columns])
         rows[row.name] = (shares, "published", row.noise, row.note)
-    table, *known = zip(*rows.values(), strict=True)
-    return AccuracyTable(norm, unit, k, tuple(rows), columns, np.array(table), *known)
+    table, kinds, noises, notes = zip(*rows.values(), strict=True)
+    marked = np.vstack([best, np.zeros((len(rows) - len(best), len(columns)), dtype=bool)])
+    return AccuracyTable(
+        norm, unit, k, tuple(rows), columns, np.array(table), kinds, noises, notes, best=marked
+    )
+
+
+def runs_tested(certificates: Mapping[str, Certificates], radii: Sequence[float]) -> PairedTests:
+    """Return the paired tests of all runs at some radii, each pair on the images that it shares."""
+    several = list(certificates.values())
+    index = np.unique(np.concatenate([certified.index for certified in several]))
+    known = np.zeros((len(several), len(index)), dtype=bool)
+    held = np.zeros((len(several), len(radii), len(index)), dtype=bool)
+    for row, certified in enumerate(several):
+        place = np.searchsorted(index, certified.index)
+        known[row, place] = True
+        held[row][:, place] = certified_to(certified, radii)
+    return paired_tests(held, known)
 
 
 def _joined(chosen: Sequence[float], stated: set[float]) -> list[float]:
@@ -261,6 +279,18 @@ def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
     return questions.pop()
 
 
+def check_one_data(data: Mapping[str, ImageIdentity | None]) -> None:
+    """Raise `InputError` for runs on different data sets; `data`: the images of each run, by its name."""
+    first: dict[ImageIdentity, str] = {}
+    for name, identity in data.items():
+        if identity is not None:
+            # subsets of one data set may be compared, so the identity of the whole set counts
+            first.setdefault(identity.whole, name)
+    if len(first) > 1:
+        different = " and ".join(f"{name} is about {whole}" for whole, name in first.items())
+        raise InputError(f"{different}: compare runs on one data set at a time")
+
+
 def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[float]:
     """Return 0 and up to `most` round radii that suit the certificates.
 
@@ -271,26 +301,40 @@ def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[flo
     """
     several = list(certificates)
     norm, _, _ = same_question(several)
-    if all(certified.plan in DECIDING for certified in several):
-        reached = np.unique(np.concatenate([[0.0], *(certified_radii(certified) for certified in several)]))
-        # each rule returns the given radius with a rounding error of its own
-        decided = reached[np.append(True, np.diff(reached) > SAME * reached[1:])]
-        if 1 < len(decided) <= most + 1:
-            return sorted({0.0, *(_shortened(radius, norm) for radius in decided[1:].tolist())})
+    decided = decided_radii(several)
+    if 0 < len(decided) <= most:
+        return [0.0, *decided]
     last = (
         # not to the largest radius: a few images would stretch the table over columns of almost nothing
         max(radius_held_by(certified, 0.05) for certified in several)
         or max(certified_radii(certified).max() for certified in several)
         or _LAST_WHEN_EMPTY[norm]
     )
+    levels = [certified.noise.level for certified in several]
+    if norm != "l0" and max(levels) >= 3 * min(levels):
+        steps = _LINF_STEPS if norm == "linf" else _STEPS
+        return [0.0, *(float(step) for step in [step for step in steps if step <= last][-most:])]
+    return even_radii(norm, last, most)
+
+
+def decided_radii(certificates: Sequence[Certificates]) -> list[float]:
+    """Return the positive radii that were given to the plans and reached, if every plan decided given ones."""
+    if not all(certified.plan in DECIDING for certified in certificates):
+        return []
+    norm, _, _ = same_question(certificates)
+    reached = np.unique(np.concatenate([[0.0], *(certified_radii(certified) for certified in certificates)]))
+    # each rule returns the given radius with a rounding error of its own
+    decided = reached[np.append(True, np.diff(reached) > SAME * reached[1:])]
+    return sorted({_shortened(radius, norm) for radius in decided[1:].tolist()})
+
+
+def even_radii(norm: str, last: float, most: int) -> list[float]:
+    """Return 0 and up to `most` round radii up to `last`: in even steps, and from a list of round counts in l0."""
     if norm == "l0":
         return _round_counts(last, most)
     steps = _LINF_STEPS if norm == "linf" else _STEPS
     # in fractions: as floats 0.3 // 0.1 is 2, and the last column would be missing
     end = Fraction(last)
-    levels = [certified.noise.level for certified in several]
-    if max(levels) >= 3 * min(levels):
-        return [0.0, *(float(step) for step in [step for step in steps if step <= end][-most:])]
     # the finest step that needs at most `most` columns
     step = next((step for step in steps if end <= most * step), steps[-1])
     return [float(step * multiple) for multiple in range(end // step + 1)]

@@ -41,7 +41,7 @@ def csv_text(certificates: Certificates) -> str:
     Truth values are 1 or 0, unknown ones are empty, and the labels of a set are separated by spaces.
     """
     columns, unknown = certificates.columns(), [""] * len(certificates)
-    return _csv(
+    return csv_rows(
         tuple(columns),
         zip(*(_cells(column) if column is not None else unknown for column in columns.values()), strict=True),
     )
@@ -67,7 +67,7 @@ def run_csv_text(certificates: Mapping[tuple[str, int], Certificates]) -> str:
     columns = [_radius_column(certified) for certified in several]
     assert labels is not None, "the columns need true labels, too"
     header = ["index", "true_label", *(f"{norm}_top{k}" for norm, k in certificates)]
-    return _csv(header, zip(index, labels.tolist(), *columns, strict=True))
+    return csv_rows(header, zip(index, labels.tolist(), *columns, strict=True))
 
 
 def _radius_column(certificates: Certificates) -> list[str]:
@@ -82,7 +82,8 @@ def _radius_column(certificates: Certificates) -> list[str]:
     return [floor_text(radius, digits) if sure else "" for radius, sure in known]
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_rows(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a CSV file; cells are quoted where their text needs it."""
     text = io.StringIO()
     # csv ends lines with CR LF by itself, and all other files here end them with LF
     writer = csv.writer(text, lineterminator="\n")

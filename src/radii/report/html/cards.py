@@ -1,17 +1,21 @@
 """The first screen: a card for each norm with plain and certified accuracy, intervals, and the size of a radius."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from radii.report.accuracy import AccuracyTable
-from radii.report.formatting import NORM_NAMES
+from radii.certificates.certify import Certificates
+from radii.report.formatting import NORM_NAMES, round_text
 from radii.report.html.runs import Run, by_name
+from radii.report.paired import paired_tests
+from radii.report.winners import Winners, radius_sentence
 
-PARTS = (0.25, 0.5, 1.0)
-"""Radii on a card, beside 0: those nearest to these parts of the largest one."""
+LEAST = 0.05
+"""Share of the images that is certified to the last radius on a card, at least."""
+
+NO_DIFFERENCE = "no clear difference"
 
 NORMAL = 1.959963984540054
 """Quantile .975 of the normal distribution."""
@@ -32,51 +36,69 @@ def wilson(count: int, of: int) -> tuple[float, float]:
     return (middle - half if count else 0.0), (middle + half if count < of else 1.0)
 
 
-def norm_card(runs: Sequence[Run], norm: str, table: AccuracyTable) -> dict[str, Any]:
-    """Return what the card of a norm shows; `table`: certified accuracy of the runs in this norm."""
-    compared = by_name(runs, norm)
-    columns = _columns(table)
-    lines = [_line("plain accuracy", {name: one.correct for name, one in compared.items()})]
+def norm_card(runs: Sequence[Run], winners: Winners) -> dict[str, Any]:
+    """Return what the card of a norm shows; `winners`: of the runs in this norm."""
+    compared = by_name(runs, winners.norm, winners.k)
+    columns = _columns(winners)
+    lines = [
+        _line(
+            "plain accuracy", {name: one.correct for name, one in compared.items()}, _plain_leaders(compared)
+        )
+    ]
     for column in columns:
-        radius = table.radii[column]
+        radius = winners.radii[column]
         held = {name: one.correctly_certified & (one.radius >= radius) for name, one in compared.items()}
-        lines.append(_line(f"r = {table.headers[column]}", held))
-    first = next(iter(compared.values()))
-    middle = columns[len(columns) // 2] if columns else 0
+        leading = [
+            name for name, leads in zip(winners.names, winners.leaders[:, column], strict=True) if leads
+        ]
+        lines.append(_line(f"r = {round_text(radius, winners.norm)}", held, leading))
+    first, typical = next(iter(compared.values())), winners.radii[winners.typical]
+    verdict = radius_sentence(winners)
     return {
-        "norm": norm,
-        "k": table.k,
+        "norm": winners.norm,
+        "k": winners.k,
         "lines": lines,
-        "verdict": "",
-        "scale": scale_sentence(norm, table.radii[middle], table.headers[middle], first.shape, table.unit),
+        # not capitalize(), which would put names of runs in lower case
+        "verdict": f"{verdict[0].upper()}{verdict[1:]}."
+        if len(compared) > 1 or not winners.shares.any()
+        else "",
+        "scale": scale_sentence(
+            winners.norm, typical, round_text(typical, winners.norm), first.shape, winners.unit
+        ),
     }
 
 
-def _columns(table: AccuracyTable) -> list[int]:
-    """Return a few columns above radius 0, spread to the last one in which at least 5 % are certified."""
-    own = table.shares[[row for row, kind in enumerate(table.kinds) if kind == "run"]].max(axis=0)
-    # at least the first radius, or a card of few certificates would show none
-    reached = [column for column in range(1, len(table.radii)) if own[column] >= 0.05 or column == 1]
-    picks = {
-        min(reached, key=lambda column: abs(table.radii[column] - part * table.radii[reached[-1]]))
-        for part in PARTS
-        if reached
-    }
-    return sorted(picks)
+def _columns(winners: Winners) -> list[int]:
+    """Return columns of the tested radii: the typical one, the last with 5 % of the images, and the middle of both."""
+    best, radii = winners.shares.max(axis=0), np.array(winners.radii)
+    # the first radius, where nothing is certified that far
+    last = max([column for column in range(len(best)) if best[column] >= LEAST] or [0])
+    typical = min(winners.typical, last)
+    middle = int(np.abs(radii - (radii[typical] + radii[last]) / 2).argmin())
+    return sorted({typical, middle, last})
 
 
-def _line(name: str, held: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return the largest share of any run and its interval."""
-    # the first of equal ones
+def _plain_leaders(compared: Mapping[str, Certificates]) -> list[str]:
+    """Return the runs with the highest plain accuracy, as far as paired tests can tell; the images may differ."""
+    index = np.unique(np.concatenate([one.index for one in compared.values()]))
+    known = np.array([np.isin(index, one.index) for one in compared.values()])
+    right = np.array([np.isin(index, one.index[one.correct]) for one in compared.values()])
+    leaders = paired_tests(right[:, None], known).leaders()[:, 0]
+    return [name for name, leads in zip(compared, leaders, strict=True) if leads]
+
+
+def _line(name: str, held: Mapping[str, np.ndarray], leading: Sequence[str]) -> dict[str, Any]:
+    """Return the largest share of any run with its interval, and the run where it clearly is the best."""
     run = max(held, key=lambda known: held[known].mean())
     low, high = wilson(int(held[run].sum()), len(held[run]))
     return {
         "name": name,
-        "run": run,
         "share": f"{100 * held[run].mean():.1f}",
         # outwards: an interval must not look narrower than it is
         "low": f"{math.floor(1000 * low) / 10:.1f}",
         "high": f"{math.ceil(1000 * high) / 10:.1f}",
+        "best": leading[0] if len(leading) == 1 else NO_DIFFERENCE if leading else "",
+        "clear": len(leading) == 1,
     }
 
 

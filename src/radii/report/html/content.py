@@ -20,8 +20,10 @@ from radii.report.formatting import (
 )
 from radii.report.html.run_styles import run_styles
 from radii.report.html.runs import Run, by_name, ks_of
+from radii.report.paired import CONFIDENCE
 from radii.report.plots.strip import class_name
 from radii.report.published import Published
+from radii.report.winners import Winners, find_winners
 from radii.votes import Votes
 
 OTHERS: dict[str, Any] = {"colour": "var(--soft)", "dash": "", "marker": -1}
@@ -60,6 +62,11 @@ def styles(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
         run.name: {"colour": f"var(--run{number})", "dash": style.dash, "marker": style.marker}
         for number, (run, style) in enumerate(zip(runs, run_styles(runs), strict=True))
     }
+
+
+def colours(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the variable of the page for the colour of each run."""
+    return {name: style["colour"] for name, style in styles(runs).items()}
 
 
 # tables
@@ -132,6 +139,13 @@ def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
 # the summary
 
 
+def winners_of(runs: Sequence[Run], norms: Sequence[str], k: int | None = None) -> dict[str, Winners]:
+    """Return the best runs of each norm, for one k, by default the smallest there is in the norm."""
+    return {
+        norm: find_winners(by_name(runs, norm, k)) for norm in norms if k is None or by_name(runs, norm, k)
+    }
+
+
 def about(runs: Sequence[Run]) -> str:
     """Return what the page is about: images, runs, noise samples and error probability."""
     data = _range(str(certified.data) for certified in _all(runs) if certified.data)
@@ -190,6 +204,13 @@ def _without_sampling_error(runs: Sequence[Run]) -> str:
 
 # the method
 
+_TESTS = [
+    (
+        "comparison of runs",
+        f"exact McNemar tests, Holm over all pairs and tested radii of a norm and k, confidence {CONFIDENCE:g}",
+    )
+]
+
 
 def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Return what was measured, as pairs of name and value."""
@@ -207,6 +228,7 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("sampling plan", _range(certified.plan for certified in every)),
         ("certified label", kinds),
         ("probability bounds", _range(certified.method for certified in every)),
+        *(_TESTS if len(runs) > 1 else []),
         *_sampling_facts([run.votes for run in runs if run.votes is not None and not run.votes.unchecked]),
     ]
 

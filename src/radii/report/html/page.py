@@ -24,7 +24,9 @@ from radii.report.export import json_text, run_csv_text, summary, table_json, ta
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.report.html import content
 from radii.report.html.cards import norm_card
+from radii.report.html.comparing import comparison_section, winner_strip
 from radii.report.html.content import percent
+from radii.report.html.differences import difference_pictures
 from radii.report.html.examples import MOST_RUNS, Examples, example_cards, perturbed_rows
 from radii.report.html.explorer import attack_sentences, explorer_data, script_json
 from radii.report.html.pictures import (
@@ -37,9 +39,10 @@ from radii.report.html.run_styles import run_styles
 from radii.report.html.runs import Run, by_name, check_runs, class_names, ks_of, norms_of, of_smallest_k
 from radii.report.plots.strip import class_name
 from radii.report.published import Published, check_same_data
+from radii.report.winners import Winners, interval_sentence
 
 PROGRAM = (
-    *("elements", "data", "selection", "numbers", "axes", "curves", "labels", "chart", "readout"),
+    *("elements", "data", "selection", "numbers", "axes", "curves", "labels", "strip", "chart", "readout"),
     *("tooltip", "address", "save", "details", "images", "tables", "controls"),
 )
 """The parts of the page's program, in the order in which they run: later ones use names of earlier ones."""
@@ -100,9 +103,10 @@ def write_report(
         check_same_data(published, certified.data)
     norms, classes = norms_of(several), class_names(several, examples.classes if examples else ())
     tables = content.main_tables(several, norms, published)
+    winners = content.winners_of(several, norms)
     sections: list[dict[str, Any]] = []
     for norm in norms:
-        sections.append(_section(several, norm, tables[norm], published, classes, target))
+        sections.append(_section(several, norm, tables[norm], winners[norm], published, classes, target))
         if progress is not None:
             progress(len(sections), len(norms))
     values = {
@@ -121,7 +125,10 @@ def write_report(
         "most_shown": MOST_CURVES,
         "first_norm": "l2" if "l2" in norms else norms[0],
         "labels": content.labels(several, classes),
-        "data": script_json(explorer_data(several, norms, classes, thumbnails or examples)),
+        "data": script_json(
+            explorer_data(several, norms, classes, thumbnails or examples)
+            | {"strips": {norm: winner_strip(winners[norm], content.colours(several)) for norm in norms}}
+        ),
         "bibtex": bibtex(several, norms),
         "rules": content.rules(several, norms),
         "promises": content.promises(several, norms),
@@ -135,6 +142,7 @@ def _section(
     runs: Sequence[Run],
     norm: str,
     table: AccuracyTable,
+    winners: Winners,
     published: Sequence[Published],
     classes: Sequence[str],
     folder: Path,
@@ -142,7 +150,9 @@ def _section(
     """Write the figures of one norm and return what the page shows of it."""
     return {
         **content.table_data(table, runs),
-        "card": norm_card(runs, norm, table),
+        "card": norm_card(runs, winners),
+        "intervals": interval_sentence(winners) if len(winners.names) > 1 else "",
+        "comparison": difference_pictures(comparison_section(runs, norm)),
         "norm": norm,
         "name": NORM_NAMES[norm],
         "words": content.NORM_WORDS[norm].format(unit=table.unit),

@@ -9,10 +9,10 @@ from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.noises import Noise
 from radii.noises.norms import NORMS
+from radii.report.accuracy import check_one_data
 from radii.report.export import slug
 from radii.storage.class_names import meaning, number_of
 from radii.votes import Votes
-from radii.votes.image_identity import ImageIdentity
 
 
 # compared by identity: == of arrays is an array, which has no truth value
@@ -113,18 +113,6 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
         _ = run.labels
     check_one_truth(several)
     return several
-
-
-def check_one_data(data: Mapping[str, ImageIdentity | None]) -> None:
-    """Raise `InputError` for runs on different data sets; `data`: the images of each run, by its name."""
-    first: dict[ImageIdentity, str] = {}
-    for name, identity in data.items():
-        if identity is not None:
-            # subsets of one data set may be compared, so the identity of the whole set counts
-            first.setdefault(identity.whole, name)
-    if len(first) > 1:
-        different = " and ".join(f"{name} is about {whole}" for whole, name in first.items())
-        raise InputError(f"{different}: compare runs on one data set at a time")
 
 
 def check_one_truth(runs: Sequence[Run]) -> None:

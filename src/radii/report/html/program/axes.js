@@ -2,7 +2,7 @@
 
 const chart = section.querySelector(".chart");
 const drawing = chart.querySelector(".drawing");
-const MARGIN = { left: 46, right: 22, top: 10, bottom: 44 };
+const MARGIN = { left: 46, right: 22, top: 10, bottom: 72 };
 const size = { width: 0, height: 0, last: 1 };
 const across = (radius) => MARGIN.left + (radius / size.last) * (size.width - MARGIN.left - MARGIN.right);
 const up = (part) => MARGIN.top + (1 - part) * (size.height - MARGIN.top - MARGIN.bottom);
@@ -41,7 +41,7 @@ function axes() {
   ]);
   const label = svg(
     "text",
-    { x: (MARGIN.left + size.width) / 2, y: size.height - 6, "text-anchor": "middle", class: "name" },
+    { x: (MARGIN.left + size.width) / 2, y: up(0) + 34, "text-anchor": "middle", class: "name" },
     `${norm().name} radius (${norm().unit})`,
   );
   return [...grid, ...ends, label];

@@ -5,10 +5,10 @@ let cursor = { line: null, marks: [] };
 
 function drawChart(series) {
   size.width = drawing.clientWidth;
-  size.height = Math.min(440, Math.max(260, 0.56 * size.width));
+  size.height = Math.min(460, Math.max(290, 0.58 * size.width));
   const ks = checked("k"), bands = form.elements.bands.checked;
   const picture = svg("svg", { role: "img", viewBox: `0 0 ${size.width} ${size.height}` });
-  picture.append(...axes(), ...series.flatMap((one) => curves(one, ks.indexOf(one.k), bands)), ...names(series));
+  picture.append(...axes(), ...series.flatMap((one) => curves(one, ks.indexOf(one.k), bands)), ...names(series), ...strip(series));
   cursor = {
     line: svg("line", { y1: up(1), y2: up(0), class: "cursor" }),
     marks: series.map((one) => svg("circle", { r: 4, class: "here", style: `stroke: ${one.colour}` })),

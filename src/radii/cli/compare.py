@@ -1,0 +1,191 @@
+"""radii compare: the paired comparison of two votes files on the same images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from radii.certificates.imported import ImportedRun
+from radii.certificates.runs import certifiable, certify_all, norms_of
+from radii.cli.certify import say_unchecked
+from radii.cli.console import console, printable, progress, say
+from radii.cli.groups import Options, grouped
+from radii.cli.options import Alpha, Ks, L0Unit, Norms, load_named, parse_radii
+from radii.errors import InputError, check_name
+from radii.noises.norms import NORMS
+from radii.report.formatting import NORM_NAMES, unit_text
+
+if TYPE_CHECKING:
+    from radii.report.comparison import Comparison
+
+FORMATS = ("text", "json", "csv", "markdown")
+"""Forms of the standard output: a table to read, and three for other programs."""
+
+FLIPS = {".csv": "csv", ".json": "json"}
+"""Ends of the file of images that flip."""
+
+FLIP_COLUMNS = ("norm", "k", "radius", "index", "only")
+
+Confidence = Annotated[
+    float, typer.Option(help="Confidence over images: of intervals, and of all claims together.")
+]
+Common = Annotated[bool, typer.Option("--common", help="Comparison on the common images, if others differ.")]
+
+
+@dataclass(frozen=True)
+class PairOptions(Options):
+    """What is compared."""
+
+    title = "Comparison"
+    norm: Norms = field(default_factory=list)
+    k: Ks = field(default_factory=lambda: [1])
+    radius: Annotated[
+        list[str],
+        typer.Option(
+            "--radii",
+            metavar="[NORM:]RADIUS",
+            help="Radius to test, chosen beforehand, for example linf:2/255 (repeatable).",
+            show_default="round radii",
+        ),
+    ] = field(default_factory=list)
+    alpha: Alpha = 1e-3
+    l0_unit: L0Unit = "pixel"
+    confidence: Confidence = 0.95
+    common: Common = False
+
+
+@grouped
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Votes of radii vote, or a run of radii import.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Votes file on the same images.")],
+    options: PairOptions,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="Form of the output: text, json, csv or markdown.", rich_help_panel="Output"
+        ),
+    ] = "text",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File of images that flip: FILE.csv or FILE.json.", rich_help_panel="Output"),
+    ] = None,
+) -> None:
+    """Compare two votes files on the same images by paired tests.
+
+    Each norm and k gets a table with a row per radius: both certified accuracies, their difference in percentage
+    points with a confidence interval, the p-value of the exact McNemar test, adjusted by Holm for all radii of the
+    table, and which file is better, if the tests can tell. Files on different images are rejected; with --common,
+    their common images are compared. With --out, a file lists the images that only one of the two certifies.
+
+    Choose --radii before looking at results. Without --radii, they are round and depend on noise and plan alone.
+    """
+    from radii.report.comparison import compare as compare_certificates
+    from radii.report.comparison import flip_rows
+    from radii.report.export import csv_rows, json_text, write_whole
+
+    check_name("format", form, FORMATS)
+    if out is not None and out.suffix not in FLIPS:
+        raise InputError(f"--out must end in .csv or .json; got {out}")
+    radii = parse_radii(options.radius, options.norm[0] if len(options.norm) == 1 else None)
+    files = load_named([a, b])
+    norms = (
+        list(radii)
+        or options.norm
+        or [
+            norm
+            for norm in certifiable(files.values())
+            if all(norm in norms_of(run) for run in files.values())
+        ]
+    )
+    for norm in norms:
+        check_name("norm", norm, NORMS)
+    if not norms:
+        raise InputError("no norm has rules for the noises of both files: compare files that share a norm")
+    for name, run in files.items():
+        if missing := [norm for norm in norms if norm not in norms_of(run)]:
+            raise InputError(f"no rule certifies {missing[0]} under the noise of {name}: choose another norm")
+        if isinstance(run, ImportedRun) and set(options.k) != {1}:
+            raise InputError(f"{name} is the log of another code, which certifies k = 1: leave out --k")
+    with progress("certify", passing=True) as update:
+        certified = certify_all(
+            files, norms, options.k, alpha=options.alpha, unit=options.l0_unit, progress=update
+        )
+    first, second = files
+    results = [
+        compare_certificates(
+            certified[first][norm, k],
+            certified[second][norm, k],
+            radii=radii.get(norm),
+            common=options.common,
+            confidence=options.confidence,
+            names=(first, second),
+        )
+        for norm in norms
+        for k in dict.fromkeys(options.k)
+    ]
+    if form == "text":
+        say_unchecked(certified)
+    show(results, form)
+    if out is not None:
+        rows = [row for result in results for row in flip_rows(result)]
+        if FLIPS[out.suffix] == "csv":
+            text = csv_rows(FLIP_COLUMNS, rows)
+        else:
+            text = json_text({"flips": [dict(zip(FLIP_COLUMNS, row, strict=True)) for row in rows]})
+        write_whole(out, text)
+        if form == "text":
+            say(f"{len(rows):,} flips: {out}")
+
+
+def show(results: Sequence["Comparison"], form: str) -> None:
+    """Print the comparisons in one of the `FORMATS`."""
+    from radii.report.comparison import TEST_COLUMNS, comparison_json, number_rows, text_headers, text_rows
+    from radii.report.export import csv_rows, json_text, markdown_table
+
+    if form == "json":
+        say(json_text({"comparisons": [comparison_json(result) for result in results]}).rstrip("\n"))
+    elif form == "csv":
+        heads = ["a", "b", "norm", "k", "images", *TEST_COLUMNS]
+        rows: list[list[Any]] = [
+            [*result.names, result.norm, result.k, result.images, *row]
+            for result in results
+            for row in number_rows(result)
+        ]
+        say(csv_rows(heads, rows).rstrip("\n"))
+    elif form == "markdown":
+        parts = (
+            f"## {title_of(result)}\n\n{markdown_table(text_headers(result), text_rows(result))}"
+            for result in results
+        )
+        say("\n".join(parts).rstrip("\n"))
+    else:
+        for result in results:
+            console.print(text_table(result))
+        say(
+            f"{results[0].images:,} common images. Adjusted p: exact McNemar tests, Holm over the radii of a table. "
+            f"Intervals hold with confidence {results[0].confidence:g} each, over images."
+        )
+
+
+def title_of(result: "Comparison") -> str:
+    """Return what a comparison is about."""
+    top = f"top-{result.k} " * (result.k > 1)
+    unit = f", in {unit_text(result.norm, result.unit)}" * (result.norm == "l0")
+    return f"{NORM_NAMES[result.norm]}: certified {top}accuracy{unit}"
+
+
+def text_table(result: "Comparison") -> Table:
+    """Return a comparison as a table for the terminal."""
+    from radii.report.comparison import text_headers, text_rows
+
+    table = Table(title=title_of(result), box=SIMPLE_HEAD, title_justify="left")
+    heads = text_headers(result)
+    for head in heads:
+        table.add_column(printable(head), justify="left" if head == heads[-1] else "right")
+    for row in text_rows(result):
+        table.add_row(*map(printable, row))
+    return table
