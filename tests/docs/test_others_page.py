@@ -12,7 +12,8 @@ from commands import fine
 from vote_factory import make_votes
 
 PAGE = pages.read("docs/others.md")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 LOG = re.search(r"```text\n(.*?)```", PAGE, re.DOTALL)[1]
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 

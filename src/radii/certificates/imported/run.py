@@ -68,7 +68,7 @@ def import_log(
     stride: int = 1,
     data: ImageIdentity | None = None,
 ) -> Certificates | Votes:
-    r"""Import what another code has certified: a log of radii, probability bounds, or class counts.
+    r"""Read what another code has certified: a log of radii, probability bounds, or class counts.
 
     Parameters
     ----------
