@@ -112,6 +112,24 @@ def test_no_radius_exceeds_the_one_before_rounding(radii_before, form):
         assert Fraction(low) <= Fraction(radius)
 
 
+@given(st.lists(st.floats(0, 4, width=32), min_size=1, max_size=8))
+def test_rounded_radii_in_float32_are_lowered_too(radii_before):
+    lines = [
+        f"{row}\t0\t0\t{float(np.float32(round(radius, 3)))}\t1\t0" for row, radius in enumerate(radii_before)
+    ]
+    log = read_log("\n".join([HEADER, *lines]), "log")
+    assert (log.radius <= np.array(radii_before) + 1e-9).all()
+
+
+def test_one_long_number_does_not_vouch_for_others():
+    texts = ["0.123456789012345", "0.502", "0.26"]
+    log = read_log(
+        "\n".join([HEADER, *(f"{row}\t0\t0\t{text}\t1\t0" for row, text in enumerate(texts))]), "log"
+    )
+    assert log.radius.tolist() == pytest.approx([0.123456789012345, 0.5015, 0.2595], rel=1e-12)
+    assert log.radius[0] == 0.123456789012345
+
+
 def test_l0_radii_lose_what_an_exponent_hides():
     rows = [f"{row}\t0\t0\t{text}\t1\t0" for row, text in enumerate(("7", "12.0", "1.23e+03", "0.0"))]
     log = read_log("\n".join([HEADER, *rows]), "log", whole=True)
