@@ -482,3 +482,27 @@ def test_imported_runs_are_certified_beside_votes(run, votes):
     for change in ({"labels": "true"}, {"method": "binary"}, {"jointly": True}):
         with pytest.raises(radii.InputError, match="whose bounds are fixed"):
             certify_all({"theirs": run}, ["l2"], [1], **change)
+
+
+# damage -------------------------------------------------------------------------------------------
+
+FILES = {
+    "log": "\n".join([HEADER, LINE, "20\t8\t-1\t0.0\t0\t0:00:12"]).encode(),
+    "csv": b"index,label,a,b,selection_a,selection_b\n3,0,990,10,9,1\n5,1,500,500,5,5\n",
+    "npy": npy(COUNTS),
+    "npz": npz(counts=COUNTS, labels=np.array([0, 1]), classes=np.array(["a", "b"])),
+}
+
+
+@given(st.sampled_from([*FILES]), st.integers(0, 10**6), st.binary(min_size=1, max_size=6), st.booleans())
+def test_damaged_files_end_in_one_sentence(tmp_path_factory, kind, at, patch, cut):
+    content = FILES[kind]
+    at %= len(content)
+    path = tmp_path_factory.getbasetemp() / f"damaged-{kind}"
+    path.write_bytes(content[:at] + patch + (b"" if cut else content[at + len(patch) :]))
+    try:
+        run = radii.import_log(path, noise=GAUSSIAN, shape=SHAPE, n=N if kind == "log" else None)
+    except radii.InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert (run.radius <= 0.9529).all() if kind == "log" else (run.counts >= 0).all()
