@@ -112,6 +112,24 @@ def test_no_radius_exceeds_the_one_before_rounding(radii_before, form):
         assert Fraction(low) <= Fraction(radius)
 
 
+@given(st.lists(st.floats(0, 4, width=32), min_size=1, max_size=8))
+def test_rounded_radii_in_float32_are_lowered_too(radii_before):
+    lines = [
+        f"{row}\t0\t0\t{float(np.float32(round(radius, 3)))}\t1\t0" for row, radius in enumerate(radii_before)
+    ]
+    log = read_log("\n".join([HEADER, *lines]), "log")
+    assert (log.radius <= np.array(radii_before) + 1e-9).all()
+
+
+def test_one_long_number_does_not_vouch_for_others():
+    texts = ["0.123456789012345", "0.502", "0.26"]
+    log = read_log(
+        "\n".join([HEADER, *(f"{row}\t0\t0\t{text}\t1\t0" for row, text in enumerate(texts))]), "log"
+    )
+    assert log.radius.tolist() == pytest.approx([0.123456789012345, 0.5015, 0.2595], rel=1e-12)
+    assert log.radius[0] == 0.123456789012345
+
+
 def test_l0_radii_lose_what_an_exponent_hides():
     rows = [f"{row}\t0\t0\t{text}\t1\t0" for row, text in enumerate(("7", "12.0", "1.23e+03", "0.0"))]
     log = read_log("\n".join([HEADER, *rows]), "log", whole=True)
@@ -426,7 +444,7 @@ def test_an_imported_run_is_stored_whole(run, votes, tmp_path):
     again = load_run(path)
     assert again.encode() == run.encode()
     assert np.array_equal(again.certificates("linf").radius, run.certificates("linf").radius)
-    assert again.title == "Cohen (imported)"
+    assert again.name == "Cohen"
     votes.save(tmp_path / "votes.parquet")
     assert isinstance(load_run(tmp_path / "votes.parquet"), radii.Votes)
     assert repr(again).startswith(
@@ -464,3 +482,27 @@ def test_imported_runs_are_certified_beside_votes(run, votes):
     for change in ({"labels": "true"}, {"method": "binary"}, {"jointly": True}):
         with pytest.raises(radii.InputError, match="whose bounds are fixed"):
             certify_all({"theirs": run}, ["l2"], [1], **change)
+
+
+# damage -------------------------------------------------------------------------------------------
+
+FILES = {
+    "log": "\n".join([HEADER, LINE, "20\t8\t-1\t0.0\t0\t0:00:12"]).encode(),
+    "csv": b"index,label,a,b,selection_a,selection_b\n3,0,990,10,9,1\n5,1,500,500,5,5\n",
+    "npy": npy(COUNTS),
+    "npz": npz(counts=COUNTS, labels=np.array([0, 1]), classes=np.array(["a", "b"])),
+}
+
+
+@given(st.sampled_from([*FILES]), st.integers(0, 10**6), st.binary(min_size=1, max_size=6), st.booleans())
+def test_damaged_files_end_in_one_sentence(tmp_path_factory, kind, at, patch, cut):
+    content = FILES[kind]
+    at %= len(content)
+    path = tmp_path_factory.getbasetemp() / f"damaged-{kind}"
+    path.write_bytes(content[:at] + patch + (b"" if cut else content[at + len(patch) :]))
+    try:
+        run = radii.import_log(path, noise=GAUSSIAN, shape=SHAPE, n=N if kind == "log" else None)
+    except radii.InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert (run.radius <= 0.9529).all() if kind == "log" else (run.counts >= 0).all()

@@ -16,6 +16,7 @@ import pages
 import test_ci_page
 import test_data_commands
 import test_given_models
+import test_others_page
 import test_own_noise_page
 import test_readme
 import test_scaling_page
@@ -38,6 +39,7 @@ ELSEWHERE = {
         *(code for code, _ in test_given_models.SNIPPETS),
         *test_given_models.BLOCKS,
     ],
+    "docs/others.md": [*test_others_page.BLOCKS, *test_others_page.SNIPPETS],
     "docs/own-noise.md": test_own_noise_page.CODE,
     "docs/scaling.md": [text for parts in test_scaling_page.BLOCKS.values() for _, text in parts],
     "docs/serving.md": [*test_serving_page.BLOCKS, *test_serving_page.SNIPPETS],

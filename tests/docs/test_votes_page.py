@@ -95,6 +95,7 @@ KINDS = {
     "sequential": sequential,
     "deciding": deciding,
     "odd names": lambda: replace(make_votes(), classes=tuple("äbcdefgh∞j"), devices=("cpu a",)),
+    "imported": lambda: replace(make_votes(), unchecked=("The noise is as stated.",)),
 }
 
 
@@ -134,7 +135,8 @@ def test_files_are_as_the_page_says(kind: str, tmp_path: Path, monkeypatch: pyte
     assert [name for name in types if table[name].null_count] == (["label"] if votes.labels is None else [])
     (key,) = table.schema.metadata
     header = json.loads(table.schema.metadata[key])
-    assert key == b"radii" and set(header) | {"devices", "canary"} == set(FIELDS)
+    assert key == b"radii" and set(header) | {"devices", "canary", "unchecked"} == set(FIELDS)
+    assert ("unchecked" in header) == (kind == "imported")
     assert ("canary" in header) == (kind in ("sequential", "deciding"))
     assert ("decisions" in header["plan"]) == (kind == "deciding")
     assert header["format"] == FORMAT

@@ -592,6 +592,7 @@ WRONG = {
     ),
     "attack.csv": (b"index,label,certified,found\n", "what radii attack wrote"),
     "excel.csv": (b"\xef\xbb\xbfname,radius\r\na,0.5\r\n", "a CSV table"),
+    "imported.json": (b'{"format": 1, "imported_from": "log"}', "a run that radii import wrote"),
     "law.json": (b'{"block": 16384, "fingerprints": null}', "the law.json of an unfinished run"),
     "config.json": (b'{"format": 1, "recipe": {}}', "the config.json of a trained model"),
     "report.json": (b'[{"norm": "l2"}]', "a JSON document"),

@@ -158,6 +158,8 @@ def certify(
         if options.jointly
         else "Each radius holds for its image"
     )
+    if any(certificates.unchecked for certificates in firsts):
+        holds += ", of imported runs if their logs are what they were stated to be"
     say(f"{subject} {holds}; n = {draws_text(firsts)} noise samples per image.")
     # files of equally many images share the sentence
     for statement in dict.fromkeys(dataset_guarantee(certificates) for certificates in firsts):

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radii.certificates.runs import certifiable, certify_all
+from radii.certificates.imported import ImportedRun
+from radii.certificates.runs import certifiable, certify_all, norms_of
 from radii.cli.certificate_tables import radius_caption
+from radii.cli.certify import say_unchecked
 from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import Alpha, Ks, L0Unit, Norms, load_named, parse_radii
@@ -55,7 +57,7 @@ class PairOptions(Options):
 @with_format
 @grouped
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Votes file of radii vote.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="Votes of radii vote, or a run of radii import.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Votes file on the same images.")],
     options: PairOptions,
     out: Annotated[
@@ -86,16 +88,18 @@ def compare(
         or [
             norm
             for norm in certifiable(files.values())
-            if all(norm in votes.noise.rules for votes in files.values())
+            if all(norm in norms_of(run) for run in files.values())
         ]
     )
     for norm in norms:
         check_name("norm", norm, NORMS)
     if not norms:
         raise InputError("no norm has rules for the noises of both files: compare files that share a norm")
-    for name, votes in files.items():
-        if missing := [norm for norm in norms if norm not in votes.noise.rules]:
+    for name, run in files.items():
+        if missing := [norm for norm in norms if norm not in norms_of(run)]:
             raise InputError(f"no rule certifies {missing[0]} under the noise of {name}: choose another norm")
+        if isinstance(run, ImportedRun) and set(options.k) != {1}:
+            raise InputError(f"{name} is the log of another code, which certifies k = 1: leave out --k")
     with progress("certify", passing=True) as update:
         certified = certify_all(
             files, norms, options.k, alpha=options.alpha, unit=options.l0_unit, progress=update
@@ -113,6 +117,7 @@ def compare(
         for norm in norms
         for k in dict.fromkeys(options.k)
     ]
+    say_unchecked(certified)
     for result in results:
         show(table_of(result))
     say(

@@ -119,7 +119,9 @@ def check_runs(runs: Sequence[Run]) -> list[Run]:
 
 
 def check_one_truth(runs: Sequence[Run]) -> None:
-    """Raise `InputError` for runs that give one image two labels: imported ones identify their images by positions."""
+    """Raise `InputError` where an imported run, which identifies images by positions alone, gives one another label."""
+    if not any(run.all[0].unchecked for run in runs):
+        return
     first: dict[int, tuple[int, str]] = {}
     for run in runs:
         for index, label in zip(run.index.tolist(), run.labels.tolist(), strict=True):

@@ -7,7 +7,10 @@ its fork for splitting noise (Levine & Feizi 2021), has one `.npy` file per quan
 import csv
 import io
 import math
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,7 +55,16 @@ def read_npy(content: bytes, path: object) -> np.ndarray:
     try:
         shape, _, dtype = HEADERS[np.lib.format.read_magic(file)](file)
     # numpy raises whatever a damaged header leads to; format 3.0 is that of structured arrays
-    except (ValueError, KeyError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        tokenize.TokenError,
+    ) as error:
         raise InputError(f"{path} is not an array that numpy.save wrote: save it again") from error
     if dtype.hasobject:
         raise InputError(f"{path} holds Python objects, which may run code when they are read: save numbers")
@@ -82,15 +94,10 @@ def read_npz(content: bytes, path: object) -> dict[str, np.ndarray]:
                 )
                 for member in named
             }
+    except InputError:
+        raise
     # zlib and zipfile raise these for damaged archives, encrypted ones and unknown compressions
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        RuntimeError,
-        NotImplementedError,
-        EOFError,
-        OSError,
-    ) as error:
+    except (zipfile.error, zlib.error, struct.error, RuntimeError, ValueError, EOFError, OSError) as error:
         raise InputError(f"{path} is not a whole archive of numpy.savez: save it again") from error
 
 

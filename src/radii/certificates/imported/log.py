@@ -20,8 +20,9 @@ COLUMNS = ("idx", "label", "predict", "radius", "correct")
 """Columns that a log must have; `time` is passed over."""
 TRUTH = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
 """Spellings of `correct`."""
-WHOLE_DIGITS = 15
-"""Significant digits with which a number of float64 is written whole: all decimals of 15 digits survive in it."""
+WHOLE_DIGITS = 12
+"""Significant digits from which on a radius counts as written in full. Of numbers of float64 hardly any is shorter, and
+what rounding to 12 digits adds is below the rounding errors of radii."""
 LONGEST_NUMBER = 40
 """Characters of a number; more are no radius, and exact arithmetic would take long for exponents of many digits."""
 
@@ -125,39 +126,62 @@ def _split(
 
 
 def _rounded_down(radii: Sequence[Decimal], whole: bool) -> tuple[np.ndarray, str]:
-    """Return radii that are not above the ones before rounding, and a sentence about them; "" if they were whole.
-
-    Nothing in a log says how it was rounded. The number of significant digits is the largest of any radius, and so is
-    that of decimals; of the two, the coarser counts for each radius, since trailing zeros may have been dropped.
-    """
-    known = [radius for radius in radii if radius]
-    digits = max((len(radius.normalize().as_tuple().digits) for radius in known), default=WHOLE_DIGITS)
+    """Return radii that are not above the ones before rounding, and a sentence about them; "" if none was rounded."""
+    shown = [radius.normalize() for radius in _of_float32(radii)]
+    units = [_unit_whole(radius) for radius in radii] if whole else _units(shown)
+    # half a unit to the nearest, whichever way ties were rounded
+    lowered = [
+        max(Fraction(radius) - unit / 2, Fraction(0)) for radius, unit in zip(radii, units, strict=True)
+    ]
     if whole:
-        # a whole number that is written without an exponent was not rounded
-        if all(radius.as_tuple().exponent <= 0 for radius in known):  # type: ignore[operator]  # finite
-            return np.array([float(radius) for radius in radii]), ""
-    elif digits >= WHOLE_DIGITS:
-        return np.array([float(radius) for radius in radii]), ""
-    places = max((-min(_exponent(radius), 0) for radius in known), default=0)
-    lowered, most = [], Fraction(0)
-    for radius in radii:
-        exact = Fraction(radius)
-        unit = (
-            max(Fraction(10) ** (radius.adjusted() - digits + 1), Fraction(10) ** -places)
-            if radius
-            else Fraction(0)
-        )
-        # half a unit to the nearest, whichever way ties were rounded
-        low = max(exact - unit / 2, Fraction(0))
-        if whole:
-            low = Fraction(math.floor(low)) if unit > 1 else exact
-        most = max(most, exact - low)
-        lowered.append(_float_below(low))
-    plural = "s" if digits > 1 else ""
-    return np.array(lowered), (
-        f"The log rounds radii to {digits} digit{plural}: each was lowered by half a unit of its last digit, "
-        f"by {float(most):.2g} at most."
+        lowered = [Fraction(math.floor(radius)) for radius in lowered]
+    # of a radius in full, the nearest float is the one that was written
+    values = np.array(
+        [
+            _float_below(low) if unit else float(radius)
+            for low, unit, radius in zip(lowered, units, radii, strict=True)
+        ]
     )
+    if not any(units):
+        return values, ""
+    digits = max(len(radius.as_tuple().digits) for radius, unit in zip(shown, units, strict=True) if unit)
+    most = max(Fraction(radius) - low for radius, low in zip(radii, lowered, strict=True))
+    return values, (
+        f"The log rounds radii to {digits} digit{'s' * (digits > 1)}: each was lowered by half a unit of its last "
+        f"digit, by {float(most):.2g} at most."
+    )
+
+
+def _units(shown: Sequence[Decimal]) -> list[Fraction]:
+    """Return the unit of the last digit to which each radius was rounded; 0 for those written in full.
+
+    Nothing in a log says how it was rounded. Of those that are not written in full, the number of significant digits is
+    the largest of any, and so is that of decimals; of the two, the coarser counts, since trailing zeros may be dropped.
+    """
+    rounded = [radius for radius in shown if radius and len(radius.as_tuple().digits) < WHOLE_DIGITS]
+    digits = max((len(radius.as_tuple().digits) for radius in rounded), default=0)
+    places = max((-_exponent(radius) for radius in rounded), default=0)
+    return [
+        max(Fraction(10) ** (radius.adjusted() - digits + 1), Fraction(10) ** -places)
+        if radius and len(radius.as_tuple().digits) < WHOLE_DIGITS
+        else Fraction(0)
+        for radius in shown
+    ]
+
+
+def _unit_whole(radius: Decimal) -> Fraction:
+    """Return the unit of the last digit of a whole number: more than 1 only where it is written with an exponent."""
+    exponent = radius.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return Fraction(10) ** exponent if radius and exponent > 0 else Fraction(0)
+
+
+def _of_float32(radii: Sequence[Decimal]) -> list[Decimal]:
+    """Return radii with the digits of float32, if all are such numbers, which float64 writes with many more."""
+    values = np.array([float(radius) for radius in radii])
+    with np.errstate(over="ignore", under="ignore"):
+        single = values.astype(np.float32)
+    return [Decimal(str(value)) for value in single] if np.array_equal(single, values) else [*radii]
 
 
 def _exponent(radius: Decimal) -> int:

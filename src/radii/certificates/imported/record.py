@@ -121,11 +121,6 @@ class ImportedRun:
             f"from {self.imported_from}"
         )
 
-    @property
-    def title(self) -> str:
-        """Name in tables and figures, with a mark."""
-        return f"{self.name or self.noise.title} (imported)"
-
     @cached_property
     def norms(self) -> tuple[str, ...]:
         """Norms in which radii follow, in their usual order."""

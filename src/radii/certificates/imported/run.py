@@ -44,9 +44,9 @@ BOUNDS = (
     "Radii follow by the rules of radii from probability bounds in the log, which the other code computed."
 )
 NAMELESS = (
-    "The log names no class where the classifier abstained: plain accuracy counts {images} images as wrong."
+    "The log names no class where the classifier abstained: plain accuracy counts these as wrong ({images})."
 )
-TIED = "Classes are tied for the prediction of {images} images, which count as abstentions."
+TIED = "Images whose prediction is tied between classes count as abstentions ({images})."
 COUNTED = "Seed, software and devices are unknown: no noise sample can be drawn again."
 NO_SELECTION = "There are no selection samples: only true labels can be certified."
 SHIFTS = (
@@ -68,7 +68,7 @@ def import_log(
     stride: int = 1,
     data: ImageIdentity | None = None,
 ) -> Certificates | Votes:
-    r"""Import what another code has certified: a log of radii, probability bounds, or class counts.
+    r"""Read what another code has certified: a log of radii, probability bounds, or class counts.
 
     Parameters
     ----------

@@ -36,6 +36,8 @@ NORM_WORDS = {
     "l2": "the Euclidean norm of the change is bounded",
     "linf": "every value changes by a bounded amount",
 }
+OWN_LINES = ("run", "imported")
+"""Kinds of rows that have a line of their own in the chart."""
 KIND_WORDS = {
     "imported": "Imported: from the log of another code, not checked here; see its note.",
     "best": "Best σ: the best run of a noise at each radius, as in published tables; see its note.",
@@ -103,7 +105,7 @@ def table_data(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
             "name": names[row],
             "kind": table.kinds[row],
             # rows of others, and of several runs, have no curve
-            "style": looks.get(table.names[row], OTHERS) if table.kinds[row] == "run" else OTHERS,
+            "style": looks.get(table.names[row], OTHERS) if table.kinds[row] in OWN_LINES else OTHERS,
             "cells": [
                 {"text": "–" if math.isnan(share) else percent(share), "best": bool(best)}
                 for share, best in zip(table.shares[row], table.best[row], strict=True)
@@ -187,6 +189,8 @@ def promise(runs: Sequence[Run]) -> str:
     return (
         f"No perturbation within a certified radius {' or '.join(effects)}. "
         f"This holds for each image {'; '.join(clauses)}."
+        + " Of imported runs, it holds if their logs are what they were stated to be."
+        * any(certified.unchecked for certified in _all(runs))
     )
 
 
