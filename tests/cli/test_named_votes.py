@@ -20,9 +20,9 @@ def test_a_name_is_what_stands_before_the_equals_sign():
 
 
 def test_files_are_called_as_they_are_named(tmp_path):
-    found = load_named([Path(f"<b>ours</b>={LAPLACE}"), GAUSSIAN])
-    assert list(found) == ["<b>ours</b>", "Gaussian"]
-    assert found["<b>ours</b>"].noise.name == "laplace"
+    found = load_named([Path(f"<b>ours={LAPLACE}"), GAUSSIAN])
+    assert list(found) == ["<b>ours", "Gaussian"]
+    assert found["<b>ours"].noise.name == "laplace"
     other = tmp_path / "a=b.parquet"
     shutil.copy(LAPLACE, other)
     assert list(load_named([other])) == ["Laplace"], "a file of this name is there"
