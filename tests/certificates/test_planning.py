@@ -84,8 +84,8 @@ def test_questions_share_their_levels() -> None:
 
 def test_units_of_l0() -> None:
     noise = radii.Gaussian(5.0)
-    features = RadiusTarget(noise, "l0", (3, 6), SHAPE).levels()
-    pixels = RadiusTarget(noise, "l0", (1, 2), SHAPE, unit="pixel").levels()
+    features = RadiusTarget(noise, "l0", (3, 6), SHAPE, unit="feature").levels()
+    pixels = RadiusTarget(noise, "l0", (1, 2), SHAPE).levels()
     assert features == pixels
 
 
@@ -164,7 +164,6 @@ def test_the_farthest_radius_is_where_plans_end() -> None:
         ({"norm": "l0", "radii": (1.5,)}, "must be whole numbers"),
         ({"norm": "l3"}, "unknown norm"),
         ({"k": 0}, "at least 1"),
-        ({"unit": "pixel"}, "l0 only"),
         ({"shape": (0,)}, "shape must be"),
     ],
 )

@@ -32,7 +32,7 @@ def test_gaussian_is_the_formula_of_cohen() -> None:
         found = certified_radius(noise, norm, lower, rival[:, None], shape=SHAPE)
         np.testing.assert_allclose(found, l2 * factor, rtol=1e-9)
         assert np.all(found <= l2 * factor)
-    l0 = certified_radius(noise, "l0", lower, rival[:, None], shape=SHAPE)
+    l0 = certified_radius(noise, "l0", lower, rival[:, None], shape=SHAPE, unit="feature")
     np.testing.assert_array_equal(l0, np.floor(l2**2))
 
 
@@ -61,7 +61,7 @@ def test_uniform_is_the_overlap_of_cubes(k: int) -> None:
     expected = {"l1": 2 * a * moved, "linf": -2 * a * np.expm1(np.log1p(-moved) / d)}
     expected["l0"] = np.floor(np.log1p(-moved) / np.log1p(-1 / (2 * a)))
     for norm, values in expected.items():
-        found = certified_radius(radii.Uniform(0.5), norm, lower, rivals, k=k, shape=SHAPE)
+        found = certified_radius(radii.Uniform(0.5), norm, lower, rivals, k=k, shape=SHAPE, unit="feature")
         np.testing.assert_allclose(found, values, rtol=1e-9, atol=1e-10)
 
 
@@ -111,8 +111,8 @@ def test_radii_scale_with_the_noise(noise: radii.Noise, norm: str) -> None:
 @pytest.mark.parametrize("noise,norm", PAIRS)
 def test_radius_is_the_largest_that_passes(noise: radii.Noise, norm: str) -> None:
     rivals = np.array([0.25, 0.6]) * (1 - P)[:, None]
-    found = certified_radius(noise, norm, P, rivals, k=2, shape=SHAPE)
-    family = noise.trade_offs(Ball(norm, SHAPE))
+    found = certified_radius(noise, norm, P, rivals, k=2, shape=SHAPE, unit="feature")
+    family = noise.trade_offs(Ball(norm, SHAPE, "feature"))
     some = found > 0
     assert some.sum() >= (2 if norm == "l0" else 4)
     assert np.all(margin(family, P[some], rivals[some], found[some]) > 0)
@@ -242,8 +242,8 @@ def test_half_spaces_have_the_true_gaussian_radius(p: float) -> None:
 def test_pixels_are_groups_of_features(noise: radii.Noise) -> None:
     noise = type(noise)(3.0)
     p = np.linspace(0.5, 0.999, 40)
-    features = certified_radius(noise, "l0", p, shape=SHAPE)
-    pixels = certified_radius(noise, "l0", p, shape=SHAPE, unit="pixel")
+    features = certified_radius(noise, "l0", p, shape=SHAPE, unit="feature")
+    pixels = certified_radius(noise, "l0", p, shape=SHAPE)
     np.testing.assert_array_equal(pixels, features // 3)
     assert pixels.max() > 1
 
@@ -388,7 +388,6 @@ def test_tradeoff_of_tiny_levels_is_not_rounded_up(level: float) -> None:
         ({"rivals": np.array([[1.5]])}, "probabilities"),
         ({"shape": (0, 3)}, "shape must be"),
         ({"shape": "ab"}, "shape must be"),
-        ({"unit": "pixel"}, "l0 only"),
         ({"norm": "l0", "unit": "pixels"}, "did you mean 'pixel'"),
         ({"norm": "l0", "unit": "pixel", "shape": (5,)}, "channels, height, width"),
         ({"norm": "l0", "images": np.full((1, *SHAPE), 1.2)}, r"must lie in \[0, 1\]"),

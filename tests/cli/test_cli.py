@@ -264,8 +264,9 @@ def test_certify_prints_and_writes_what_the_function_gives(work, tmp_path, varia
                 ].splitlines()
                 if line.split()[:1] == ["Laplace"]
             )
-            assert row[1] == f"{found.accuracy:.1%}" and row[-3] == f"{found.abstention:.1%}"
-            assert row[-2:] == [radius_text(found.mean_radius, norm), radius_text(found.median_radius, norm)]
+            assert row[1:3] == [f"{found.plain_accuracy:.1%}", f"{found.certified:.1%}"]
+            assert row[-len(found.statuses) - 1 : -1] == [f"{share:.1%}" for share in found.statuses.values()]
+            assert row[-1] == radius_text(found.median_radius, norm)
     subject = "for all k and norms hold together" if variant == "joint" else "for its image"
     assert f"{subject} with probability {1 - settings.get('alpha', 0.001):g}; n = 100 noise" in printed
 

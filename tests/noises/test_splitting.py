@@ -165,12 +165,14 @@ def test_rules_of_other_norms_follow_the_longest_move() -> None:
     np.testing.assert_allclose(radii.certified_radius(NOISE, "linf", p, shape=shape), one / 48, rtol=1e-9)
     wide = radii.Splitting(9.0)
     full = radii.certified_radius(wide, "l1", p, shape=shape)
-    np.testing.assert_array_equal(radii.certified_radius(wide, "l0", p, shape=shape), np.floor(full))
+    np.testing.assert_array_equal(
+        radii.certified_radius(wide, "l0", p, shape=shape, unit="feature"), np.floor(full)
+    )
     pixels = radii.certified_radius(wide, "l0", p, shape=shape, unit="pixel")
     np.testing.assert_array_equal(pixels, np.floor(full / 3))
     grey = np.full((3, *shape), 0.5)
     np.testing.assert_array_equal(
-        radii.certified_radius(wide, "l0", p, shape=shape, images=grey), np.floor(full * 2)
+        radii.certified_radius(wide, "l0", p, shape=shape, unit="feature", images=grey), np.floor(full * 2)
     )
 
 

@@ -328,7 +328,7 @@ def test_the_strip_shows_floored_radii_and_says_what_is_wrong():
     silent = int(np.flatnonzero(~one.certified)[0])
     images = np.zeros((3, 1, 8, 8), dtype=np.uint8)
     words = texts(image_strip(images, certificates, [wrong, held, silent]))
-    assert f"{one.label[wrong]} (wrong)" in words and "abstains" in words
+    assert f"{one.label[wrong]} (wrong)" in words and "abstained" in words
     assert f"{np.floor(one.radius[held] * 1000) / 1000:.3f}" in words
 
 

@@ -18,9 +18,10 @@ from radii.errors import InputError
 from radii.noises import Uniform
 from radii.report.accuracy import certified_radii, summarize, tabulate
 from radii.report.export import table_markdown
-from radii.report.formatting import floor_text, guarantee
+from radii.report.formatting import floor_text, guarantee, round_text
 from radii.report.html import Examples, Run, check_one_data, choose_examples, content, write_report
-from radii.report.html.content import summary_sentences, winners_of
+from radii.report.html.cards import norm_card, scale_sentence, wilson
+from radii.report.html.content import winners_of
 from radii.report.html.pictures import equal_noises
 from radii.report.published import load_published
 from radii.report.winners import radius_sentence
@@ -109,11 +110,15 @@ def test_tables_on_the_page_are_the_results(runs, page):
 
 
 def test_radii_on_the_page_are_the_results_rounded_down(runs, page):
-    shown = [row for row in page.tables[None, None] if len(row) == 8 and row[0] == "Gaussian"]
+    shown = [row for row in page.tables[None, None] if len(row) == 9 and row[0] == "Gaussian"]
     found = [summarize(runs[1].certificates["l2", k]) for k in (1, 3)]
-    expected = [[f"{100 * one.abstention:.1f}", floor_text(one.mean_radius, 3)] for one in found]
-    assert [row[3:5] for row in shown[2:4]] == expected
-    assert [row[6] for row in shown[2:4]] == [floor_text(one.median_radius, 3) for one in found]
+    shares = [(one.plain_accuracy, one.certified, one.statuses["abstained"]) for one in found]
+    expected = [
+        [*(f"{100 * share:.1f}" for share in of_one), floor_text(one.mean_radius, 3)]
+        for of_one, one in zip(shares, found, strict=True)
+    ]
+    assert [row[2:6] for row in shown[2:4]] == expected
+    assert [row[7] for row in shown[2:4]] == [floor_text(one.median_radius, 3) for one in found]
 
 
 def test_the_page_loads_nothing(folder, page):
@@ -130,9 +135,10 @@ def test_the_page_loads_nothing(folder, page):
 
 def test_every_picture_has_words(page):
     pictures = [attributes for tag, attributes in page.elements if tag == "img"]
-    drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
+    # what is hidden repeats the words beside it
+    drawings = [one for tag, one in page.elements if tag == "svg" and "aria-hidden" not in one]
     moved = [picture for picture in pictures if picture["alt"].startswith(("a perturbation", "unchanged"))]
-    assert len(pictures) - len(moved) == 5 and len(drawings) == len(NORMS) * (2 + 3)
+    assert len(pictures) - len(moved) == 5 and len(drawings) == len(NORMS) * (2 + 3 + 3)
     assert len(moved) % (1 + len(NORMS)) == 0 and moved
     assert all(picture["alt"] for picture in pictures)
     assert all(drawing["role"] == "img" and len(drawing["aria-label"]) > 20 for drawing in drawings)
@@ -142,6 +148,7 @@ def test_the_page_is_well_formed(page):
     ids = page.attributes("id")
     assert len(ids) == len(set(ids)), "drawings keep their names apart"
     used = {address[1:] for address in page.attributes("xlink:href")}
+    used |= {one["href"][1:] for tag, one in page.elements if tag == "use" and "href" in one}
     used |= {address[5:-1] for address in page.attributes("clip-path")}
     assert used and used <= set(ids)
     headings = [tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
@@ -211,22 +218,69 @@ def test_the_report_is_reproducible(runs, folder, tmp_path):
     assert one.read_bytes() == write_report(runs[:1], tmp_path / "two").read_bytes()
 
 
-def test_the_summary_says_of_each_norm_what_the_tests_say(runs):
-    winners = winners_of(runs, NORMS)
-    first, second = summary_sentences(runs, winners)
-    assert first.count("; in ℓ") == len(NORMS) - 1 and first.endswith(".")
-    assert all(radius_sentence(winners[norm]) in first for norm in NORMS)
-    assert "60 images" in first and "99.9\N{NO-BREAK SPACE}%" in second and "100,000" in second
+def test_a_card_says_of_each_radius_what_the_tests_say(runs):
+    for norm, winners in winners_of(runs, NORMS).items():
+        card = norm_card(runs, winners)
+        plain, *lines = card["lines"]
+        assert plain["name"] == "plain accuracy" and 1 <= len(lines) <= 3
+        assert float(plain["share"]) == pytest.approx(
+            100 * max(run.certificates[norm, 1].correct.mean() for run in runs), abs=0.06
+        )
+        headers = [round_text(radius, norm) for radius in winners.radii]
+        for line in lines:
+            column = headers.index(line["name"].removeprefix("r = "))
+            best, leading = winners.shares[:, column].max(), winners.leaders[:, column]
+            assert line["share"] == f"{100 * best:.1f}"
+            assert line["clear"] == (leading.sum() == 1)
+            expected = winners.names[leading.argmax()] if line["clear"] else "no clear difference"
+            assert line["best"] == expected
+            low, high = wilson(round(60 * best), 60)
+            assert 0 <= low - float(line["low"]) / 100 <= 1e-3
+            assert 0 <= float(line["high"]) / 100 - high <= 1e-3
+        assert card["verdict"].lower() == radius_sentence(winners).lower() + "."
+    words = content.about(runs)
+    assert "60 images" in words and "3 runs" in words and "100,000" in words
+    assert "99.9\N{NO-BREAK SPACE}%" in content.promise(runs)
 
 
-def test_the_summary_names_norms_in_which_nothing_is_certified():
+@pytest.mark.parametrize("of", [1, 10, 499])
+def test_intervals_are_the_shares_that_a_score_test_does_not_reject(of):
+    for count in {0, 1, of // 3, of}:
+        low, high = wilson(count, of)
+        assert 0 <= low <= count / of <= high <= 1 and low < high
+        for end in (low, high):
+            # at the ends the distance is 1.96 standard deviations of the share at the end
+            if 0 < end < 1:
+                assert abs(count / of - end) == pytest.approx(
+                    1.959964 * np.sqrt(end * (1 - end) / of), rel=1e-6
+                )
+
+
+def test_a_card_of_nothing_certified_says_so():
     nothing = replace(make_certificates(norm="l2"), radius=np.zeros(120))
     run = Run("Laplace", {("l2", 1): nothing})
+    card = norm_card([run], winners_of([run], ["l2"])["l2"])
     # what unanimous votes would certify, 1.2, in twenty steps at most
-    assert (
-        "in ℓ₂, no image is certified to radius 0.1."
-        in summary_sentences([run], winners_of([run], ["l2"]))[0]
+    assert [(line["name"], line["share"], line["low"]) for line in card["lines"][1:]] == [
+        ("r = 0.1", "0.0", "0.0")
+    ]
+    assert card["verdict"] == "In ℓ₂, no image is certified to radius 0.1."
+
+
+def test_a_radius_is_given_a_scale():
+    shape = (3, 32, 32)
+    assert scale_sentence("linf", 2 / 255, "2/255", shape, "feature") == (
+        "ℓ∞ radius 2/255: every one of the 3,072 values changes by up to 2 of 255 grey levels."
     )
+    assert "one value changes by 0.5, or all 3,072 by 2.3 of 255" in scale_sentence(
+        "l2", 0.5, "0.5", shape, "feature"
+    )
+    assert "2 values change from 0 to 1" in scale_sentence("l2", 1.5, "1.5", shape, "feature")
+    assert "one value changes from 0 to 1, or all 3,072 by 0.12" in scale_sentence(
+        "l1", 1.5, "1.5", shape, "feature"
+    )
+    assert scale_sentence("l0", 2, "2", shape, "pixel") == "Radius 2: any change of any 2 pixels of 1,024."
+    assert scale_sentence("l2", 0.0, "0", shape, "feature") == ""
 
 
 def test_examples_span_the_radii_and_show_failures():
@@ -357,11 +411,12 @@ def test_the_page_says_what_marked_rows_are(compared, page):
     assert all(row.note in words for row in shown) and len(shown) > 10
     assert all(row.note in (folder / "tables.md").read_text() for row in shown if row.k == 1)
     drawing = next(
-        found for tag, found in marked.elements if tag == "svg" and "published" in found["aria-label"]
+        found for tag, found in marked.elements if tag == "svg" and "published" in found.get("aria-label", "")
     )
     assert "published, CAT-RS .25 76.3% at 0, 68.1% at 0.25" in drawing["aria-label"]
     assert "best σ" not in drawing["aria-label"], "there is no such curve"
-    assert radius_sentence(winners_of(runs, ["l2"])["l2"]) in words
+    sentence = radius_sentence(winners_of(runs, ["l2"])["l2"])
+    assert sentence[0].upper() + sentence[1:] in words
 
 
 def test_examples_must_be_among_the_certified_images():

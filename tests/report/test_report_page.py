@@ -25,7 +25,8 @@ from radii.report.export import found_beside, read_found
 from radii.report.formatting import radius_text
 from radii.report.html import Examples, Run, page, write_report
 from radii.report.html.examples import perturbed
-from radii.report.html.explorer import attack_sentences, explorer_data, script_json
+from radii.report.html.explorer import CORRECT, attack_sentences, explorer_data, script_json
+from radii.report.html.packing import Packs
 from radii.report.html.page import MOST_CLASSES, class_rows
 from radii.sampling import Smoothed
 from radii.sampling.monte_carlo import NoisyImages
@@ -41,6 +42,19 @@ def data_in(page):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text).group(1))
 
 
+def unpacked(data, number):
+    text = data["packs"][number]
+    return np.frombuffer(base64.b64decode(text[1:]), dtype=f"<{'u' * (text[0] in 'BHI')}{TYPES[text[0]]}")
+
+
+TYPES = {"B": "1", "H": "2", "I": "4", "f": "f4", "d": "f8"}
+
+
+def lengths(data, numbers):
+    values = unpacked(data, numbers[0])
+    return values[unpacked(data, numbers[1])] if len(numbers) > 1 else values
+
+
 def test_curves_drawn_from_the_page_are_those_of_the_results(tmp_path):
     runs = [run_of(), run_of("gaussian", seed=1)]
     data = data_in(write_report(runs, tmp_path))
@@ -48,13 +62,36 @@ def test_curves_drawn_from_the_page_are_those_of_the_results(tmp_path):
     for series in data["series"]:
         one = runs[series["run"]].certificates[series["norm"], series["k"]]
         radii, shares = accuracy_curve(one)
-        held = [radius for radius in series["radii"] if radius is not None]
-        drawn = [sum(radius >= at for radius in held) / len(series["radii"]) for at in radii]
+        held = lengths(data, series["radii"])
+        drawn = [np.mean(held >= at) for at in radii]
         assert np.abs(np.array(drawn) - shares).max() < 1e-12
         counted = one.correctly_certified
-        assert series["radii"] == [
-            radius if sure else None for radius, sure in zip(one.radius, counted, strict=True)
-        ]
+        assert np.array_equal(held, np.where(counted, one.radius, np.nan), equal_nan=True)
+        status = unpacked(data, series["status"]) % CORRECT
+        assert np.array_equal(status == data["statuses"].index("certified"), counted)
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_many_radii_are_kept_short_and_rounded_to_the_safe_side(up):
+    values = np.append(np.random.default_rng(0).random(1000), [np.nan, np.inf, 0])
+    packs = Packs()
+    found = lengths({"packs": packs.texts}, packs.add_lengths(values, exact=False, up=up))
+    finite = np.isfinite(values)
+    assert found.dtype == np.float32 and np.array_equal(found[~finite], values[~finite], equal_nan=True)
+    change = found[finite].astype(float) - values[finite]
+    assert (change >= 0).all() if up else (change <= 0).all()
+    assert np.abs(change).max() < 1.3e-7
+    few = np.repeat([0.1, 2 / 255, np.nan], 50)
+    assert np.array_equal(
+        lengths({"packs": packs.texts}, packs.add_lengths(few, exact=False, up=up)), few, equal_nan=True
+    ), "radii that were decided stay as they are"
+
+
+def test_an_array_is_stored_once():
+    packs = Packs()
+    assert packs.add(np.arange(5)) == packs.add(np.arange(5)) == 0
+    assert packs.add(np.array([300, 0])) == 1 and packs.add(np.array([70_000])) == 2
+    assert [text[0] for text in packs.texts] == ["B", "H", "I"]
 
 
 def test_a_radius_that_was_decided_is_reached_everywhere(tmp_path):
@@ -75,13 +112,11 @@ def test_a_radius_that_was_decided_is_reached_everywhere(tmp_path):
     assert round_radii(several) == round_radii([one]), "the same question"
     page = write_report([Run("Gaussian", {("linf", 1): one})], tmp_path)
     shown = (one.radius >= 2 / 255).sum()
-    assert sum((radius or 0) >= 2 / 255 for radius in data_in(page)["series"][0]["radii"]) == shown
+    data = data_in(page)
+    assert (lengths(data, data["series"][0]["radii"]) >= 2 / 255).sum() == shown
     rows = (tmp_path / "certificates" / "gaussian.csv").read_text().splitlines()[1:]
     assert sum(float(row.split(",")[2] or 0) >= 2 / 255 for row in rows) == shown
-    assert (
-        f"in ℓ∞, Gaussian certifies {100 * shown / 30:.1f}\N{NO-BREAK SPACE}% to radius 2/255."
-        in page.read_text()
-    )
+    assert f'r = 2/255</th><td class="share">{100 * shown / 30:.1f} %' in page.read_text()
 
 
 def test_runs_about_different_images_share_one_list():
@@ -90,11 +125,11 @@ def test_runs_about_different_images_share_one_list():
         two.name, {key: replace(each, index=each.index + 40) for key, each in two.certificates.items()}
     )
     data = explorer_data([one, other], ["l2"])
-    index = data["images"]["index"]
+    index = unpacked(data, data["images"]["index"]).tolist()
     assert index == sorted({*one.index.tolist(), *other.index.tolist()})
     for run, shown in zip((one, other), data["runs"], strict=True):
-        assert [index[row] for row in shown["rows"]] == run.index.tolist()
-        labels = [data["images"]["label"][row] for row in shown["rows"]]
+        assert [index[row] for row in unpacked(data, shown["rows"])] == run.index.tolist()
+        labels = unpacked(data, data["images"]["label"])[unpacked(data, shown["rows"])].tolist()
         assert len(labels) == len(run.labels)
     assert labels == other.labels.tolist(), "of images that both know the last word counts"
 
@@ -210,10 +245,10 @@ def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):
     run = run_of(norms=("l2",))
     one = run.certificates["l2", 1]
     rows = np.flatnonzero(one.correctly_certified & (one.radius > 0))[:3]
-    lengths = [2 * one.radius[rows[0]], 4 * one.radius[rows[1]], math.inf]
-    attacked_file(tmp_path / "attacks" / "votes-l2-top1.csv", one, rows, lengths)
+    attack_lengths = [2 * one.radius[rows[0]], 4 * one.radius[rows[1]], math.inf]
+    attacked_file(tmp_path / "attacks" / "votes-l2-top1.csv", one, rows, attack_lengths)
     found = found_beside(tmp_path / "votes.parquet", run.certificates)
-    assert list(found) == [("l2", 1)] and found["l2", 1][rows].tolist() == lengths
+    assert list(found) == [("l2", 1)] and found["l2", 1][rows].tolist() == attack_lengths
     assert np.isinf(np.delete(found["l2", 1], rows)).all()
     shown = replace(run, attacks=found)
     held = (one.correctly_certified & (one.radius > 0)).sum()
@@ -221,13 +256,10 @@ def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):
         f"attacks changed 2 of {held} certified predictions, none within its radius; "
         "the median length is 3.00 certified radii"
     ]
-    series = data_in(write_report([shown], tmp_path / "page"))["series"]
-    assert "found" not in next(each for each in series if each["k"] == 2)
-    written = [next(each for each in series if each["k"] == 1)["found"][row] for row in rows]
-    assert written[2] is None
-    assert all(0 <= up - length < 1e-6 for up, length in zip(written, lengths[:2], strict=False)), (
-        "rounded up"
-    )
+    data = data_in(write_report([shown], tmp_path / "page"))
+    assert "found" not in next(each for each in data["series"] if each["k"] == 2)
+    found = next(each for each in data["series"] if each["k"] == 1)["found"]
+    assert np.array_equal(lengths(data, found)[rows], attack_lengths)
     assert "attacks changed 2 of" in (tmp_path / "page" / "index.html").read_text()
 
 

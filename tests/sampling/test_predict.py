@@ -201,7 +201,6 @@ def test_answers_at_all_moments_are_bounds_from_the_first_draws_of_one_stream(cl
     ("how", "words"),
     [
         ({"norm": "l9"}, "unknown norm 'l9'"),
-        ({"norm": "l2", "unit": "pixel"}, "unit refines l0 only"),
         ({"norm": "l2", "seconds": 0}, "seconds must be above 0; got 0"),
         ({"norm": "l2", "seconds": float("nan")}, "seconds must be above 0; got nan"),
         ({"norm": "l2", "k": 2}, "k must be smaller than the number of classes, 2; got 2"),

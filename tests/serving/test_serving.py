@@ -574,7 +574,6 @@ def test_latencies_lie_in_their_buckets() -> None:
     [
         ({"norm": "l9"}, "unknown norm 'l9'"),
         ({"k": 10}, "k must be smaller than the number of classes, 10; got 10"),
-        ({"unit": "pixel"}, "unit refines l0 only"),
         ({"classes": NAMES[:9]}, "the model gives 10 logits, but .* 9 classes"),
     ],
 )

@@ -65,14 +65,14 @@ def falsify(
 ) -> list[Trial]:
     """Return all trials against the rule of `noise` and `norm` at `radius`, the most dangerous first.
 
-    Inputs of `shape` are perturbed by `length`, by default `radius`. A larger length shows whether a rule that claims
-    too much would be caught. `draws`: noise samples before and after each perturbation. Regions are chosen on other
-    samples than those that are counted.
+    Inputs of `shape` are perturbed by `length`, by default `radius`; in l0, both count features. A larger length shows
+    whether a rule that claims too much would be caught. `draws`: noise samples before and after each perturbation.
+    Regions are chosen on other samples than those that are counted.
 
     Guarantee: a sound rule is refuted in any trial with probability at most 1e-9.
     """
     length = radius if length is None else length
-    ball = Ball(norm, shape)
+    ball = Ball(norm, shape, "feature")
     if not length >= radius > 0:
         raise InputError(
             f"radius must be above 0, and length not below it; got radius {radius:g} and length {length:g}"
@@ -109,8 +109,8 @@ def attack_radius(
     for each. The radius is an estimate from noise samples, right to about 1 % with 100,000 of them; infinite if no
     attack succeeds within ten certified radii.
     """
-    ball = Ball(norm, shape)
-    certified = float(certified_radius(noise, norm, np.array([p]), shape=shape)[0])
+    ball = Ball(norm, shape, "feature")
+    certified = float(certified_radius(noise, norm, np.array([p]), shape=shape, unit="feature")[0])
     pairs = list(perturbations(ball, 1.0, seed, noise.of_bytes))
     # all perturbations are of one image
     before = noise_samples(noise, pairs[0][1], draws, seed, 0)

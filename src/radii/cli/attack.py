@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radii.cli.console import console, progress, radius_table, say
+from radii.cli.certificate_tables import radius_caption, share_cell
+from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.model_options import InputFormat, ModelSource, model_source
 from radii.cli.options import Alpha, DataDir, Ks, L0Unit, Seed, images_of
+from radii.cli.tables import Table, show, with_format
 from radii.errors import InputError, RadiiWarning
 from radii.noises import full_name
 from radii.report.accuracy import round_radii
@@ -19,8 +21,6 @@ from radii.storage.class_names import are_counted
 from radii.votes import Votes, load_votes, other_answers
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from radii.attacks.attack import Attacks
     from radii.sampling import Smoothed
 
@@ -55,6 +55,7 @@ class EffortOptions(Options):
     seed: Seed = 0
 
 
+@with_format
 @grouped
 def attack(
     votes: Annotated[Path, typer.Argument(metavar="VOTES", help="Votes file of radii vote.")],
@@ -119,7 +120,7 @@ def attack(
                 attacks = attack_all(smoothed, images, attacked, progress=update, **how)
             # nothing is attacked where all radii are 0
             if len(attacks.rows):
-                console.print(bounds_table(attacks))
+                show(bounds_table(attacks))
             say(summary_text(attacks))
             refuted |= attacks.refuted
             if out is not None:
@@ -171,7 +172,7 @@ def load_smoothed(votes: Votes, source: ModelSource, name: str) -> "Smoothed":
     return smoothed
 
 
-def bounds_table(attacks: "Attacks") -> "Table":
+def bounds_table(attacks: "Attacks") -> Table:
     """Return the certified accuracy and the accuracy under attack at round radii, as far as either reaches."""
     import numpy as np
 
@@ -183,14 +184,14 @@ def bounds_table(attacks: "Attacks") -> "Table":
     reached[attacks.rows] = np.where(np.isfinite(attacks.lengths), attacks.lengths, attacks.certified)
     radii = round_radii([replace(certificates, radius=reached)])
     norm = certificates.norm
-    table = radius_table(
-        f"{NORM_NAMES[norm]}: {quantity} under perturbations of at most the radius", norm, certificates.unit
+    table = Table(
+        headers=("", *(round_text(radius, norm) for radius in radii)),
+        title=f"{NORM_NAMES[norm]}: {quantity} under perturbations of at most the radius",
+        caption=radius_caption(norm, certificates.unit),
+        about={"norm": norm, "unit": certificates.unit, "k": certificates.k},
     )
-    table.add_column("", no_wrap=True)
-    for header in (round_text(radius, norm) for radius in radii):
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_row("certified, at least", *(f"{share:.1%}" for share in certificates.accuracy(radii)))
-    table.add_row("under attack, at most", *(f"{share:.1%}" for share in attacks.accuracy(radii)))
+    table.add_row("certified, at least", *map(share_cell, certificates.accuracy(radii).tolist()))
+    table.add_row("under attack, at most", *map(share_cell, attacks.accuracy(radii).tolist()))
     return table
 
 

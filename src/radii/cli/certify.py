@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from radii.certificates.certify import certifiable, certify_all
-from radii.cli.console import accuracy_table, console, progress, say, unlabelled_table
+from radii.cli.certificate_tables import accuracy_table, unlabelled_table
+from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
     Alpha,
@@ -21,6 +22,7 @@ from radii.cli.options import (
     load_named,
     parse_radii,
 )
+from radii.cli.tables import show, with_format
 from radii.errors import InputError
 from radii.report.formatting import dataset_guarantee, draws_text
 from radii.storage.atomic import check_folder
@@ -79,6 +81,7 @@ class CertificateOptions(Options):
         return shown
 
 
+@with_format
 @grouped
 def certify(
     votes: Files,
@@ -95,8 +98,8 @@ def certify(
     """Compute certified radii from votes.
 
     The model is not needed. Each norm and k gets a table: the certified accuracy of each votes file at round radii,
-    the share of abstentions, and the mean and median radius over all images, of which those that are misclassified or
-    abstained count as 0. With --radii, the tables show these radii, and only
+    beside the plain accuracy, the shares of images whose label is open or refuted, and the median radius over all
+    images, of which those that are not certified count as 0. With --radii, the tables show these radii, and only
     their norms. With --out, each norm and k also gets a CSV file with a row per image, and a JSON file with the
     settings and the guarantee in words. With --box, the images are read as well.
 
@@ -138,7 +141,7 @@ def certify(
     for question in dict.fromkeys(question for by_question in certified.values() for question in by_question):
         by_name = {name: certified[name][question] for name in certified if question in certified[name]}
         radii = shown.get(question[0], ())
-        console.print(accuracy_table(by_name, radii) if labelled else unlabelled_table(by_name))
+        show(accuracy_table(by_name, radii) if labelled else unlabelled_table(by_name))
     # alpha and n are those of the votes, the same in every norm and k
     firsts = [next(iter(by_question.values())) for by_question in certified.values()]
     # the statement covers all tables, so the largest alpha counts; enumerated noise has none
@@ -155,6 +158,7 @@ def certify(
         say(statement)
     if out is not None:
         say(f"One CSV and one JSON file for each norm and k: {out}")
+    say(f"Next: radii report {' '.join(map(str, votes))}")
 
 
 def say_excluded(files: Mapping[str, Votes], certified: Mapping[str, object], norms: Sequence[str]) -> None:

@@ -1,10 +1,10 @@
-"""What the terminal shows: progress with the time left, sentences, tables, and errors in one sentence."""
+"""What the terminal shows: progress with the time left, sentences, and errors in one sentence."""
 
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -13,17 +13,11 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 from unicodedata import category
 
-import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
-from rich.table import Table
 from rich.text import Text
 
-from radii.certificates.certify import Certificates
 from radii.cli.terminal import Screen, warn
 from radii.errors import InputError, RadiiWarning, without_keys
-from radii.report.accuracy import round_radii, same_question, status_names, summarize, tabulate
-from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.storage.memory import is_out_of_memory
 
 # files and pipes have no width: 100 columns hold every table; no markup, since paths and names may hold brackets
@@ -213,9 +207,14 @@ def interrupted_with(kept: Callable[[], str]) -> Iterator[None]:
 # sentences ----------------------------------------------------------------------------------------
 
 
+said: list[str] = []
+"""The sentences that the command has printed."""
+
+
 def say(sentence: str) -> None:
     """Print a sentence without line breaks of its own, so that paths can be copied."""
-    console.print(printable(sentence), soft_wrap=True)
+    said.append(printable(sentence))
+    console.print(said[-1], soft_wrap=True)
 
 
 def printable(text: str) -> str:
@@ -296,80 +295,3 @@ def fail(sentence: str, status: int) -> NoReturn:
     # on one line: messages of libraries and names of files may hold line breaks
     warn(f"radii: {printable(' '.join(sentence.split()))}")
     raise SystemExit(status)
-
-
-# tables -------------------------------------------------------------------------------------------
-
-
-def radius_table(title: str, norm: str, unit: str, box: bool = False) -> Table:
-    """Return an empty table of radii, with their unit below it."""
-    inside = "; perturbations keep images in [0, 1]" if box else ""
-    caption = f"radii in {unit_text(norm, unit)}{inside}\n"
-    left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
-    return Table(title=title, caption=caption, box=SIMPLE_HEAD, **left)
-
-
-def accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float] = ()) -> Table:
-    """Return a table of certified accuracy at 0 and `radii`, with plain accuracy, other shares and the median radius.
-
-    It has one row per name. Without `radii`, it shows round ones, at most five, as many as fit the terminal.
-    """
-    if radii:
-        return _accuracy_table(certificates, [0.0, *radii])
-    # a table that does not fit is measured as if there were room, since rich would cut it to the width
-    unlimited = console.options.update(width=10 * console.width)
-    several = certificates.values()
-    # made one at a time, until one fits
-    tables = (_accuracy_table(certificates, round_radii(several, most=most)) for most in (5, 4, 3, 2))
-    return next(
-        (table for table in tables if console.measure(table, options=unlimited).maximum <= console.width),
-        _accuracy_table(certificates, round_radii(several, most=1)),
-    )
-
-
-def _accuracy_table(certificates: Mapping[str, Certificates], radii: Sequence[float]) -> Table:
-    rows = tabulate(certificates, radii)
-    quantity = "certified accuracy" if rows.k == 1 else f"certified top-{rows.k} accuracy"
-    box = all(of_name.box for of_name in certificates.values())
-    table = radius_table(
-        f"{NORM_NAMES[rows.norm]}: {quantity} at a radius of at least", rows.norm, rows.unit, box
-    )
-    table.add_column("", no_wrap=True)
-    statuses = status_names(certificates.values())
-    for header in ("plain", *rows.headers, *statuses, "median"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for name, shares, best in zip(rows.names, rows.shares, rows.best, strict=True):
-        cells = [Text(f"{x:.1%}", style="bold" if top else "") for x, top in zip(shares, best, strict=True)]
-        # the best of several sigma has no radii of its own
-        if name not in certificates:
-            table.add_row(name, "", *cells, *[""] * len(statuses), "")
-            continue
-        numbers = summarize(certificates[name])
-        others = [
-            f"{numbers.statuses[status]:.1%}" if status in numbers.statuses else "–" for status in statuses
-        ]
-        median = radius_text(numbers.median_radius, rows.norm)
-        table.add_row(name, f"{numbers.plain_accuracy:.1%}", *cells, *others, median)
-    if "best" in rows.kinds:
-        table.caption = f"best σ: chosen at each radius after looking at the results\n{table.caption}"
-    return table
-
-
-def unlabelled_table(certificates: Mapping[str, Certificates]) -> Table:
-    """Return a table without true labels: the number of images, shares by status, and largest and median radius."""
-    norm, unit, k = same_question(certificates.values())
-    box = all(of_name.box for of_name in certificates.values())
-    table = radius_table(f"{NORM_NAMES[norm]}: certified top-{k} radii, true labels unknown", norm, unit, box)
-    statuses = status_names(certificates.values())
-    for header in ("", "images", *statuses, "largest", "median"):
-        table.add_column(header, justify="right" if header else "left", no_wrap=True)
-    for name, of_name in certificates.items():
-        radii = [
-            radius_text(radius, norm) for radius in (of_name.radius.max(), float(np.median(of_name.radius)))
-        ]
-        shares = [
-            f"{(of_name.status == status).mean():.1%}" if status in of_name.statuses else "–"
-            for status in statuses
-        ]
-        table.add_row(name, str(len(of_name)), *shares, *radii)
-    return table

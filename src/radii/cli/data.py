@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from radii.cli.console import console, say
+from radii.cli.console import say
 from radii.cli.options import DataDir
+from radii.cli.tables import Table, show, with_format
 
 
+@with_format
 def data(
     name: Annotated[
         str | None,
@@ -32,11 +32,11 @@ def data(
     from radii.training.recipe import RECIPES
 
     if name is None:
-        table = Table("name", "images", "default training", box=SIMPLE_HEAD)
+        table = Table(("name", "images", "default training"), names=3, prose=(1, 2))
         for known, description in DATASETS.items():
             recipe = RECIPES[known]
             table.add_row(known, description, f"{recipe['model']}, {recipe['epochs']} epochs")
-        console.print(table)
+        show(table)
         return
     splits = splits_of(name, data_dir)
     if ALL in splits:

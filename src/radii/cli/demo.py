@@ -11,7 +11,7 @@ from radii.data import DataSet, load_data
 from radii.errors import InputError
 from radii.models import digest
 from radii.noises.norms import NORMS
-from radii.report.html import Run, choose_examples, write_report
+from radii.report.html import MOST_PICTURES, Examples, Run, choose_examples, write_report
 from radii.sampling import Smoothed
 from radii.training import train
 from radii.training.recipe import Recipe, make_recipe
@@ -82,6 +82,8 @@ def run_demo(demo: Demo, folder: Path, watch: Watch) -> tuple[dict[str, dict], P
             folder / "report",
             title=f"Certified robustness on {demo.data}",
             examples=shown_examples(examples, votes),
+            # of the first images, if there are too many for a page
+            thumbnails=Examples(shown.first(MOST_PICTURES).pictures(), shown.first(MOST_PICTURES).index),
             progress=update,
         )
     return certificates, page

@@ -16,11 +16,10 @@ import typer
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 from rich import filesize
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from radii.cli.console import console, fail, say
+from radii.cli.console import fail, say
 from radii.cli.selfcheck import CHECKS, wrong_network
+from radii.cli.tables import Table, show
 from radii.storage.atomic import is_writable
 
 DEVELOPER_EXTRAS = ("dev", "docs", "browser")
@@ -49,7 +48,7 @@ def doctor(
         say(json.dumps(findings.document(), indent=1))
     else:
         for table in (packages_table(findings), machine_table(findings), checks_table(findings)):
-            console.print(table)
+            show(table)
     if findings.problems:
         fail("; ".join(findings.problems), 1)
     if not as_json:
@@ -273,7 +272,7 @@ def _caches() -> list[Cache]:
 
 def packages_table(findings: Findings) -> Table:
     """Return the installed packages, with the command that installs missing ones."""
-    table = Table("package", "installed", "needed", "extra", "command", box=SIMPLE_HEAD)
+    table = Table(("package", "installed", "needed", "extra", "command"), names=5, prose=(4,))
     for package in findings.packages:
         needed = f"from {package.least}" if package.least else ""
         remedy = "" if package.fits else package.remedy
@@ -283,7 +282,7 @@ def packages_table(findings: Findings) -> Table:
 
 def machine_table(findings: Findings) -> Table:
     """Return the devices with their speed, and the caches."""
-    table = Table("machine", "", box=SIMPLE_HEAD)
+    table = Table(("machine", ""), names=2, prose=(1,))
     free = f", {filesize.decimal(findings.free_memory)} of memory free" if findings.free_memory else ""
     table.add_row("system", f"{findings.system}; {findings.cores} cores for this process{free}")
     for device in findings.devices:
@@ -300,7 +299,7 @@ def machine_table(findings: Findings) -> Table:
 
 def checks_table(findings: Findings) -> Table:
     """Return the self checks with their outcome."""
-    table = Table("self check", "", box=SIMPLE_HEAD)
+    table = Table(("self check", ""), names=2)
     for what, wrong in findings.checks.items():
         table.add_row(what, "wrong" if wrong else "right")
     return table

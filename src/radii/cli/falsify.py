@@ -3,11 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from radii.cli.console import console, progress, say
+from radii.cli.console import progress, say
 from radii.cli.options import OptionalSigma, Seed, parse_shape
+from radii.cli.tables import Cell, Table, show, with_format
 from radii.errors import InputError, check_name
 from radii.noises import make_noise
 from radii.report.formatting import radius_text
@@ -16,6 +15,7 @@ SHOWN = 3
 """Trials shown for each radius: those that come closest to proving the rule wrong."""
 
 
+@with_format
 def falsify(
     noise: Annotated[
         str, typer.Argument(metavar="NOISE", help="Noise, for example laplace or flips:keep=0.8.")
@@ -66,12 +66,14 @@ def falsify(
         if not 0.5 < probability < 1:
             raise InputError(f"p must lie between 1/2 and 1, where there are radii; got {probability:g}")
     table = Table(
-        "radius", "perturbation", "region", "before, at most", "after, at least", "allowed", box=SIMPLE_HEAD
+        ("perturbation", "region", "radius", "before, at most", "after, at least", "allowed"), names=2
     )
     count, beaten = 0, 0
     with progress("falsify") as update:
         for number, probability in enumerate(p):
-            radius = float(certified_radius(distribution, norm, np.array([probability]), shape=sizes)[0])
+            radius = float(
+                certified_radius(distribution, norm, np.array([probability]), shape=sizes, unit="feature")[0]
+            )
             if not radius:
                 raise InputError(
                     f"{distribution.name} noise certifies no {norm} radius at p = {probability:g}, so there is nothing "
@@ -83,10 +85,14 @@ def falsify(
             # all trials count, and those that are shown come first
             count, beaten = count + len(trials), beaten + sum(trial.refutes for trial in trials)
             for trial in trials[:SHOWN]:
-                numbers = (f"{value:.4f}" for value in (trial.before, trial.after, trial.allowed))
-                table.add_row(radius_text(radius, norm), trial.perturbation, trial.region, *numbers)
+                numbers = [
+                    Cell(f"{value:.4f}", value) for value in (trial.before, trial.after, trial.allowed)
+                ]
+                table.add_row(
+                    trial.perturbation, trial.region, Cell(radius_text(radius, norm), radius), *numbers
+                )
             update(number + 1, len(p))
-    console.print(table)
+    show(table)
     claimed = f", radii overclaimed by {overclaim:g}" if overclaim > 1 else ""
     say(
         f"{distribution.name} noise, {distribution.level_words}, {norm}, shape {sizes}{claimed}: {count} trials, "

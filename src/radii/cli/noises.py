@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
 
-from radii.cli.console import console, progress, say
+from radii.cli.console import progress, say
 from radii.cli.options import Norms, Shape, Sigma, parse_shape
+from radii.cli.tables import Cell, Table, show, with_format
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS
 
@@ -22,6 +21,7 @@ MOST_ATTACKED = 256
 """Features of an input of which an attack holds a hundred thousand noise samples in memory."""
 
 
+@with_format
 def noises(
     shape: Shape = "3,32,32",
     sigma: Sigma = 0.5,
@@ -60,25 +60,26 @@ def noises(
     if tightness:
         show_tightness(kinds, norms, p, sizes)
         return
-    # a name that is broken into lines could not be copied into a command
-    table = Table("norm", Column("noise", no_wrap=True), "radius", "tightness", "source", box=SIMPLE_HEAD)
+    # other shapes have no pixels
+    unit = "pixel" if len(sizes) == 3 else "feature"
+    table = Table(("norm", "noise", "radius", "tightness", "source"), names=5, prose=(3, 4))
     for name in norms:
         ruled = [noise for noise in kinds if name in noise.rules]
-        radii = [certified_radius(noise, name, np.array([p]), shape=sizes)[0] for noise in ruled]
+        radii = [certified_radius(noise, name, np.array([p]), shape=sizes, unit=unit)[0] for noise in ruled]
         for row in np.argsort(radii)[::-1]:
             rule = ruled[row].rules[name]
             noise_name = example_name(type(ruled[row]))
-            table.add_row(name, noise_name, radius_text(radii[row], name), rule.tightness, rule.source)
-    figures = [] if plot is None else draw_rules(kinds, norms, sizes, plot)
-    console.print(table)
-    pixel = f"; a pixel is {sizes[0]} of them" if len(sizes) == 3 and sizes[0] > 1 else ""
-    say(f"p = {p:g}, sigma = {sigma:g}, shape = {sizes}; l0 counts features{pixel}.")
+            radius = Cell(radius_text(radii[row], name), float(radii[row]))
+            table.add_row(name, noise_name, radius, rule.tightness, rule.source)
+    figures = [] if plot is None else draw_rules(kinds, norms, sizes, unit, plot)
+    show(table)
+    say(f"p = {p:g}, sigma = {sigma:g}, shape = {sizes}; l0 counts {unit}s.")
     if figures:
         say(f"Radius against probability: {', '.join(figures)}")
 
 
 def draw_rules(
-    kinds: "Sequence[Noise]", norms: Sequence[str], shape: tuple[int, ...], path: Path
+    kinds: "Sequence[Noise]", norms: Sequence[str], shape: tuple[int, ...], unit: str, path: Path
 ) -> list[str]:
     """Write a figure per norm of the noises that have a sigma, and return the paths."""
     from radii.report.export import write_whole
@@ -91,7 +92,7 @@ def draw_rules(
         # curves of noises without a sigma could not be compared at equal sigma
         ruled = [noise for noise in kinds if norm in noise.rules and noise.level_name == "σ"]
         file = path if len(norms) == 1 else path.with_stem(f"{path.stem}-{norm}")
-        write_whole(file, png_bytes(radius_by_probability(ruled, norm, shape)))
+        write_whole(file, png_bytes(radius_by_probability(ruled, norm, shape, unit=unit)))
         written.append(str(file))
     return written
 
@@ -112,17 +113,20 @@ def show_tightness(kinds: "Sequence[Noise]", norms: Sequence[str], p: float, sha
         )
     # an attack bisects the radius, and l0 radii are whole numbers
     pairs = [(noise, norm) for noise in kinds for norm in norms if norm in noise.rules and norm != "l0"]
-    table = Table("noise", "norm", "certified", "attack", "certified / attack", box=SIMPLE_HEAD)
+    table = Table(("noise", "norm", "certified", "attack", "certified / attack"), names=2)
     with progress("attack") as update:
         for number, (noise, norm) in enumerate(pairs):
             certified = float(certified_radius(noise, norm, np.array([p]), shape=shape)[0])
             attack = attack_radius(noise, norm, p, shape)
-            cells = (
-                [radius_text(attack, norm), f"{certified / attack:.2f}"] if attack < np.inf else ["none", ""]
+            cells = [Cell("none", None), Cell("", None)]
+            if attack < np.inf:
+                ratio = certified / attack
+                cells = [Cell(radius_text(attack, norm), float(attack)), Cell(f"{ratio:.2f}", float(ratio))]
+            table.add_row(
+                example_name(type(noise)), norm, Cell(radius_text(certified, norm), certified), *cells
             )
-            table.add_row(example_name(type(noise)), norm, radius_text(certified, norm), *cells)
             update(number + 1, len(pairs))
-    console.print(table)
+    show(table)
     say(
         f"p = {p:g}, shape = {shape}; attack radii are estimates, to about 1 %, of the smallest at which one succeeds."
     )

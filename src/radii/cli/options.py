@@ -65,7 +65,10 @@ OptionalSigma = Annotated[
         rich_help_panel="Noise",
     ),
 ]
-Files = Annotated[list[Path], typer.Argument(metavar="VOTES", help="Votes files of radii vote.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="[NAME=]VOTES", help="Votes files of radii vote, each with a name if you like."),
+]
 Norms = Annotated[
     list[str],
     typer.Option(
@@ -201,20 +204,39 @@ def reach_text(
     return f"The largest radii that {plan.n_max} samples can certify at alpha {alpha:g}: {radii}"
 
 
+def split_name(path: Path) -> tuple[str, Path]:
+    """Return the name and the path of `NAME=votes.parquet`; the name is empty where none is given."""
+    name, equals, rest = str(path).partition("=")
+    # a file or a folder may have an equals sign of its own: data=cifar10/votes.parquet
+    if not equals or "/" in name or path.exists() or not rest:
+        return "", path
+    return name.strip(), Path(rest)
+
+
 def load_named(paths: Sequence[Path]) -> dict[str, Votes]:
-    """Return votes by the shortest names that differ: the noise; with its level; with the folder; with the path."""
+    """Return votes by name, in the order of the files, each of which may be `NAME=votes.parquet`.
+
+    Votes without a name get the shortest that differ: the noise; with its level; with the folder; with the path.
+    """
+    named = [split_name(path) for path in paths]
+    files = [path for _, path in named]
     # resolved, since two paths may lead to one file; Path.resolve raises for a loop of links
-    if len({os.path.realpath(path) for path in paths}) < len(paths):
+    if len({os.path.realpath(path) for path in files}) < len(files):
         raise InputError("a votes file is given twice: give each file once")
-    loaded = [load_votes(path) for path in paths]
+    given = [name for name, _ in named if name]
+    if len(set(given)) < len(given):
+        raise InputError(f"names of votes files must differ; got {', '.join(given)}")
+    loaded = [load_votes(path) for path in files]
     # from the shortest, which fit a table, to paths, which always differ
     by_noise = [votes.noise.title for votes in loaded]
     by_level = [f"{name} {votes.noise.level:g}" for name, votes in zip(by_noise, loaded, strict=True)]
-    stems = [bare(path) for path in paths]
+    stems = [bare(path) for path in files]
     by_folder = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(by_level, stems, strict=True)]
     by_path = [f"{name} {path.resolve()}" for name, path in zip(by_level, stems, strict=True)]
-    candidates = (by_noise, by_level, by_folder, by_path)
-    names = next(names for names in candidates if len(set(names)) == len(names))
+    for kind in (by_noise, by_level, by_folder, by_path):
+        names = [name or made for (name, _), made in zip(named, kind, strict=True)]
+        if len(set(names)) == len(names):
+            break
     return dict(zip(names, loaded, strict=True))
 
 
@@ -305,8 +327,10 @@ def _number_sentence(error: Any) -> str:
 def _option_sentence(error: Any) -> str:
     """Return the parser's sentence about an option, an argument or a command, with the name here of a renamed one."""
     option, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
-    # before the similar names, of which none may be the one here; the command need not have the option at all
-    if option in RENAMED and any(RENAMED[option] in known.opts for known in error.ctx.command.params):
+    # before the similar names, of which none may be the one here; the command need not have the option at all. Without
+    # a context the option is one of the command, as --radius of radii gate, and lacks its value.
+    known = [] if error.ctx is None else [name for one in error.ctx.command.params for name in one.opts]
+    if option in RENAMED and RENAMED[option] in known:
         return f"no such option: {option} is called {RENAMED[option]} here"
     if near:
         # without the dashes, which make any two short names similar

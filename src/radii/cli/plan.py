@@ -8,12 +8,10 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich import filesize
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from radii.certificates.costs import Devices, Work, mean_samples, pilot_shares, standard_error
 from radii.certificates.planning import RadiusTarget, sequential
-from radii.cli.console import console, duration_text, say
+from radii.cli.console import duration_text, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
     Alpha,
@@ -27,6 +25,7 @@ from radii.cli.options import (
     parse_shape,
     targets_of,
 )
+from radii.cli.tables import Cell, Table, show, with_format
 from radii.errors import InputError
 from radii.noises import make_noise
 from radii.report.formatting import radius_text, round_text, unit_text
@@ -135,6 +134,7 @@ class CostOptions(Options):
         return work | {"sequential": Work(self.images, classes, tuple(draws.tolist()))}, assumption
 
 
+@with_format
 @grouped
 def plan(target: TargetOptions, cost: CostOptions) -> None:
     """Predict the cost of certificates.
@@ -159,7 +159,7 @@ def plan(target: TargetOptions, cost: CostOptions) -> None:
     # only a data set has a number of classes
     if work:
         check_k(target.k, work[0]["fixed"].classes)
-    console.print(chances_table(targets, chosen, target.p))
+    show(chances_table(targets, chosen, target.p))
     say(assumptions_text(targets, chosen))
     if work:
         say("")
@@ -176,27 +176,28 @@ def chances_table(targets: Sequence[RadiusTarget], plan: Sequential, p: Sequence
     ]
     # the plan fixed that could certify as far as the sequential one, at the same alpha
     usual = fixed_boundaries(plan.levels, plan.n_max, plan.alpha)
-    table = Table(box=SIMPLE_HEAD)
     samples = ("mean samples", "median", "95 %")
-    for header in ("p", *samples, "radius", "needs p above", "certified", f"fixed n = {plan.n_max}"):
-        table.add_column(header, justify="right", no_wrap=True)
+    table = Table(("p", *samples, "radius", "needs p above", "certified", f"fixed n = {plan.n_max}"), names=0)
     for probability in p:
         sequential, fixed = (
             plan.operating_characteristics(probability),
             usual.operating_characteristics(probability),
         )
-        draws = [
-            f"{sequential.mean_samples:.1f}",
-            str(sequential.quantile(0.5)),
-            str(sequential.quantile(0.95)),
+        mean, quantiles = sequential.mean_samples, [int(sequential.quantile(at)) for at in (0.5, 0.95)]
+        first = [
+            Cell(f"{probability:.10g}", probability),
+            Cell(f"{mean:.1f}", mean),
+            *(Cell(str(quantile), quantile) for quantile in quantiles),
         ]
         for row, (radius, level) in enumerate(radii):
             # the cost does not depend on the radius, since all radii share the samples
-            first = [f"{probability:.10g}", *draws] if row == 0 else [""] * 4
+            costs = first if row == 0 else [Cell("", cell.value) for cell in first]
             # levels that are equal but for rounding are tested once
             tested = int(np.searchsorted(plan.levels, level))
-            shares = (f"{share[tested]:.2%}" for share in (sequential.certified, fixed.certified))
-            table.add_row(*first, radius, f"{level:.10f}", *shares)
+            shares = [float(share[tested]) for share in (sequential.certified, fixed.certified)]
+            table.add_row(
+                *costs, radius, Cell(f"{level:.10f}", level), *(Cell(f"{x:.2%}", x) for x in shares)
+            )
     return table
 
 
@@ -258,7 +259,7 @@ def expected_draws(
 def say_costs(cost: CostOptions, work: Mapping[str, Work], assumption: str) -> None:
     """Print what votes on the whole data set cost, and what that assumes."""
     fleet = cost.fleet()
-    console.print(cost_table(work, fleet))
+    show(cost_table(work, fleet))
     usual = work["fixed"]
     say(
         f"fixed: {usual.samples[0]:,} noise samples per image, and {usual.selection:,} that predict its label."
@@ -273,26 +274,29 @@ def cost_table(work: Mapping[str, Work], devices: Devices | None) -> Table:
     """Return what each plan costs, one column per plan."""
     first = next(iter(work.values()))
     title = f"Votes on {first.images:,} images, {first.classes:,} classes"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("", no_wrap=True)
-    for name in work:
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Table(("", *work), title=title)
 
-    def row(words: str, cell: Callable[[Work], str]) -> None:
-        table.add_row(words, *map(cell, work.values()))
+    def row(words: str, value: Callable[[Work], float], text: Callable[[float], str]) -> None:
+        values = map(value, work.values())
+        table.add_row(words, *(Cell(text(of_plan), of_plan) for of_plan in values))
 
-    row("forward passes per image", lambda of_plan: passes_text(of_plan.passes_per_image))
-    row("forward passes", lambda of_plan: passes_text(of_plan.passes))
+    row("forward passes per image", lambda of_plan: of_plan.passes_per_image, passes_text)
+    row("forward passes", lambda of_plan: of_plan.passes, passes_text)
     if devices:
-        row("device-hours", lambda of_plan: f"{devices.hours(of_plan.passes):,.1f}")
+        row("device-hours", lambda of_plan: devices.hours(of_plan.passes), lambda hours: f"{hours:,.1f}")
         count = "1 device" if devices.number == 1 else f"{devices.number:,} devices"
-        row(f"time on {count}", lambda of_plan: duration_text(devices.seconds(of_plan.passes)))
-        if devices.price:
+        row(f"time on {count}", lambda of_plan: devices.seconds(of_plan.passes), duration_text)
+        if price := devices.price:
             row(
-                f"cost at {devices.price:g} per hour",
-                lambda of_plan: f"{devices.money(of_plan.passes):,.2f}",
+                f"cost at {price:g} per hour",
+                lambda of_plan: devices.hours(of_plan.passes) * price,
+                lambda money: f"{money:,.2f}",
             )
-    row("votes file, about", lambda of_plan: filesize.decimal(round(of_plan.file_bytes)))
+    row(
+        "votes file, about",
+        lambda of_plan: of_plan.file_bytes,
+        lambda file_bytes: filesize.decimal(round(file_bytes)),
+    )
     return table
 
 

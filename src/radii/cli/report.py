@@ -21,6 +21,7 @@ from radii.cli.options import (
     Norms,
     data_of,
     load_named,
+    split_name,
 )
 from radii.errors import InputError
 from radii.storage.atomic import check_folder
@@ -96,6 +97,7 @@ def report(
 
     # all that can be wrong is found before the certificates, which take the longest
     check_folder(output.out)
+    paths = [split_name(path)[1] for path in votes]
     files, others = load_named(votes), load_published(page.published) if page.published else []
     check_one_data({name: loaded.data for name, loaded in files.items()})
     for loaded in files.values():
@@ -109,22 +111,30 @@ def report(
     say_excluded(files, certified, norms)
     attacked = {
         name: found_beside(path, certified[name]) if page.attacks else {}
-        for name, path in zip(files, votes, strict=True)
+        for name, path in zip(files, paths, strict=True)
         if name in certified
     }
     if page.attacks and not any(attacked.values()):
-        folder = votes[0].parent / ATTACKS
+        folder = paths[0].parent / ATTACKS
         raise InputError(
             "no votes have attacks in these norms and k beside them: "
-            f"run radii attack {votes[0]} --out {folder}, with --run for a model not trained by radii train"
+            f"run radii attack {paths[0]} --out {folder}, with --run for a model not trained by radii train"
         )
     # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
     runs = [Run(name, certified[name], loaded, attacked[name]) for name, loaded in files.items()]
-    examples = choose_shown(files, of_smallest_k(runs)[0], page.data_dir) if page.examples else None
+    examples = thumbnails = None
+    if page.examples and (examples := choose_shown(files, of_smallest_k(runs)[0], page.data_dir)):
+        thumbnails = choose_thumbnails(next(iter(files.values())), page.data_dir)
     with progress("report") as update:
         path = write_report(
-            runs, output.out, title=page.page_title, examples=examples, published=others, progress=update
+            runs,
+            output.out,
+            title=page.page_title,
+            examples=examples,
+            thumbnails=thumbnails,
+            published=others,
+            progress=update,
         )
     if output.style == "paper":
         with progress("paper") as update:
@@ -162,6 +172,16 @@ def choose_shown(files: Mapping[str, Votes], run: "Run", data_dir: Path | None) 
         say(f"The page has no example images: {error}")
         return None
     return shown_examples(data, files)
+
+
+def choose_thumbnails(votes: Votes, data_dir: Path | None) -> "Examples | None":
+    """Return all images of the votes, for small pictures in the list; None where they are too many for a page."""
+    from radii.report.html import MOST_PICTURES, Examples
+
+    if len(votes) > MOST_PICTURES:
+        return None
+    data = data_of(votes, data_dir)
+    return Examples(data.pictures(), data.index, votes.classes)
 
 
 def shown_examples(data: "DataSet", files: Mapping[str, Votes]) -> "Examples":

@@ -53,7 +53,9 @@ def wrong_radii() -> str:
     # a radius above its closed form would not be a certificate, so that side has the room of rounding alone
     for cases, above, below in ((CLOSED, 1e-12, 1e-9), (COMPUTED, 1e-6, 1e-6)):
         for name, norm, p, expected in cases:
-            radius = float(certified_radius(make_noise(name), norm, np.array([p]), shape=SHAPE)[0])
+            radius = float(
+                certified_radius(make_noise(name), norm, np.array([p]), shape=SHAPE, unit="feature")[0]
+            )
             if not expected * (1 - below) <= radius <= expected * (1 + above):
                 return f"the {norm} radius of {name} at p = {p:g} is {expected:.10g}, not {radius:.10g}"
     return ""

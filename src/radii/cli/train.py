@@ -6,13 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from radii.cli.console import accuracy_table, console, progress, say
+from radii.cli.certificate_tables import accuracy_table
+from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import DataDir, OptionalSigma, Sigma, noise_option, parse_loss_options
+from radii.cli.tables import show, with_format
 from radii.errors import InputError
 from radii.noises.norms import NORMS
 
 
+@with_format
 def demo(
     data: Annotated[
         str, typer.Option(help="Embedded data set: mnist5k or digits.", rich_help_panel="Images")
@@ -42,7 +45,7 @@ def demo(
     job = Demo(data=data, sigma=sigma, epochs=epochs, images=images, n=n)
     certificates, page = run_demo(job, out, progress)
     for question in [*((norm, 1) for norm in NORMS), ("linf", KS[-1])]:
-        console.print(accuracy_table({name: of_noise[question] for name, of_noise in certificates.items()}))
+        show(accuracy_table({name: of_noise[question] for name, of_noise in certificates.items()}))
     first = next(iter(certificates.values()))["l2", 1]
     say(
         f"Each radius holds for its image with probability {1 - first.alpha:.10g} "

@@ -1,7 +1,7 @@
 """The texts and tables of the page, as plain data; every number is read from the certificates and votes."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,17 @@ from radii.report.formatting import (
     radius_text,
     unit_text,
 )
+from radii.report.html.run_styles import run_styles
 from radii.report.html.runs import Run, by_name, ks_of
 from radii.report.leaderboard import HEADERS
 from radii.report.paired import CONFIDENCE
 from radii.report.plots.strip import class_name
-from radii.report.plots.style import noise_colour, run_colours
 from radii.report.published import Published
-from radii.report.winners import Winners, find_winners, radius_sentence
+from radii.report.winners import Winners, find_winners
 from radii.votes import Votes
+
+OTHERS: dict[str, Any] = {"colour": "var(--soft)", "dash": "", "marker": -1}
+"""The look of rows without a curve."""
 
 NORM_WORDS = {
     "l0": "a few {unit}s change by any amount",
@@ -51,9 +54,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
+def styles(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Return how each run is drawn: a variable of the page for its colour, dashes and a marker."""
+    return {
+        run.name: {"colour": f"var(--run{number})", "dash": style.dash, "marker": style.marker}
+        for number, (run, style) in enumerate(zip(runs, run_styles(runs), strict=True))
+    }
+
+
 def colours(runs: Sequence[Run]) -> dict[str, str]:
-    """Return the colour of each run, that of its curves."""
-    return dict(zip((run.name for run in runs), run_colours(run.all[0] for run in runs), strict=True))
+    """Return the variable of the page for the colour of each run."""
+    return {name: style["colour"] for name, style in styles(runs).items()}
 
 
 # tables
@@ -85,12 +96,13 @@ def table_data(table: AccuracyTable, runs: Sequence[Run]) -> dict[str, Any]:
 
     Beside published rows stand the conditions of every row, under the heads `settings`.
     """
-    run_colour, names = colours(runs), marked_names(table)
+    looks, names = styles(runs), marked_names(table)
     rows = [
         {
             "name": names[row],
             "kind": table.kinds[row],
-            "colour": run_colour.get(table.names[row], noise_colour(table.noises[row])),
+            # rows of others, and of several runs, have no curve
+            "style": looks.get(table.names[row], OTHERS) if table.kinds[row] == "run" else OTHERS,
             "cells": [
                 {"text": "–" if math.isnan(share) else percent(share), "best": bool(best)}
                 for share, best in zip(table.shares[row], table.best[row], strict=True)
@@ -116,7 +128,7 @@ def legend(tables: Iterable[AccuracyTable]) -> list[dict[str, str]]:
 
 def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
     """Return for each run and k the shares of images by what is shown of them without perturbation, and radii."""
-    rows, run_colour = [], colours(runs)
+    rows, looks = [], styles(runs)
     statuses = status_names(certified for run in runs for certified in run.by_k(norm))
     for run in runs:
         for certified in run.by_k(norm):
@@ -128,7 +140,7 @@ def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
             shares = [percent(summary.plain_accuracy), percent(summary.certified), *others]
             radii = [radius_text(at, norm) for at in (summary.mean_radius, *summary.quantiles.values())]
             cells = [str(certified.k), *shares, *radii]
-            rows.append({"name": run.name, "colour": run_colour[run.name], "cells": cells})
+            rows.append({"name": run.name, "style": looks[run.name], "cells": cells})
     return rows
 
 
@@ -142,15 +154,20 @@ def winners_of(runs: Sequence[Run], norms: Sequence[str], k: int | None = None) 
     }
 
 
-def summary_sentences(runs: Sequence[Run], winners: Mapping[str, Winners]) -> list[str]:
-    """Return what paired tests say about the best run in each norm, and the guarantee of a radius."""
+def about(runs: Sequence[Run]) -> str:
+    """Return what the page is about: images, runs, noise samples and error probability."""
     data = _range(str(certified.data) for certified in _all(runs) if certified.data)
-    images = _range(f"{len(certified):,}" for certified in _all(runs)) + " images" + f" ({data})" * bool(data)
-    results = "; ".join(radius_sentence(of_norm) for of_norm in winners.values())
-    return [f"Of {images}: {results}.", _promise(runs)]
+    images = _range(f"{len(certified):,}" for certified in _all(runs))
+    parts = [
+        f"{images} image{'s' * (images != '1')}" + f" ({data})" * bool(data),
+        f"{len(runs)} run{'s' * (len(runs) != 1)}",
+        f"{draws_text(_all(runs))} noise samples per image",
+        f"α = {_range(f'{certified.alpha:g}' for certified in _all(runs))}",
+    ]
+    return " · ".join(parts)
 
 
-def _promise(runs: Sequence[Run]) -> str:
+def promise(runs: Sequence[Run]) -> str:
     """Return the guarantee of every radius on the page: what it excludes, and with which probability."""
     ks = ks_of(runs)
     effects = []
@@ -253,13 +270,13 @@ def _versions(votes: Votes) -> str:
     return ", ".join(f"{package} {version}" for package, version in votes.software.items())
 
 
-def noises(runs: Sequence[Run]) -> list[dict[str, str]]:
+def noises(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return each run's noise in words, its parameters, and the colour of the run."""
-    run_colour = colours(runs)
+    looks = styles(runs)
     return [
         {
             "name": run.name,
-            "colour": run_colour[run.name],
+            "style": looks[run.name],
             # under `python -OO`, an installation without sources has no docstrings
             "words": (docstring(type(run.noise)) or run.noise.name).splitlines()[0],
             "parameters": f"{run.noise.level_text}, scale {run.noise.scale:.4g}",

@@ -12,7 +12,7 @@ from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.noises.theory.bisection import bisect
 from radii.report.formatting import NORM_NAMES, radius_text
-from radii.report.html.content import colours
+from radii.report.html.content import styles
 from radii.report.html.runs import Run
 from radii.report.plots.strip import as_picture, class_name, labels_text
 from radii.report.plots.style import own_style
@@ -157,7 +157,7 @@ def _radii(runs: Sequence[Run], norm: str, rows: Sequence[int]) -> list[str]:
 
 def perturbed_rows(examples: Examples, runs: Sequence[Run], norms: Sequence[str]) -> list[dict[str, Any]]:
     """Return a few images, each with a random perturbation per norm as large as the largest radius of any run."""
-    run_colour = colours(runs)
+    looks = styles(runs)
     rows = []
     for number in _worth_perturbing(examples, runs, norms):
         image, index = examples.images[number] / 255.0, int(examples.index[number])
@@ -177,7 +177,7 @@ def perturbed_rows(examples: Examples, runs: Sequence[Run], norms: Sequence[str]
                     "alt": f"a perturbation of {NORM_NAMES[norm]} norm {text}",
                     "radius": text,
                     "run": run.name,
-                    "colour": run_colour[run.name],
+                    "style": looks[run.name],
                 }
             )
         first = runs[0].all[0]

@@ -1,7 +1,6 @@
-"""Data for the program of the page: the certified radius of every image, by run, norm and k; results of attacks."""
+"""Data for the program of the page: for every image its status, radii, votes and attacks, by run, norm and k."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,38 +8,62 @@ import numpy as np
 
 from radii.certificates.certify import Certificates
 from radii.report.formatting import NORM_NAMES, unit_text
-from radii.report.html.content import colours
+from radii.report.html.examples import MOST_BARS, Examples
+from radii.report.html.packing import EXACT_UP_TO, Packs
+from radii.report.html.run_styles import run_styles
 from radii.report.html.runs import Run, ks_of
+from radii.report.html.thumbnails import sprite_sheet
+
+STATUSES = ("certified", "open", "refuted", "abstained", "certified wrongly")
+"""The status of an image in the data: its place here, plus `CORRECT` where the prediction is right."""
+
+CORRECT = 8
 
 
-def explorer_data(runs: Sequence[Run], norms: Sequence[str], classes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the radii of all images, ready for JSON.
+def explorer_data(
+    runs: Sequence[Run],
+    norms: Sequence[str],
+    classes: Sequence[str] = (),
+    thumbnails: Examples | None = None,
+) -> dict[str, Any]:
+    """Return the certificates of all images, ready for JSON; numbers stand for arrays in `packs` (`Packs`).
 
-    Radii are in image units, null where the true label is not certified. They keep all their digits, so that a radius
-    that the plan decided is reached. `images`: those of any run, by position in the data set; `rows` of a run: its
-    images among these. `found`: lengths of the shortest perturbations by which attacks removed labels, null where none
-    did.
+    Radii are in image units, NaN where the true label is not certified. `images`: those of any run, by position in the
+    data set; `rows` of a run: its images among these. `found`: lengths of the shortest perturbations by which attacks
+    removed labels, infinite where none did. `votes`: the classes with the most votes, their votes, those of the true
+    label, and of all.
     """
     labels = _labels(runs)
     index = sorted(labels)
     row_of = {position: row for row, position in enumerate(index)}
-    shades = colours(runs)
+    packs = Packs()
+    exact = sum(len(certified) for run in runs for certified in run.all) <= EXACT_UP_TO
     return {
-        "images": {"index": index, "label": [labels[position] for position in index]},
+        "images": {
+            "index": packs.add(np.array(index)),
+            "label": packs.add(np.array([labels[position] for position in index])),
+        },
         "classes": list(classes),
         "norms": [_norm(runs, norm) for norm in norms],
         "ks": ks_of(runs),
+        "statuses": STATUSES,
         "runs": [
             {
                 "name": run.name,
-                "colour": shades[run.name],
-                "rows": [row_of[position] for position in run.index.tolist()],
+                "dash": style.dash,
+                "marker": style.marker,
+                "rows": packs.add(np.array([row_of[position] for position in run.index.tolist()])),
+                "votes": _votes(run, packs),
             }
-            for run in runs
+            for run, style in zip(runs, run_styles(runs), strict=True)
         ],
         "series": [
-            _series(number, run, certified) for number, run in enumerate(runs) for certified in run.all
+            _series(number, run, certified, packs, exact)
+            for number, run in enumerate(runs)
+            for certified in run.all
         ],
+        "sheet": sprite_sheet(thumbnails),
+        "packs": packs.texts,
     }
 
 
@@ -58,18 +81,47 @@ def _norm(runs: Sequence[Run], norm: str) -> dict[str, Any]:
     return {"key": norm, "name": NORM_NAMES[norm], "unit": unit_text(norm, unit)}
 
 
-def _series(number: int, run: Run, certificates: Certificates) -> dict[str, Any]:
+def _votes(run: Run, packs: Packs) -> dict[str, Any] | None:
+    """Return the classes with the most votes for each image, or None where only certificates are known."""
+    if run.votes is None:
+        return None
+    counts, rows = run.votes.counts, np.arange(len(run.votes))[:, None]
+    # of equally frequent classes the one with the smaller label, on every machine
+    first = np.argsort(-counts, axis=1, kind="stable")[:, :MOST_BARS]
+    return {
+        "labels": packs.add(first),
+        "counts": packs.add(counts[rows, first]),
+        "own": packs.add(counts[rows[:, 0], run.labels]),
+        "total": packs.add(counts.sum(axis=1)),
+        "each": first.shape[1],
+    }
+
+
+def _series(number: int, run: Run, certificates: Certificates, packs: Packs, exact: bool) -> dict[str, Any]:
     """Return the radii of one set of certificates, and lengths of perturbations where it was attacked."""
     norm, k = certificates.norm, certificates.k
-    held = certificates.correctly_certified.tolist()
-    radii = [
-        radius if sure else None for radius, sure in zip(certificates.radius.tolist(), held, strict=True)
-    ]
-    series: dict[str, Any] = {"run": number, "norm": norm, "k": k, "radii": radii}
+    held = certificates.correctly_certified
+    radii = np.where(held, certificates.radius, np.nan)
+    series: dict[str, Any] = {
+        "run": number,
+        "norm": norm,
+        "k": k,
+        "radii": packs.add_lengths(radii, exact=exact),
+        "status": packs.add(_status(certificates)),
+    }
     if (norm, k) in run.attacks:
-        lengths = run.attacks[norm, k].tolist()
-        series["found"] = [None if math.isinf(length) else length for length in lengths]
+        # rounded up: a perturbation that is found bounds the robust radius from above
+        series["found"] = packs.add_lengths(run.attacks[norm, k], exact=exact, up=True)
     return series
+
+
+def _status(certificates: Certificates) -> np.ndarray:
+    """Return the status of each image as a number."""
+    places = {status: STATUSES.index(status) for status in certificates.statuses}
+    status = np.array([places[status] for status in certificates.status.tolist()], dtype=np.int64)
+    # a predicted label that is not the true one
+    wrongly = certificates.certified & ~certificates.correctly_certified
+    return np.where(wrongly, STATUSES.index("certified wrongly"), status) + CORRECT * certificates.correct
 
 
 def script_json(values: dict[str, Any]) -> str:

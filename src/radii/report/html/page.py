@@ -23,25 +23,45 @@ from radii.report.accuracy import QUANTILES, AccuracyTable, certified_radii, sta
 from radii.report.export import json_text, run_csv_text, summary, table_json, table_markdown, write_whole
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
 from radii.report.html import content
+from radii.report.html.cards import norm_card
+from radii.report.html.comparing import comparison_section, winner_strip
 from radii.report.html.content import percent
+from radii.report.html.differences import difference_pictures
 from radii.report.html.examples import MOST_RUNS, Examples, example_cards, perturbed_rows
 from radii.report.html.explorer import attack_sentences, explorer_data, script_json
 from radii.report.html.pictures import (
     colour_rules,
     keep_strips,
     norm_pictures,
-    run_colour_rules,
     top_k_pictures,
 )
-from radii.report.html.runs import Run, by_name, check_runs, class_names, ks_of, norms_of, of_smallest_k
+from radii.report.html.run_styles import run_styles
+from radii.report.html.runs import (
+    MOST_SHOWN,
+    Run,
+    by_name,
+    check_runs,
+    class_names,
+    ks_of,
+    most_robust,
+    norms_of,
+    of_smallest_k,
+)
 from radii.report.plots.strip import class_name
 from radii.report.published import Published, check_same_data
+from radii.report.winners import Winners, interval_sentence
 
-PROGRAM = ("elements", "selection", "chart", "images", "tables", "controls")
+PROGRAM = (
+    *("elements", "data", "selection", "numbers", "axes", "curves", "labels", "strip", "chart", "readout"),
+    *("tooltip", "address", "save", "details", "images", "tables", "controls"),
+)
 """The parts of the page's program, in the order in which they run: later ones use names of earlier ones."""
 
 MOST_CLASSES = 100
 """Rows of the table of classes; of more classes, those with the smallest radii are shown."""
+
+MANY_CLASSES = 30
+"""More classes than this are found by typing, fewer in a list."""
 
 METHOD = ("cohen2019", "clopper1934")
 TOP_K, EXACT_ARITHMETIC = "jia2020", "jin2022"
@@ -61,6 +81,7 @@ def write_report(
     *,
     title: str = "Certified robustness",
     examples: Examples | None = None,
+    thumbnails: Examples | None = None,
     published: Sequence[Published] = (),
     progress: Callable[[int, int], object] | None = None,
 ) -> Path:
@@ -77,6 +98,7 @@ def write_report(
     folder : created if missing
     title : heading of the page
     examples : images to show
+    thumbnails : images whose small pictures stand in the list of all images, by default the examples
     published : results of others on the same data, for the tables and as points in the figures
     progress : called as `progress(done, total)`
 
@@ -91,22 +113,32 @@ def write_report(
         check_same_data(published, certified.data)
     norms, classes = norms_of(several), class_names(several, examples.classes if examples else ())
     tables = content.main_tables(several, norms, published)
+    winners = content.winners_of(several, norms)
     sections: list[dict[str, Any]] = []
     for norm in norms:
-        sections.append(_section(several, norm, tables[norm], published, classes, target))
+        sections.append(_section(several, norm, tables[norm], winners[norm], published, classes, target))
         if progress is not None:
             progress(len(sections), len(norms))
     values = {
         "title": title,
-        "sentences": content.summary_sentences(several, content.winners_of(several, norms)),
+        "about": content.about(several),
+        "promise": content.promise(several),
         "sections": sections,
         "legend": content.legend(tables.values()),
         "facts": content.facts(several),
+        "run_colours": {
+            f"--run{number}": (style.light, style.dark) for number, style in enumerate(run_styles(several))
+        },
         "noises": content.noises(several),
         "ks": ks_of(several),
+        "many": MANY_CLASSES,
+        "most_shown": MOST_SHOWN,
         "first_norm": "l2" if "l2" in norms else norms[0],
         "labels": content.labels(several, classes),
-        "data": script_json(explorer_data(several, norms, classes)),
+        "data": script_json(
+            explorer_data(several, norms, classes, thumbnails or examples)
+            | {"strips": {norm: winner_strip(winners[norm], content.colours(several)) for norm in norms}}
+        ),
         "bibtex": bibtex(several, norms),
         "rules": content.rules(several, norms),
         "promises": content.promises(several, norms),
@@ -120,6 +152,7 @@ def _section(
     runs: Sequence[Run],
     norm: str,
     table: AccuracyTable,
+    winners: Winners,
     published: Sequence[Published],
     classes: Sequence[str],
     folder: Path,
@@ -127,6 +160,9 @@ def _section(
     """Write the figures of one norm and return what the page shows of it."""
     return {
         **content.table_data(table, runs),
+        "card": norm_card(runs, winners),
+        "intervals": interval_sentence(winners) if len(winners.names) > 1 else "",
+        "comparison": difference_pictures(comparison_section(runs, norm)),
         "norm": norm,
         "name": NORM_NAMES[norm],
         "words": content.NORM_WORDS[norm].format(unit=table.unit),
@@ -148,7 +184,7 @@ def class_rows(runs: Sequence[Run], norm: str, classes: Sequence[str] = ()) -> d
     Classes are in the order of the mean radius of the first run; of very many, those with the smallest radii are
     returned, and "left" is the number of the others.
     """
-    named = by_name(runs, norm)
+    named = most_robust(by_name(runs, norm))
     compared = [(run, named[run.name]) for run in runs if run.name in named]
     known = np.unique(np.concatenate([run.labels for run, _ in compared])).tolist()
     first, labels = certified_radii(compared[0][1]), compared[0][0].labels
@@ -185,12 +221,12 @@ def _examples(runs: Sequence[Run], examples: Examples | None, folder: Path) -> d
     """
     if examples is None:
         return None
-    run_colour, norms = content.colours(runs), norms_of(runs)
+    looks, norms = content.styles(runs), norms_of(runs)
     return {
         "k": ks_of(runs)[0],
         "norms": [NORM_NAMES[norm] for norm in norms],
         # as many columns as `example_cards` fills, or the heads would not fit the cells
-        "runs": [{"name": run.name, "colour": run_colour[run.name]} for run in runs[:MOST_RUNS]],
+        "runs": [{"name": run.name, "style": looks[run.name]} for run in runs[:MOST_RUNS]],
         "cards": example_cards(examples, runs, norms),
         "perturbed": perturbed_rows(examples, runs, norms),
         "noisy": bool(examples.noisy),
@@ -258,7 +294,7 @@ def _render(values: dict[str, Any]) -> str:
     )
     style = (package / "page.css").read_text(encoding="utf-8")
     script = _script()
-    colours = colour_rules(drawings) | run_colour_rules([noise["colour"] for noise in values["noises"]])
+    colours = colour_rules(drawings) | values.pop("run_colours")
     return template.render(**values, style=style, script=script, script_hash=_hash(script), colours=colours)
 
 

@@ -16,7 +16,8 @@ from radii.report.accuracy import same_question, tabulate
 from radii.report.export import write_whole
 from radii.report.formatting import NORM_NAMES, round_text
 from radii.report.html.examples import Examples
-from radii.report.html.runs import Run, by_name
+from radii.report.html.run_styles import on_papers
+from radii.report.html.runs import Run, by_name, most_robust
 from radii.report.plots import (
     accuracy_by_k,
     accuracy_by_noise,
@@ -25,7 +26,7 @@ from radii.report.plots import (
     radius_by_probability,
     svg_text,
 )
-from radii.report.plots.style import GRID, INK, PAPER, SOFT, lighter
+from radii.report.plots.style import GRID, INK, PAPER, SOFT
 from radii.report.published import Published, of_question
 
 _DARK = {PAPER: "#17191d", INK: "#e6e8eb", SOFT: "#9aa2ad", GRID: "#2d3137"}
@@ -45,7 +46,7 @@ def norm_pictures(
     runs: Sequence[Run], norm: str, published: Sequence[Published], folder: Path
 ) -> list[Picture]:
     """Return the figures of a norm: accuracy of all runs beside published results, and the radii of their noises."""
-    compared = by_name(runs, norm)
+    compared = most_robust(by_name(runs, norm))
     first = next(iter(compared.values()))
     # the figure marks the reach of one n and alpha: those of the first run
     known: dict[str, Any] = {"unit": first.unit, "n": first.n, "alpha": first.alpha}
@@ -66,7 +67,8 @@ def top_k_pictures(
 ) -> list[Picture]:
     """Return a figure of each run that has several k, with k as the parameter."""
     pictures, counts = [], Counter(run.noise for run in runs)
-    for run in runs:
+    shown = most_robust(by_name(runs, norm))
+    for run in (run for run in runs if run.name in shown):
         by_k = run.by_k(norm)
         if len(by_k) > 1:
             ks = ", ".join(str(certified.k) for certified in by_k)
@@ -146,15 +148,7 @@ def inline(svg: str, name: str, words: str) -> str:
 def colour_rules(drawings: str) -> dict[str, tuple[str, str]]:
     """Return the variable of every colour in the drawings, with its values on light and on dark paper."""
     used = sorted(set(re.findall(r"var\(--c([0-9a-f]{6})\)", drawings)))
-    return {f"--c{code}": (f"#{code}", _DARK.get(f"#{code}") or _on_dark(f"#{code}")) for code in used}
-
-
-def run_colour_rules(colours: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return the variable of each run, `--run0` and so on, with its values on light and on dark paper."""
-    return {f"--run{number}": (colour, _on_dark(colour)) for number, colour in enumerate(colours)}
-
-
-def _on_dark(colour: str) -> str:
-    # lightened by 0.28, all colours of `PALETTE` have a contrast of 2.99 or more with dark paper, where WCAG 2 wants 3
-    # for graphics; as they are, the darkest has 1.38
-    return lighter(colour, 0.28)
+    return {
+        f"--c{code}": (f"#{code}", _DARK[f"#{code}"]) if f"#{code}" in _DARK else on_papers(f"#{code}")
+        for code in used
+    }

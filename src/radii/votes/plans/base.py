@@ -298,8 +298,7 @@ class Decision:
         # plain ints: files are JSON, which has no whole numbers of numpy
         object.__setattr__(self, "levels", tuple(map(int, self.levels)))
         check_name("norm", self.norm, NORMS)
-        object.__setattr__(self, "unit", unit_of(self.norm, self.unit))
-        check_name("unit", self.unit, UNITS)
+        object.__setattr__(self, "unit", unit_of(self.norm, check_name("unit", self.unit, UNITS)))
         check_k(self.k)
         if len(self.levels) != len(self.radii) or not all(a <= b for a, b in pairwise((1, *self.levels))):
             raise InputError(

@@ -95,8 +95,7 @@ class TwoStage(Plan):
         if not (np.isfinite(self.price) and self.price > 0):
             raise InputError(f"price must be a finite radius per sample, above 0; got {self.price!r}")
         check_name("norm", self.norm, NORMS)
-        object.__setattr__(self, "unit", unit_of(self.norm, self.unit))
-        check_name("unit", self.unit, UNITS)
+        object.__setattr__(self, "unit", unit_of(self.norm, check_name("unit", self.unit, UNITS)))
         check_k(self.k)
         check_whole("pilot", self.pilot, 1, MOST_SAMPLES)
         check_whole("n_max", self.n_max, FEWEST)

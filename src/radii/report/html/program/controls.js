@@ -2,43 +2,85 @@
 
 let series = [];
 
+function move(radius) {
+  at = Math.min(Math.max(0, whole() ? Math.round(radius) : radius), +slider.max);
+  slider.value = at;
+  moveCursor(series);
+  moveReadout(series);
+  keepAddress();
+}
+
+// a round radius near the pointer: what is read can be typed
+function roundTo(radius) {
+  const step = 10 ** Math.floor(Math.log10((size.last * scale()) / 300));
+  return +(Math.round((radius * scale()) / step) * step).toPrecision(12) / scale();
+}
+
 function show() {
   drawChart(series);
-  fillReadout(series);
+  moveCursor(series);
+  describeChart(series);
 }
 
-function update(event) {
-  const ks = checked("k");
+function update(radius) {
   series = selectedSeries();
   // of all runs and classes, so that the axis stays while these are compared
-  size.last = axisEnd(data.series.filter((one) => one.norm === norm().key && ks.includes(one.k)));
-  slider.max = size.last;
+  size.last = axisEnd(seriesOf());
+  slider.max = whole() ? Math.floor(size.last) : size.last;
   slider.step = whole() ? 1 : "any";
-  if (!event || event.target.name === "norm") {
-    // a third of the way, where curves differ
-    const round = ticks(size.last * scale(), 500);
-    slider.value = round[Math.ceil((round.length - 1) / 3)] / scale();
-  }
-  shown = FEW;
-  show();
-  listImages(series);
+  drawChart(series);
+  fillReadout(series);
+  page = 0;
+  hideTip();
+  // a third of the way, where curves differ
+  const round = ticks(size.last * scale(), 500);
+  move(radius ?? round[Math.ceil((round.length - 1) / 3)] / scale());
+  describeChart(series);
+  listImages();
 }
 
-form.addEventListener("change", update);
+form.addEventListener("change", (event) => update(event.target.name === "norm" ? undefined : at));
 form.addEventListener("submit", (event) => event.preventDefault());
-slider.addEventListener("input", show);
-chart.addEventListener("pointermove", (event) => {
-  const box = chart.getBoundingClientRect();
-  const part = (event.clientX - box.left - MARGIN.left) / (size.width - MARGIN.left - MARGIN.right);
-  slider.value = Math.min(1, Math.max(0, part)) * size.last;
-  show();
+form.querySelectorAll(".runs button").forEach((button) =>
+  button.addEventListener("click", () => {
+    form.querySelectorAll("input[name=run]").forEach((input) => (input.checked = button.className === "all"));
+    update(at);
+  }),
+);
+slider.addEventListener("input", () => move(+slider.value));
+slider.addEventListener("change", () => describeChart(series));
+typed.addEventListener("input", () => {
+  const radius = parseRadius(typed.value);
+  typed.setAttribute("aria-invalid", isNaN(radius));
+  if (!isNaN(radius)) move(radius);
 });
-new ResizeObserver(() => chart.clientWidth !== size.width && show()).observe(chart);
+// what was typed becomes what is shown
+typed.addEventListener("blur", () => {
+  typed.removeAttribute("aria-invalid");
+  typed.value = chosenText(at);
+  describeChart(series);
+});
+typed.addEventListener("keydown", (event) => event.key === "Enter" && typed.blur());
+chart.addEventListener("pointermove", (event) => {
+  const part = (event.clientX - drawing.getBoundingClientRect().left - MARGIN.left) / (size.width - MARGIN.left - MARGIN.right);
+  move(roundTo(Math.min(1, Math.max(0, part)) * size.last));
+  showTip(series);
+});
+chart.addEventListener("pointerleave", () => {
+  hideTip();
+  describeChart(series);
+});
+new ResizeObserver(() => drawing.clientWidth !== size.width && show()).observe(drawing);
+addEventListener("hashchange", () => {
+  if (location.hash === written) return;
+  const radius = readAddress();
+  if (!isNaN(radius)) update(radius);
+});
 
-// folded parts cannot be opened on paper: they are printed open
+// folded parts cannot be opened on paper: they are printed open, but for the list, whose rows are in files
 let folded = [];
 addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:not([open])")];
+  folded = [...document.querySelectorAll("details:not([open]):not(.list)")];
   folded.forEach((details) => (details.open = true));
 });
 addEventListener("afterprint", () => folded.forEach((details) => (details.open = false)));
@@ -46,4 +88,5 @@ addEventListener("afterprint", () => folded.forEach((details) => (details.open =
 // without JavaScript, the section would not work and stays hidden
 section.hidden = false;
 document.querySelector("nav a[href='#explore']").hidden = false;
-update();
+const addressed = readAddress();
+update(isNaN(addressed) ? undefined : addressed);

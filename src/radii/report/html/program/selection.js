@@ -1,6 +1,5 @@
-// The selected norm, runs, k and class, and numbers for the selection.
+// The selected norm, runs, k and class, and the series of each.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const section = document.getElementById("explore");
 const form = section.querySelector("form");
 const slider = section.querySelector("input[type=range]");
@@ -11,67 +10,55 @@ const norm = () => data.norms.find((known) => known.key === form.querySelector("
 const scale = () => (norm().key === "linf" ? 255 : 1);
 const whole = () => norm().key === "l0";
 
-// the series of each selected run and k, reduced to images of the selected class: their rows in `data.images`, radii,
-// and lengths of perturbations that attacks found
-function selectedSeries() {
-  const runs = checked("run"), ks = checked("k"), label = form.elements.class.value;
-  const ofClass = (row) => label === "" || data.images.label[row] === +label;
-  return data.series
-    .filter((one) => one.norm === norm().key && runs.includes(one.run) && ks.includes(one.k))
-    .map((one) => {
-      const run = data.runs[one.run];
-      const kept = run.rows.map((_, place) => place).filter((place) => ofClass(run.rows[place]));
-      const rows = kept.map((place) => run.rows[place]);
-      const found = one.found && kept.map((place) => one.found[place]);
-      // lighter for larger k, as in the figures
-      const ink = `${Math.round(100 - (55 * ks.indexOf(one.k)) / ks.length)}%`;
-      const colour = `color-mix(in oklab, var(--run${one.run}) ${ink}, var(--paper))`;
-      return { ...one, name: run.name, rows, radii: kept.map((place) => one.radii[place]), found, colour };
-    });
-}
-
-const share = (count, of) => (of ? count / of : 0);
-const certified = (one, radius) =>
-  share(one.radii.filter((held) => held !== null && held >= radius).length, one.radii.length);
-const underAttack = (one, radius) =>
-  share(
-    one.radii.filter((held, at) => held !== null && !(one.found[at] !== null && one.found[at] <= radius)).length,
-    one.radii.length,
-  );
-const percent = (part) => `${(100 * part).toFixed(1)} %`;
-const down = (value, digits) => (Math.floor(value * 10 ** digits) / 10 ** digits).toFixed(digits);
-
-// a radius as text, rounded down, so that no more is claimed than is certified
-function radiusText(radius) {
-  if (radius === null) return "–";
-  if (norm().key === "linf") return `${down(radius * 255, 2)}/255`;
-  return down(radius, whole() && Number.isInteger(radius) ? 0 : 3);
-}
+const labelOf = new Map(Array.from(new Set(every.label), (label) => [className(label), label]));
+// undefined for all classes, and for a name that is not yet typed to its end
+const chosenClass = () => labelOf.get(form.elements.class.value);
 
 const sorted = (values) => Float64Array.from(values).sort();
-const mean = (one) => share(one.radii.reduce((sum, held) => sum + (held ?? 0), 0), one.radii.length);
-// as numpy has it: between the two in the middle of an even number
-function median(one) {
-  const radii = sorted(one.radii.map((held) => held ?? 0)), half = Math.floor(radii.length / 2);
-  return radii.length ? (radii[half] + radii[radii.length - half - 1]) / 2 : 0;
+
+// a series, reduced to the images of a class: their rows in `every`, radii, status, and what curves are drawn from
+const ofClass = once((wanted) => {
+  const [number, label] = wanted.split("|"), one = data.series[number], run = data.runs[one.run];
+  const rows = unpack(run.rows), radii = lengths(one.radii), status = unpack(one.status);
+  const found = one.found && lengths(one.found);
+  const places = Array.from(rows.keys());
+  const kept = label === "" ? places : places.filter((place) => every.label[rows[place]] === +label);
+  const isRight = (place) => status[place] >= CORRECT || status[place] === CERTIFIED;
+  const held = sorted(kept.map((place) => radii[place]).filter((radius) => !isNaN(radius)));
+  const right = kept.filter(isRight);
+  return {
+    ...one,
+    name: run.name,
+    dash: run.dash,
+    marker: run.marker,
+    colour: `var(--run${one.run})`,
+    radii,
+    status,
+    found,
+    places: kept,
+    rows: kept.map((place) => rows[place]),
+    of: kept.length,
+    held,
+    plain: right.length,
+    // an image whose prediction is wrong is not attacked, nor counted as lost again
+    lost: found && sorted(right.map((place) => found[place]).filter(isFinite)),
+    mean: held.reduce((sum, radius) => sum + radius, 0) / Math.max(1, kept.length),
+    median: middle(held, kept.length),
+  };
+});
+
+// the median of the radii, where those that are not held are 0
+function middle(held, of) {
+  const at = (place) => held[place - (of - held.length)] ?? 0;
+  return of ? (at(Math.floor((of - 1) / 2)) + at(Math.floor(of / 2))) / 2 : 0;
 }
 
-// the end of the axis: the largest certified radius, and three quarters of the lengths that attacks found, because a
-// few very long ones would squeeze the certified part
-function axisEnd(series) {
-  const reached = series.flatMap((one) => {
-    const lengths = sorted((one.found ?? []).filter((length) => length !== null));
-    return [lengths[Math.floor(0.75 * lengths.length)] ?? 0, ...one.radii.map((held) => held ?? 0)];
-  });
-  // not Math.max(...reached): as many arguments as images may overflow the stack
-  const most = reached.reduce((largest, value) => Math.max(largest, value), 0);
-  return most || (whole() ? 3 : 1 / scale());
+// of a norm and some k: all runs, or those selected
+function seriesOf(runs, label = "") {
+  const ks = checked("k");
+  return data.series.flatMap((one, number) =>
+    one.norm === norm().key && ks.includes(one.k) && (!runs || runs.has(one.run)) ? [ofClass(`${number}|${label}`)] : [],
+  );
 }
 
-// round numbers from 0 to `most`, at least 70 pixels apart on an axis of `width` pixels
-function ticks(most, width) {
-  const rough = most / Math.max(2, Math.floor(width / 70)), power = 10 ** Math.floor(Math.log10(rough));
-  let step = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((round) => round >= rough);
-  if (whole()) step = Math.max(1, Math.ceil(step));
-  return Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, count) => count * step);
-}
+const selectedSeries = () => seriesOf(new Set(checked("run")), chosenClass() ?? "");
