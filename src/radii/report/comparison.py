@@ -23,8 +23,12 @@ class Comparison:
     ----------
     names
         Names of the two sets.
-    norm, unit, k
-        Those of both sets.
+    norm : "l0", "l1", "l2" or "linf"
+        Norm of the perturbations.
+    unit : "feature" or "pixel"
+        Unit that l0 counts.
+    k
+        Number of top classes within which labels stay.
     confidence : probability
         Confidence of the intervals, and of the verdicts together.
     index : `(images,)`
@@ -103,12 +107,14 @@ def compare(
     confidence: float = CONFIDENCE,
     names: tuple[str, str] = ("A", "B"),
 ) -> Comparison:
-    """Compare the certified accuracies of two sets of certificates on the same images.
+    """Compute the paired comparison of the certified accuracies of two sets of certificates.
 
     Parameters
     ----------
-    a, b
-        Certificates of one norm, unit and k, with true labels.
+    a
+        Certificates with true labels.
+    b
+        Certificates of the same norm, unit and k, on the same images.
     radii : `(radii,)`
         Radii to test, chosen without looking at these certificates. The default are round radii up to the
         largest one that either noise can certify.
