@@ -21,6 +21,7 @@ import serve
 from measure import machine
 
 import engine
+import report
 import sampling
 import training
 from radii.report.export import write_whole
@@ -45,6 +46,7 @@ SECTIONS = {
     "scale": scale.section,
     "engine": engine.section,
     "serve": serve.section,
+    "report": report.section,
     "training": lambda: training.section("wrn-16-2", 128, 5, 10, compile=True),
 }
 LAST = "end_to_end"

@@ -127,3 +127,11 @@ def test_passes() -> None:
 
 def test_end_to_end_takes_runs_that_are_there() -> None:
     assert (load("end_to_end").RUN / "votes.parquet").is_file()
+
+
+def test_pages_of_reports_are_built_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = load("report")
+    # a browser is not at hand everywhere
+    monkeypatch.setattr(report, "answers", lambda page: {})
+    found = report.run(12, 3, 2, (1,))
+    assert found["bytes"] > 100_000 and found["build"] > 0 and found["certify"] > 0

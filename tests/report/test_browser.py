@@ -200,6 +200,7 @@ def test_no_word_of_the_chart_is_cut_off(opened, width):
 
 def point_at(page, part):
     """Move the pointer over the chart, at a part of its width."""
+    page.locator(".drawing").scroll_into_view_if_needed()
     box = page.locator(".drawing").bounding_box()
     page.mouse.move(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
 

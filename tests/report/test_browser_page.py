@@ -171,6 +171,7 @@ def test_unusual_runs_have_a_page_that_works(visit, page_of, kind):
     page = visit(page_of([run]))
     assert page.locator(".readout tbody tr").count() == 1
     assert page.locator(".norm-card").count() == 2 and "NaN" not in page.locator("body").inner_text()
+    page.locator(".drawing").scroll_into_view_if_needed()
     box = page.locator(".drawing").bounding_box()
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50)
     assert (
@@ -216,6 +217,7 @@ def test_moving_the_pointer_draws_no_curve_again(visit, address):
     """Curves are made when the selection changes: the same elements stay while the pointer moves."""
     page = visit(address)
     page.evaluate("document.querySelector('.drawing svg').dataset.first = 'yes'")
+    page.locator(".drawing").scroll_into_view_if_needed()
     box = page.locator(".drawing").bounding_box()
     for part in (0.3, 0.6, 0.9):
         page.mouse.move(box["x"] + part * box["width"], box["y"] + 100)
