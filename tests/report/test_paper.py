@@ -318,3 +318,14 @@ def test_texts_for_latex():
 def test_the_json_has_the_tables_conditions():
     (table,) = (table_json(tabulate({"own": make_certificates()})) for _ in range(1))
     assert table["settings"]["own"]["images"] == 120
+
+
+def test_the_page_shows_the_conditions_beside_published_rows(tmp_path):
+    page = write_report(make_runs(), tmp_path / "with", published=PUBLISHED).read_text(encoding="utf-8")
+    (table,) = re.findall(
+        r'<table class="conditions">(?:(?!</table>).)*WRN-40-2.*?</table>', page, re.DOTALL
+    )[:1]
+    assert '<th scope="col">extra data</th>' in table and "<td>10,000</td>" in table
+    assert 'class="conditions"' not in write_report(make_runs(), tmp_path / "without").read_text(
+        encoding="utf-8"
+    )
