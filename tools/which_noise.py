@@ -65,7 +65,7 @@ def certified(votes: radii.Votes, data: str, norm: str, k: int) -> radii.Certifi
     """Return the certificates of a table; the norm "box" is l1 within the box of each image."""
     if norm == "box":
         return radii.certify(votes, "l1", k=k, alpha=ALPHA, images=images_of(data)[votes.index])
-    return radii.certify(votes, norm, k=k, alpha=ALPHA, unit=unit_of(norm, "pixel"))
+    return radii.certify(votes, norm, k=k, alpha=ALPHA)
 
 
 def runs_of(data: str, norm: str, k: int) -> dict[str, radii.Certificates]:

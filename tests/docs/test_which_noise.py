@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import radii
+from certificate_factory import make_certificates
 from commands import fine
+from radii.report.winners import find_winners
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "which-noise.md").read_text()
@@ -43,10 +45,22 @@ def test_votes_of_every_noise_at_every_level_are_there() -> None:
 def test_a_table_is_what_certificates_say() -> None:
     votes = radii.load_votes(ROOT / "results" / "mnist5k" / "laplace-0.5.parquet")
     share = radii.certify(votes, "l1").accuracy([1.0])[0]
-    cells = TOOL["shares"](votes, "mnist5k", "l1", 1)
-    assert cells[TOOL["RADII"]["mnist5k", "l1"].index(1)] == share
-    levels = [("a", np.array([0.5, 0.1])), ("b", np.array([0.4, 0.3]))]
-    assert TOOL["max_of"](levels) == [(0.5, "a"), (0.3, "b")]
+    assert TOOL["certified"](votes, "mnist5k", "l1", 1).accuracy([1.0])[0] == share
+
+
+def test_a_cell_is_the_best_level_of_a_noise_at_a_radius() -> None:
+    runs = {
+        f"{noise} {sigma:g}": make_certificates(noise, sigma=sigma, images=300)
+        for noise, sigma in (("laplace", 0.25), ("laplace", 1), ("gaussian", 1))
+    }
+    winners = find_winners(runs, [0.1, 1.5])
+    laplace = {name: one for name, one in runs.items() if "laplace" in name}
+    cells = TOOL["best_levels"](winners, laplace)
+    for column, (share, level, bold) in enumerate(cells):
+        shares = {name: one.accuracy([winners.radii[column]])[0] for name, one in laplace.items()}
+        assert share == max(shares.values()) == shares[f"laplace {level}"]
+        assert bold == winners.leaders[winners.names.index(f"laplace {level}"), column]
+    assert cells[1][1] == "1"
 
 
 def test_what_longer_training_gives() -> None:

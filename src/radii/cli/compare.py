@@ -1,29 +1,25 @@
 """radii compare: the paired comparison of two votes files on the same images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from radii.certificates.imported import ImportedRun
 from radii.certificates.runs import certifiable, certify_all, norms_of
+from radii.cli.certificate_tables import radius_caption
 from radii.cli.certify import say_unchecked
-from radii.cli.console import console, printable, progress, say
+from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import Alpha, Ks, L0Unit, Norms, load_named, parse_radii
+from radii.cli.tables import Cell, Table, show, with_format
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS
-from radii.report.formatting import NORM_NAMES, unit_text
+from radii.report.formatting import NORM_NAMES, round_text
 
 if TYPE_CHECKING:
     from radii.report.comparison import Comparison
-
-FORMATS = ("text", "json", "csv", "markdown")
-"""Forms of the standard output: a table to read, and three for other programs."""
 
 FLIPS = {".csv": "csv", ".json": "json"}
 """Ends of the file of images that flip."""
@@ -58,17 +54,12 @@ class PairOptions(Options):
     common: Common = False
 
 
+@with_format
 @grouped
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="Votes of radii vote, or a run of radii import.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Votes file on the same images.")],
     options: PairOptions,
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format", help="Form of the output: text, json, csv or markdown.", rich_help_panel="Output"
-        ),
-    ] = "text",
     out: Annotated[
         Path | None,
         typer.Option(help="File of images that flip: FILE.csv or FILE.json.", rich_help_panel="Output"),
@@ -87,7 +78,6 @@ def compare(
     from radii.report.comparison import flip_rows
     from radii.report.export import csv_rows, json_text, write_whole
 
-    check_name("format", form, FORMATS)
     if out is not None and out.suffix not in FLIPS:
         raise InputError(f"--out must end in .csv or .json; got {out}")
     radii = parse_radii(options.radius, options.norm[0] if len(options.norm) == 1 else None)
@@ -127,9 +117,13 @@ def compare(
         for norm in norms
         for k in dict.fromkeys(options.k)
     ]
-    if form == "text":
-        say_unchecked(certified)
-    show(results, form)
+    say_unchecked(certified)
+    for result in results:
+        show(table_of(result))
+    say(
+        f"{results[0].images:,} common images. Adjusted p: exact McNemar tests, Holm over the radii of a table. "
+        f"Intervals hold with confidence {options.confidence:g} each, over images."
+    )
     if out is not None:
         rows = [row for result in results for row in flip_rows(result)]
         if FLIPS[out.suffix] == "csv":
@@ -137,55 +131,32 @@ def compare(
         else:
             text = json_text({"flips": [dict(zip(FLIP_COLUMNS, row, strict=True)) for row in rows]})
         write_whole(out, text)
-        if form == "text":
-            say(f"{len(rows):,} flips: {out}")
+        say(f"{len(rows):,} flips: {out}")
 
 
-def show(results: Sequence["Comparison"], form: str) -> None:
-    """Print the comparisons in one of the `FORMATS`."""
-    from radii.report.comparison import TEST_COLUMNS, comparison_json, number_rows, text_headers, text_rows
-    from radii.report.export import csv_rows, json_text, markdown_table
+def table_of(result: "Comparison") -> Table:
+    """Return a comparison as a table with a row per radius."""
+    from radii.report.comparison import p_text
 
-    if form == "json":
-        say(json_text({"comparisons": [comparison_json(result) for result in results]}).rstrip("\n"))
-    elif form == "csv":
-        heads = ["a", "b", "norm", "k", "images", *TEST_COLUMNS]
-        rows: list[list[Any]] = [
-            [*result.names, result.norm, result.k, result.images, *row]
-            for result in results
-            for row in number_rows(result)
-        ]
-        say(csv_rows(heads, rows).rstrip("\n"))
-    elif form == "markdown":
-        parts = (
-            f"## {title_of(result)}\n\n{markdown_table(text_headers(result), text_rows(result))}"
-            for result in results
+    top, (first, second) = f"top-{result.k} " * (result.k > 1), result.names
+    table = Table(
+        # short heads, so that a line of 100 columns holds two names of runs
+        headers=(
+            *("radius", first, second, "diff.", "lower", "upper", "only 1st", "only 2nd"),
+            *("adjusted p", "better"),
+        ),
+        title=f"{NORM_NAMES[result.norm]}: certified {top}accuracy and its difference, in percent",
+        caption=radius_caption(result.norm, result.unit),
+        about={"norm": result.norm, "unit": result.unit, "k": result.k, "images": result.images},
+    )
+    for column, (radius, better) in enumerate(zip(result.radii, result.verdicts, strict=True)):
+        points = [result.difference[column], *result.interval[column]]
+        table.add_row(
+            Cell(round_text(radius, result.norm), float(radius)),
+            *(Cell(f"{100 * share:.1f}", float(share)) for share in result.shares[:, column]),
+            *(Cell(f"{100 * value:+.1f}", float(value)) for value in points),
+            *(Cell(str(count), int(count)) for count in result.only[:, column]),
+            Cell(p_text(result.adjusted[column]), float(result.adjusted[column])),
+            Cell(better or "unclear", better or None),
         )
-        say("\n".join(parts).rstrip("\n"))
-    else:
-        for result in results:
-            console.print(text_table(result))
-        say(
-            f"{results[0].images:,} common images. Adjusted p: exact McNemar tests, Holm over the radii of a table. "
-            f"Intervals hold with confidence {results[0].confidence:g} each, over images."
-        )
-
-
-def title_of(result: "Comparison") -> str:
-    """Return what a comparison is about."""
-    top = f"top-{result.k} " * (result.k > 1)
-    unit = f", in {unit_text(result.norm, result.unit)}" * (result.norm == "l0")
-    return f"{NORM_NAMES[result.norm]}: certified {top}accuracy{unit}"
-
-
-def text_table(result: "Comparison") -> Table:
-    """Return a comparison as a table for the terminal."""
-    from radii.report.comparison import text_headers, text_rows
-
-    table = Table(title=title_of(result), box=SIMPLE_HEAD, title_justify="left")
-    heads = text_headers(result)
-    for head in heads:
-        table.add_column(printable(head), justify="left" if head == heads[-1] else "right")
-    for row in text_rows(result):
-        table.add_row(*map(printable, row))
     return table

@@ -36,6 +36,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         records[name] = kind, [member.name for member in members]
         for member in members:
             default = member.default if member.default_factory is MISSING else member.default_factory()
+            if default is MISSING:
+                # an option without a default is required
+                default = inspect.Parameter.empty
             options.append(_option(member.name, default, _titled(annotations[member.name], kind.title)))
 
     @wraps(command)

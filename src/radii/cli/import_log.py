@@ -31,7 +31,9 @@ class StatedOptions(Options):
     sigma: Annotated[
         float | None,
         typer.Option(
-            help="Standard deviation of the noise per feature, images in [0, 1].", show_default=False
+            help="Standard deviation of the noise per feature, images in [0, 1].",
+            show_default=False,
+            rich_help_panel="Noise",
         ),
     ] = None
     n: Annotated[int | None, typer.Option(help="Noise samples per image; not needed for counts.")] = None

@@ -342,8 +342,10 @@ def _number_sentence(error: Any) -> str:
 def _option_sentence(error: Any) -> str:
     """Return the parser's sentence about an option, an argument or a command, with the name here of a renamed one."""
     option, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
-    # before the similar names, of which none may be the one here; the command need not have the option at all
-    if option in RENAMED and any(RENAMED[option] in known.opts for known in error.ctx.command.params):
+    # before the similar names, of which none may be the one here; the command need not have the option at all. Without
+    # a context the option is one of the command, as --radius of radii gate, and lacks its value.
+    known = [] if error.ctx is None else [name for one in error.ctx.command.params for name in one.opts]
+    if option in RENAMED and RENAMED[option] in known:
         return f"no such option: {option} is called {RENAMED[option]} here"
     if near:
         # without the dashes, which make any two short names similar

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 
@@ -257,41 +256,6 @@ def text_rows(comparison: Comparison) -> list[list[str]]:
 def p_text(p: float) -> str:
     """Return a p-value with two digits: `0.0031`, `1`, `< 1e-16`."""
     return f"{p:.2g}" if p >= 1e-16 else "< 1e-16"
-
-
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison ready for JSON, with a record per tested radius."""
-    return {
-        "runs": list(comparison.names),
-        "norm": comparison.norm,
-        "unit": comparison.unit,
-        "k": comparison.k,
-        "images": comparison.images,
-        "confidence": comparison.confidence,
-        "tests": [dict(zip(TEST_COLUMNS, row, strict=True)) for row in number_rows(comparison)],
-    }
-
-
-TEST_COLUMNS = (
-    *("radius", "accuracy_a", "accuracy_b", "difference", "lower", "upper"),
-    *("only_a", "only_b", "p", "adjusted_p", "better"),
-)
-"""Columns of `number_rows`; a and b are the first and the second run, and `better` names one or is empty."""
-
-
-def number_rows(comparison: Comparison) -> list[list[Any]]:
-    """Return the numbers of each radius with all their digits, in the order of `TEST_COLUMNS`."""
-    columns = (
-        comparison.radii.tolist(),
-        *comparison.shares.tolist(),
-        comparison.difference.tolist(),
-        *comparison.interval.T.tolist(),
-        *comparison.only.tolist(),
-        comparison.p.tolist(),
-        comparison.adjusted.tolist(),
-        comparison.verdicts,
-    )
-    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def flip_rows(comparison: Comparison) -> list[tuple[str, int, float, int, str]]:

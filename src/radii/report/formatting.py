@@ -30,8 +30,9 @@ def floor_text(value: float | Fraction, digits: int) -> str:
     """
     if not math.isfinite(value):
         raise InputError(f"only finite numbers can be printed as a radius; got {value!r}")
-    # as a fraction: value * 10**digits in floating point may round up to the next digit
-    scaled = math.floor(Fraction(value) * 10**digits)
+    # in whole numbers: value * 10**digits in floating point may round up to the next digit
+    numerator, denominator = value.as_integer_ratio()
+    scaled = numerator * 10**digits // denominator
     sign, text = "-" * (scaled < 0), str(abs(scaled)).rjust(digits + 1, "0")
     return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
 

@@ -121,14 +121,17 @@ def _pair(
     one, other = held(winners.radii)
     tested, intervals = _differences(one, other, len(index))
     typical = winners.typical
-    texts = [[radius_text(at, winners.norm) for at in certified_radii(each)] for each in (first, second)]
-    lengths = certified_radii(first)[rows] - certified_radii(second)[others]
+    reached = certified_radii(first)[rows], certified_radii(second)[others]
+    lengths = reached[0] - reached[1]
 
     def flipped(only: np.ndarray, gain: np.ndarray) -> list[dict[str, Any]]:
         places = np.flatnonzero(only)
         shown = places[np.argsort(-gain[places], kind="stable")][:MOST_FLIPS]
         return [
-            {"index": int(index[place]), "radii": [texts[0][rows[place]], texts[1][others[place]]]}
+            {
+                "index": int(index[place]),
+                "radii": [radius_text(of_run[place], winners.norm) for of_run in reached],
+            }
             for place in shown
         ]
 

@@ -36,7 +36,17 @@ from radii.report.html.pictures import (
     top_k_pictures,
 )
 from radii.report.html.run_styles import run_styles
-from radii.report.html.runs import Run, by_name, check_runs, class_names, ks_of, norms_of, of_smallest_k
+from radii.report.html.runs import (
+    MOST_SHOWN,
+    Run,
+    by_name,
+    check_runs,
+    class_names,
+    ks_of,
+    most_robust,
+    norms_of,
+    of_smallest_k,
+)
 from radii.report.plots.strip import class_name
 from radii.report.published import Published, check_same_data
 from radii.report.winners import Winners, interval_sentence
@@ -52,9 +62,6 @@ MOST_CLASSES = 100
 
 MANY_CLASSES = 30
 """More classes than this are found by typing, fewer in a list."""
-
-MOST_CURVES = 12
-"""Runs that are drawn at first; the reader chooses among more."""
 
 METHOD = ("cohen2019", "clopper1934")
 TOP_K, EXACT_ARITHMETIC = "jia2020", "jin2022"
@@ -122,7 +129,7 @@ def write_report(
         "noises": content.noises(several),
         "ks": ks_of(several),
         "many": MANY_CLASSES,
-        "most_shown": MOST_CURVES,
+        "most_shown": MOST_SHOWN,
         "first_norm": "l2" if "l2" in norms else norms[0],
         "labels": content.labels(several, classes),
         "data": script_json(
@@ -174,7 +181,7 @@ def class_rows(runs: Sequence[Run], norm: str, classes: Sequence[str] = ()) -> d
     Classes are in the order of the mean radius of the first run; of very many, those with the smallest radii are
     returned, and "left" is the number of the others.
     """
-    named = by_name(runs, norm)
+    named = most_robust(by_name(runs, norm))
     compared = [(run, named[run.name]) for run in runs if run.name in named]
     known = np.unique(np.concatenate([run.labels for run, _ in compared])).tolist()
     first, labels = certified_radii(compared[0][1]), compared[0][0].labels

@@ -17,7 +17,7 @@ from radii.report.export import write_whole
 from radii.report.formatting import NORM_NAMES, round_text
 from radii.report.html.examples import Examples
 from radii.report.html.run_styles import on_papers
-from radii.report.html.runs import Run, by_name
+from radii.report.html.runs import Run, by_name, most_robust
 from radii.report.plots import (
     accuracy_by_k,
     accuracy_by_noise,
@@ -46,7 +46,7 @@ def norm_pictures(
     runs: Sequence[Run], norm: str, published: Sequence[Published], folder: Path
 ) -> list[Picture]:
     """Return the figures of a norm: accuracy of all runs beside published results, and the radii of their noises."""
-    compared = by_name(runs, norm)
+    compared = most_robust(by_name(runs, norm))
     first = next(iter(compared.values()))
     # the figure marks the reach of one n and alpha: those of the first run
     known: dict[str, Any] = {"unit": first.unit, "n": first.n, "alpha": first.alpha}
@@ -64,7 +64,8 @@ def top_k_pictures(
 ) -> list[Picture]:
     """Return a figure of each run that has several k, with k as the parameter."""
     pictures, counts = [], Counter(run.noise for run in runs)
-    for run in runs:
+    shown = most_robust(by_name(runs, norm))
+    for run in (run for run in runs if run.name in shown):
         by_k = run.by_k(norm)
         if len(by_k) > 1:
             ks = ", ".join(str(certified.k) for certified in by_k)

@@ -1,5 +1,6 @@
 """How the page draws each run: a colour for light and for dark paper, dashes, and a marker."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,13 +44,16 @@ def run_styles(runs: Sequence[Run]) -> list[RunStyle]:
         noise_colour(run.noise.name) if several else PALETTE[number % len(PALETTE)]
         for number, run in enumerate(runs)
     ]
-    styles = []
-    for number, (run, colour) in enumerate(zip(runs, colours, strict=True)):
-        # by level, so that dashes do not depend on the order of the files
-        alike = [(other.noise.level, place) for place, other in enumerate(runs) if colours[place] == colour]
-        dash = DASHES[sorted(alike).index((run.noise.level, number)) % len(DASHES)]
-        styles.append(RunStyle(*on_papers(colour), dash, number % MARKERS))
-    return styles
+    dashes, alike = [""] * len(runs), Counter[str]()
+    # by level, so that dashes do not depend on the order of the files
+    for number in sorted(range(len(runs)), key=lambda number: runs[number].noise.level):
+        dashes[number] = DASHES[alike[colours[number]] % len(DASHES)]
+        alike[colours[number]] += 1
+    pairs = {colour: on_papers(colour) for colour in set(colours)}
+    return [
+        RunStyle(*pairs[colour], dash, number % MARKERS)
+        for number, (colour, dash) in enumerate(zip(colours, dashes, strict=True))
+    ]
 
 
 def on_papers(colour: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.noises import Noise
 from radii.noises.norms import NORMS
-from radii.report.accuracy import check_one_data
+from radii.report.accuracy import certified_radii, check_one_data
 from radii.report.export import slug
 from radii.storage.class_names import meaning, number_of
 from radii.votes import Votes
@@ -176,3 +176,14 @@ def class_names(runs: Sequence[Run], known: Sequence[str] = ()) -> tuple[str, ..
     return next(
         filter(None, (tuple(known), *(run.votes.classes for run in runs if run.votes is not None))), ()
     )
+
+
+MOST_SHOWN = 12
+"""Runs that a figure or a wide table can show; of more, those with the largest radii."""
+
+
+def most_robust(certificates: Mapping[str, Certificates]) -> dict[str, Certificates]:
+    """Return the certificates of the runs with the largest mean radii, at most `MOST_SHOWN`, in their order."""
+    means = {name: float(certified_radii(one).mean()) for name, one in certificates.items()}
+    best = sorted(means, key=lambda name: -means[name])[:MOST_SHOWN]
+    return {name: one for name, one in certificates.items() if name in best}
