@@ -86,8 +86,8 @@ def import_log(
     preds.npy and labels.npy, and prob_lb.npy unless all outcomes were counted. A table of class counts is a .npy, a
     .npz or a CSV file with one row per image.
 
-    A log becomes a JSON file of certificates for k = 1, a table of counts becomes a votes file. radii certify and
-    radii report read both. What cannot be checked is printed, stored, and shown with every result. A value that the
+    A log becomes a JSON file of certificates for k = 1, a table of counts becomes a votes file. radii certify, compare
+    and report read both. What cannot be checked is printed, stored, and shown with every result. A value that the
     stated noise samples cannot give is an error.
     """
     setting = Stated(
