@@ -60,6 +60,18 @@ def test_counts_become_a_votes_file(log):
     assert named.status == 2 and "NAME=FILE" in named.err
 
 
+def test_the_folder_of_the_shell_has_a_name(log):
+    rows = np.eye(10)[[3, 8]]
+    folder = log.parent / "rs4a"
+    folder.mkdir()
+    np.save(folder / "preds.npy", rows)
+    np.save(folder / "prob_lb.npy", np.array([0.99, 0.6]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert fine("import", ".", *STATED).startswith("Imported from rs4a, sha256:")
+    assert (log.parent / "rs4a.json").is_file()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -102,6 +102,8 @@ def import_log(
         data=ImageIdentity(images.data, images.split, part="as in the log") if images.data else None,
         name=name,
     )
+    # of a folder such as "." the name is that of where it leads
+    log = log if log.name not in ("", "..") else log.resolve()
     run = read_run(log, setting)
     if not isinstance(run, ImportedRun) and name:
         raise InputError(
