@@ -16,7 +16,7 @@ import numpy as np
 from measure import table
 
 import radii
-from radii.certificates.certify import certify_all
+from radii.certificates.runs import certify_all
 from radii.report.html import Run, write_report
 from radii.votes import ImageIdentity
 from radii.votes.canary import INPUTS, NUMBERS

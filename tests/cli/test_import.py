@@ -60,6 +60,18 @@ def test_counts_become_a_votes_file(log):
     assert named.status == 2 and "NAME=FILE" in named.err
 
 
+def test_the_folder_of_the_shell_has_a_name(log):
+    rows = np.eye(10)[[3, 8]]
+    folder = log.parent / "rs4a"
+    folder.mkdir()
+    np.save(folder / "preds.npy", rows)
+    np.save(folder / "prob_lb.npy", np.array([0.99, 0.6]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert fine("import", ".", *STATED).startswith("Imported from rs4a, sha256:")
+    assert (log.parent / "rs4a.json").is_file()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -119,8 +131,10 @@ def test_an_imported_run_is_compared_with_votes(log):
     said = fine(*compared, "--norm", "l2", "--radii", "0.25")
     assert "Gaussian (imported): Imported from sigma_0.25" in said
     assert "2 common images" in said
-    result = json.loads(fine(*compared, "--norm", "linf", "--format", "json"))
-    assert result["comparisons"][0]["runs"] == ["Gaussian", "Gaussian (imported)"]
+    # sentences are no part of a table for programs
+    printed = call(*compared, "--norm", "linf", "--format", "json")
+    assert printed.status == 0 and "Imported from sigma_0.25" in printed.err
+    assert "Gaussian (imported)" in printed.out and json.loads(printed.out)
     for options in (("--k", "2"), ("--norm", "l0")):
         assert call(*compared, *options).status == 2
 

@@ -31,7 +31,9 @@ class StatedOptions(Options):
     sigma: Annotated[
         float | None,
         typer.Option(
-            help="Standard deviation of the noise per feature, images in [0, 1].", show_default=False
+            help="Standard deviation of the noise per feature, images in [0, 1].",
+            show_default=False,
+            rich_help_panel="Noise",
         ),
     ] = None
     n: Annotated[int | None, typer.Option(help="Noise samples per image; not needed for counts.")] = None
@@ -84,8 +86,8 @@ def import_log(
     preds.npy and labels.npy, and prob_lb.npy unless all outcomes were counted. A table of class counts is a .npy, a
     .npz or a CSV file with one row per image.
 
-    A log becomes a JSON file of certificates for k = 1, a table of counts becomes a votes file. radii certify and
-    radii report read both. What cannot be checked is printed, stored, and shown with every result. A value that the
+    A log becomes a JSON file of certificates for k = 1, a table of counts becomes a votes file. radii certify, compare
+    and report read both. What cannot be checked is printed, stored, and shown with every result. A value that the
     stated noise samples cannot give is an error.
     """
     setting = Stated(
@@ -100,6 +102,8 @@ def import_log(
         data=ImageIdentity(images.data, images.split, part="as in the log") if images.data else None,
         name=name,
     )
+    # of a folder such as "." the name is that of where it leads
+    log = log if log.name not in ("", "..") else log.resolve()
     run = read_run(log, setting)
     if not isinstance(run, ImportedRun) and name:
         raise InputError(

@@ -1,16 +1,14 @@
 """From the files of other codes to runs: logs of radii, folders of probability bounds, tables of class counts."""
 
 import hashlib
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from radii.certificates.certify import Certificates
 from radii.certificates.imported.arrays import (
-    only,
     read_content,
     read_folder,
     read_npy,
@@ -19,23 +17,16 @@ from radii.certificates.imported.arrays import (
     read_text,
     whole_numbers,
 )
+from radii.certificates.imported.counts import counts_of_shares, published_splitting, votes_of_counts
 from radii.certificates.imported.log import is_log, read_log
 from radii.certificates.imported.record import ImportedRun
+from radii.certificates.imported.stated import SEPARATE, STATED, UNIDENTIFIED, Stated
 from radii.errors import InputError
-from radii.noises import IndependentSplitting, Noise, Splitting
-from radii.noises.base import GREY_LEVELS, check_noise
+from radii.noises import Noise
 from radii.noises.norms import Norm, Unit, unit_of
 from radii.storage.kinds import foreign, kind_of
 from radii.votes import ABSTAIN, ImageIdentity, Votes
-from radii.votes.plans.fixed import Exhaustive, Fixed, check_whole
 
-STATED = (
-    "Noise, its parameters, numbers of samples, alpha and the shape of images are as stated to radii import."
-)
-SEPARATE = "Nothing shows that labels were chosen by other noise samples than those that bound them."
-UNIDENTIFIED = (
-    "No digest identifies the model or the images: positions are taken to be those in the stated data set."
-)
 RADII = (
     "The {norm} radii are those of the log, computed by the other code; in other norms, radii are those of the largest "
     "balls within."
@@ -47,12 +38,6 @@ NAMELESS = (
     "The log names no class where the classifier abstained: plain accuracy counts these as wrong ({images})."
 )
 TIED = "Images whose prediction is tied between classes count as abstentions ({images})."
-COUNTED = "Seed, software and devices are unknown: no noise sample can be drawn again."
-NO_SELECTION = "There are no selection samples: only true labels can be certified."
-SHIFTS = (
-    "Published codes of splitting noise take floor(2 lambda 255) shifts, {shifts}, where radii rounds: sigma is set to "
-    "{sigma:.6g}."
-)
 
 
 def import_log(
@@ -131,39 +116,6 @@ def import_log(
     return run.certificates(norm, unit) if isinstance(run, ImportedRun) else run
 
 
-@dataclass(frozen=True, eq=False)
-class Stated:
-    """What is stated about a log, and not in it; fields as in `import_log`. `name`: of the run in tables."""
-
-    noise: Noise
-    shape: tuple[int, ...]
-    n: int | None
-    alpha: float
-    norm: Norm
-    unit: Unit
-    labels: np.ndarray | None = None
-    stride: int = 1
-    data: ImageIdentity | None = None
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        check_noise(self.noise)
-        check_whole("stride", self.stride, 1)
-        if self.labels is not None:
-            labels = whole_numbers(np.asarray(self.labels), "true labels")
-            object.__setattr__(self, "labels", labels)
-
-    def true_labels(self, inside: np.ndarray | None) -> np.ndarray | None:
-        """Return the labels in the file, or else those given; raise `InputError` if both are there and differ."""
-        if inside is not None and self.labels is not None and not np.array_equal(inside, self.labels):
-            raise InputError("the file has true labels, and other ones were given: leave them out")
-        return self.labels if inside is None else inside
-
-    def positions(self, images: int) -> np.ndarray:
-        """Return the positions of images in a file without them."""
-        return np.arange(images) * self.stride
-
-
 def read_run(path: Path, stated: Stated) -> ImportedRun | Votes:
     """Return what `import_log` imports, before a norm is chosen."""
     if path.is_dir():
@@ -174,13 +126,17 @@ def read_run(path: Path, stated: Stated) -> ImportedRun | Votes:
     source = f"{path.name}, sha256:{digest_of(content)}"
     kind = kind_of(content)
     if kind == "npy":
-        return _of_counts({"counts": read_npy(content, path)}, path, source, stated)
+        return votes_of_counts({"counts": read_npy(content, path)}, path, source, stated)
     if kind in ("npz", "zip"):
-        return _of_counts(read_npz(content, path), path, source, stated)
+        return votes_of_counts(read_npz(content, path), path, source, stated)
     if other := foreign(content, "log", "tsv", "csv", "text"):
         raise InputError(f"{path} is {other}, and neither a log of radii nor a table of counts")
     text = read_text(content, path)
-    return (_of_log if is_log(text) else _of_table)(text, path, source, stated)
+    return (
+        _of_log(text, path, source, stated)
+        if is_log(text)
+        else votes_of_counts(read_table(text, path), path, source, stated)
+    )
 
 
 def digest_of(*contents: bytes) -> str:
@@ -233,8 +189,8 @@ def _of_folder(
     if "prob_lb" not in arrays:
         known = {"labels": labels} if labels is not None else {}
         noise, note = published_splitting(stated.noise)
-        return _of_counts(
-            {"counts": _counts_of(shares, noise, path), **known},
+        return votes_of_counts(
+            {"counts": counts_of_shares(shares, noise, path), **known},
             path,
             source,
             replace(stated, noise=noise, labels=None),
@@ -285,99 +241,3 @@ def _run(
         name=stated.name,
         unchecked=(f"Imported from {source}.", STATED, SEPARATE, UNIDENTIFIED, *notes, *note),
     )
-
-
-def _of_table(text: str, path: Path, source: str, stated: Stated) -> Votes:
-    return _of_counts(read_table(text, path), path, source, stated)
-
-
-def _of_counts(
-    arrays: Mapping[str, np.ndarray], path: Path, source: str, stated: Stated, notes: tuple[str, ...] = ()
-) -> Votes:
-    """Return votes of a table of class counts."""
-    only(arrays, ("counts", "labels", "selection", "index", "classes"), path)
-    if "counts" not in arrays:
-        raise InputError(f"{path} must hold an array counts, (images, classes)")
-    counts = whole_numbers(arrays["counts"], f"counts in {path}")
-    if counts.ndim != 2 or not counts.size:
-        raise InputError(f"counts in {path} must be a table (images, classes); got shape {counts.shape}")
-    n = int(counts[0].sum())
-    if stated.n not in (None, n):
-        raise InputError(f"counts in {path} add up to {n} for the first image, but n = {stated.n} was stated")
-    whole = {
-        name: whole_numbers(arrays[name], f"{name} in {path}")
-        for name in ("labels", "selection", "index")
-        if name in arrays
-    }
-    selection = whole.get("selection", np.zeros_like(counts))
-    if selection.ndim != 2 or len(selection) != len(counts):
-        raise InputError(f"selection in {path} must be a table like counts; got shape {selection.shape}")
-    noise, shifts = _noise_of_counts(stated.noise, n, path)
-    listed = noise.outcomes is not None
-    chosen = int(selection[0].sum())
-    unchecked = [f"Imported from {source}.", STATED, UNIDENTIFIED, COUNTED]
-    if not listed:
-        unchecked.append(SEPARATE if chosen else NO_SELECTION)
-    return Votes(
-        counts=counts,
-        selection=selection,
-        labels=stated.true_labels(whole.get("labels")),
-        index=whole.get("index", stated.positions(len(counts))),
-        noise=noise,
-        shape=stated.shape,
-        plan=Exhaustive(n) if listed else Fixed(n, chosen),
-        draws=((0, n),),
-        seed=0,
-        # two imports never add up: their digests differ, or they hold the same samples
-        model=f"unknown: imported from {source}",
-        data=stated.data,
-        classes=tuple(map(str, arrays["classes"].tolist())) if "classes" in arrays else (),
-        software={},
-        unchecked=(*unchecked, *(notes or shifts)),
-    )
-
-
-def published_splitting(noise: Noise) -> tuple[Noise, tuple[str, ...]]:
-    """Return splitting noise with as many shifts as published codes take at its sigma, and a sentence if they differ.
-
-    One shift more would make cells wider, and radii larger, than those of the model. Other noise is returned as it is.
-    """
-    if not isinstance(noise, Splitting | IndependentSplitting):
-        return noise, ()
-    shifts = math.floor(2 * math.sqrt(3) * noise.sigma * GREY_LEVELS)
-    if shifts == noise.shifts:
-        return noise, ()
-    sigma = shifts / (2 * math.sqrt(3) * GREY_LEVELS)
-    return replace(noise, sigma=sigma), (SHIFTS.format(shifts=shifts, sigma=sigma),)
-
-
-def _noise_of_counts(noise: Noise, n: int, path: Path) -> tuple[Noise, tuple[str, ...]]:
-    """Return the noise of which counts add up to `n`, and a sentence if it is that of published codes."""
-    # counts of all outcomes say how many there are: radii rounds their number, published codes cut it
-    if noise.outcomes == n:
-        return noise, ()
-    published, note = published_splitting(noise)
-    if published.outcomes not in (None, n):
-        raise InputError(
-            f"{noise.name} noise has {noise.outcomes} outcomes at this level, or {published.outcomes} in published "
-            f"codes; counts in {path} add up to {n}"
-        )
-    return published, note
-
-
-def _counts_of(shares: np.ndarray, noise: Noise, path: Path) -> np.ndarray:
-    """Return the counts behind shares of all outcomes of a noise."""
-    if noise.outcomes is None:
-        raise InputError(
-            f"{path} lacks prob_lb.npy, which {noise.name} noise needs: only shares of all outcomes of a noise are "
-            "probabilities"
-        )
-    exact = shares / shares.sum(axis=1, keepdims=True) * noise.outcomes
-    counts = np.round(exact)
-    # shares are stored with 24 binary digits
-    if not np.all(np.abs(exact - counts) < 0.01) or np.any(counts.sum(axis=1) != noise.outcomes):
-        raise InputError(
-            f"the shares in preds.npy of {path} are not those of {noise.outcomes} outcomes: "
-            "is sigma the one that was used?"
-        )
-    return counts

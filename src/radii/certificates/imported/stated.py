@@ -1,0 +1,54 @@
+"""What is stated about the run of another code, and not in its files; sentences that hold for every import."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from radii.certificates.imported.arrays import whole_numbers
+from radii.errors import InputError
+from radii.noises import Noise
+from radii.noises.base import check_noise
+from radii.noises.norms import Norm, Unit
+from radii.votes import ImageIdentity
+from radii.votes.plans.fixed import check_whole
+
+STATED = (
+    "Noise, its parameters, numbers of samples, alpha and the shape of images are as stated to radii import."
+)
+SEPARATE = "Nothing shows that labels were chosen by other noise samples than those that bound them."
+UNIDENTIFIED = (
+    "No digest identifies the model or the images: positions are taken to be those in the stated data set."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Stated:
+    """What is stated about a log, and not in it; fields as in `import_log`. `name`: of the run in tables."""
+
+    noise: Noise
+    shape: tuple[int, ...]
+    n: int | None
+    alpha: float
+    norm: Norm
+    unit: Unit
+    labels: np.ndarray | None = None
+    stride: int = 1
+    data: ImageIdentity | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_noise(self.noise)
+        check_whole("stride", self.stride, 1)
+        if self.labels is not None:
+            labels = whole_numbers(np.asarray(self.labels), "true labels")
+            object.__setattr__(self, "labels", labels)
+
+    def true_labels(self, inside: np.ndarray | None) -> np.ndarray | None:
+        """Return the labels in the file, or else those given; raise `InputError` if both are there and differ."""
+        if inside is not None and self.labels is not None and not np.array_equal(inside, self.labels):
+            raise InputError("the file has true labels, and other ones were given: leave them out")
+        return self.labels if inside is None else inside
+
+    def positions(self, images: int) -> np.ndarray:
+        """Return the positions of images in a file without them."""
+        return np.arange(images) * self.stride
