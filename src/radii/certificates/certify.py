@@ -358,7 +358,7 @@ def certify(
     >>> certificates
     Certificates of 2 images, l2, k = 1, alpha = 0.001
     noise gaussian:sigma=0.25
-    plain accuracy 100.0%, certified 50.0%, open 50.0%, refuted 0.0%, median radius 0.2448
+    plain accuracy 50.0%, certified 50.0%, open 50.0%, refuted 0.0%, median radius 0.2448
 
     The label of the second is certified to be among the top two of three classes:
 
