@@ -118,8 +118,8 @@ def headline(votes: Sequence[radii.Votes]) -> str:
         f"{images}, n = {samples} noise samples per image, α = {ALPHA:g}; splitting noise has no sampling error."
         " The best σ of a radius is chosen by these very images.\n"
         f"{spent(sequential)}"
-        "What was published, with sources: `src/radii/report/published/cifar10.toml`; in ℓ₁ it is the best σ of each "
-        "radius.\n"
+        "What was published, with sources: `src/radii/report/published/cifar10.toml`; in ℓ₁ and for "
+        "SmoothAdv it is the best σ of each radius.\n"
     )
 
 
