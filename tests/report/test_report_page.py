@@ -24,6 +24,8 @@ from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
 from radii.report.export import found_beside, read_found
 from radii.report.formatting import radius_text
 from radii.report.html import Examples, Run, page, write_report
+from radii.report.html.comparing import comparison_section
+from radii.report.html.differences import difference_pictures
 from radii.report.html.examples import perturbed
 from radii.report.html.explorer import CORRECT, attack_sentences, explorer_data, script_json
 from radii.report.html.packing import Packs
@@ -457,3 +459,27 @@ def test_noisy_examples_have_the_form_of_the_images():
     images = np.zeros((2, 1, 4, 4), dtype=np.uint8)
     with pytest.raises(InputError, match="uint8"):
         Examples(images, np.arange(2), noisy={"Laplace": images.astype(float)})
+
+
+def test_a_pair_has_its_own_test_whatever_the_names_of_the_runs():
+    """The names are in no order, and only one run differs from the others."""
+    weak, strong = make_certificates(images=300), make_certificates(images=300)
+    weak = replace(weak, radius=weak.radius / 4)
+    runs = [Run("z", {("l2", 1): weak}), Run("m", {("l2", 1): strong}), Run("a", {("l2", 1): weak})]
+    section = comparison_section(runs, "l2")
+    assert {frozenset(pair["names"]) for pair in section["pairs"]} == {
+        frozenset("za"),
+        frozenset("zm"),
+        frozenset("ma"),
+    }
+    for pair in section["pairs"]:
+        smallest = min(float(row[-1].strip("< ")) for row in pair["rows"])
+        assert (smallest < 1e-6) == ("m" in pair["names"]), pair["names"]
+
+
+def test_two_runs_that_certify_nothing_have_no_picture():
+    nothing = replace(make_certificates(), radius=np.zeros(120))
+    runs = [Run("a", {("l2", 1): nothing}), Run("b", {("l2", 1): nothing})]
+    found = difference_pictures(comparison_section(runs, "l2"))
+    assert found["pairs"] == [] and found["left"] == 1
+    assert difference_pictures(None) is None

@@ -45,7 +45,8 @@ def comparison_section(runs: Sequence[Run], norm: str, k: int | None = None) -> 
         return None
     winners = find_winners(named)
     shade = colours(runs)
-    adjusted = runs_tested(named, winners.radii).adjusted
+    # in the order of `winners`, whose rows are looked up below
+    adjusted = runs_tested({name: named[name] for name in winners.names}, winners.radii).adjusted
     # stable, so that equal runs stay in their order
     chosen = sorted(np.argsort(-winners.shares.sum(axis=1), kind="stable")[:MOST_COMPARED].tolist())
     pairs = []

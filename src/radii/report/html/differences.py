@@ -9,15 +9,12 @@ def difference_pictures(section: dict[str, Any] | None) -> dict[str, Any] | None
     """Return a comparison section with a drawing for each pair that has common images: paths in a box of `view`."""
     if section is None:
         return None
-    # runs that share no image have no curve
-    pairs = [
-        {**pair, "drawing": _drawing(pair["curve"], section["norm"])}
-        for pair in section["pairs"]
-        if pair["images"]
-    ]
+    # runs that share no image have no curve, and two that certify nothing no difference
+    shown = [pair for pair in section["pairs"] if pair["images"] and pair["rows"]]
     return {
         **section,
-        "pairs": pairs,
+        "pairs": [{**pair, "drawing": _drawing(pair["curve"], section["norm"])} for pair in shown],
+        "left": section["left"] + len(section["pairs"]) - len(shown),
         "view": f"0 0 {WIDTH} {HEIGHT}",
         "left_edge": LEFT,
         "right_edge": WIDTH - RIGHT,
