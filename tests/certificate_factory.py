@@ -22,7 +22,7 @@ def make_certificates(
     """Certificates of `images` images: the same seed gives radii that grow with k, as real ones do."""
     draws = np.random.default_rng([seed, images])
     # the same for all seeds: runs are about the same images
-    true = np.random.default_rng(0).integers(0, 10, 10_000)[:images]
+    true = np.random.default_rng(0).integers(0, 10, 100_000)[:images]
     lower = 1 - draws.beta(0.55, 1.1, images) ** (0.8 + 0.35 * k)
     wrong = draws.random(images) < 0.15 / k
     label = np.where(wrong, (true + 1) % 10, true)

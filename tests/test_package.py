@@ -73,7 +73,7 @@ def test_the_wheel_holds_every_file_that_the_code_names(wheel):
     for path in SOURCE.rglob("*.py"):
         texts = [one.value for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.Constant)]
         for text in filter(lambda one: isinstance(one, str), texts):
-            if re.fullmatch(r"[a-z_]+\.(json|css|html|js|bib|toml)", text) and (path.parent / text).exists():
+            if re.fullmatch(r"[a-z_.]+\.(json|css|html|js|bib|toml)", text) and (path.parent / text).exists():
                 named.add((path.parent / text).relative_to(SOURCE.parent).as_posix())
     assert {
         "radii/noises/theory/directions.json",

@@ -294,9 +294,9 @@ def test_tables_are_laid_out_for_the_letters_that_there_are(encoding):
     sigmas = {f"Laplace {sigma}": make_certificates("laplace", sigma=sigma) for sigma in (0.25, 1.0)}
     screen.print(accuracy_table(sigmas).laid_out())
     file.seek(0)
-    title, *lines = file.read().splitlines()
-    norm, sigma = ("ℓ₂", "σ") if encoding == "utf-8" else ("l2", "σ" if encoding == "cp437" else "sigma")
-    assert title.startswith(f"{norm}: certified accuracy") and "?" not in "".join(lines)
+    lines = file.read().splitlines()
+    sigma = "σ" if encoding in ("utf-8", "cp437") else "sigma"
+    assert "?" not in "".join(lines)
     assert len({len(line) for line in lines}) == 1 and any(f"Laplace, best {sigma}" in line for line in lines)
 
 

@@ -66,7 +66,7 @@ def test_the_notebook_runs_from_votes_alone(tmp_path: Path) -> None:
     save_runs(tmp_path / "results" / "cifar10")
     notebook = made(tmp_path)
     words, drawings = "\n".join(shown(notebook, "text/markdown")), shown(notebook, "image/svg+xml")
-    titles = [re.findall(r">(Certified [^<]*)</text>", drawing)[0] for drawing in drawings]
+    titles = [title for drawing in drawings for title in re.findall(r">(Certified [^<]*)</text>", drawing)]
     for norm in ("ℓ₀", "ℓ₁", "ℓ₂", "ℓ∞"):
         assert (
             f"Certified accuracy, {norm}" in titles and f"Certified {norm} radius by noise, σ = 0.5" in titles

@@ -438,7 +438,7 @@ def refuted(votes: Votes, label: np.ndarray, k: int, alpha: float) -> np.ndarray
     all k at once, under the noise as it is drawn (docs/math/statistics.md, 'Refuted labels').
     """
     own = votes.counts[np.arange(len(votes)), label]
-    weakest = strongest_rivals(votes.counts, label, k)[:, -1]
+    weakest = strongest_rivals(votes.counts, label, k)[:, 0]
     if votes.plan.outcomes is not None:
         return weakest > own
     # which classes are ahead, and when sampling stopped, was not fixed before the counts

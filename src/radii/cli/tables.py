@@ -57,15 +57,9 @@ class Table:
         self.rows.append([cell if isinstance(cell, Cell) else Cell(cell, cell or None) for cell in cells])
 
     def laid_out(self) -> rich.table.Table:
-        """Return the table as rich lays it out, with rules in a terminal alone."""
+        """Return the cells as rich lays them out, with rules in a terminal alone."""
         rules = SIMPLE_HEAD if console.console.is_terminal else None
-        table = rich.table.Table(
-            title=self.title or None,
-            caption=self.caption or None,
-            box=rules,
-            title_justify="left",
-            caption_justify="left",
-        )
+        table = rich.table.Table(box=rules)
         for place, header in enumerate(self.headers):
             justify: Any = "left" if place < self.names else "right"
             table.add_column(header, justify=justify, no_wrap=place not in self.prose)
@@ -95,7 +89,12 @@ _output = Output()
 def show(table: Table) -> None:
     """Print a table, or keep it until the command has ended well, if programs are to read it."""
     if _output.format == "table":
+        # beside the cells, to whose width rich would break them
+        if table.title:
+            console.console.print(table.title, style="italic")
         console.console.print(table.laid_out())
+        if table.caption:
+            console.console.print(table.caption, style="dim italic")
     else:
         _output.tables.append(table)
 

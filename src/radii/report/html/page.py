@@ -242,10 +242,8 @@ def _write_files(
     """Write certificates and tables for other programs; return their paths and what they hold."""
     links = [
         {"file": "model-card.md", "words": "what was certified, how, and its limits, in Markdown"},
-        {
-            "file": "report.json",
-            "words": "everything on this page for programs, in the form of report.schema.json",
-        },
+        {"file": "report.json", "words": "everything on this page for programs"},
+        {"file": "report.schema.json", "words": "the form of report.json, as a JSON schema"},
     ]
     for run in runs:
         file = f"certificates/{run.slug}.csv"
