@@ -259,8 +259,8 @@ def _versions(votes: Votes) -> str:
     return ", ".join(f"{package} {version}" for package, version in votes.software.items())
 
 
-def noises(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Return each run's noise in words, its parameters, and the colour of the run."""
+def noises(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return each run's noise in words, its parameters, and the style of the run."""
     looks = styles(runs)
     return [
         {
