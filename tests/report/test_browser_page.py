@@ -225,3 +225,13 @@ def test_moving_the_pointer_draws_no_curve_again(visit, address):
         page.mouse.move(box["x"] + part * box["width"], box["y"] + 100)
     assert page.locator(".drawing svg[data-first=yes]").count() == 1
     assert json.loads(page.locator("#data").text_content())["ks"] == [1, 2]
+
+
+@pytest.mark.parametrize("width", [360, 700, 760, 1200, 1400, 1440])
+def test_nothing_leaves_its_card(visit, address, width):
+    page = visit(address, width=width)
+    beyond = page.locator(".norm-card").evaluate_all(
+        "all => all.map(card => Math.max(...[...card.querySelectorAll('table, p')].map(one => "
+        "one.getBoundingClientRect().right)) - card.getBoundingClientRect().right)"
+    )
+    assert len(beyond) == 2 and max(beyond) <= 0

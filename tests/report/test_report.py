@@ -242,8 +242,8 @@ def test_a_card_says_of_each_radius_what_the_tests_say(runs):
             column = headers.index(line["name"].removeprefix("r = "))
             best, leading = winners.shares[:, column].max(), winners.leaders[:, column]
             assert line["share"] == f"{100 * best:.1f}"
-            assert line["clear"] == (leading.sum() == 1)
-            expected = winners.names[leading.argmax()] if line["clear"] else "no clear difference"
+            assert line["separated"] == (leading.sum() == 1)
+            expected = winners.names[leading.argmax()] if line["separated"] else "no clear difference"
             assert line["best"] == expected
             low, high = wilson(round(60 * best), 60)
             assert 0 <= low - float(line["low"]) / 100 <= 1e-3

@@ -98,7 +98,7 @@ def _line(name: str, held: Mapping[str, np.ndarray], leading: Sequence[str]) -> 
         "low": f"{math.floor(1000 * low) / 10:.1f}",
         "high": f"{math.ceil(1000 * high) / 10:.1f}",
         "best": leading[0] if len(leading) == 1 else NO_DIFFERENCE if leading else "",
-        "clear": len(leading) == 1,
+        "separated": len(leading) == 1,
     }
 
 

@@ -276,7 +276,7 @@ def _versions(votes: Votes) -> str:
 
 
 def noises(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return each run's noise in words, its parameters, and the colour of the run."""
+    """Return each run's noise in words, its parameters, and the style of the run."""
     looks = styles(runs)
     return [
         {
