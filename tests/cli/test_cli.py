@@ -454,10 +454,11 @@ WHOLE = ("--images", 50_000, "--classes", 1000, "--passes-per-second", 3000, "--
 def costs(*arguments):
     """The cells of the table that `radii plan` prints about a whole data set, by row, and what comes after it."""
     printed = fine("plan", *arguments)
-    assert max(map(len, printed.split("fixed: ")[0].splitlines())) <= 100
     about, rest = printed.split("Votes on ")[1].split("fixed: ")
     # below the title and the heads
-    rows = [line.strip() for line in about.splitlines()[2:]]
+    lines = about.splitlines()[2:]
+    assert max(map(len, lines)) <= 100
+    rows = [line.strip() for line in lines]
     return {words: cells for words, *cells in (re.split(r" {2,}", row) for row in rows if row)}, rest
 
 

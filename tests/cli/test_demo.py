@@ -101,7 +101,7 @@ def test_called_again_it_draws_nothing_and_prints_the_same(done, monkeypatch, ca
     assert end.value.code == 0 and str(page) in printed
     for name, certificates in found.items():
         row = next(line.split() for line in printed.splitlines() if line.split()[:1] == [name])
-        assert row[1] == f"{certificates['l0', 1].accuracy([0])[0]:.1%}"
+        assert row[2] == f"{certificates['l0', 1].accuracy([0])[0]:.1%}"
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ def test_balls_nest(noise: GeneralizedNormal) -> None:
 
 def test_pixels_are_groups_of_features_and_radii_scale() -> None:
     p = np.linspace(0.6, 0.999, 9)
-    features = certified_radius(GeneralizedNormal(3.0, 4), "l0", p, shape=SHAPE)
-    pixels = certified_radius(GeneralizedNormal(3.0, 4), "l0", p, shape=SHAPE, unit="pixel")
+    features = certified_radius(GeneralizedNormal(3.0, 4), "l0", p, shape=SHAPE, unit="feature")
+    pixels = certified_radius(GeneralizedNormal(3.0, 4), "l0", p, shape=SHAPE)
     np.testing.assert_array_equal(pixels, features // 3)
     one, two = (certified_radius(GeneralizedNormal(s, 4), "linf", p, shape=SHAPE) for s in (0.5, 1.0))
     np.testing.assert_allclose(two, 2 * one, rtol=1e-9)
@@ -116,7 +116,7 @@ def falsifies(
 ) -> bool:
     """Whether draws show that the region rises farther under `move` than the rule says for `claimed`, at level 1e-9."""
     draws, d = 60_000, len(move)
-    family = noise.trade_offs(Ball(norm, (d,)))
+    family = noise.trade_offs(Ball(norm, (d,), "feature"))
 
     def score(x: np.ndarray) -> np.ndarray:
         if region == "half-space":

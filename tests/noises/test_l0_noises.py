@@ -96,7 +96,7 @@ def law(image: tuple[int, ...], keep: float, values: int) -> np.ndarray:
 def test_flips_are_the_worst_set_of_all_outcomes(keep: float, values: int) -> None:
     noise = radii.Flips(keep, values)
     p = np.linspace(0.001, 0.999, 60)
-    family = noise.trade_offs(Ball("l0", (4,)))
+    family = noise.trade_offs(Ball("l0", (4,), "feature"))
     image = (0, 1, 0, 1)
     for s in range(1, 5):
         moved = tuple((x + 1) % values if place < s else x for place, x in enumerate(image))
@@ -122,7 +122,9 @@ def test_no_change_beats_a_certificate_of_flips(values: int) -> None:
         p = laws @ answers
         label = p > 0.5
         mine = np.where(label, p, 1 - p)
-        radius = radii.certified_radius(noise, "l0", np.minimum(mine, np.nextafter(1, 0)), shape=(4,))
+        radius = radii.certified_radius(
+            noise, "l0", np.minimum(mine, np.nextafter(1, 0)), shape=(4,), unit="feature"
+        )
         lost = np.where(label[:, None] != label[None], changed, 99).min(axis=1)
         assert np.all(radius < lost)
         certified += int((radius > 0).sum())

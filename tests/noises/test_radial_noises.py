@@ -421,7 +421,7 @@ def test_faces_seen_by_s_features() -> None:
     d, noise = 16, radii.ExponentialLinf(60.0)
     scale = noise.scale_for(d)
     for s in (1, 5):
-        found = radii.tradeoff(noise, "l0", s, (d,))
+        found = radii.tradeoff(noise, "l0", s, (d,), unit="feature")
         share = s / (2 * d)
         level = np.array([0.5 * share * math.exp(-1 / scale)])
         risen = 1 - found(level)
@@ -430,4 +430,4 @@ def test_faces_seen_by_s_features() -> None:
         assert 1 - found(np.array([0.5 - share * 0.01]))[0] == pytest.approx(0.5 + share * (1 / scale - 0.01))
     level = np.array([1e-6, 0.1, 0.4, 0.6, 0.99])
     wide = radii.tradeoff(noise, "linf", 1.0, (d,))(level)
-    np.testing.assert_allclose(radii.tradeoff(noise, "l0", d, (d,))(level), wide, rtol=1e-9)
+    np.testing.assert_allclose(radii.tradeoff(noise, "l0", d, (d,), unit="feature")(level), wide, rtol=1e-9)

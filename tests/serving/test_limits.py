@@ -169,7 +169,8 @@ def test_many_small_chunks_are_no_body(path: bytes, caplog: pytest.LogCaptureFix
             with suppress(ConnectionError):
                 one.sendall(b"1\r\nx\r\n" * 1000)
                 answer = one.recv(1000)
-                assert answer.startswith(b"HTTP/1.1 400") if path == b"predict" else not answer
+                # the body of the first response may come after its head; a second response must not
+                assert answer.startswith(b"HTTP/1.1 400") if path == b"predict" else b"HTTP" not in answer
         assert not caplog.records
         large = b"%x\r\n%s\r\n" % (connections.CHUNK, bytes(connections.CHUNK))
         with connected(running.port, CHUNKED % path + large * 1000 + b"0\r\n\r\n") as one:

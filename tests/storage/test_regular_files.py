@@ -23,6 +23,8 @@ NO_FILES = {"archive.open", "pillow.open", "frontend.batcher.open", "os.open", "
 """Calls of the same names for a member of an open archive, bytes, folders, and the archive that was downloaded here."""
 OTHERS = {
     "cli/doctor.py": "files of the system",
+    "certificates/imported/arrays.py": "bytes in memory",
+    "certificates/imported/run.py": "bytes in memory",
     "cli/terminal.py": "the null device",
     "models/adapters/export_archive.py": "bytes in memory",
     "noises/theory/laplace_l2.py": "files of this package",

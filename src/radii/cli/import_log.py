@@ -15,6 +15,7 @@ from radii.cli.options import noise_option, parse_shape
 from radii.errors import InputError
 from radii.noises import NOISES, Noise, make_noise
 from radii.noises.norms import unit_of
+from radii.storage import atomic
 from radii.storage.atomic import check_writable
 from radii.storage.folders import write_file
 from radii.storage.kinds import kind_of
@@ -112,7 +113,7 @@ def import_log(
     path = out or log.with_name(f"{log.name}{'.json' if isinstance(run, ImportedRun) else '.parquet'}")
     content = run.encode()
     # a name that nobody chose must not cost a file
-    if out is None and path.exists() and path.read_bytes() != content:
+    if out is None and path.exists() and atomic.read(path) != content:
         raise InputError(f"{path} exists and holds something else: choose another file with --out")
     check_writable(path)
     write_file(path, content)

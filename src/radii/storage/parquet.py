@@ -58,7 +58,8 @@ def decode(content: bytes, path: object, version: int) -> tuple[Columns, dict[st
     if other := foreign(content, "parquet"):
         raise Damaged(f"{path} is {other}, not votes: give a file that radii vote wrote")
     file = _open(content, path)
-    document = _document(path, file.schema_arrow.metadata or {})
+    # not that of the Arrow schema, a copy which other readers do not see
+    document = _document(path, file.metadata.metadata or {})
     # before the digest: a newer format may compute another one
     if document["format"] > version:
         raise InputError(f"{path} was written by a newer radii; update with pip install -U radii")
