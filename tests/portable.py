@@ -34,7 +34,7 @@ def rules() -> dict[str, Any]:
         noise = radii.make_noise(example_name(kind))
         for norm in noise.rules:
             for k in (1, 3):
-                at = radii.certified_radius(noise, norm, P, k=k, shape=SHAPE)
+                at = radii.certified_radius(noise, norm, P, k=k, shape=SHAPE, unit="feature")
                 found[f"{noise.name} {norm} {k}"] = at.tolist()
     return found
 
@@ -80,7 +80,7 @@ def stored() -> tuple[dict[str, Any], dict[str, Any]]:
     for path in [*sorted(RESULTS.glob("*/votes*.parquet")), OLDER]:
         votes = radii.load_votes(path)
         for norm in votes.noise.rules:
-            one = radii.certify(votes, norm, alpha=1e-3)
+            one = radii.certify(votes, norm, alpha=1e-3, unit="feature")
             name = f"{path.parent.name}/{path.stem} {norm}"
             same[name] = [one.accuracy(ROUND[norm]), np.packbits(~one.certified)]
             near[name] = one.radius[::SHOWN].tolist()
