@@ -14,9 +14,10 @@ import pytest
 import radii
 from certificate_factory import make_certificates
 from radii.report.accuracy import certified_to, tabulate
+from radii.report.document import accuracy_with_interval
 from radii.report.html import Run
 from radii.report.html.cards import norm_card
-from radii.report.html.comparing import accuracy_with_interval, comparison_section
+from radii.report.html.comparing import comparison_section
 from radii.report.html.content import winners_of
 from radii.report.paired import difference_interval, mcnemar
 from radii.report.winners import find_winners, radii_to_test, radius_sentence, winners_text

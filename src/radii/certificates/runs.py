@@ -8,7 +8,7 @@ import numpy as np
 from radii.certificates.certify import Certificates, Labels, certify
 from radii.certificates.imported import ImportedRun
 from radii.errors import InputError, check_name
-from radii.noises.norms import NORMS, Norm, Unit, unit_of
+from radii.noises.norms import NORMS, Norm, Unit
 from radii.votes import Votes
 from radii.votes.bounds import Method
 
@@ -66,7 +66,7 @@ def certify_all(
         for name, run in votes.items():
             if not isinstance(run, Votes):
                 if k == 1 and norm in run.norms:
-                    certificates[name][norm, k] = run.certificates(norm, unit_of(norm, unit))
+                    certificates[name][norm, k] = run.certificates(norm, unit)
             elif norm in run.noise.rules:
                 certificates[name][norm, k] = certify(
                     run,
@@ -75,7 +75,7 @@ def certify_all(
                     alpha=alpha,
                     labels=labels or run.tested_labels or "true",
                     method=method,
-                    unit=unit_of(norm, unit),
+                    unit=unit,
                     # `Ball` rejects images in other norms, which have no rules in the box
                     images=images.get(name) if norm in ("l0", "l1") else None,
                     jointly=jointly,

@@ -12,7 +12,7 @@ from radii.cli.console import printable, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import Alpha, K, L0Unit, parse_radii
 from radii.errors import InputError, check_name
-from radii.noises.norms import NORMS, unit_of
+from radii.noises.norms import NORMS
 from radii.votes import load_votes
 
 
@@ -87,7 +87,7 @@ def gate(
             k=quantity.k,
             alpha=quantity.alpha,
             labels=labels,
-            unit=unit_of(norm, quantity.l0_unit),
+            unit=quantity.l0_unit,
         )
 
     certificates, checks = certified(votes), []

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -276,7 +276,7 @@ def cost_table(work: Mapping[str, Work], devices: Devices | None) -> Table:
     title = f"Votes on {first.images:,} images, {first.classes:,} classes"
     table = Table(("", *work), title=title)
 
-    def row(words: str, value: Callable[[Work], float], text: Callable[[float], str]) -> None:
+    def row(words: str, value: Callable[[Work], Any], text: Callable[[Any], str]) -> None:
         values = map(value, work.values())
         table.add_row(words, *(Cell(text(of_plan), of_plan) for of_plan in values))
 
@@ -286,10 +286,10 @@ def cost_table(work: Mapping[str, Work], devices: Devices | None) -> Table:
         row("device-hours", lambda of_plan: devices.hours(of_plan.passes), lambda hours: f"{hours:,.1f}")
         count = "1 device" if devices.number == 1 else f"{devices.number:,} devices"
         row(f"time on {count}", lambda of_plan: devices.seconds(of_plan.passes), duration_text)
-        if price := devices.price:
+        if devices.price:
             row(
-                f"cost at {price:g} per hour",
-                lambda of_plan: devices.hours(of_plan.passes) * price,
+                f"cost at {devices.price:g} per hour",
+                lambda of_plan: devices.money(of_plan.passes),
                 lambda money: f"{money:,.2f}",
             )
     row(

@@ -6,10 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from radii.certificates.certify import Certificates
-from radii.report.accuracy import AccuracyTable
+from radii.report.accuracy import AccuracyTable, certified_to
 from radii.report.export import summary, table_json
 from radii.report.paired import CONFIDENCE, share_interval
 from radii.report.runs import Run, by_name
@@ -84,17 +82,26 @@ def data_json(data: ImageIdentity | None) -> dict[str, Any] | None:
 
 def result_json(name: str, certificates: Certificates, radii: Sequence[float]) -> dict[str, Any]:
     """Return the results of one run, norm and k: shares, with their intervals over images, and the guarantee."""
-    shares = certificates.accuracy(radii)
-    counts = np.rint(shares * len(certificates)).astype(int)
-    intervals = share_interval(counts, len(certificates))
     return {
         "run": name,
         **summary(certificates),
-        "curve": [
-            {"radius": float(radius), "share": float(share), "lower": float(low), "upper": float(high)}
-            for radius, share, (low, high) in zip(radii, shares, intervals, strict=True)
-        ],
+        "curve": accuracy_with_interval(certificates, radii),
     }
+
+
+def accuracy_with_interval(certificates: Certificates, radii: Sequence[float]) -> list[dict[str, float]]:
+    """Return certified accuracy with its 95 % Clopper-Pearson interval over images, at each radius."""
+    counts = certified_to(certificates, radii).sum(axis=1)
+    intervals = share_interval(counts, len(certificates))
+    return [
+        {
+            "radius": float(radius),
+            "share": float(count) / len(certificates),
+            "lower": float(low),
+            "upper": float(high),
+        }
+        for radius, count, (low, high) in zip(radii, counts, intervals, strict=True)
+    ]
 
 
 def winners_json(winners: Winners) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from radii.certificates.certify import Certificates
+from radii.report.accuracy import certified_to
 from radii.report.formatting import NORM_NAMES, round_text
 from radii.report.paired import paired_tests
 from radii.report.runs import Run, by_name
@@ -47,7 +48,7 @@ def norm_card(runs: Sequence[Run], winners: Winners) -> dict[str, Any]:
     ]
     for column in columns:
         radius = winners.radii[column]
-        held = {name: one.correctly_certified & (one.radius >= radius) for name, one in compared.items()}
+        held = {name: certified_to(one, [radius])[0] for name, one in compared.items()}
         leading = [
             name for name, leads in zip(winners.names, winners.leaders[:, column], strict=True) if leads
         ]

@@ -11,7 +11,7 @@ from radii.report.accuracy import certified_radii, certified_to, runs_tested
 from radii.report.comparison import p_text
 from radii.report.formatting import radius_text, round_text
 from radii.report.html.content import colours, percent
-from radii.report.paired import CONFIDENCE, difference_interval, share_interval
+from radii.report.paired import CONFIDENCE, difference_interval
 from radii.report.runs import Run, by_name
 from radii.report.winners import Winners, find_winners, interval_sentence, radius_sentence
 
@@ -89,21 +89,6 @@ def winner_strip(winners: Winners, shade: dict[str, str]) -> list[dict[str, Any]
             }
         )
     return strip
-
-
-def accuracy_with_interval(certificates: Certificates, radii: Sequence[float]) -> list[dict[str, float]]:
-    """Return certified accuracy with its 95 % Clopper-Pearson interval over images, at each radius."""
-    counts = certified_to(certificates, radii).sum(axis=1)
-    intervals = share_interval(counts, len(certificates))
-    return [
-        {
-            "radius": float(radius),
-            "share": float(count) / len(certificates),
-            "lower": float(low),
-            "upper": float(high),
-        }
-        for radius, count, (low, high) in zip(radii, counts, intervals, strict=True)
-    ]
 
 
 def _pair(
