@@ -317,3 +317,14 @@ def test_damaged_programs_are_valid_or_rejected(file: str, tmp_path) -> None:
         except InputError:
             refused += 1
     assert 10 < refused < 60
+
+
+def test_an_unknown_version_is_one_sentence_without_a_log(file: str, tmp_path, capfd) -> None:
+    """Torch logs such an error with its traceback, and raises another that says nothing."""
+
+    def unversioned(content: bytes) -> bytes:
+        return re.sub(rb'"major": *\d+', b'"major": null', content)
+
+    with pytest.raises(InputError, match=r"SchemaVersion.* does not match"):
+        load(changed(file, **{MODEL: unversioned}), tmp_path)
+    assert capfd.readouterr() == ("", "")

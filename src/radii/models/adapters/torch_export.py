@@ -1,6 +1,7 @@
 """A program of torch.export in a file, FILE.pt2."""
 
 import hashlib
+import logging
 from io import BytesIO
 
 import torch
@@ -34,7 +35,7 @@ class ExportedModel(nn.Module, Identified):
         self._checked: set[tuple[torch.Size, tuple[int, ...], torch.dtype]] = set()
         archive = content if trust else harmless_archive(content, path)
         try:
-            program = torch.export.load(BytesIO(archive))
+            program = _loaded(archive)
             self._shape = _shape(program, path)
             self.program = _graph_module(program)
         except InputError:
@@ -80,6 +81,30 @@ def load_exported(path: str, trust: bool = False) -> ExportedModel:
     """Return the model in the file at `path`; `trust`: the file is code, which torch loads and runs."""
     what = "a program that torch.export.save wrote"
     return ExportedModel(read_model(path, what, "zip", "program", "torch", "npz"), path, trust)
+
+
+def _loaded(archive: bytes) -> torch.export.ExportedProgram:
+    """Return the program in an archive, or raise the error that torch met first."""
+    logger, withheld = logging.getLogger(torch.export.__name__), _Withheld()
+    logger.addFilter(withheld)
+    try:
+        return torch.export.load(BytesIO(archive))
+    except Exception as error:
+        raise withheld.error or error from error
+    finally:
+        logger.removeFilter(withheld)
+
+
+class _Withheld(logging.Filter):
+    """Keeps from the user the traceback that torch logs before it raises another, empty error; holds its error."""
+
+    error: BaseException | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not (record.exc_info and record.exc_info[1]):
+            return True
+        self.error = record.exc_info[1]
+        return False
 
 
 def _shape(program: torch.export.ExportedProgram, path: str) -> tuple[int | None, ...]:
