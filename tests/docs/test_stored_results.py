@@ -21,7 +21,8 @@ from radii.cli import main
 from radii.cli.options import load_named
 from radii.data import DataSet
 from radii.models import digest
-from radii.report.export import attacks_name, found_beside, run_csv_text, table_markdown
+from radii.report.attacked import attacks_name, found_beside
+from radii.report.export import run_csv_text, table_markdown
 from radii.report.html import Run
 from radii.report.html.content import all_tables
 from radii.report.published import load_published

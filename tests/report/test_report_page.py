@@ -21,7 +21,7 @@ from radii.errors import InputError
 from radii.noises import NOISES, example
 from radii.noises.streams import Stream
 from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
-from radii.report.export import found_beside, read_found
+from radii.report.attacked import found_beside, read_found
 from radii.report.formatting import radius_text
 from radii.report.html import Examples, Run, page, write_report
 from radii.report.html.comparing import comparison_section

@@ -89,7 +89,8 @@ def attack(
     from radii.attacks import Effort
     from radii.attacks.attack import attack as attack_all
     from radii.certificates.certify import certify
-    from radii.report.export import attacks_name, attacks_text, write_whole
+    from radii.report.attacked import attacks_name, attacks_text
+    from radii.report.export import write_whole
     from radii.storage.atomic import check_folder
     from radii.training.run_folder import CONFIG
 
