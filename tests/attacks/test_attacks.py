@@ -16,8 +16,10 @@ from radii.attacks import Attacks, Effort, attack
 from radii.attacks.descent import Target, descend, greedy, margin
 from radii.attacks.search import PerturbationSearch, exceeds_chance, left_top_k
 from radii.cli.attack import summary_text as sentence
+from radii.data import load_data
 from radii.errors import InputError
 from radii.models.devices import TensorSource
+from radii.report.attacked import found_beside, read_pictures
 from radii.training.losses import NoiseSampler
 from radii.training.pgd import project, steepest
 
@@ -356,6 +358,20 @@ def test_the_command(tmp_path) -> None:
     assert len(rows) == 1 + (certificates.radius > 0).sum()
     written = [float(row.split(",")[2]) for row in rows[1:]]
     assert written == certificates.radius[certificates.radius > 0].tolist()
+    lengths = np.array([float(row.split(",")[3]) for row in rows[1:]])
+    pictures = read_pictures(
+        run / "attacks" / "votes-l2-top1.png",
+        certificates,
+        found_beside(votes, {("l2", 1): certificates})["l2", 1],
+    )
+    found = [
+        int(row.split(",")[0]) for row, length in zip(rows[1:], lengths, strict=True) if np.isfinite(length)
+    ]
+    assert list(pictures) == found and found
+    clean = load_data("digits", "test").images()
+    apart = [np.linalg.norm(picture / 255 - clean[index, 0]) for index, picture in pictures.items()]
+    # cut to [0, 1] and rounded, so a little shorter or longer than the perturbation
+    assert np.all(np.array(apart) <= lengths[np.isfinite(lengths)] + 8 * 0.5 / 255) and min(apart) > 0.1
     none = np.zeros(0, dtype=np.int64)
     flat = Attacks(
         replace(certificates, radius=0 * certificates.radius), none, np.zeros(0), np.zeros((0, 1, 8, 8))
@@ -364,6 +380,7 @@ def test_the_command(tmp_path) -> None:
     said = fine("report", votes, "--attacks", "--k", 1, "--k", 2, "--out", tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()
     assert page.count(": attacks changed ") == 2 and page.count('"found":[') == 2, "l2 and l0, k = 1"
+    assert page.count('"perturbed":{') == 2
     ended = call("report", votes, "--attacks", "--alpha", 0.01, "--out", tmp_path / "none")
     assert ended.status == 2 and "other certificates than these votes give at alpha = 0.01" in ended.err
     assert not (tmp_path / "none").exists()

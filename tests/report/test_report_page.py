@@ -21,9 +21,9 @@ from radii.errors import InputError
 from radii.noises import NOISES, example
 from radii.noises.streams import Stream
 from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
-from radii.report.attacked import found_beside, read_found
+from radii.report.attacked import found_beside, pictures_beside, read_found, read_pictures, sheet_bytes
 from radii.report.formatting import radius_text
-from radii.report.html import Examples, Run, page, write_report
+from radii.report.html import Examples, Run, explorer, page, write_report
 from radii.report.html.comparing import comparison_section
 from radii.report.html.differences import difference_pictures
 from radii.report.html.examples import perturbed
@@ -263,6 +263,71 @@ def test_attacks_are_read_beside_their_votes_and_shown(tmp_path):
     found = next(each for each in data["series"] if each["k"] == 1)["found"]
     assert np.array_equal(lengths(data, found)[rows], attack_lengths)
     assert "attacks changed 2 of" in (tmp_path / "page" / "index.html").read_text()
+
+
+def perturbed_sheet(tmp_path, shape, count=30):
+    """A run whose first images were perturbed, each to its own grey; what is stored about them."""
+    one = replace(make_certificates(), shape=shape)
+    rows = np.flatnonzero(one.radius > 0)[:count]
+    attack_lengths = np.where(np.arange(len(rows)) % 3 == 1, np.inf, 2 * one.radius[rows])
+    path = tmp_path / "attacks" / "votes-l2-top1.csv"
+    attacked_file(path, one, rows, attack_lengths)
+    images = np.broadcast_to(np.arange(len(rows)).reshape(-1, 1, 1, 1) / 255, (len(rows), *shape))
+    return one, rows, path.with_suffix(".png"), sheet_bytes(attack_lengths, images)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 4, 6), (3, 100, 130)])
+def test_pictures_of_perturbed_images_are_read_and_shown(tmp_path, shape):
+    one, rows, path, content = perturbed_sheet(tmp_path, shape)
+    path.write_bytes(content)
+    certificates = {("l2", 1): one}
+    found = found_beside(tmp_path / "votes.parquet", certificates)
+    pictures = pictures_beside(tmp_path / "votes.parquet", certificates, found)
+    assert list(pictures) == [("l2", 1)]
+    expected = [number for number in range(len(rows)) if number % 3 != 1]
+    assert list(pictures["l2", 1]) == one.index[rows][expected].tolist()
+    assert [np.unique(one).tolist() for one in pictures["l2", 1].values()] == [[grey] for grey in expected]
+    run = Run("Laplace", certificates, attacks=found, perturbed=pictures)
+    sheet = data_in(write_report([run], tmp_path / "page"))["series"][0]["perturbed"]
+    assert list(map(int, sheet["places"])) == list(pictures["l2", 1])
+    assert (sheet["height"], sheet["width"]) == ((34, 44) if max(shape) > 64 else shape[1:])
+    assert sheet["uri"].startswith("data:image/png" if shape[0] == 1 else "data:image/jpeg")
+
+
+def test_pictures_that_would_make_a_page_too_long_are_left_out(tmp_path, monkeypatch):
+    one, _, path, content = perturbed_sheet(tmp_path, (1, 8, 8))
+    path.write_bytes(content)
+    found = found_beside(tmp_path / "votes.parquet", {("l2", 1): one})
+    pictures = pictures_beside(tmp_path / "votes.parquet", {("l2", 1): one}, found)
+    run = Run("Laplace", {("l2", 1): one}, attacks=found, perturbed=pictures)
+    monkeypatch.setattr(explorer, "MOST_PERTURBED", len(pictures["l2", 1]) - 1)
+    assert "perturbed" not in data_in(write_report([run], tmp_path / "page"))["series"][0]
+
+
+def test_what_is_no_picture_or_was_not_found_leaves_no_sheet(tmp_path):
+    images = np.zeros((2, 1, 8, 8))
+    assert sheet_bytes(np.full(2, np.inf), images) is None
+    assert sheet_bytes(np.ones(2), np.zeros((2, 64))) is None
+    assert sheet_bytes(np.ones(2), np.zeros((2, 4, 8, 8))) is None
+    # votes without pictures beside them, as older versions attacked them
+    assert pictures_beside(tmp_path / "votes.parquet", {}, {("l2", 1): np.ones(3)}) == {}
+
+
+@pytest.mark.parametrize(
+    "change,words",
+    [
+        (lambda content: content[:-30], "is not a whole image"),
+        (lambda content: b"", "is not a whole image"),
+        (lambda content: sheet_bytes(np.ones(3), np.zeros((3, 1, 8, 8))), "8 x 24|24 x 8"),
+        (lambda content: sheet_bytes(np.ones(60), np.zeros((60, 1, 8, 8))), "pixels"),
+    ],
+)
+def test_pictures_of_other_attacks_are_rejected(tmp_path, change, words):
+    one, _, path, content = perturbed_sheet(tmp_path, (1, 8, 8))
+    path.write_bytes(change(content))
+    found = found_beside(tmp_path / "votes.parquet", {("l2", 1): one})["l2", 1]
+    with pytest.raises(InputError, match=words):
+        read_pictures(path, one, found)
 
 
 def test_attacks_within_their_radius_are_counted():

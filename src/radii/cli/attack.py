@@ -74,7 +74,7 @@ def attack(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for a CSV file per norm and k.",
+            help="Folder for a CSV file per norm and k, and a picture of the perturbed images.",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -89,7 +89,7 @@ def attack(
     from radii.attacks import Effort
     from radii.attacks.attack import attack as attack_all
     from radii.certificates.certify import certify
-    from radii.report.attacked import attacks_name, attacks_text
+    from radii.report.attacked import attacks_name, attacks_text, sheet_bytes
     from radii.report.export import write_whole
     from radii.storage.atomic import check_folder
     from radii.training.run_folder import CONFIG
@@ -125,8 +125,13 @@ def attack(
             say(summary_text(attacks))
             refuted |= attacks.refuted
             if out is not None:
-                text = attacks_text(attacked, attacks.rows, attacks.lengths)
-                write_whole(out / attacks_name(votes, norm, k), text)
+                path = out / attacks_name(votes, norm, k)
+                picture = path.with_suffix(".png")
+                # first, since that of an earlier attack shows other images
+                picture.unlink(missing_ok=True)
+                write_whole(path, attacks_text(attacked, attacks.rows, attacks.lengths))
+                if sheet := sheet_bytes(attacks.lengths, attacks.perturbed):
+                    write_whole(picture, sheet)
     # so that scripts notice
     if refuted:
         raise SystemExit(1)

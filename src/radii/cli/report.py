@@ -94,7 +94,7 @@ def report(
     page shows k = 1, 2 and 3, if there are more classes. With --style paper, the folder paper beside the page has
     every figure as SVG, PDF and PGF, tables.tex, and the numbers of each as CSV.
     """
-    from radii.report.attacked import ATTACKS, found_beside
+    from radii.report.attacked import ATTACKS, found_beside, pictures_beside
     from radii.report.html import Run, check_one_data, of_smallest_k, write_report
     from radii.report.paper import write_paper
     from radii.report.published import check_same_data, load_published
@@ -129,8 +129,18 @@ def report(
     # votes without a rule for these norms are excluded, as was said
     files = {name: files[name] for name in certified}
     sampled = {name: loaded for name, loaded in files.items() if isinstance(loaded, Votes)}
-    recipes = dict(zip(files_given, map(recipe_beside, paths), strict=True))
-    runs = [Run(name, certified[name], sampled.get(name), attacked[name], recipes[name]) for name in files]
+    path_of = dict(zip(files_given, paths, strict=True))
+    runs = [
+        Run(
+            name,
+            certified[name],
+            sampled.get(name),
+            attacked[name],
+            recipe_beside(path_of[name]),
+            pictures_beside(path_of[name], certified[name], attacked[name]),
+        )
+        for name in files
+    ]
     examples = thumbnails = None
     if page.examples and (examples := choose_shown(files, of_smallest_k(runs)[0], page.data_dir)):
         thumbnails = choose_thumbnails(next(iter(identified(files).values())), page.data_dir)

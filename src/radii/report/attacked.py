@@ -1,14 +1,21 @@
-"""What attacks found, beside the votes: lengths of perturbations as CSV rows."""
+"""What attacks found, beside the votes: lengths of perturbations as CSV rows, and perturbed images as one picture.
+
+The picture is for the eye alone: its images are cut to [0, 1] and rounded to 8 bits, and large ones are made smaller.
+"""
 
 import csv
+import io
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from radii.certificates.certify import Certificates
+from radii.data.decoding import decode
 from radii.errors import InputError
 from radii.report.export import slug
+from radii.report.plots.sheet import MOST_PICTURES, cut, small_picture, tiled
 from radii.storage import atomic
 
 ATTACKS = "attacks"
@@ -38,6 +45,76 @@ def attacks_text(certificates: Certificates, rows: np.ndarray, found: np.ndarray
     for row, radius, length in zip(rows, radii, found.tolist(), strict=True):
         lines.append(f"{certificates.index[row]},{certificates.label[row]},{radius},{length}")
     return "\n".join(lines) + "\n"
+
+
+def sheet_bytes(found: np.ndarray, perturbed: np.ndarray) -> bytes | None:
+    """Return the perturbed images `(rows, *shape)` of which one was `found` as a PNG picture, in the order of the rows.
+
+    None if there are none, if they are no images, or without Pillow, since nothing depends on pictures. Of more than
+    `MOST_PICTURES`, the first ones.
+    """
+    shown = perturbed[np.isfinite(found)][:MOST_PICTURES]
+    if not len(shown) or not _are_pictures(shown.shape[1:]) or find_spec("PIL") is None:
+        return None
+    from PIL import Image
+
+    content = io.BytesIO()
+    rounded = (np.clip(shown, 0, 1) * 255).round().astype(np.uint8)
+    Image.fromarray(tiled([small_picture(image) for image in rounded])).save(content, "png")
+    return content.getvalue()
+
+
+def _are_pictures(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
+def pictures_beside(
+    votes: Path,
+    certificates: Mapping[tuple[str, int], Certificates],
+    found: Mapping[tuple[str, int], np.ndarray],
+) -> dict[tuple[str, int], dict[int, np.ndarray]]:
+    """Return pictures of the perturbed images stored beside a votes file, by norm and k, then by position.
+
+    Parameters
+    ----------
+    votes, certificates
+        As for `found_beside`.
+    found
+        What `found_beside` returned.
+
+    Returns
+    -------
+    dict
+        Pictures `(height, width)` or `(height, width, 3)`, uint8. Attacks by older versions left none.
+
+    Raises
+    ------
+    InputError
+        If a picture is damaged, or not that of these attacks.
+    """
+    pictures = {}
+    for (norm, k), lengths in found.items():
+        path = (votes.parent / ATTACKS / attacks_name(votes, norm, k)).with_suffix(".png")
+        if path.is_file():
+            pictures[norm, k] = read_pictures(path, certificates[norm, k], lengths)
+    return pictures
+
+
+def read_pictures(path: Path, certificates: Certificates, found: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the pictures in one file by position; raise `InputError` if it is not that of these attacks."""
+    index = certificates.index[np.isfinite(found)][:MOST_PICTURES].tolist()
+    if index and _are_pictures(certificates.shape):
+        like = small_picture(np.zeros(certificates.shape, np.uint8))
+        size = tiled([like] * len(index)).shape[:2]
+        sheet, _ = decode(
+            atomic.openable(path).read_bytes(), str(path), 3 * size[0] * size[1], size, upright=False
+        )
+        pictures = cut(sheet[..., 0] if like.ndim == 2 else sheet, len(index), like.shape)
+        if pictures is not None:
+            return dict(zip(index, pictures, strict=True))
+    raise InputError(
+        f"{path} does not show what {path.with_suffix('.csv')} lists: attack again, or remove it"
+    )
 
 
 def found_beside(

@@ -28,6 +28,7 @@ class Run:
     votes : those behind the certificates, for the facts of how they were sampled
     attacks : by norm and k, `(images,)`: the length of the shortest perturbation found that removes the label from the
         top k, infinite where none was found
+    perturbed : by norm and k, then by position: pictures of the images that attacks perturbed, uint8
     training : the configuration that lies beside the votes, if any
 
     Raises
@@ -41,6 +42,7 @@ class Run:
     votes: Votes | None = None
     attacks: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
     training: Mapping[str, Any] | None = None
+    perturbed: Mapping[tuple[str, int], Mapping[int, np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.certificates:

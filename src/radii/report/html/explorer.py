@@ -12,10 +12,14 @@ from radii.report.html.examples import MOST_BARS, Examples
 from radii.report.html.packing import EXACT_UP_TO, Packs
 from radii.report.html.run_styles import run_styles
 from radii.report.html.thumbnails import sprite_sheet
+from radii.report.plots.sheet import small_picture
 from radii.report.runs import Run, ks_of
 
 STATUSES = ("certified", "open", "refuted", "abstained", "certified wrongly")
 """The status of an image in the data: its place here, plus `CORRECT` where the prediction is right."""
+
+MOST_PERTURBED = 2000
+"""Perturbed images on one page, about 1 kB each if they are in colour; a sheet that would exceed it is left out."""
 
 CORRECT = 8
 
@@ -28,16 +32,22 @@ def explorer_data(
 ) -> dict[str, Any]:
     """Return the certificates of all images, ready for JSON; numbers stand for arrays in `packs` (`Packs`).
 
-    Radii are in image units, NaN where the true label is not certified. `images`: those of any run, by position in the
-    data set; `rows` of a run: its images among these. `found`: lengths of the shortest perturbations by which attacks
-    removed labels, infinite where none did. `votes`: the classes with the most votes, their votes, those of the true
-    label, and of all.
+    Radii are in image units, NaN where the true label is not certified. `images`: those of any run, by position
+    in the data set; `rows` of a run: its images among these. `found`: lengths of the shortest perturbations by
+    which attacks removed labels, infinite where none did; `perturbed`: pictures of these images. `votes`: the
+    classes with the most votes, their votes, those of the true label, and of all.
     """
     labels = _labels(runs)
     index = sorted(labels)
     row_of = {position: row for row, position in enumerate(index)}
     packs = Packs()
     exact = sum(len(certified) for run in runs for certified in run.all) <= EXACT_UP_TO
+    series = [
+        _series(number, run, certified, packs, exact)
+        for number, run in enumerate(runs)
+        for certified in run.all
+    ]
+    _add_pictures(series, runs)
     return {
         "images": {
             "index": packs.add(np.array(index)),
@@ -57,14 +67,24 @@ def explorer_data(
             }
             for run, style in zip(runs, run_styles(runs), strict=True)
         ],
-        "series": [
-            _series(number, run, certified, packs, exact)
-            for number, run in enumerate(runs)
-            for certified in run.all
-        ],
-        "sheet": sprite_sheet(thumbnails),
+        "series": series,
+        "sheet": thumbnails and _sheet_of(thumbnails),
         "packs": packs.texts,
     }
+
+
+def _sheet_of(thumbnails: Examples) -> dict[str, Any] | None:
+    return sprite_sheet([small_picture(image) for image in thumbnails.images], thumbnails.index.tolist())
+
+
+def _add_pictures(series: Sequence[dict[str, Any]], runs: Sequence[Run]) -> None:
+    """Add sheets of perturbed images to the series, up to `MOST_PERTURBED` pictures in all."""
+    left = MOST_PERTURBED
+    for one in series:
+        pictures = runs[one["run"]].perturbed.get((one["norm"], one["k"]), {})
+        if 0 < len(pictures) <= left:
+            one["perturbed"] = sprite_sheet(list(pictures.values()), list(pictures))
+            left -= len(pictures)
 
 
 def _labels(runs: Sequence[Run]) -> dict[int, int]:

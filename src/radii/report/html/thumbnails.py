@@ -1,44 +1,32 @@
-"""Small pictures of many images as one picture, from which the program of the page cuts each."""
+"""Sheets of small pictures on a page, from which its program cuts each."""
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from radii.report.html.examples import Examples
-from radii.report.plots.strip import as_picture
-
-MOST_PICTURES = 500
-"""Images of which a page holds small pictures; more would make it too long."""
-
-LARGEST = 64
-"""Pixels along the longer side of a small picture."""
-
-COLUMNS = 25
+from radii.report.plots.sheet import COLUMNS, MOST_PICTURES, tiled
 
 
-def sprite_sheet(examples: Examples | None) -> dict[str, Any] | None:
-    """Return the pictures side by side as a data URI, with the place of each by its position in the data set."""
-    if examples is None or not len(examples.images):
+def sprite_sheet(pictures: Sequence[np.ndarray], index: Sequence[int]) -> dict[str, Any] | None:
+    """Return pictures of one shape as one data URI, with the place of each by its position in the data set.
+
+    Those beyond `MOST_PICTURES` are left out; None without any.
+    """
+    shown = pictures[:MOST_PICTURES]
+    if not shown:
         return None
-    step = max(1, -(-max(examples.images.shape[2:]) // LARGEST))
-    # every few pixels: these pictures only tell images apart
-    pictures = [as_picture(image[:, ::step, ::step]) for image in examples.images[:MOST_PICTURES]]
-    height, width = pictures[0].shape[:2]
-    columns = min(COLUMNS, len(pictures))
-    rows = -(-len(pictures) // columns)
-    sheet = np.zeros((rows * height, columns * width, *pictures[0].shape[2:]), np.uint8)
-    for number, picture in enumerate(pictures):
-        top, left = number // columns * height, number % columns * width
-        sheet[top : top + height, left : left + width] = picture
+    height, width = shown[0].shape[:2]
+    columns = min(COLUMNS, len(shown))
     return {
-        "uri": _uri(sheet),
+        "uri": _uri(tiled(shown)),
         "columns": columns,
-        "rows": rows,
+        "rows": -(-len(shown) // columns),
         "width": width,
         "height": height,
-        "places": {str(index): place for place, index in enumerate(examples.index[:MOST_PICTURES].tolist())},
+        "places": {str(position): place for place, position in enumerate(index[:MOST_PICTURES])},
     }
 
 

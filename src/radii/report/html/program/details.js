@@ -1,18 +1,23 @@
 // One image: its picture, and for each run its votes, status, and radii in all norms.
 
-const sheet = data.sheet && Object.assign(new Image(), { src: data.sheet.uri });
-const MAGNIFIED = 112;
+const MAGNIFIED = 112, BESIDE = 56;
+const loaded = new Map();
 
-// the picture of an image, or nothing where the page does not hold it
-function picture(row, width) {
-  const place = data.sheet?.places[every.index[row]];
+function loadSheet(sheet) {
+  if (!loaded.has(sheet)) loaded.set(sheet, Object.assign(new Image(), { src: sheet.uri }));
+  return loaded.get(sheet);
+}
+
+// a picture of an image from a sheet, or nothing where the sheet does not hold it
+function picture(sheet, row, width, words = `image ${every.index[row]}`) {
+  const place = sheet?.places[every.index[row]];
   if (place === undefined) return [];
-  const { columns, width: wide, height: high } = data.sheet;
-  const canvas = html("canvas", { width: wide, height: high, role: "img", "aria-label": `image ${every.index[row]}`, style: `width: ${width}px` });
+  const { columns, width: wide, height: high } = sheet, image = loadSheet(sheet);
+  const canvas = html("canvas", { width: wide, height: high, role: "img", "aria-label": words, title: words, style: `width: ${width}px` });
   const draw = () =>
-    canvas.getContext("2d").drawImage(sheet, (place % columns) * wide, Math.floor(place / columns) * high, wide, high, 0, 0, wide, high);
-  if (sheet.complete) draw();
-  else sheet.addEventListener("load", draw);
+    canvas.getContext("2d").drawImage(image, (place % columns) * wide, Math.floor(place / columns) * high, wide, high, 0, 0, wide, high);
+  if (image.complete) draw();
+  else image.addEventListener("load", draw);
   return [canvas];
 }
 
@@ -47,6 +52,8 @@ function runRow(run, number, row) {
     const one = ofNorm(known.key);
     if (!one) return html("td", {}, "");
     const attack = isFinite(found(one)) ? [html("br", {}), html("small", {}, `attacked at ${radiusText(found(one), known.key)}`)] : [];
+    const shown = picture(one.perturbed, row, BESIDE, `image ${every.index[row]}, perturbed in ${known.name}`);
+    if (shown.length) attack.push(html("br", {}), ...shown);
     return html("td", {}, radiusText(lengths(one.radii)[place], known.key), ...attack);
   });
   const line = { colour: `var(--run${number})`, dash: run.dash, marker: run.marker };
@@ -66,5 +73,5 @@ function detailRow(row, width) {
     html("thead", {}, html("tr", {}, ...heads.map((name) => html("th", { scope: "col" }, name)))),
     html("tbody", {}, ...data.runs.flatMap((run, number) => runRow(run, number, row))));
   const words = html("p", {}, html("b", {}, className(every.label[row])), ` is the true label of image ${every.index[row]}.`);
-  return html("tr", { class: "detail" }, html("td", { colspan: width }, html("div", {}, ...picture(row, MAGNIFIED), html("div", {}, words, table))));
+  return html("tr", { class: "detail" }, html("td", { colspan: width }, html("div", {}, ...picture(data.sheet, row, MAGNIFIED), html("div", {}, words, table))));
 }

@@ -59,7 +59,7 @@ function heading(name, place) {
 }
 
 function imageRow({ row, cells }) {
-  const button = html("button", { type: "button", "aria-expanded": opened.has(row) }, ...picture(row, 28), String(cells[0]));
+  const button = html("button", { type: "button", "aria-expanded": opened.has(row) }, ...picture(data.sheet, row, 28), String(cells[0]));
   button.addEventListener("click", () => {
     if (!opened.delete(row)) opened.add(row);
     listImages();
