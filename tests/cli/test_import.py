@@ -141,3 +141,56 @@ def test_an_imported_run_is_compared_with_votes(log):
 
 def test_a_file_that_is_not_imported_yet_names_the_command(log):
     assert "radii import reads it" in call("certify", log).err
+
+
+def own_images(folder, labels):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 1, 8, 8), dtype=np.uint8)
+    np.savez(folder / "mine.npz", images=pixels, labels=labels)
+
+
+def test_a_log_about_your_own_images_stands_beside_votes_on_them(log, monkeypatch):
+    labels = np.arange(30) % 10
+    labels[[0, 20]] = 7, 8
+    own_images(log.parent, labels)
+    (log.parent / "zoo.py").write_text(
+        "import torch\ndef net(x): return torch.eye(10)[(x.mean((1, 2, 3)) > .5).long()]\n"
+    )
+    monkeypatch.syspath_prepend(log.parent)
+    gaussian = ("--noise", "gaussian", "--sigma", "0.25")
+    fine(
+        "vote",
+        "zoo:net",
+        "--data",
+        "mine.npz",
+        "--split",
+        "all",
+        *gaussian,
+        "--n",
+        "100",
+        "--out",
+        "v.parquet",
+    )
+    small = (*gaussian, "--shape", "1,8,8", "--n", "100000")
+    fine("import", log, *small, "--data", "mine.npz", "--split", "all")
+    said = fine("compare", "v.parquet", f"{log}.json", "--common", "--norm", "l2", "--radii", "0.25")
+    assert "2 common images" in said
+    identity = radii.load_votes("v.parquet").data
+    assert json.loads(log.with_name("sigma_0.25.json").read_text())["data"]["digest"] == identity.digest
+
+
+@pytest.mark.parametrize(
+    "change,words",
+    [
+        (("20\t8", "20\t5"), "image 20 has the label 5 in the log and 8 in mine.npz"),
+        (("20\t8", "40\t8"), "the log is about image 40, but mine.npz all"),
+    ],
+)
+def test_a_log_that_your_own_images_contradict_is_rejected(log, change, words):
+    labels = np.arange(30) % 10
+    labels[[0, 20]] = 7, 8
+    own_images(log.parent, labels)
+    log.write_text(LOG.replace(*change))
+    before = tree(log.parent)
+    stated = ("--noise", "gaussian", "--sigma", "0.25", "--shape", "1,8,8", "--n", "100000")
+    ended = call("import", log, *stated, "--data", "mine.npz", "--split", "all")
+    assert (ended.status, tree(log.parent)) == (2, before) and words in ended.err

@@ -1,6 +1,6 @@
 """radii import: runs of other codes, from their certification logs, probability bounds or class counts."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,8 @@ from radii.certificates.imported.arrays import read_content, read_npy
 from radii.cli.console import say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import noise_option, parse_shape
+from radii.data.dataset import DataSet
+from radii.data.loading import DATASETS, load_data
 from radii.errors import InputError
 from radii.noises import NOISES, Noise, make_noise
 from radii.noises.norms import unit_of
@@ -19,7 +21,7 @@ from radii.storage import atomic
 from radii.storage.atomic import check_writable
 from radii.storage.folders import write_file
 from radii.storage.kinds import kind_of
-from radii.votes import ImageIdentity
+from radii.votes import ImageIdentity, Votes
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,12 @@ class ImportedImages(Options):
 
     title = "Images"
     data: Annotated[
-        str, typer.Option(help="Data set of the images, for example cifar10.", show_default="unknown")
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Data set of the images, for example cifar10; your own images by their path.",
+            show_default="unknown",
+        ),
     ] = ""
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "test"
     stride: Annotated[int, typer.Option(help="Distance of images in the data set, without positions.")] = 1
@@ -91,6 +98,10 @@ def import_log(
     and report read both. What cannot be checked is printed, stored, and shown with every result. A value that the
     stated noise samples cannot give is an error.
     """
+    data = own_images(images)
+    identity = ImageIdentity(images.data, images.split) if images.data else None
+    if data is not None:
+        identity = data.identity
     setting = Stated(
         noise=stated.made_noise(),
         shape=parse_shape(stated.shape),
@@ -100,12 +111,14 @@ def import_log(
         unit=unit_of(stated.norm, stated.l0_unit),
         labels=None if images.labels is None else read_labels(images.labels),
         stride=images.stride,
-        data=ImageIdentity(images.data, images.split, part="as in the log") if images.data else None,
+        data=identity and replace(identity, part="as in the log"),
         name=name,
     )
     # of a folder such as "." the name is that of where it leads
     log = log if log.name not in ("", "..") else log.resolve()
     run = read_run(log, setting)
+    if data is not None:
+        check_labels(run, data)
     if not isinstance(run, ImportedRun) and name:
         raise InputError(
             "counts become a votes file, which has no name: name it where it is shown, as NAME=FILE"
@@ -121,6 +134,29 @@ def import_log(
         say(sentence)
     kind = "Certificates" if isinstance(run, ImportedRun) else "Votes"
     say(f"{kind} of {len(run):,} images: {path}")
+
+
+def own_images(images: ImportedImages) -> DataSet | None:
+    """Return your own images, whose votes are identified by a digest; None for a data set that a name identifies."""
+    if not images.data or images.data in DATASETS or not Path(images.data).exists():
+        return None
+    return load_data(images.data, images.split)
+
+
+def check_labels(run: ImportedRun | Votes, data: DataSet) -> None:
+    """Raise `InputError` if the run is about images that the data set lacks, or that it labels otherwise."""
+    if len(beyond := run.index[run.index >= len(data)]):
+        raise InputError(
+            f"the log is about image {beyond[0]}, but {data.description} has {len(data)}: name the data set it is about"
+        )
+    if data.labels is None or run.labels is None:
+        return
+    for index, label in zip(run.index.tolist(), run.labels.tolist(), strict=True):
+        if label != data.labels[index]:
+            raise InputError(
+                f"image {index} has the label {label} in the log and {data.labels[index]} in {data.description}: name "
+                "the data set that the log is about, and state the stride if it has no positions"
+            )
 
 
 def read_labels(path: Path) -> np.ndarray:
