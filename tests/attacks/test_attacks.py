@@ -380,7 +380,7 @@ def test_the_command(tmp_path) -> None:
     said = fine("report", votes, "--attacks", "--k", 1, "--k", 2, "--out", tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()
     assert page.count(": attacks changed ") == 2 and page.count('"found":[') == 2, "l2 and l0, k = 1"
-    assert page.count('"perturbed":{') == 2
+    assert page.count('"perturbed":{') == len(list((run / "attacks").glob("*.png"))) > 0
     ended = call("report", votes, "--attacks", "--alpha", 0.01, "--out", tmp_path / "none")
     assert ended.status == 2 and "other certificates than these votes give at alpha = 0.01" in ended.err
     assert not (tmp_path / "none").exists()

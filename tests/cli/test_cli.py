@@ -391,14 +391,36 @@ def test_report_compares_one_data_set_and_says_so_before_the_work(work, tmp_path
     assert "compare runs on one data set at a time" in ended.err and not (tmp_path / "new").exists()
 
 
-def test_report_on_different_images_goes_without_pictures(work, tmp_path):
+def test_report_on_different_images_is_about_the_common_ones_if_asked(work, tmp_path):
     votes = radii.load_votes(work.votes)
     votes[1:].save(tmp_path / "fewer.parquet")
-    printed = fine(
-        "report", work.votes, tmp_path / "fewer.parquet", "--norm", "l2", "--out", tmp_path / "new"
+    line = ("report", work.votes, f"Fewer={tmp_path / 'fewer.parquet'}", "--norm", "l2", "--k", 1)
+    ended = call(*line, "--out", tmp_path / "new")
+    assert ended.status == 2 and f"of which {len(votes) - 1} are in all runs" in ended.err
+    assert "--common" in ended.err and not (tmp_path / "new").exists()
+    printed = fine(*line, "--common", "--out", tmp_path / "new")
+    assert "no example images" not in printed
+    document = json.loads((tmp_path / "new" / "report.json").read_text())
+    alone = radii.certify(votes[1:], "l2")
+    for run in document["runs"]:
+        assert run["images"] == len(votes) - 1
+        assert run["data"]["part"] in (f"{len(votes) - 1} images in common", votes[1:].data.part)
+    assert {one["results"]["plain_accuracy"] for one in document["results"]} == {alone.correct.mean()}
+    votes[:1].save(tmp_path / "first.parquet")
+    votes[1:].save(tmp_path / "rest.parquet")
+    none = call(
+        "report", tmp_path / "first.parquet", f"B={tmp_path / 'rest.parquet'}", "--common", "--norm", "l2"
     )
-    assert "the votes are about different images" in printed
-    assert "<h2>Examples</h2>" not in (tmp_path / "new" / "index.html").read_text()
+    assert none.status == 2 and "no image is in all runs" in none.err
+
+
+def test_no_run_is_marked_as_best_among_runs_on_different_images(work, tmp_path):
+    votes = radii.load_votes(work.votes)
+    votes[1:].save(tmp_path / "fewer.parquet")
+    votes.save(tmp_path / "same.parquet")
+    for other, marked in (("fewer", False), ("same", True)):
+        line = ("certify", work.votes, f"B={tmp_path / other}.parquet", "--norm", "l2", "--radii", "0.01")
+        assert ("**" in fine(*line, "--format", "markdown")) == marked
 
 
 def test_report_goes_without_images_that_are_not_at_hand(work, tmp_path, monkeypatch):

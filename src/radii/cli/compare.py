@@ -12,7 +12,7 @@ from radii.cli.certificate_tables import radius_caption
 from radii.cli.certify import say_unchecked
 from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
-from radii.cli.options import Alpha, Ks, L0Unit, Norms, load_named, parse_radii
+from radii.cli.options import Alpha, Common, Ks, L0Unit, Norms, load_named, parse_radii
 from radii.cli.tables import Cell, Table, show, with_format
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS
@@ -29,7 +29,6 @@ FLIP_COLUMNS = ("norm", "k", "radius", "index", "only")
 Confidence = Annotated[
     float, typer.Option(help="Confidence over images: of intervals, and of all claims together.")
 ]
-Common = Annotated[bool, typer.Option("--common", help="Comparison on the common images, if others differ.")]
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from radii.certificates.certify import Certificates, certify
-from radii.cli.compare import Common, Confidence
+from radii.cli.compare import Confidence
 from radii.cli.console import printable, say
 from radii.cli.groups import Options, grouped
-from radii.cli.options import Alpha, K, L0Unit, parse_radii
+from radii.cli.options import Alpha, Common, K, L0Unit, parse_radii
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS
 from radii.votes import load_votes

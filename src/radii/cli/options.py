@@ -89,6 +89,7 @@ Radii = Annotated[
     ),
 ]
 Alpha = Annotated[float, typer.Option(help="Error probability of a certificate, per image.")]
+Common = Annotated[bool, typer.Option("--common", help="Comparison on the common images, if others differ.")]
 L0Unit = Annotated[
     str, typer.Option(help="Unit of l0 radii: pixel (all its channels) or feature, Python's default.")
 ]

@@ -15,6 +15,7 @@ from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import (
     Alpha,
+    Common,
     DataDir,
     Files,
     Ks,
@@ -44,6 +45,7 @@ class ComparedOptions(Options):
     k: Ks = field(default_factory=list)
     alpha: Alpha = 1e-3
     l0_unit: L0Unit = "pixel"
+    common: Common = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def report(
     every figure as SVG, PDF and PGF, tables.tex, and the numbers of each as CSV.
     """
     from radii.report.attacked import ATTACKS, found_beside, pictures_beside
+    from radii.report.common_images import on_common_images
     from radii.report.html import Run, check_one_data, of_smallest_k, write_report
     from radii.report.paper import write_paper
     from radii.report.published import check_same_data, load_published
@@ -141,9 +144,11 @@ def report(
         )
         for name in files
     ]
+    runs = on_common_images(runs, compared.common)
     examples = thumbnails = None
-    if page.examples and (examples := choose_shown(files, of_smallest_k(runs)[0], page.data_dir)):
-        thumbnails = choose_thumbnails(next(iter(identified(files).values())), page.data_dir)
+    own = {run.name: run.votes for run in runs if run.votes is not None and not run.votes.unchecked}
+    if page.examples and (examples := choose_shown(own, of_smallest_k(runs)[0], page.data_dir)):
+        thumbnails = choose_thumbnails(next(iter(own.values())), page.data_dir)
     with progress("report") as update:
         path = write_report(
             runs,
@@ -182,31 +187,18 @@ def usual_ks(files: Mapping[str, Votes | ImportedRun]) -> list[int]:
     return [k for k in (1, 2, 3) if k < fewest] or [1]
 
 
-def identified(files: Mapping[str, Votes | ImportedRun]) -> dict[str, Votes]:
-    """Return the votes whose images and noise samples are known: imported runs identify neither."""
-    return {name: run for name, run in files.items() if isinstance(run, Votes) and not run.unchecked}
+def choose_shown(own: Mapping[str, Votes], run: "Run", data_dir: Path | None) -> "Examples | None":
+    """Return instructive images; None, with a printed reason, if there are none to read.
 
-
-def choose_shown(
-    files: Mapping[str, Votes | ImportedRun], run: "Run", data_dir: Path | None
-) -> "Examples | None":
-    """Return instructive images that all runs share; None, with a printed reason, if there are none to read.
-
-    `run`: certificates for the k that the page shows of the images, by which they are chosen.
+    `own`: votes whose images and noise samples are known, as those of imported runs are not. `run`: certificates for
+    the k that the page shows of the images, by which they are chosen.
     """
     from radii.report.html import choose_examples
 
-    own = identified(files)
     if not own:
         say("The page has no example images: imported runs do not identify theirs.")
         return None
     first = next(iter(own.values()))
-    # a card shows one image with the votes of all runs
-    if any(votes.data != first.data for votes in own.values()) or any(
-        not np.array_equal(loaded.index, first.index) for loaded in files.values()
-    ):
-        say("The page has no example images: the votes are about different images.")
-        return None
     rows = choose_examples(next(iter(run.by_k("l2")), run.all[0]))
     try:
         data = data_of(first[rows], data_dir)

@@ -95,7 +95,7 @@ class AccuracyTable:
     notes : of the rows, what they are; empty for a run
     settings : of the rows, the conditions of their measurement
     best : bool `(names, radii)`, the run with the largest share of a column and all that the paired tests of the table
-        do not separate from it; only among several runs, and never where nothing is certified
+        do not separate from it; only among several runs on the same images, and never where nothing is certified
     """
 
     norm: str
@@ -280,7 +280,9 @@ def tabulate(
         )
         for name, certified in certificates.items()
     }
-    best = runs_tested(certificates, columns).leaders() & (len(certificates) > 1)
+    best = runs_tested(certificates, columns).leaders() & (
+        len(certificates) > 1 and _on_one_set(certificates)
+    )
     # after the runs, since no single classifier reaches these
     rows |= _best_levels(certificates, columns)
     for row in others:
@@ -294,6 +296,13 @@ def tabulate(
     return AccuracyTable(
         norm, unit, k, tuple(rows), columns, np.array(table), kinds, noises, notes, settings, best=marked
     )
+
+
+def _on_one_set(certificates: Mapping[str, Certificates]) -> bool:
+    """Return whether all certificates are about the same images."""
+    several = list(certificates.values())
+    data = {certified.data.whole for certified in several if certified.data}
+    return len(data) < 2 and all(np.array_equal(certified.index, several[0].index) for certified in several)
 
 
 def runs_tested(certificates: Mapping[str, Certificates], radii: Sequence[float]) -> PairedTests:

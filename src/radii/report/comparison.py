@@ -1,7 +1,7 @@
 """The paired comparison of two sets of certificates on the same images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.noises.norms import radii_array
 from radii.report.accuracy import certified_to, check_one_data, runs_tested
+from radii.report.common_images import take
 from radii.report.formatting import round_text
 from radii.report.paired import CONFIDENCE, check_confidence, difference_interval
 from radii.report.winners import radii_to_test
@@ -213,7 +214,7 @@ def _on_common_images(
             f"{names[0]} is about {len(a):,} images and {names[1]} about {len(b):,}, of which {len(index):,} are "
             "common: compare those with common=True (--common)"
         )
-    first, second = _take(a, rows), _take(b, others)
+    first, second = take(a, rows), take(b, others)
     # raises without true labels, from which accuracy is counted
     _ = first.correct, second.correct
     if (different := first.true_label != second.true_label).any():  # type: ignore[union-attr]
@@ -222,15 +223,6 @@ def _on_common_images(
             "set: compare runs on the same images and labels"
         )
     return first, second
-
-
-def _take(certificates: Certificates, rows: np.ndarray) -> Certificates:
-    """Return the certificates of some images."""
-    values = {field.name: getattr(certificates, field.name) for field in fields(certificates)}
-    # every array has a row per image
-    return replace(
-        certificates, **{name: value[rows] for name, value in values.items() if isinstance(value, np.ndarray)}
-    )
 
 
 # output -------------------------------------------------------------------------------------------
