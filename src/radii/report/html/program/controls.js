@@ -29,6 +29,7 @@ function update(radius) {
   slider.step = whole() ? 1 : "any";
   drawChart(series);
   fillReadout(series);
+  fillTip();
   page = 0;
   hideTip();
   // a third of the way, where curves differ
