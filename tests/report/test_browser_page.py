@@ -227,6 +227,34 @@ def test_moving_the_pointer_draws_no_curve_again(visit, address):
     assert json.loads(page.locator("#data").text_content())["ks"] == [1, 2]
 
 
+def test_moving_the_pointer_makes_no_element(visit, address):
+    """Rows of the tooltip and of the readout stay: only their order and their texts change."""
+    page = visit(address)
+    page.locator(".drawing").scroll_into_view_if_needed()
+    box = page.locator(".drawing").bounding_box()
+    texts = set()
+    for step in range(2):
+        for part in (0.2, 0.5, 0.8):
+            page.mouse.move(box["x"] + part * box["width"], box["y"] + 100)
+            texts.add(page.locator(".tip").inner_text())
+            # by the second round, each series has its row
+            rows = page.locator(".tip tr, .readout tr")
+            if step:
+                assert rows.evaluate_all("all => all.every(row => row.dataset.first)")
+            rows.evaluate_all("all => all.forEach(row => row.dataset.first = 'yes')")
+    assert len(texts) == 3
+
+
+def test_the_chart_does_not_wait_for_the_tables(visit, address):
+    """What the program needs stands before the tables, which browsers read and lay out later."""
+    page = visit(address)
+    assert page.evaluate(
+        "[...document.querySelectorAll('script')].every(one => one.compareDocumentPosition("
+        "document.querySelector('#results')) === Node.DOCUMENT_POSITION_FOLLOWING)"
+    )
+    assert page.locator("table[data-file] .save").count() == page.locator("table[data-file]").count() > 0
+
+
 @pytest.mark.parametrize("width", [360, 700, 760, 1200, 1400, 1440])
 def test_nothing_leaves_its_card(visit, address, width):
     page = visit(address, width=width)
