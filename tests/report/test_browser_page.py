@@ -255,6 +255,24 @@ def test_the_chart_does_not_wait_for_the_tables(visit, address):
     assert page.locator("table[data-file] .save").count() == page.locator("table[data-file]").count() > 0
 
 
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_the_tooltip_stays_in_the_chart(visit, page_of, width):
+    """With a long name, and with the column of attacks."""
+    plain = make_run("a name that is longer than half of the chart is wide on any screen", norms=("l2",))
+    one = plain.certificates["l2", 1]
+    run = Run(plain.name, plain.certificates, None, {("l2", 1): np.where(one.radius > 0, 2.0, np.inf)})
+    page = visit(page_of([run]), width=width)
+    page.locator(".drawing").scroll_into_view_if_needed()
+    box = page.locator(".drawing").bounding_box()
+    for part in (0.2, 0.4, 0.53, 0.6, 0.9):
+        page.mouse.move(box["x"] + part * box["width"], box["y"] + 100)
+        tip = page.locator(".tip").bounding_box()
+        assert box["x"] <= tip["x"] and tip["x"] + tip["width"] <= box["x"] + box["width"]
+    certified = page.locator(".readout td").nth(1).bounding_box()
+    panel = page.locator(".wide:has(> .readout)").bounding_box()
+    assert certified["x"] + certified["width"] <= panel["x"] + panel["width"]
+
+
 @pytest.mark.parametrize("width", [360, 700, 760, 1200, 1400, 1440])
 def test_nothing_leaves_its_card(visit, address, width):
     page = visit(address, width=width)
