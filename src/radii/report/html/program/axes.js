@@ -7,14 +7,18 @@ const size = { width: 0, height: 0, last: 1 };
 const across = (radius) => MARGIN.left + (radius / size.last) * (size.width - MARGIN.left - MARGIN.right);
 const up = (part) => MARGIN.top + (1 - part) * (size.height - MARGIN.top - MARGIN.bottom);
 
-// the end of the axis: the largest certified radius, and three quarters of the lengths that attacks found, because a
-// few very long ones would squeeze the certified part
-function axisEnd(series) {
-  // not Math.max(...): as many arguments as images may overflow the stack
-  const most = series.reduce((largest, one) => {
-    const lost = one.lost ?? [];
-    return Math.max(largest, one.held[one.held.length - 1] ?? 0, lost[Math.floor(0.75 * lost.length)] ?? 0);
-  }, 0);
+// how far a series reaches: its largest certified radius, and three quarters of the lengths that attacks found, because
+// a few very long ones would squeeze the certified part
+const reach = once((number) => {
+  const { radii, found } = data.series[number], lost = found ? ofClass(`${number}|`).lost : [];
+  // not Math.max(...): as many arguments as images may overflow the stack, and one NaN would hide all numbers
+  const most = unpack(radii[0]).reduce((largest, radius) => (radius > largest ? radius : largest), 0);
+  return Math.max(most, lost[Math.floor(0.75 * lost.length)] ?? 0);
+});
+
+// the end of the axis, of all runs and classes, so that it stays while these are compared
+function axisEnd() {
+  const most = seriesNumbers().reduce((largest, number) => Math.max(largest, reach(number)), 0);
   return (most || (whole() ? 3 : 1 / scale())) + (whole() ? 0.5 : 0);
 }
 

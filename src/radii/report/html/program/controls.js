@@ -24,12 +24,12 @@ function show() {
 
 function update(radius) {
   series = selectedSeries();
-  // of all runs and classes, so that the axis stays while these are compared
-  size.last = axisEnd(seriesOf());
+  size.last = axisEnd();
   slider.max = whole() ? Math.floor(size.last) : size.last;
   slider.step = whole() ? 1 : "any";
   drawChart(series);
   fillReadout(series);
+  fillTip();
   page = 0;
   hideTip();
   // a third of the way, where curves differ

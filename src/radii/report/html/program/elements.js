@@ -12,6 +12,11 @@ function element(space, name, attributes, ...content) {
 const html = (name, attributes, ...content) => element(null, name, attributes, ...content);
 const svg = (name, attributes, ...content) => element(SVG, name, attributes, ...content);
 
+// a text that often stays as it is: the browser lays out what was set again, even to the same value
+function write(text, value) {
+  if (text.data !== value) text.data = value;
+}
+
 // the shape of a run's marker, drawn around the origin
 function shape(number, attributes) {
   const drawn = document.getElementById(`m${number}`).cloneNode();

@@ -94,9 +94,13 @@ function turnTo(number) {
   listImages();
 }
 
-const known = new Set(data.series.flatMap((one) => [...new Set(unpack(one.status))].map(statusName)));
-if (data.series.some((one) => one.found)) known.add("attacked");
-statusBox.append(...[...data.statuses, "attacked"].filter((name) => known.has(name)).map((name) => html("option", {}, name)));
+function offerStatuses() {
+  const known = new Set(data.series.flatMap((one) => [...new Set(unpack(one.status))].map(statusName)));
+  if (data.series.some((one) => one.found)) known.add("attacked");
+  statusBox.append(...[...data.statuses, "attacked"].filter((name) => known.has(name)).map((name) => html("option", {}, name)));
+}
+
+list.addEventListener("toggle", offerStatuses, { once: true });
 list.addEventListener("toggle", listImages);
 statusBox.addEventListener("change", () => turnTo(0));
 findBox.addEventListener("input", () => turnTo(0));

@@ -48,7 +48,7 @@ function names(series) {
       );
       if (!free.length || !points[0].count) return [];
       const near = (box) => 20 * covered(box, outlines) + Math.abs(up(0) - box.y) * 0.35 + (box.x0 < x ? 8 : 0);
-      const box = free.reduce((best, other) => (near(other) < near(best) ? other : best));
+      const costs = free.map(near), box = free[costs.indexOf(Math.min(...costs))];
       placed.push(box);
       return [
         shape(one.marker, { transform: `translate(${box.x0 + 4} ${box.y - 4})`, style: `color: ${one.colour}`, class: document.getElementById(`m${one.marker}`).getAttribute("class") ?? "" }),

@@ -5,7 +5,7 @@ const form = section.querySelector("form");
 const slider = section.querySelector("input[type=range]");
 
 const checked = (name) => [...form.querySelectorAll(`input[name=${name}]:checked`)].map((input) => +input.value);
-const norm = () => data.norms.find((known) => known.key === form.querySelector("input[name=norm]:checked").value);
+const norm = () => data.norms.find((known) => known.key === form.elements.norm.value);
 // radii are stored in image units; linf is shown in grey levels, n/255
 const scale = () => (norm().key === "linf" ? 255 : 1);
 const whole = () => norm().key === "l0";
@@ -21,11 +21,18 @@ const ofClass = once((wanted) => {
   const [number, label] = wanted.split("|"), one = data.series[number], run = data.runs[one.run];
   const rows = unpack(run.rows), radii = lengths(one.radii), status = unpack(one.status);
   const found = one.found && lengths(one.found);
-  const places = Array.from(rows.keys());
-  const kept = label === "" ? places : places.filter((place) => every.label[rows[place]] === +label);
-  const isRight = (place) => status[place] >= CORRECT || status[place] === CERTIFIED;
-  const held = sorted(kept.map((place) => radii[place]).filter((radius) => !isNaN(radius)));
-  const right = kept.filter(isRight);
+  const places = [], reached = [], removed = [];
+  let plain = 0;
+  for (let place = 0; place < rows.length; place++) {
+    if (label !== "" && every.label[rows[place]] !== +label) continue;
+    places.push(place);
+    if (!isNaN(radii[place])) reached.push(radii[place]);
+    if (status[place] < CORRECT && status[place] !== CERTIFIED) continue;
+    plain += 1;
+    // an image whose prediction is wrong is not attacked, nor counted as lost again
+    if (found && isFinite(found[place])) removed.push(found[place]);
+  }
+  const held = sorted(reached);
   return {
     ...one,
     name: run.name,
@@ -35,15 +42,14 @@ const ofClass = once((wanted) => {
     radii,
     status,
     found,
-    places: kept,
-    rows: kept.map((place) => rows[place]),
-    of: kept.length,
+    places,
+    rows: places.map((place) => rows[place]),
+    of: places.length,
     held,
-    plain: right.length,
-    // an image whose prediction is wrong is not attacked, nor counted as lost again
-    lost: found && sorted(right.map((place) => found[place]).filter(isFinite)),
-    mean: held.reduce((sum, radius) => sum + radius, 0) / Math.max(1, kept.length),
-    median: middle(held, kept.length),
+    plain,
+    lost: found && sorted(removed),
+    mean: held.reduce((sum, radius) => sum + radius, 0) / Math.max(1, places.length),
+    median: middle(held, places.length),
   };
 });
 
@@ -53,12 +59,16 @@ function middle(held, of) {
   return of ? (at(Math.floor((of - 1) / 2)) + at(Math.floor(of / 2))) / 2 : 0;
 }
 
-// of a norm and some k: all runs, or those selected
-function seriesOf(runs, label = "") {
-  const ks = checked("k");
-  return data.series.flatMap((one, number) =>
-    one.norm === norm().key && ks.includes(one.k) && (!runs || runs.has(one.run)) ? [ofClass(`${number}|${label}`)] : [],
-  );
+// of the selected norm and k: the numbers of the series of all runs, or of some
+function seriesNumbers(runs) {
+  const key = norm().key, ks = checked("k");
+  return [...data.series.keys()].filter((number) => {
+    const one = data.series[number];
+    return one.norm === key && ks.includes(one.k) && (!runs || runs.has(one.run));
+  });
 }
 
-const selectedSeries = () => seriesOf(new Set(checked("run")), chosenClass() ?? "");
+function selectedSeries() {
+  const label = chosenClass() ?? "";
+  return seriesNumbers(new Set(checked("run"))).map((number) => ofClass(`${number}|${label}`));
+}

@@ -27,4 +27,5 @@ function makeSortable(table) {
   );
   table.caption.append(" ", save);
 }
-document.querySelectorAll("table[data-file]").forEach(makeSortable);
+// they follow the program in the page
+addEventListener("DOMContentLoaded", () => document.querySelectorAll("table[data-file]").forEach(makeSortable));
