@@ -16,7 +16,7 @@ from radii.noises.norms import NORMS, unit_of
 from radii.report.accuracy import accuracy_curve, certified_radii
 from radii.report.formatting import NORM_NAMES, radius_text
 from radii.report.html import Examples, Run, choose_examples, write_report
-from radii.report.html.cards import wilson
+from radii.report.paired import share_interval
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 STORED = Path(__file__).parents[2] / "results" / "mnist5k"
@@ -241,8 +241,10 @@ def test_the_tooltip_shows_what_the_exports_hold(opened, address, runs):
                     held = [float(row[f"{norm}_top1"] or -1) + 1e-7 >= radius for row in saved]
                     low, high = (float(end) / 100 for end in shown[run.name][1].split("–"))
                     assert shown[run.name][0] == f"{100 * np.mean(held):.1f} %"
-                    expected = wilson(sum(held), len(held))
-                    assert 0 <= expected[0] - low <= 1e-3 and 0 <= high - expected[1] <= 1e-3
+                    expected = 1000 * share_interval(np.array(sum(held)), len(held))
+                    assert round(1000 * low) == np.floor(expected[0]) and round(1000 * high) == np.ceil(
+                        expected[1]
+                    )
     page.mouse.move(0, 0)
     assert page.locator(".tip").is_hidden()
     point_at(page, 0.5)

@@ -20,8 +20,8 @@ from radii.noises import Uniform
 from radii.report.accuracy import certified_radii, summarize, tabulate
 from radii.report.export import table_markdown
 from radii.report.formatting import floor_text, guarantee, round_text
-from radii.report.html import Examples, Run, check_one_data, choose_examples, content, write_report
-from radii.report.html.cards import norm_card, scale_sentence, wilson
+from radii.report.html import Examples, Run, check_one_data, choose_examples, content, explorer, write_report
+from radii.report.html.cards import norm_card, scale_sentence
 from radii.report.html.content import winners_of
 from radii.report.html.pictures import equal_noises
 from radii.report.published import load_published
@@ -245,9 +245,9 @@ def test_a_card_says_of_each_radius_what_the_tests_say(runs):
             assert line["separated"] == (leading.sum() == 1)
             expected = winners.names[leading.argmax()] if line["separated"] else "no clear difference"
             assert line["best"] == expected
-            low, high = wilson(round(60 * best), 60)
-            assert 0 <= low - float(line["low"]) / 100 <= 1e-3
-            assert 0 <= float(line["high"]) / 100 - high <= 1e-3
+            expected = binomtest(round(60 * best), 60).proportion_ci(method="exact")
+            assert line["low"] == f"{np.floor(1000 * expected.low) / 10:.1f}"
+            assert line["high"] == f"{np.ceil(1000 * expected.high) / 10:.1f}"
         assert card["verdict"].lower() == radius_sentence(winners).lower() + "."
     words = content.about(runs)
     assert "60 images" in words and "3 runs" in words and "100,000" in words
@@ -255,16 +255,12 @@ def test_a_card_says_of_each_radius_what_the_tests_say(runs):
 
 
 @pytest.mark.parametrize("of", [1, 10, 499])
-def test_intervals_are_the_shares_that_a_score_test_does_not_reject(of):
-    for count in {0, 1, of // 3, of}:
-        low, high = wilson(count, of)
-        assert 0 <= low <= count / of <= high <= 1 and low < high
-        for end in (low, high):
-            # at the ends the distance is 1.96 standard deviations of the share at the end
-            if 0 < end < 1:
-                assert abs(count / of - end) == pytest.approx(
-                    1.959964 * np.sqrt(end * (1 - end) / of), rel=1e-6
-                )
+def test_the_page_holds_the_ends_of_the_intervals_of_all_shares(of):
+    lowest = 1e-6 * explorer._lowest_shares(of)
+    for count in range(of + 1):
+        expected = binomtest(count, of).proportion_ci(method="exact")
+        assert 0 <= expected.low - lowest[count] <= 1.001e-6
+        assert -1e-12 <= 1 - lowest[of - count] - expected.high <= 1.001e-6
 
 
 def test_a_card_of_nothing_certified_says_so():

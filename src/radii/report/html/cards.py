@@ -9,7 +9,7 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.report.accuracy import certified_to
 from radii.report.formatting import NORM_NAMES, round_text
-from radii.report.paired import paired_tests
+from radii.report.paired import paired_tests, share_interval
 from radii.report.runs import Run, by_name
 from radii.report.winners import Winners, radius_sentence
 
@@ -17,24 +17,6 @@ LEAST = 0.05
 """Share of the images that is certified to the last radius on a card, at least."""
 
 NO_DIFFERENCE = "no clear difference"
-
-NORMAL = 1.959963984540054
-"""Quantile .975 of the normal distribution."""
-
-
-def wilson(count: int, of: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, by Wilson's score: for other images drawn as these were.
-
-    Notes
-    -----
-    Of the usual intervals it is the one whose coverage stays closest to 95 % for shares near 0 and 1, also with few
-    images (Brown, Cai, DasGupta 2001). The program of the page draws the same.
-    """
-    share, weight = count / of, NORMAL**2 / of
-    middle = (share + weight / 2) / (1 + weight)
-    half = NORMAL * math.sqrt(share * (1 - share) / of + weight / of / 4) / (1 + weight)
-    # exactly 0 and 1 at the ends, which rounding would miss
-    return (middle - half if count else 0.0), (middle + half if count < of else 1.0)
 
 
 def norm_card(runs: Sequence[Run], winners: Winners) -> dict[str, Any]:
@@ -91,7 +73,7 @@ def _plain_leaders(compared: Mapping[str, Certificates]) -> list[str]:
 def _line(name: str, held: Mapping[str, np.ndarray], leading: Sequence[str]) -> dict[str, Any]:
     """Return the largest share of any run with its interval, and the run where it clearly is the best."""
     run = max(held, key=lambda known: held[known].mean())
-    low, high = wilson(int(held[run].sum()), len(held[run]))
+    low, high = share_interval(held[run].sum(), len(held[run])).tolist()
     return {
         "name": name,
         "share": f"{100 * held[run].mean():.1f}",

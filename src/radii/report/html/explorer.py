@@ -12,6 +12,7 @@ from radii.report.html.examples import MOST_BARS, Examples
 from radii.report.html.packing import EXACT_UP_TO, Packs
 from radii.report.html.run_styles import run_styles
 from radii.report.html.thumbnails import sprite_sheet
+from radii.report.paired import share_interval
 from radii.report.plots.sheet import small_picture
 from radii.report.runs import Run, ks_of
 
@@ -68,9 +69,16 @@ def explorer_data(
             for run, style in zip(runs, run_styles(runs), strict=True)
         ],
         "series": series,
+        "lowest": {images: packs.add(_lowest_shares(images)) for images in {len(run.index) for run in runs}},
         "sheet": thumbnails and _sheet_of(thumbnails),
         "packs": packs.texts,
     }
+
+
+def _lowest_shares(images: int) -> np.ndarray:
+    """Return the lower ends of the 95 % intervals of all shares of `images`, in millionths, rounded down."""
+    # the upper end of a share is 1 minus the lower end of the rest
+    return np.floor(1e6 * share_interval(np.arange(images + 1), images)[:, 0]).astype(np.int64)
 
 
 def _sheet_of(thumbnails: Examples) -> dict[str, Any] | None:

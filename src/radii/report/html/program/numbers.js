@@ -17,14 +17,11 @@ const countAt = (one, radius) => one.held.length - below(one.held, radius);
 const certified = (one, radius) => share(countAt(one, radius), one.of);
 const underAttack = (one, radius) => share(one.plain - below(one.lost, radius, true), one.of);
 
-const NORMAL = 1.959963984540054;
-// the 95 % interval of a share, by Wilson's score, as in cards.py
+// the 95 % interval of a share, Clopper-Pearson's, rounded outwards to millionths, as report.json has it
 function interval(count, of) {
   if (!of) return [0, 1];
-  const part = count / of, weight = NORMAL ** 2 / of;
-  const centre = (part + weight / 2) / (1 + weight);
-  const half = (NORMAL * Math.sqrt((part * (1 - part)) / of + weight / of / 4)) / (1 + weight);
-  return [count ? centre - half : 0, count < of ? centre + half : 1];
+  const lowest = unpack(data.lowest[of]);
+  return [lowest[count] / 1e6, 1 - lowest[of - count] / 1e6];
 }
 
 const percent = (part) => `${(100 * part).toFixed(1)} %`;
