@@ -273,7 +273,7 @@ def perturbed_sheet(tmp_path, shape, count=30):
     path = tmp_path / "attacks" / "votes-l2-top1.csv"
     attacked_file(path, one, rows, attack_lengths)
     images = np.broadcast_to(np.arange(len(rows)).reshape(-1, 1, 1, 1) / 255, (len(rows), *shape))
-    return one, rows, path.with_suffix(".png"), sheet_bytes(attack_lengths, images)
+    return one, rows, path.with_suffix(".png"), sheet_bytes(path.read_text(), attack_lengths, images)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 4, 6), (3, 100, 130)])
@@ -291,7 +291,7 @@ def test_pictures_of_perturbed_images_are_read_and_shown(tmp_path, shape):
     sheet = data_in(write_report([run], tmp_path / "page"))["series"][0]["perturbed"]
     assert list(map(int, sheet["places"])) == list(pictures["l2", 1])
     assert (sheet["height"], sheet["width"]) == ((34, 44) if max(shape) > 64 else shape[1:])
-    assert sheet["uri"].startswith("data:image/png" if shape[0] == 1 else "data:image/jpeg")
+    assert sheet["uri"].startswith("data:image/png")
 
 
 def test_pictures_that_would_make_a_page_too_long_are_left_out(tmp_path, monkeypatch):
@@ -300,15 +300,16 @@ def test_pictures_that_would_make_a_page_too_long_are_left_out(tmp_path, monkeyp
     found = found_beside(tmp_path / "votes.parquet", {("l2", 1): one})
     pictures = pictures_beside(tmp_path / "votes.parquet", {("l2", 1): one}, found)
     run = Run("Laplace", {("l2", 1): one}, attacks=found, perturbed=pictures)
-    monkeypatch.setattr(explorer, "MOST_PERTURBED", len(pictures["l2", 1]) - 1)
-    assert "perturbed" not in data_in(write_report([run], tmp_path / "page"))["series"][0]
+    (sheet,) = (one["perturbed"] for one in data_in(write_report([run], tmp_path / "page"))["series"])
+    monkeypatch.setattr(explorer, "MOST_PERTURBED", len(sheet["uri"]) - 1)
+    assert "perturbed" not in data_in(write_report([run], tmp_path / "smaller"))["series"][0]
 
 
 def test_what_is_no_picture_or_was_not_found_leaves_no_sheet(tmp_path):
     images = np.zeros((2, 1, 8, 8))
-    assert sheet_bytes(np.full(2, np.inf), images) is None
-    assert sheet_bytes(np.ones(2), np.zeros((2, 64))) is None
-    assert sheet_bytes(np.ones(2), np.zeros((2, 4, 8, 8))) is None
+    assert sheet_bytes("", np.full(2, np.inf), images) is None
+    assert sheet_bytes("", np.ones(2), np.zeros((2, 64))) is None
+    assert sheet_bytes("", np.ones(2), np.zeros((2, 4, 8, 8))) is None
     # votes without pictures beside them, as older versions attacked them
     assert pictures_beside(tmp_path / "votes.parquet", {}, {("l2", 1): np.ones(3)}) == {}
 
@@ -318,8 +319,12 @@ def test_what_is_no_picture_or_was_not_found_leaves_no_sheet(tmp_path):
     [
         (lambda content: content[:-30], "is not a whole image"),
         (lambda content: b"", "is not a whole image"),
-        (lambda content: sheet_bytes(np.ones(3), np.zeros((3, 1, 8, 8))), "8 x 24|24 x 8"),
-        (lambda content: sheet_bytes(np.ones(60), np.zeros((60, 1, 8, 8))), "pixels"),
+        (
+            lambda content: sheet_bytes("of others", np.ones(20), np.zeros((20, 1, 8, 8))),
+            "does not show what",
+        ),
+        (lambda content: sheet_bytes("", np.ones(3), np.zeros((3, 1, 8, 8))), "8 x 24|24 x 8"),
+        (lambda content: sheet_bytes("", np.ones(60), np.zeros((60, 1, 8, 8))), "pixels"),
     ],
 )
 def test_pictures_of_other_attacks_are_rejected(tmp_path, change, words):

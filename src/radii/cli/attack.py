@@ -129,8 +129,9 @@ def attack(
                 picture = path.with_suffix(".png")
                 # first, since that of an earlier attack shows other images
                 picture.unlink(missing_ok=True)
-                write_whole(path, attacks_text(attacked, attacks.rows, attacks.lengths))
-                if sheet := sheet_bytes(attacks.lengths, attacks.perturbed):
+                text = attacks_text(attacked, attacks.rows, attacks.lengths)
+                write_whole(path, text)
+                if sheet := sheet_bytes(text, attacks.lengths, attacks.perturbed):
                     write_whole(picture, sheet)
     # so that scripts notice
     if refuted:

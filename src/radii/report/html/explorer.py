@@ -19,8 +19,8 @@ from radii.report.runs import Run, ks_of
 STATUSES = ("certified", "open", "refuted", "abstained", "certified wrongly")
 """The status of an image in the data: its place here, plus `CORRECT` where the prediction is right."""
 
-MOST_PERTURBED = 2000
-"""Perturbed images on one page, about 1 kB each if they are in colour; a sheet that would exceed it is left out."""
+MOST_PERTURBED = 2_000_000
+"""Characters of perturbed images on one page, which takes 5 MB at most; a sheet that would exceed it is left out."""
 
 CORRECT = 8
 
@@ -86,13 +86,15 @@ def _sheet_of(thumbnails: Examples) -> dict[str, Any] | None:
 
 
 def _add_pictures(series: Sequence[dict[str, Any]], runs: Sequence[Run]) -> None:
-    """Add sheets of perturbed images to the series, up to `MOST_PERTURBED` pictures in all."""
+    """Add sheets of perturbed images to the series, up to `MOST_PERTURBED` characters in all."""
     left = MOST_PERTURBED
     for one in series:
         pictures = runs[one["run"]].perturbed.get((one["norm"], one["k"]), {})
-        if 0 < len(pictures) <= left:
-            one["perturbed"] = sprite_sheet(list(pictures.values()), list(pictures))
-            left -= len(pictures)
+        # lossless: artefacts of compression would look like the perturbation
+        sheet = sprite_sheet(list(pictures.values()), list(pictures), lossless=True)
+        if sheet and len(sheet["uri"]) <= left:
+            one["perturbed"] = sheet
+            left -= len(sheet["uri"])
 
 
 def _labels(runs: Sequence[Run]) -> dict[int, int]:

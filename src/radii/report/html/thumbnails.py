@@ -10,10 +10,13 @@ import numpy as np
 from radii.report.plots.sheet import COLUMNS, MOST_PICTURES, tiled
 
 
-def sprite_sheet(pictures: Sequence[np.ndarray], index: Sequence[int]) -> dict[str, Any] | None:
+def sprite_sheet(
+    pictures: Sequence[np.ndarray], index: Sequence[int], lossless: bool = False
+) -> dict[str, Any] | None:
     """Return pictures of one shape as one data URI, with the place of each by its position in the data set.
 
-    Those beyond `MOST_PICTURES` are left out; None without any.
+    Those beyond `MOST_PICTURES` are left out; None without any. Grey ones are PNG, and those in colour JPEG, which is
+    three times shorter, unless `lossless`.
     """
     shown = pictures[:MOST_PICTURES]
     if not shown:
@@ -21,7 +24,7 @@ def sprite_sheet(pictures: Sequence[np.ndarray], index: Sequence[int]) -> dict[s
     height, width = shown[0].shape[:2]
     columns = min(COLUMNS, len(shown))
     return {
-        "uri": _uri(tiled(shown)),
+        "uri": _uri(tiled(shown), lossless),
         "columns": columns,
         "rows": -(-len(shown) // columns),
         "width": width,
@@ -30,11 +33,10 @@ def sprite_sheet(pictures: Sequence[np.ndarray], index: Sequence[int]) -> dict[s
     }
 
 
-def _uri(sheet: np.ndarray) -> str:
-    """Return a grey picture as PNG, and one in colour as JPEG, which is three times shorter."""
+def _uri(sheet: np.ndarray, lossless: bool) -> str:
     # Pillow comes with matplotlib; imported late, since a report without pictures does not need it
     from PIL import Image
 
-    kind, content = "png" if sheet.ndim == 2 else "jpeg", io.BytesIO()
-    Image.fromarray(sheet).save(content, kind, optimize=True, **({} if sheet.ndim == 2 else {"quality": 80}))
+    kind, content = "png" if sheet.ndim == 2 or lossless else "jpeg", io.BytesIO()
+    Image.fromarray(sheet).save(content, kind, optimize=True, **({"quality": 80} if kind == "jpeg" else {}))
     return f"data:image/{kind};base64," + base64.b64encode(content.getvalue()).decode()

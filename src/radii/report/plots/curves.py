@@ -104,8 +104,6 @@ def _key(axes: Axes, marks: Sequence[Artist], title: str) -> None:
 _SHARE = "share of all images with the true label certified up to the radius"
 _SHARE_K = "share of all images with the true label certified among the top k up to the radius"
 _DASHED = " · dashed: majority vote under the attacks tried"
-_MORE = 0.13
-"""Inches of another line of the caption."""
 _MOST_STEPS = 600
 _MOST_ROWS = 8
 """Published rows in a figure: the key of more would be larger than the figure, and tables have them all."""
@@ -146,7 +144,7 @@ def accuracy_by_noise(
         _SHARE,
         radius_label(norm, unit),
         caption + _DASHED * bool(attacks),
-        below=_below(rows, attacks),
+        below=key_height(rows),
     )
     colours = dict(zip(certificates, run_colours(certificates.values()), strict=True))
     curves = [Curve(name, colours[name], *step_path(certified)) for name, certified in certificates.items()]
@@ -193,7 +191,7 @@ def accuracy_by_k(
     # a point needs the colour of a curve, so rows of other k are left out
     rows = [row for row in _ranks_published(published, norm, noise.name, unit) if row.k in shade]
     caption = caption_text(ranked) + _DASHED * bool(attacks)
-    figure, axes = frame(title, _SHARE_K, radius_label(norm, unit), caption, below=_below(rows, attacks))
+    figure, axes = frame(title, _SHARE_K, radius_label(norm, unit), caption, below=key_height(rows))
     curves = [
         Curve(f"k = {certified.k}", colour, *step_path(certified))
         for certified, colour in zip(ranked, colours, strict=True)
@@ -210,11 +208,6 @@ def accuracy_by_k(
     named = [replace(row, name=f"k = {row.k}, {row.name}") for row in rows]
     draw_curves(axes, curves, draw_points(axes, named, axis_scale(norm), [shade[row.k] for row in rows]))
     return figure
-
-
-def _below(published: Sequence[Published], attacks: Mapping[Any, np.ndarray]) -> float:
-    """Return the height in inches between axes and caption, with room for another line of the caption if attacked."""
-    return key_height(published) + _MORE * bool(attacks and look().named)
 
 
 def _short(name: str, most: int = 28) -> str:

@@ -208,6 +208,10 @@ def run_colours(certificates: Iterable[Certificates]) -> list[str]:
     return colours
 
 
+CAPTION_LINE = 0.13
+"""Inches of a line of the caption."""
+
+
 def frame(
     title: str, subtitle: str, x_label: str, caption: str, *, below: float = 0.0
 ) -> tuple[Drawing, Axes]:
@@ -216,6 +220,9 @@ def frame(
     `below`: height of the space for a key between axes and caption, in inches, by which the figure grows.
     """
     now = look()
+    if now.named:
+        # there is room for two lines
+        below += CAPTION_LINE * max(broken(caption, now.width).count("\n") - 1, 0)
     width, height = now.width, now.height + below
     figure = Drawing((width, height), title, subtitle, caption)
     size = (width - now.left - now.right) / width, (now.height - now.bottom - now.top) / height
@@ -245,17 +252,22 @@ def write_title(figure: Figure, title: str) -> None:
 
 
 def write_caption(figure: Figure, caption: str) -> None:
-    """Write a caption of about two small lines at the bottom left, broken between facts where these are short."""
+    """Write a caption of small lines at the bottom left."""
     width, height = figure.get_size_inches()
+    corner = {"x": 0.09 / width, "y": 0.09 / height}
+    text = broken(caption, width)
+    figure.text(**corner, s=text, fontsize=look().small, color=SOFT, va="bottom", linespacing=1.35)
+
+
+def broken(caption: str, width: float) -> str:
+    """Return a caption in lines for a figure of this width in inches, broken between facts where these are short."""
     # characters of this size in the figure's width: of captions with many digits 16.9 fill an inch
     line = int(16.8 * width)
     # a fact longer than half a line may be broken, which otherwise could leave a line half empty
     facts = [fact if len(fact) > line // 2 else fact.replace(" ", NO_BREAK) for fact in caption.split(" · ")]
     # a dot stays with the fact before it, and goes where it would end a line
     text = textwrap.fill(" · ".join(facts).replace(" ·", f"{NO_BREAK}·"), line)
-    text = text.replace(f"{NO_BREAK}·\n", "\n")
-    corner = {"x": 0.09 / width, "y": 0.09 / height}
-    figure.text(**corner, s=text, fontsize=look().small, color=SOFT, va="bottom", linespacing=1.35)
+    return text.replace(f"{NO_BREAK}·\n", "\n")
 
 
 def caption_text(certificates: Iterable[Certificates]) -> str:
