@@ -12,7 +12,7 @@ from radii.cli.certificate_tables import radius_caption
 from radii.cli.certify import say_unchecked
 from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
-from radii.cli.options import Alpha, Ks, L0Unit, Norms, load_named, parse_radii
+from radii.cli.options import Alpha, Ks, L0Unit, Norms, TableRadii, load_named, parse_radii
 from radii.cli.tables import Cell, Table, show, with_format
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS
@@ -39,15 +39,7 @@ class PairOptions(Options):
     title = "Comparison"
     norm: Norms = field(default_factory=list)
     k: Ks = field(default_factory=lambda: [1])
-    radius: Annotated[
-        list[str],
-        typer.Option(
-            "--radii",
-            metavar="[NORM:]RADIUS",
-            help="Radius to test, chosen beforehand, for example linf:2/255 (repeatable).",
-            show_default="round radii",
-        ),
-    ] = field(default_factory=list)
+    radius: TableRadii = field(default_factory=list)
     alpha: Alpha = 1e-3
     l0_unit: L0Unit = "pixel"
     confidence: Confidence = 0.95

@@ -88,6 +88,15 @@ Radii = Annotated[
         help="Radius to certify, for example 0.5 or linf:2/255 (repeatable).",
     ),
 ]
+TableRadii = Annotated[
+    list[str],
+    typer.Option(
+        "--radii",
+        metavar="[NORM:]RADIUS",
+        help="Radius in the table, for example 0.5 or linf:2/255 (repeatable).",
+        show_default="round radii",
+    ),
+]
 Alpha = Annotated[float, typer.Option(help="Error probability of a certificate, per image.")]
 L0Unit = Annotated[
     str, typer.Option(help="Unit of l0 radii: pixel (all its channels) or feature, Python's default.")
