@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radii.certificates.imported import ImportedRun
-from radii.certificates.runs import certifiable, certify_all, norms_of
+from radii.certificates.runs import certifiable, certify_all, check_answers, norms_of
 from radii.cli.certificate_tables import radius_caption
 from radii.cli.certify import say_unchecked
 from radii.cli.console import progress, say
@@ -87,11 +86,7 @@ def compare(
         check_name("norm", norm, NORMS)
     if not norms:
         raise InputError("no norm has rules for the noises of both files: compare files that share a norm")
-    for name, run in files.items():
-        if missing := [norm for norm in norms if norm not in norms_of(run)]:
-            raise InputError(f"no rule certifies {missing[0]} under the noise of {name}: choose another norm")
-        if isinstance(run, ImportedRun) and set(options.k) != {1}:
-            raise InputError(f"{name} is the log of another code, which certifies k = 1: leave out --k")
+    check_answers(files, norms, options.k)
     with progress("certify", passing=True) as update:
         certified = certify_all(
             files, norms, options.k, alpha=options.alpha, unit=options.l0_unit, progress=update
