@@ -3,21 +3,24 @@
 import io
 import json
 import zipfile
+from contextlib import suppress
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
 import radii
 from radii.certificates.imported import ImportedRun, Stated, load_run, read_run
 from radii.certificates.imported.log import read_log
+from radii.certificates.imported.mat import read_mat
 from radii.certificates.imported.record import KINDS
 from radii.certificates.runs import certify_all
-from radii.errors import RadiiWarning
+from radii.errors import InputError, RadiiWarning
 from vote_factory import make_votes
 
 N, SHAPE = 100_000, (3, 32, 32)
@@ -506,3 +509,62 @@ def test_damaged_files_end_in_one_sentence(tmp_path_factory, kind, at, patch, cu
         assert "\n" not in str(error)
     else:
         assert (run.radius <= 0.9529).all() if kind == "log" else (run.counts >= 0).all()
+
+
+# MAT-files of MACER -------------------------------------------------------------------------------
+
+
+def macer(votes: radii.Votes, **options) -> bytes:
+    """The file that MACER's code saves for these votes, with radii by mean softmax that are none of ours."""
+    certified = radii.certify(votes, "l2", labels="predicted", method="binary")
+    right = (certified.radius > 0) & (certified.label == votes.labels)
+    file = io.BytesIO()
+    hard = np.where(right, certified.radius, -1.0)
+    scipy.io.savemat(file, {"hard": hard, "soft": 9 + 0 * hard}, **options)
+    return file.getvalue()
+
+
+def test_a_mat_file_of_our_votes_has_their_curve(votes, tmp_path):
+    certified = radii.certify(votes, "l2", labels="predicted", method="binary")
+    path = tmp_path / "440.mat"
+    path.write_bytes(macer(votes))
+    log = imported(path, labels=votes.labels, start=500, stride=2)
+    at = np.unique(np.concatenate([[0.0], certified.radius]))
+    assert np.array_equal(log.accuracy(at), certified.accuracy(at))
+    assert log.index.tolist() == [500 + 2 * row for row in range(len(votes))]
+    assert any("has no predicted labels" in sentence for sentence in log.unchecked)
+    assert np.array_equal(read_mat(macer(votes), path)["soft"], np.full(len(votes), 9.0))
+
+
+def test_other_mat_files_are_errors(votes, tmp_path):
+    path = tmp_path / "440.mat"
+    for arrays, options in (
+        ({"hard": np.array([0.1])}, {"do_compression": True}),
+        ({"hard": np.array([0.1 + 1j])}, {}),
+        ({"hard": np.eye(2)}, {}),
+        ({"hard": np.array([1, 2])}, {}),
+        ({"hard": {"a": 1.0}}, {}),
+        ({"hard": np.array(["a"], dtype=object)}, {}),
+        ({"soft": np.array([0.1])}, {}),
+        ({"hard": np.array([-2.0])}, {}),
+        ({"hard": np.array([np.nan])}, {}),
+        ({"hard": np.array([5.0])}, {}),
+        ({"hard": np.array([0.1, 0.2])}, {}),
+    ):
+        scipy.io.savemat(path, arrays, **options)
+        with pytest.raises(InputError):
+            imported(path, labels=np.array([3]))
+    path.write_bytes(macer(votes))
+    with pytest.raises(InputError, match="state the true labels of the 150 images"):
+        imported(path)
+
+
+@given(st.data())
+def test_damaged_mat_files_are_errors_or_numbers(data):
+    content = io.BytesIO()
+    scipy.io.savemat(content, {"hard": np.array([0.5, -1.0]), "soft": np.array([0.5, -1.0])})
+    damaged = bytearray(content.getvalue())
+    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=4)):
+        damaged[place] = data.draw(st.integers(0, 255))
+    with suppress(InputError):
+        read_mat(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]), "file")

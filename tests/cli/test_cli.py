@@ -56,8 +56,7 @@ def test_names_of_files_stay_in_one_row(tmp_path):
     paths = [tmp_path / f"{name}.parquet" for name in ("a\nb", "a\x1b[2J", "ä")]
     for path in paths:
         make_votes("gaussian", 0.5).save(path)
-    folder = f"Gaussian 0.5 {tmp_path.name}"
-    assert [*load_named(paths)] == [rf"{folder}/a\nb", rf"{folder}/a\x1b[2J", f"{folder}/ä"]
+    assert [*load_named(paths)] == [r"a\nb", r"a\x1b[2J", "ä"]
 
 
 def test_train_and_vote_say_what_came_and_what_comes_next(work):
@@ -293,12 +292,11 @@ def test_files_of_one_noise_are_told_apart(work, tmp_path):
     for path in paths:
         radii.load_votes(work.votes)[:10].save(path)
     printed = fine("certify", work.votes, *paths, "--norm", "l2")
-    assert all(f"Laplace 0.4 {name}" in printed for name in ("run/votes", "a/v", "b/v"))
+    assert all(f"\n {name} " in printed for name in ("run", "a", "b"))
     paths.append(tmp_path / "c" / "a" / "v.parquet")
     radii.load_votes(work.votes)[:10].save(paths[-1])
-    assert (
-        len([line for line in fine("certify", *paths, "--norm", "l1").splitlines() if "Laplace" in line]) == 3
-    )
+    printed = fine("certify", *paths, "--norm", "l1")
+    assert all(f"\n {name}/v.parquet " in printed for name in ("a", "b", "c/a"))
     assert (
         call("certify", paths[0], paths[0]).err == "radii: a votes file is given twice: give each file once\n"
     )

@@ -10,6 +10,7 @@ from scipy.stats import beta, binom
 
 import radii
 from commands import call, fine
+from radii.certificates.imported import load_run
 from radii.report.gate import check_accuracy, check_baseline, junit_text
 from vote_factory import make_votes, votes_of_counts
 
@@ -164,3 +165,71 @@ def test_nothing_certified_and_one_image(tmp_path):
 
 def test_l0_counts_pixels_unless_told(votes):
     assert "(pixels)" in fine("gate", votes, "--norm", "l0", "--radius", "0", "--at-least", "0.01")
+
+
+# runs of other codes -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log(tmp_path, votes):
+    """The imported run of the log that Cohen et al. print for the votes."""
+    made = radii.load_votes(votes)
+    certified = radii.certify(made, "l2", labels="predicted", method="binary")
+    lines = ["idx\tlabel\tpredict\tradius\tcorrect\ttime"]
+    for index, label, predicted, radius in zip(
+        made.index, made.labels, certified.label, certified.radius, strict=True
+    ):
+        predicted = predicted if radius else -1
+        lines.append(f"{index}\t{label}\t{predicted}\t{radius}\t{int(label == predicted)}\t0:00:01")
+    (tmp_path / "log").write_text("\n".join(lines) + "\n")
+    stated = (
+        "--noise",
+        "gaussian",
+        "--sigma",
+        made.noise.sigma,
+        "--shape",
+        "3,32,32",
+        "--n",
+        made.plan.n_max,
+    )
+    fine("import", tmp_path / "log", *stated, "--out", tmp_path / "log.json")
+    return tmp_path / "log.json"
+
+
+def test_imported_runs_pass_or_fail(log, votes, tmp_path):
+    found, xml = tmp_path / "gate.json", tmp_path / "gate.xml"
+    run = load_run(log)
+    check = check_accuracy(run.certificates("linf"), 1 / 255, 0.1)
+    asked = ("--norm", "linf", "--radius", "1/255")
+    ended = call(
+        "gate", log, *asked, "--at-least", f"{check.bound - 1e-6:.9f}", "--json", found, "--junit", xml
+    )
+    first, last = ended.out.splitlines()
+    assert (
+        ended.status == 0 and last.startswith("passed: ") and first.startswith("these votes: Imported from")
+    )
+    assert json.loads(found.read_text())["unchecked"] == {"these votes": list(run.unchecked)}
+    (suite,) = ElementTree.parse(xml).getroot()
+    assert suite.findall("system-out")[-1].text == first
+    assert call("gate", log, *asked, "--at-least", f"{check.bound + 1e-6:.9f}").status == 1
+
+
+def test_an_imported_run_as_the_baseline_and_against_one(log, votes):
+    asked = ("--norm", "linf", "--radius", "1/255")
+    for arguments, name in (
+        ((votes, "--baseline", log), "the baseline"),
+        ((log, "--baseline", votes), "these votes"),
+    ):
+        ended = call("gate", *arguments, *asked, "--margin", "0.9")
+        assert ended.status == 0 and ended.out.startswith(f"{name}: Imported from"), ended.err
+    ended = call("gate", log, "--baseline", log, *asked)
+    assert ended.out.count("Imported from") == 2 and "+0.0 points" in ended.out
+
+
+@pytest.mark.parametrize(
+    "norm,more,words",
+    [("l2", ("--k", "2"), "which certifies k = 1: leave out --k"), ("l0", (), "no rule certifies l0")],
+)
+def test_questions_that_no_log_answers(log, norm, more, words):
+    ended = call("gate", log, "--norm", norm, "--radius", "0.1", "--at-least", "0.5", *more)
+    assert ended.status == 2 and words in ended.err and ended.err.count("\n") == 1

@@ -640,7 +640,7 @@ def test_what_was_votes_is_damaged_and_what_nobody_knows_too(tmp_path):
 
 def test_every_kind_has_words():
     found = {kind_of(content) for content, _ in WRONG.values()}
-    assert set(WORDS) - found == {"parquet", "onnx", "program", "zip", "pdf", "hdf5", "metrics"}
+    assert set(WORDS) - found == {"parquet", "onnx", "program", "zip", "pdf", "hdf5", "mat", "metrics"}
     rng = np.random.default_rng(0)
     for size in (1, 7, 9, 5000):
         for _ in range(200):

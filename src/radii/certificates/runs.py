@@ -24,6 +24,16 @@ def norms_of(run: Votes | ImportedRun) -> Iterable[Norm]:
     return run.noise.rules if isinstance(run, Votes) else run.norms
 
 
+def check_answers(runs: Mapping[str, Votes | ImportedRun], norms: Iterable[str], ks: Iterable[int]) -> None:
+    """Raise `InputError` unless every run, by name, has certificates in every norm and for every k."""
+    for name, run in runs.items():
+        for norm in norms:
+            if check_name("norm", norm, NORMS) not in norms_of(run):
+                raise InputError(f"no rule certifies {norm} under the noise of {name}: choose another norm")
+        if isinstance(run, ImportedRun) and set(ks) != {1}:
+            raise InputError(f"{name} is the log of another code, which certifies k = 1: leave out --k")
+
+
 def certify_all(
     votes: Mapping[str, Votes | ImportedRun],
     norms: Sequence[Norm],

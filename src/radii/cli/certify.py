@@ -21,6 +21,7 @@ from radii.cli.options import (
     Ks,
     L0Unit,
     Norms,
+    TableRadii,
     images_of,
     load_named,
     parse_radii,
@@ -39,15 +40,7 @@ class CertificateOptions(Options):
     title = "Certificates"
     norm: Norms = field(default_factory=list)
     k: Ks = field(default_factory=lambda: [1])
-    radius: Annotated[
-        list[str],
-        typer.Option(
-            "--radii",
-            metavar="[NORM:]RADIUS",
-            help="Radius in the table, for example 0.5 or linf:2/255 (repeatable).",
-            show_default="round radii",
-        ),
-    ] = field(default_factory=list)
+    radius: TableRadii = field(default_factory=list)
     alpha: Alpha = 1e-3
     labels: Annotated[
         str | None,

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radii.certificates.imported import ImportedRun
-from radii.certificates.runs import certifiable, certify_all, norms_of
+from radii.certificates.runs import certifiable, certify_all, check_answers, norms_of
 from radii.cli.certificate_tables import radius_caption
 from radii.cli.certify import say_unchecked
 from radii.cli.console import progress, say
 from radii.cli.groups import Options, grouped
-from radii.cli.options import Alpha, Common, Ks, L0Unit, Norms, load_named, parse_radii
+from radii.cli.options import Alpha, Common, Ks, L0Unit, Norms, TableRadii, load_named, parse_radii
 from radii.cli.tables import Cell, Table, show, with_format
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS
@@ -38,15 +37,7 @@ class PairOptions(Options):
     title = "Comparison"
     norm: Norms = field(default_factory=list)
     k: Ks = field(default_factory=lambda: [1])
-    radius: Annotated[
-        list[str],
-        typer.Option(
-            "--radii",
-            metavar="[NORM:]RADIUS",
-            help="Radius to test, chosen beforehand, for example linf:2/255 (repeatable).",
-            show_default="round radii",
-        ),
-    ] = field(default_factory=list)
+    radius: TableRadii = field(default_factory=list)
     alpha: Alpha = 1e-3
     l0_unit: L0Unit = "pixel"
     confidence: Confidence = 0.95
@@ -94,11 +85,7 @@ def compare(
         check_name("norm", norm, NORMS)
     if not norms:
         raise InputError("no norm has rules for the noises of both files: compare files that share a norm")
-    for name, run in files.items():
-        if missing := [norm for norm in norms if norm not in norms_of(run)]:
-            raise InputError(f"no rule certifies {missing[0]} under the noise of {name}: choose another norm")
-        if isinstance(run, ImportedRun) and set(options.k) != {1}:
-            raise InputError(f"{name} is the log of another code, which certifies k = 1: leave out --k")
+    check_answers(files, norms, options.k)
     with progress("certify", passing=True) as update:
         certified = certify_all(
             files, norms, options.k, alpha=options.alpha, unit=options.l0_unit, progress=update

@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from radii.certificates.certify import Certificates, certify
+from radii.certificates.imported import load_run
+from radii.certificates.runs import certify_all, check_answers
+from radii.cli.certify import say_unchecked
 from radii.cli.compare import Confidence
 from radii.cli.console import printable, say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import Alpha, Common, K, L0Unit, parse_radii
 from radii.errors import InputError, check_name
 from radii.noises.norms import NORMS
-from radii.votes import load_votes
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ConditionOptions(Options):
         float | None, typer.Option(metavar="SHARE", help="Certified accuracy to show, for example 0.6.")
     ] = None
     baseline: Annotated[
-        Path | None, typer.Option(metavar="VOTES", help="Votes file of the model to compare with.")
+        Path | None, typer.Option(metavar="VOTES", help="Votes, or a run of radii import, to compare with.")
     ] = None
     margin: Annotated[
         float, typer.Option(metavar="SHARE", help="Loss against the baseline that is accepted.")
@@ -48,7 +49,9 @@ class ConditionOptions(Options):
 
 @grouped
 def gate(
-    votes: Annotated[Path, typer.Argument(metavar="VOTES", help="Votes file of radii vote.")],
+    votes: Annotated[
+        Path, typer.Argument(metavar="VOTES", help="Votes of radii vote, or a run of radii import.")
+    ],
     quantity: QuantityOptions,
     conditions: ConditionOptions,
     json_file: Annotated[
@@ -65,8 +68,8 @@ def gate(
     With --at-least, the lower confidence bound on certified accuracy over images (Clopper-Pearson) must reach the
     number. With --baseline, the lower confidence bound on the paired difference from the baseline must be above minus
     the margin: the model passes if it is shown to be at most the margin worse. Few images show little, and then the
-    gate fails. One line tells the result. The exit status is 0 if all conditions hold, 1 if not, and 2 for input that
-    is wrong.
+    gate fails. One line tells the result. Of imported runs, lines before it state what cannot be checked. The exit
+    status is 0 if all conditions hold, 1 if not, and 2 for input that is wrong.
     """
     from radii.report.export import json_text, write_whole
     from radii.report.gate import check_accuracy, check_baseline, gate_json, junit_text
@@ -78,32 +81,26 @@ def gate(
     if not radius >= 0:
         raise InputError(f"radius must be a number of at least 0; got {quantity.radius}")
 
-    def certified(path: Path) -> Certificates:
-        loaded = load_votes(path)
-        labels = loaded.tested_labels or "true"
-        return certify(
-            loaded,
-            norm,
-            k=quantity.k,
-            alpha=quantity.alpha,
-            labels=labels,
-            unit=quantity.l0_unit,
-        )
-
-    certificates, checks = certified(votes), []
+    runs = {"these votes": load_run(votes)}
+    if conditions.baseline is not None:
+        runs["the baseline"] = load_run(conditions.baseline)
+    check_answers(runs, [norm], [quantity.k])
+    certified = certify_all(runs, [norm], [quantity.k], alpha=quantity.alpha, unit=quantity.l0_unit)
+    certificates, *baseline = [by_target[norm, quantity.k] for by_target in certified.values()]
+    checks = []
     if conditions.at_least is not None:
         checks.append(check_accuracy(certificates, radius, conditions.at_least, conditions.confidence))
-    if conditions.baseline is not None:
-        checks.append(
-            check_baseline(
-                certificates,
-                certified(conditions.baseline),
-                radius,
-                conditions.margin,
-                conditions.confidence,
-                conditions.common,
-            )
+    checks += [
+        check_baseline(
+            certificates, other, radius, conditions.margin, conditions.confidence, conditions.common
         )
+        for other in baseline
+    ]
+    unchecked = {
+        name: sentences
+        for name, by_target in certified.items()
+        if (sentences := by_target[norm, quantity.k].unchecked)
+    }
     passed = all(check.passed for check in checks)
     if json_file is not None:
         settings = {
@@ -115,10 +112,13 @@ def gate(
             "k": quantity.k,
             "alpha": certificates.alpha,
             "confidence": conditions.confidence,
+            # of runs of other codes; none of votes
+            "unchecked": unchecked,
         }
         write_whole(json_file, json_text(gate_json(checks, settings)))
     if junit is not None:
-        write_whole(junit, junit_text(checks, printable(str(votes))))
+        write_whole(junit, junit_text(checks, printable(str(votes)), unchecked))
+    say_unchecked(certified)
     say(f"{'passed' if passed else 'failed'}: {'; '.join(check.sentence for check in checks)}")
     if not passed:
         raise SystemExit(1)

@@ -68,6 +68,7 @@ class ImportedImages(Options):
     ] = ""
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "test"
     stride: Annotated[int, typer.Option(help="Distance of images in the data set, without positions.")] = 1
+    start: Annotated[int, typer.Option(help="Position of the first image, without positions.")] = 0
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="True labels, .npy or one per line, for files without them."),
@@ -89,13 +90,13 @@ def import_log(
 ) -> None:
     """Import the run of another code, for reports and comparisons.
 
-    Three layouts are read. A log in text has the columns idx, label, predict, radius and correct, as the codes of
-    Cohen et al., SmoothAdv, MACER, Consistency and SmoothMix print it. A folder of rs4a or of splitting noise has
-    preds.npy and labels.npy, and prob_lb.npy unless all outcomes were counted. A table of class counts is a .npy, a
-    .npz or a CSV file with one row per image.
+    Four layouts are read. A log in text has the columns idx, label, predict, radius and correct, as the codes of
+    Cohen et al., SmoothAdv, MACER, Consistency and SmoothMix print it. A .mat file of MACER's own code has a row hard
+    of radii, and needs --labels. A folder of rs4a or of splitting noise has preds.npy and labels.npy, and prob_lb.npy
+    unless all outcomes were counted. A table of class counts is a .npy, a .npz or a CSV file with one row per image.
 
-    A log becomes a JSON file of certificates for k = 1, a table of counts becomes a votes file. radii certify, compare
-    and report read both. What cannot be checked is printed, stored, and shown with every result. A value that the
+    A log becomes a JSON file of certificates for k = 1, a table of counts becomes a votes file. radii certify, compare,
+    report and gate read both. What cannot be checked is printed, stored, and shown with every result. A value that the
     stated noise samples cannot give is an error.
     """
     data = own_images(images)
@@ -113,6 +114,7 @@ def import_log(
         stride=images.stride,
         data=identity and replace(identity, part="as in the log"),
         name=name,
+        start=images.start,
     )
     # of a folder such as "." the name is that of where it leads
     log = log if log.name not in ("", "..") else log.resolve()

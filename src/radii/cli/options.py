@@ -88,6 +88,15 @@ Radii = Annotated[
         help="Radius to certify, for example 0.5 or linf:2/255 (repeatable).",
     ),
 ]
+TableRadii = Annotated[
+    list[str],
+    typer.Option(
+        "--radii",
+        metavar="[NORM:]RADIUS",
+        help="Radius in the table, for example 0.5 or linf:2/255 (repeatable).",
+        show_default="round radii",
+    ),
+]
 Alpha = Annotated[float, typer.Option(help="Error probability of a certificate, per image.")]
 Common = Annotated[bool, typer.Option("--common", help="Comparison on the common images, if others differ.")]
 L0Unit = Annotated[
@@ -216,10 +225,9 @@ def split_name(path: Path) -> tuple[str, Path]:
 
 
 def load_named(paths: Sequence[Path]) -> dict[str, Votes | ImportedRun]:
-    """Return votes and imported runs by name, in the order of the files, each of which may be `NAME=votes.parquet`.
+    """Return votes and imported runs by name, in the order of the files, each of which may be `NAME=votes.parquet`."""
+    from radii.report.runs import run_names
 
-    Those without a name get the shortest that differ: the noise; with its level; with the folder; with the path.
-    """
     named = [split_name(path) for path in paths]
     files = [path for _, path in named]
     # resolved, since two paths may lead to one file; Path.resolve raises for a loop of links
@@ -229,36 +237,8 @@ def load_named(paths: Sequence[Path]) -> dict[str, Votes | ImportedRun]:
     if len(set(given)) < len(given):
         raise InputError(f"names of votes files must differ; got {', '.join(given)}")
     loaded = [load_run(path) for path in files]
-    # from the shortest, which fit a table, to paths, which always differ
-    by_noise = [title_of(run) for run in loaded]
-    by_level = [f"{name} {run.noise.level:g}" for name, run in zip(by_noise, loaded, strict=True)]
-    stems = [bare(path) for path in files]
-    by_folder = [f"{name} {path.parent.name}/{path.stem}" for name, path in zip(by_level, stems, strict=True)]
-    by_path = [f"{name} {path.resolve()}" for name, path in zip(by_level, stems, strict=True)]
-    for kind in (by_noise, by_level, by_folder, by_path):
-        names = [
-            name + mark_of(run) if name else made
-            for (name, _), made, run in zip(named, kind, loaded, strict=True)
-        ]
-        if len(set(names)) == len(names):
-            break
-    return dict(zip(map(one_line, names), loaded, strict=True))
-
-
-def one_line(name: str) -> str:
-    """Return a name with escapes in place of line breaks and control characters, which would make other rows of it."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
-
-
-def title_of(run: Votes | ImportedRun) -> str:
-    """Return the shortest name of a run in tables; what was imported is marked."""
-    name = run.noise.title if isinstance(run, Votes) else run.name or run.noise.title
-    return name + mark_of(run)
-
-
-def mark_of(run: Votes | ImportedRun) -> str:
-    """Return what marks the name of a run of another code."""
-    return " (imported)" if run.unchecked else ""
+    names = run_names(loaded, [bare(path) for path in files], [name for name, _ in named])
+    return dict(zip(names, loaded, strict=True))
 
 
 def images_of(votes: Votes, data_dir: Path | None) -> np.ndarray:

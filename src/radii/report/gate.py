@@ -1,7 +1,9 @@
 """The gate: does a classifier certify enough images, and is it no worse than a baseline, as far as tests can show."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -149,8 +151,13 @@ _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML document can hold."""
 
 
-def junit_text(checks: list[Check], name: str) -> str:
-    """Return the checks as JUnit XML, a test case each; `name`: of the votes."""
+def junit_text(
+    checks: list[Check], name: str, unchecked: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> str:
+    """Return the checks as JUnit XML, a test case each.
+
+    `name`: of the votes. `unchecked`: what cannot be checked of imported runs, by name.
+    """
     failures = str(sum(not check.passed for check in checks))
     counts = {"tests": str(len(checks)), "failures": failures, "errors": "0"}
     suites = ElementTree.Element("testsuites", counts)
@@ -166,5 +173,10 @@ def junit_text(checks: list[Check], name: str) -> str:
         if not check.passed:
             ElementTree.SubElement(case, "failure", {"message": check.sentence, "type": "gate"})
         ElementTree.SubElement(case, "system-out").text = check.sentence
+    if unchecked:
+        lines = [f"{run}: {' '.join(sentences)}" for run, sentences in unchecked.items()]
+        # a log may be named by any characters
+        text = _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", "\n".join(lines))
+        ElementTree.SubElement(suite, "system-out").text = text
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode") + "\n"

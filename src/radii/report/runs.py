@@ -1,12 +1,15 @@
 """Runs, which a report compares: a model under one noise, with certificates in several norms and for several k."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from radii.certificates.certify import Certificates
+from radii.certificates.imported import ImportedRun
 from radii.errors import InputError
 from radii.noises import Noise
 from radii.noises.norms import NORMS
@@ -97,6 +100,41 @@ class Run:
         return sorted(
             (certified for certified in self.all if certified.norm == norm), key=lambda certified: certified.k
         )
+
+
+def run_names(runs: Sequence[Votes | ImportedRun], files: Sequence[Path], given: Sequence[str]) -> list[str]:
+    """Return a name for each run: the one given, or where that is empty, the shortest of a kind that all differ in.
+
+    The kinds are, in this order: the noise; the noise with its level; the stem of the file, of a file `votes` its
+    folder; the folder; the path below the common folder. If noises or levels differ, they precede the file. A run of
+    another code is marked, and the name that it got at its import is used in place of its noise.
+    """
+    noises = [run.name if isinstance(run, ImportedRun) and run.name else run.noise.title for run in runs]
+    levels = [f"{noise} {run.noise.level:g}" for noise, run in zip(noises, runs, strict=True)]
+    # no links are followed: a file is found again under the name that it has in the command
+    paths = [Path(os.path.abspath(file)) for file in files]
+    common = os.path.commonpath(paths)
+    lead = [f"{level} " for level in levels] if len(set(levels)) > 1 else [""] * len(levels)
+    by_file = (
+        # "votes" is what radii vote calls every file
+        lambda path: path.parent.name if path.stem == "votes" else path.stem,
+        lambda path: path.parent.name,
+        lambda path: str(path.relative_to(common)),
+    )
+    of_files = ([first + part(path) for first, path in zip(lead, paths, strict=True)] for part in by_file)
+    for kind in (noises, levels, *of_files):
+        names = [
+            _one_line(chosen or made) + " (imported)" * bool(run.unchecked)
+            for chosen, made, run in zip(given, kind, runs, strict=True)
+        ]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _one_line(name: str) -> str:
+    """Return a name with escapes in place of line breaks and control characters, which would make other rows of it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def check_runs(runs: Sequence[Run]) -> list[Run]:

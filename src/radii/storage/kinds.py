@@ -21,6 +21,7 @@ MAGIC = {
     b"\x1f\x8b": "gzip",
     b"\x89HDF": "hdf5",
     b"version https://git-lfs": "lfs",
+    b"MATLAB 5.0 MAT-file": "mat",
 }
 WORDS = {
     "empty": "an empty file",
@@ -36,6 +37,7 @@ WORDS = {
     "gzip": "a file packed by gzip",
     "hdf5": "an HDF5 file",
     "lfs": "a pointer of Git LFS, whose file git lfs pull fetches",
+    "mat": "a MAT-file, as MATLAB and scipy.io.savemat write it",
     "safetensors": "weights in a safetensors file",
     "onnx": "an ONNX model",
     "html": "a web page",

@@ -19,6 +19,7 @@ from radii.certificates.imported.arrays import (
 )
 from radii.certificates.imported.counts import counts_of_shares, published_splitting, votes_of_counts
 from radii.certificates.imported.log import is_log, read_log
+from radii.certificates.imported.mat import read_mat
 from radii.certificates.imported.record import ImportedRun
 from radii.certificates.imported.stated import SEPARATE, STATED, UNIDENTIFIED, Stated
 from radii.errors import InputError
@@ -37,6 +38,10 @@ BOUNDS = (
 NAMELESS = (
     "The log names no class where the classifier abstained: plain accuracy counts these as wrong ({images})."
 )
+HIDDEN = (
+    "The file has no predicted labels, and the radius -1 wherever the prediction is wrong or abstains: plain accuracy "
+    "counts these as wrong ({images})."
+)
 TIED = "Images whose prediction is tied between classes count as abstentions ({images})."
 
 
@@ -51,6 +56,7 @@ def import_log(
     unit: Unit = "pixel",
     labels: np.ndarray | None = None,
     stride: int = 1,
+    start: int = 0,
     data: ImageIdentity | None = None,
 ) -> Certificates | Votes:
     r"""Read what another code has certified: a log of radii, probability bounds, or class counts.
@@ -59,8 +65,8 @@ def import_log(
     ----------
     path
         One of: a log in text with the columns idx, label, predict, radius and correct, as Cohen et al. 2019 print it;
-        a folder of rs4a with `preds.npy`, `prob_lb.npy` and `labels.npy`; class counts of images in `.npy`, `.npz`
-        or CSV.
+        a `.mat` file of MACER's code; a folder of rs4a with `preds.npy`, `prob_lb.npy` and `labels.npy`; class counts
+        of images in `.npy`, `.npz` or CSV.
     noise
         Noise of the smoothed classifier.
     shape : channels, height, width
@@ -77,6 +83,8 @@ def import_log(
         True labels, for files without them.
     stride
         Distance of the images in the data set, for files without positions.
+    start
+        Position of the first image, for files without positions.
     data : ImageIdentity or None
         Data set of the images, for comparisons with other runs on it.
 
@@ -111,7 +119,7 @@ def import_log(
     >>> print(log.unchecked[-1])
     The log rounds radii to 3 digits: each was lowered by half a unit of its last digit, by 0.0005 at most.
     """
-    stated = Stated(noise, shape, n, alpha, norm, unit_of(norm, unit), labels, stride, data)
+    stated = Stated(noise, shape, n, alpha, norm, unit_of(norm, unit), labels, stride, data, start=start)
     run = read_run(Path(path), stated)
     return run.certificates(norm, unit) if isinstance(run, ImportedRun) else run
 
@@ -129,6 +137,8 @@ def read_run(path: Path, stated: Stated) -> ImportedRun | Votes:
         return votes_of_counts({"counts": read_npy(content, path)}, path, source, stated)
     if kind in ("npz", "zip"):
         return votes_of_counts(read_npz(content, path), path, source, stated)
+    if kind == "mat":
+        return _of_mat(read_mat(content, path), path, source, stated)
     if other := foreign(content, "log", "tsv", "csv", "text"):
         raise InputError(f"{path} is {other}, and neither a log of radii nor a table of counts")
     text = read_text(content, path)
@@ -162,6 +172,33 @@ def _of_log(text: str, path: Path, source: str, stated: Stated) -> ImportedRun:
         stated.true_labels(log.true_label),
         log.predicted,
         log.radius,
+        stated.norm,
+        notes,
+        source,
+        stated,
+    )
+
+
+def _of_mat(arrays: Mapping[str, np.ndarray], path: Path, source: str, stated: Stated) -> ImportedRun:
+    """Return the run of MACER's code: radii of the true label, without any other label."""
+    if "hard" not in arrays:
+        raise InputError(
+            f"{path} must hold an array hard, the radii by votes; those of the mean softmax, soft, are not read"
+        )
+    radii = arrays["hard"]
+    labels = stated.true_labels(None)
+    if labels is None or labels.shape != radii.shape:
+        raise InputError(f"state the true labels of the {len(radii)} images, which are not in {path}")
+    missed = radii == -1
+    notes = [
+        RADII.format(norm=stated.norm),
+        *([HIDDEN.format(images=int(missed.sum()))] if missed.any() else []),
+    ]
+    return _run(
+        stated.positions(len(radii)),
+        labels,
+        np.where(missed, ABSTAIN, labels),
+        np.where(missed, 0.0, radii),
         stated.norm,
         notes,
         source,

@@ -35,10 +35,12 @@ class Stated:
     stride: int = 1
     data: ImageIdentity | None = None
     name: str = ""
+    start: int = 0
 
     def __post_init__(self) -> None:
         check_noise(self.noise)
         check_whole("stride", self.stride, 1)
+        check_whole("start", self.start, 0)
         if self.labels is not None:
             labels = whole_numbers(np.asarray(self.labels), "true labels")
             object.__setattr__(self, "labels", labels)
@@ -51,4 +53,4 @@ class Stated:
 
     def positions(self, images: int) -> np.ndarray:
         """Return the positions of images in a file without them."""
-        return np.arange(images) * self.stride
+        return self.start + np.arange(images) * self.stride
