@@ -101,6 +101,7 @@ def report(
     from radii.report.html import Run, check_one_data, of_smallest_k, write_report
     from radii.report.paper import write_paper
     from radii.report.published import check_same_data, load_published
+    from radii.report.runs import check_runs
 
     # all that can be wrong is found before the certificates, which take the longest
     check_folder(output.out)
@@ -144,7 +145,8 @@ def report(
         )
         for name in files
     ]
-    runs = on_common_images(runs, compared.common)
+    # another data set, or other labels, says more than other images
+    runs = on_common_images(check_runs(runs), compared.common)
     examples = thumbnails = None
     own = {run.name: run.votes for run in runs if run.votes is not None and not run.votes.unchecked}
     if page.examples and (examples := choose_shown(own, of_smallest_k(runs)[0], page.data_dir)):
