@@ -418,7 +418,7 @@ def test_no_run_is_marked_as_best_among_runs_on_different_images(work, tmp_path)
     votes.save(tmp_path / "same.parquet")
     for other, marked in (("fewer", False), ("same", True)):
         line = ("certify", work.votes, f"B={tmp_path / other}.parquet", "--norm", "l2", "--radii", "0.01")
-        assert ("**" in fine(*line, "--format", "markdown")) == marked
+        assert ("**" in call(*line, "--format", "markdown").out) == marked
 
 
 def test_report_goes_without_images_that_are_not_at_hand(work, tmp_path, monkeypatch):

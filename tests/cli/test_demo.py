@@ -73,6 +73,11 @@ def test_it_certifies_every_noise_norm_and_k(done):
         again = radii.certify(votes, "l0", k=2, unit="pixel")
         np.testing.assert_array_equal(certificates["l0", 2].radius, again.radius)
         assert votes.data == TINY.shown().identity and len(votes) == 30
+    # the networks were trained here, so the model card knows how
+    card = (page.parent / "model-card.md").read_text()
+    assert card.count("model small-cnn, noise ") == 3 and "; trained on" not in card.replace(
+        "; trained on d", ""
+    )
 
 
 def test_its_page_shows_all_of_it(done):

@@ -5,6 +5,7 @@ import shlex
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 import pages
 import radii
@@ -35,6 +36,9 @@ def printed(tmp_path_factory):
     np.save(rs4a / "preds.npy", np.eye(10)[laplace.label])
     np.save(rs4a / "prob_lb.npy", laplace.lower.astype(np.float32).astype(float))
     np.save(rs4a / "labels.npy", laplace.true_label.astype(float))
+    (folder / "macer").mkdir()
+    savemat(folder / "macer/440.mat", {"hard": np.array([0.5, -1.0]), "soft": np.array([0.6, -1.0])})
+    (folder / "labels.txt").write_text("3\n8\n")
     rows = np.column_stack([votes.labels, votes.counts]).tolist()
     lines = [["label", *votes.classes], *rows]
     (folder / "counts.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
@@ -48,13 +52,14 @@ def printed(tmp_path_factory):
 
 def test_every_command_of_the_page_succeeds(printed):
     folder, said = printed
-    assert len(said) == 8
+    assert len(said) == 9
     first = said[COMMANDS[0]]
     assert "The log rounds radii to 3 digits: each was lowered by half a unit of its last digit" in first
     assert "Certificates of 2 images: cohen/sigma_0.25.json" in first
     assert "Cohen (imported)" in said[COMMANDS[1]]
     assert "2 common images" in said[COMMANDS[3]]
-    assert "Laplace (imported)" in said[COMMANDS[5]]
+    assert "Certificates of 2 images: macer/440.mat.json" in said[COMMANDS[4]]
+    assert "Laplace (imported)" in said[COMMANDS[6]]
     assert (folder / "counts.parquet").is_file()
 
 

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 import radii
 from certificate_factory import make_certificates
 from commands import call, fine
+from radii.cli.compare import table_of
 from radii.errors import InputError
 from radii.report.comparison import flip_rows, text_rows
 from vote_factory import make_votes, save_runs, votes_of_counts
@@ -204,3 +205,17 @@ def test_two_classes(tmp_path):
     assert "2 common images" in fine(
         "compare", tmp_path / "a.parquet", tmp_path / "b.parquet", "--norm", "l2"
     )
+
+
+def test_votes_are_to_be_certified_first():
+    with pytest.raises(InputError, match=r'for example radii.certify\(votes, "l2"\) of both; got Votes'):
+        radii.compare(make_votes(), make_votes())
+
+
+@pytest.mark.parametrize("length,short", [(16, False), (17, True)])
+def test_long_names_leave_room_for_numbers(length, short):
+    one = make_certificates()
+    names = ("a" * length, "b")
+    table = table_of(radii.compare(one, one, radii=[0.25], names=names))
+    assert (table.headers[1:3] == ("1st", "2nd")) == short
+    assert (f"1st: {names[0]}\n2nd: b\n" in table.caption) == short

@@ -97,7 +97,7 @@ def test_what_is_unknown_is_said():
     assert card.count("| training | not recorded |") == 2 and card.count("| model | not recorded |") == 2
     unchecked = replace(make_certificates(), unchecked=("The noise was not seen.", "Nor was the model."))
     card = model_card(document_of([Run("theirs", {("l2", 1): unchecked})]))
-    assert "| not checked | The noise was not seen. Nor was the model. |" in card
+    assert "| cannot be checked | The noise was not seen. Nor was the model. |" in card
 
 
 def test_names_cannot_add_markup():

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FLIPS = {".csv": "csv", ".json": "json"}
 """Ends of the file of images that flip."""
 
+LONGEST_HEAD = 16
+"""Characters of a name that heads a column; with longer ones the table would not fit 100 characters."""
+
 FLIP_COLUMNS = ("norm", "k", "radius", "index", "only")
 
 Confidence = Annotated[
@@ -124,16 +127,25 @@ def table_of(result: "Comparison") -> Table:
     """Return a comparison as a table with a row per radius."""
     from radii.report.comparison import p_text
 
-    top, (first, second) = f"top-{result.k} " * (result.k > 1), result.names
+    top, names = f"top-{result.k} " * (result.k > 1), heads(result.names)
+    caption = radius_caption(result.norm, result.unit)
+    if tuple(names.values()) != result.names:
+        caption = "".join(f"{head}: {name}\n" for name, head in names.items()) + caption
     table = Table(
         # short heads, so that a line of 100 columns holds two names of runs
         headers=(
-            *("radius", first, second, "diff.", "lower", "upper", "only 1st", "only 2nd"),
+            *("radius", *names.values(), "diff.", "lower", "upper", "only 1st", "only 2nd"),
             *("adjusted p", "better"),
         ),
         title=f"{NORM_NAMES[result.norm]}: certified {top}accuracy and its difference, in percent",
-        caption=radius_caption(result.norm, result.unit),
-        about={"norm": result.norm, "unit": result.unit, "k": result.k, "images": result.images},
+        caption=caption,
+        about={
+            "norm": result.norm,
+            "unit": result.unit,
+            "k": result.k,
+            "images": result.images,
+            "runs": list(result.names),
+        },
     )
     for column, (radius, better) in enumerate(zip(result.radii, result.verdicts, strict=True)):
         points = [result.difference[column], *result.interval[column]]
@@ -143,6 +155,11 @@ def table_of(result: "Comparison") -> Table:
             *(Cell(f"{100 * value:+.1f}", float(value)) for value in points),
             *(Cell(str(count), int(count)) for count in result.only[:, column]),
             Cell(p_text(result.adjusted[column]), float(result.adjusted[column])),
-            Cell(better or "unclear", better or None),
+            Cell(names.get(better, "unclear"), better or None),
         )
     return table
+
+
+def heads(names: tuple[str, str]) -> dict[str, str]:
+    """Return what heads the columns of two runs: their names, or 1st and 2nd for names that leave numbers no room."""
+    return dict(zip(names, names if max(map(len, names)) <= LONGEST_HEAD else ("1st", "2nd"), strict=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from radii.certificates.certify import check_reach
 from radii.certificates.runs import certify_all
-from radii.cli.report import shown_examples
+from radii.cli.report import recipe_beside, shown_examples
 from radii.data import DataSet, load_data
 from radii.errors import InputError
 from radii.models import digest
@@ -74,7 +74,12 @@ def run_demo(demo: Demo, folder: Path, watch: Watch) -> tuple[dict[str, dict], P
         train_once(recipe, run, watch)
         votes[recipe.noise.capitalize()] = vote_once(demo, run, shown, watch)
     certificates = certify_all(votes, NORMS, KS, alpha=demo.alpha, unit="pixel")
-    runs = [Run(name, certificates[name], counted) for name, counted in votes.items()]
+    runs = [
+        Run(
+            name, certificates[name], counted, training=recipe_beside(folder / name.lower() / "votes.parquet")
+        )
+        for name, counted in votes.items()
+    ]
     # of one run for all, since each card compares the runs on one image
     examples = shown.at(shown.index[choose_examples(runs[0].certificates["l2", 1])])
     with watch("report") as update:

@@ -170,6 +170,12 @@ def compare(
     0.25    75.0%  60.0%  +15.0 (+6.9 to +22.6)      3.7e-09     A
     0.75    0.0%   0.0%   +0.0 (-2.6 to +2.6)        1           no clear difference
     """
+    for one in (a, b):
+        if not isinstance(one, Certificates):
+            raise InputError(
+                'certificates are compared, for example radii.certify(votes, "l2") of both; '
+                f"got {type(one).__name__}"
+            )
     check_confidence(confidence)
     if len(names) != 2 or names[0] == names[1]:
         raise InputError(f"names must be two different names; got {names!r}")

@@ -61,7 +61,7 @@ def _facts(run: Mapping[str, Any]) -> str:
         "processors": ", ".join(sampling.get("devices", ())) or UNKNOWN,
         "versions": ", ".join(f"{name} {number}" for name, number in sampling.get("software", {}).items())
         or UNKNOWN,
-        "not checked": " ".join(run["unchecked"]) or "nothing",
+        **({"cannot be checked": " ".join(run["unchecked"])} if run["unchecked"] else {}),
     }
     return markdown_table(["", "value"], [[name, text] for name, text in rows.items()]).rstrip()
 
@@ -83,9 +83,13 @@ def _training(training: Mapping[str, Any] | None) -> str:
         return UNKNOWN
     recipe = training.get("recipe", {})
     words = ", ".join(
-        f"{name} {value}" for name, value in recipe.items() if not isinstance(value, dict | list)
+        f"{name} {value}"
+        for name, value in recipe.items()
+        # a classifier behind a denoiser, for example, which most recipes do not have
+        if not isinstance(value, dict | list) and value not in ("", None)
     )
-    return f"{words}; trained on {training.get('trained_on', UNKNOWN)} (as written beside the votes)"
+    trained_on = f"; trained on {training['trained_on']}" if training.get("trained_on") else ""
+    return f"{words}{trained_on} (as written beside the votes)"
 
 
 def _arithmetic(sampling: Mapping[str, Any]) -> str:
