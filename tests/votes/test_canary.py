@@ -181,3 +181,9 @@ def test_one_input_may_lie_between_two_labels() -> None:
     labels = np.eye(10)[[3, 3, 5, 7]]
     assert not other_answers(canary_of(labels), canary_of(np.eye(10)[[4, 3, 5, 7]]), "float32")
     assert other_answers(canary_of(labels), canary_of(np.eye(10)[[4, 3, 5, 8]]), "float32")
+
+
+def test_whole_numbers_beyond_64_bits_are_numbers() -> None:
+    """JSON holds them where floats are meant, and numpy makes objects of them."""
+    large, small = ((2**64,) * NUMBERS,) * 4, ((1.0,) * NUMBERS,) * 4
+    assert canary_change(large, large) == 0 and canary_change(large, small) == pytest.approx(1)

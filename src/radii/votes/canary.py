@@ -76,7 +76,8 @@ def canary_change(first: Canary, second: Canary) -> float:
     One input may lie where a model jumps, as between two leaves of a tree or two labels, and rounding may then give any
     other answer. That two of the few do is not to be expected.
     """
-    both = np.array([first, second])
+    # of whole numbers beyond 64 bits, which files may hold, numpy would make objects
+    both = np.array([first, second], dtype=np.float64)
     # in units of the largest number, as squares of huge ones would overflow
     one, other = both / (np.abs(both).max() or 1)
     size = np.maximum(np.linalg.norm(one, axis=1), np.linalg.norm(other, axis=1))
