@@ -149,9 +149,13 @@ def perturbations(
         yield f"{int(length)} features", np.zeros(ball.shape), step.reshape(ball.shape)
         return
     # equal changes are the worst known for most rules: of one feature in l1, of all in linf, of few or many in l2
-    counts = sorted({min(2**power, d) for power in range(d.bit_length() + 1)})
+    counts = {min(2**power, d) for power in range(d.bit_length() + 1)}
+    if of_bytes and ball.norm == "l2":
+        # whole grey levels: one level on each of as many features as the length allows
+        counts.add(int(np.clip(round((length * GREY_LEVELS) ** 2), 1, d)))
     directions = {
-        f"{count} feature{'s' * (count > 1)} alike": (np.arange(d) < count).astype(float) for count in counts
+        f"{count} feature{'s' * (count > 1)} alike": (np.arange(d) < count).astype(float)
+        for count in sorted(counts)
     }
     directions |= {
         f"random direction {number + 1}": np.abs(rng.normal(size=d)) for number in range(DIRECTIONS)
