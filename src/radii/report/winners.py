@@ -171,9 +171,13 @@ def _reach(noise: Noise, norm: str, unit: str, k: int, alpha: float, n: int, sha
 
 def winners_text(winners: Winners) -> str:
     """Return in two sentences which runs are the best: at a typical radius, and at all tested ones."""
-    text = f"{radius_sentence(winners)}. {interval_sentence(winners)}."
+    return as_sentence(f"{radius_sentence(winners)}. {interval_sentence(winners)}")
+
+
+def as_sentence(text: str) -> str:
+    """Return a text with a capital and a full stop."""
     # not capitalize(), which would put names of runs in lower case
-    return text[0].upper() + text[1:]
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def radius_sentence(winners: Winners) -> str:

@@ -11,7 +11,7 @@ from radii.report.accuracy import certified_to
 from radii.report.formatting import NORM_NAMES, round_text
 from radii.report.paired import paired_tests, share_interval
 from radii.report.runs import Run, by_name
-from radii.report.winners import Winners, radius_sentence
+from radii.report.winners import Winners, as_sentence, radius_sentence
 
 LEAST = 0.05
 """Share of the images that is certified to the last radius on a card, at least."""
@@ -41,10 +41,7 @@ def norm_card(runs: Sequence[Run], winners: Winners) -> dict[str, Any]:
         "norm": winners.norm,
         "k": winners.k,
         "lines": lines,
-        # not capitalize(), which would put names of runs in lower case
-        "verdict": f"{verdict[0].upper()}{verdict[1:]}."
-        if len(compared) > 1 or not winners.shares.any()
-        else "",
+        "verdict": as_sentence(verdict) if len(compared) > 1 or not winners.shares.any() else "",
         "scale": scale_sentence(
             winners.norm, typical, round_text(typical, winners.norm), first.shape, winners.unit
         ),

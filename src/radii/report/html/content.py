@@ -141,7 +141,7 @@ def radius_rows(runs: Sequence[Run], norm: str) -> list[dict[str, Any]]:
                 for status in statuses
             ]
             shares = [percent(summary.plain_accuracy), percent(summary.certified), *others]
-            radii = [radius_text(at, norm) for at in (summary.mean_radius, *summary.quantiles.values())]
+            radii = [radius_text(at, norm) for at in summary.quantiles.values()]
             cells = [str(certified.k), *shares, *radii]
             rows.append({"name": run.name, "style": looks[run.name], "cells": cells})
     return rows
