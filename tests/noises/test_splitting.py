@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import radii
+from radii.certificates.falsify import falsify
 from radii.errors import InputError
 from radii.models.devices import TensorSource
 from radii.noises import GREY_LEVELS as LEVELS
@@ -323,6 +324,19 @@ def test_no_perturbation_beats_a_certificate_under_symmetric_offsets(norm: str) 
     if norm != "l0":
         assert (found.radius > 0).any()
     assert np.all((found.radius < np.array(beaten)) | (found.radius == 0))
+
+
+@pytest.mark.parametrize("norm", radii.NORMS)
+def test_the_falsifier_refutes_no_rule_under_symmetric_offsets(norm: str) -> None:
+    radius = 1.0 if norm == "l0" else 0.2
+    noise = radii.Splitting(0.5, symmetric=1)
+    trials = falsify(noise, norm, radius, (1, 2, 4), draws=20_000)
+    assert trials and not any(trial.refutes for trial in trials)
+
+
+def test_the_falsifier_refutes_an_overclaim_under_symmetric_offsets() -> None:
+    trials = falsify(radii.Splitting(0.5, symmetric=1), "l1", 0.2, (1, 2, 4), length=0.3, draws=20_000)
+    assert any(trial.refutes for trial in trials)
 
 
 def test_symmetric_offsets_make_another_noise(tmp_path) -> None:

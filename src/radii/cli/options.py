@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -250,9 +251,14 @@ def one_line(name: str) -> str:
 
 
 def title_of(run: Votes | ImportedRun) -> str:
-    """Return the shortest name of a run in tables; what was imported is marked."""
-    name = run.noise.title if isinstance(run, Votes) else run.name or run.noise.title
-    return name + mark_of(run)
+    """Return the shortest name of a run in tables; ensembles, mirror averages and what was imported are marked."""
+    if not isinstance(run, Votes):
+        return (run.name or run.noise.title) + mark_of(run)
+    # as `radii.models.digest` names them; every text matches, perhaps with empty groups
+    pattern = r"(?:unknown:)?(mirrored)?(?:-\w+\()?(?:unknown:)?(?:(probabilities|logits)\()?"
+    mirrored, averaged = re.findall(pattern, run.model)[0]
+    kind = " ".join(filter(None, (mirrored, averaged and "ensemble")))
+    return ", ".join(filter(None, (run.noise.title, kind))) + mark_of(run)
 
 
 def mark_of(run: Votes | ImportedRun) -> str:
