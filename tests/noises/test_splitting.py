@@ -7,12 +7,15 @@ import pytest
 import torch
 
 import radii
+from radii.certificates.falsify import falsify
 from radii.errors import InputError
 from radii.models.devices import TensorSource
 from radii.noises import GREY_LEVELS as LEVELS
+from radii.noises import full_name, make_noise
 from radii.noises.norms import Ball
 from radii.noises.splitting import UNEVEN, fixed_offsets
 from radii.noises.streams import Stream
+from radii.votes.file_format import manifest_of_votes
 
 SHAPE = (1, 2, 2)
 NOISE = radii.Splitting(0.02)  # 18 shifts: cells of 18 grey levels
@@ -210,9 +213,9 @@ def test_radii_of_the_grid_are_those_that_were_derived_by_hand() -> None:
     np.testing.assert_allclose(shared, np.sqrt(442 * (p - 0.5)) / LEVELS, rtol=1e-9)
     single = radii.certified_radius(radii.IndependentSplitting(0.5), "l2", p, shape=shape)
     np.testing.assert_allclose(single, np.sqrt(np.log(1.5 - p) / np.log(1 - 1 / 442)) / LEVELS, rtol=1e-4)
-    # less than one level, that is nothing
+    # a radius of less than one level says nothing, and is not to look like one
     below = radii.certified_radius(radii.Splitting(0.5), "linf", p, shape=shape)
-    assert np.all(below < 1 / LEVELS) and np.all(below > 0.999 / LEVELS)
+    np.testing.assert_allclose(below, 442 * (p - 0.5) / LEVELS / 3072, rtol=1e-9)
 
 
 def test_l0_counts_full_changes() -> None:
@@ -297,3 +300,121 @@ def test_offsets_are_the_same_for_ever() -> None:
     assert fixed_offsets(4, 442, 0).tolist() != fixed_offsets(4, 442, 1).tolist()
     with pytest.raises(InputError, match="offsets must be a seed"):
         radii.Splitting(0.5, offsets=-1)
+
+
+# symmetric offsets ------------------------------------------------------------------------------
+
+WIDTHS = [1, 2, 5, 8]
+
+
+def mirror(images):
+    """Images `(..., width)` with their columns in reverse order."""
+    return images.flip(-1) if isinstance(images, torch.Tensor) else images[..., ::-1].copy()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("sigma", [0.02, 0.5])
+def test_samples_of_the_mirrored_image_are_the_mirrored_samples(width: int, sigma: float) -> None:
+    noise = radii.Splitting(sigma, offsets=3, symmetric=1)
+    levels = np.random.default_rng(4).integers(0, 256, (noise.shifts, 2, 3, width), dtype=np.uint8)
+    images, numbers = levels / np.float32(LEVELS), np.arange(noise.shifts)
+    np.testing.assert_array_equal(
+        noise.outcome(mirror(images), numbers), mirror(noise.outcome(images, numbers))
+    )
+    tensors = noise._shifted(torch.tensor(images), torch.tensor(numbers, dtype=torch.float32))
+    np.testing.assert_array_equal(tensors.numpy(), noise.outcome(images, numbers))
+    # fixed offsets that are not symmetric give other samples, but for the one column of width 1
+    plain = radii.Splitting(sigma, offsets=3)
+    other = np.any(plain.outcome(mirror(images), numbers) != mirror(plain.outcome(images, numbers)))
+    assert other == (width > 1)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_symmetric_offsets_are_those_of_the_left_half(width: int) -> None:
+    """Where no wall lies beyond the first cell, the sample of a black image tells the offset of each feature."""
+    noise, plain = (radii.Splitting(0.5, offsets=2, symmetric=number) for number in (1, 0))
+    black = np.zeros((noise.shifts, 1, 4, width), dtype=np.float32)
+    numbers = np.arange(noise.shifts)
+    samples, left = noise.outcome(black, numbers), plain.outcome(black, numbers)
+    half = (width + 1) // 2
+    np.testing.assert_array_equal(samples[..., :half], left[..., :half])
+    np.testing.assert_array_equal(samples, mirror(samples))
+    # rows keep offsets of their own
+    assert np.any(samples[:, :, 0] != samples[:, :, 1])
+
+
+def test_each_symmetric_offset_alone_is_uniform() -> None:
+    """All that the rule needs: between two neighbouring levels, each feature has a wall under one shift."""
+    noise = radii.Splitting(0.1, symmetric=1)
+    numbers = np.arange(noise.shifts)
+    for level in (0, 3, 100, 254):
+        pair = [
+            np.full((noise.shifts, 1, 3, 5), each / LEVELS, dtype=np.float32) for each in (level, level + 1)
+        ]
+        crossed = noise.outcome(pair[0], numbers) != noise.outcome(pair[1], numbers)
+        np.testing.assert_array_equal(crossed.sum(axis=0), 1)
+
+
+@pytest.mark.parametrize("norm", radii.NORMS)
+def test_no_perturbation_beats_a_certificate_under_symmetric_offsets(norm: str) -> None:
+    """All perturbations of up to 2 grey levels, against a classifier that sees every cell, mirrored or not."""
+    from radii.models import Mirrored
+
+    class EveryBit(torch.nn.Module):
+        def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+            return by_every_bit(noisy)
+
+    noise, model = radii.Splitting(0.02, symmetric=1), Mirrored(EveryBit().eval(), of="logits")
+    levels = np.random.default_rng(2).integers(4, 252, (6, 4))
+    moves = np.array(list(itertools.product(range(-2, 3), repeat=4)))
+    lengths = {"l0": (moves != 0).sum(1), "l1": np.abs(moves).sum(1) / LEVELS}
+    lengths |= {"l2": np.sqrt((moves**2).sum(1)) / LEVELS, "linf": np.abs(moves).max(1) / LEVELS}
+    votes = radii.Smoothed(model, noise).vote(images_of(levels), plan=radii.exhaustive(noise))
+    found = radii.certify(votes, norm, labels="predicted")
+    beaten = []
+    for image, label in zip(levels, found.label, strict=True):
+        moved = shares(images_of(image + moves), noise, model)
+        out = (moved >= moved[:, [label]]).sum(axis=1) > 1
+        beaten.append(lengths[norm][out].min() if out.any() else np.inf)
+    if norm != "l0":
+        assert (found.radius > 0).any()
+    assert np.all((found.radius < np.array(beaten)) | (found.radius == 0))
+
+
+@pytest.mark.parametrize("norm", radii.NORMS)
+def test_the_falsifier_refutes_no_rule_under_symmetric_offsets(norm: str) -> None:
+    radius = 1.0 if norm == "l0" else 0.2
+    noise = radii.Splitting(0.5, symmetric=1)
+    trials = falsify(noise, norm, radius, (1, 2, 4), draws=20_000)
+    assert trials and not any(trial.refutes for trial in trials)
+
+
+def test_the_falsifier_refutes_an_overclaim_under_symmetric_offsets() -> None:
+    trials = falsify(radii.Splitting(0.5, symmetric=1), "l1", 0.2, (1, 2, 4), length=0.3, draws=20_000)
+    assert any(trial.refutes for trial in trials)
+
+
+def test_symmetric_offsets_make_another_noise(tmp_path) -> None:
+    plain, symmetric = (radii.Splitting(0.02, symmetric=number) for number in (0, 1))
+    assert full_name(plain) == "splitting:sigma=0.02,offsets=0"
+    assert full_name(symmetric) == "splitting:sigma=0.02,offsets=0,symmetric=1"
+    assert make_noise(full_name(symmetric)) == symmetric == radii.Splitting(0.02, symmetric=True) != plain
+    assert (plain.title, symmetric.title) == ("Splitting", "Symmetric splitting")
+    images = images_of(np.random.default_rng(3).integers(0, 256, 40))
+    votes = [
+        radii.Smoothed(by_every_bit, noise).vote(images, plan=radii.exhaustive(noise))
+        for noise in (plain, symmetric)
+    ]
+    for each in votes:
+        each.save(tmp_path / "votes.parquet")
+        assert radii.load_votes(tmp_path / "votes.parquet").noise == each.noise
+    assert "symmetric" not in manifest_of_votes(votes[0])["noise"]
+    assert manifest_of_votes(votes[1])["noise"]["symmetric"] == 1
+    with pytest.raises(InputError, match="noise"):
+        votes[0][:5] + votes[1][5:]
+
+
+@pytest.mark.parametrize("wrong", [2, -1, 0.0, "1", None])
+def test_symmetric_is_0_or_1(wrong) -> None:
+    with pytest.raises(InputError, match="symmetric must be 0 or 1"):
+        radii.Splitting(0.5, symmetric=wrong)

@@ -63,14 +63,14 @@ def attack(
     certificates: AttackedOptions,
     search: EffortOptions,
     run: Annotated[
-        str | None,
+        list[str],
         typer.Option(
             metavar="RUN|MODEL",
-            help="Run folder, MODULE:ATTRIBUTE or FILE.pt2.",
+            help="Run folder (repeatable), MODULE:ATTRIBUTE or FILE.pt2.",
             show_default="the folder of VOTES",
             rich_help_panel="Model",
         ),
-    ] = None,
+    ] = [],  # noqa: B006 (typer copies it)
     out: Annotated[
         Path | None,
         typer.Option(
@@ -102,10 +102,10 @@ def attack(
     if certificates.stride < 1:
         raise InputError(f"images are taken every 1st, 2nd, 3rd, ...; got {certificates.stride}")
     part = loaded[:: certificates.stride]
-    if run is None and not (votes.parent / CONFIG).is_file():
+    if not run and not (votes.parent / CONFIG).is_file():
         raise InputError(f"{votes} lies in no run folder: name the model that gave these votes with --run")
-    name = run or str(votes.parent)
-    smoothed = load_smoothed(loaded, source_of(loaded, name, input_format), name)
+    names = run or [str(votes.parent)]
+    smoothed = load_smoothed(loaded, source_of(loaded, names, input_format), ", ".join(names))
     images, refuted = images_of(part, certificates.data_dir), False
     how: dict[str, Any] = {
         "effort": Effort(search.steps, search.eot_samples),
@@ -138,13 +138,13 @@ def attack(
         raise SystemExit(1)
 
 
-def source_of(votes: Votes, run: str, input_format: InputFormat) -> ModelSource:
+def source_of(votes: Votes, runs: list[str], input_format: InputFormat) -> ModelSource:
     """Return the model that the options name, with the data set and the noise that the votes record."""
     from radii.models.adapters import is_spec
 
     # a run folder stores both itself, and `model_source` rejects options that repeat it
-    data, noise = (str(votes.data), full_name(votes.noise)) if is_spec(run) else (None, None)
-    return model_source(run, data, noise, None, input_format)
+    data, noise = (str(votes.data), full_name(votes.noise)) if is_spec(runs[0]) else (None, None)
+    return model_source(runs, data, noise, None, input_format)
 
 
 def load_smoothed(votes: Votes, source: ModelSource, name: str) -> "Smoothed":

@@ -1,7 +1,7 @@
 """The model that a command samples: a run folder of radii train, or any other model with its input format."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import typer
 from radii.cli.groups import Options
 from radii.cli.options import ClassifierRun, noise_option
 from radii.errors import InputError
-from radii.noises import Noise, make_noise
+from radii.noises import Noise, full_name, make_noise
 from radii.storage.documents import parse_number
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from radii.training.run_folder import Config
 
 
-ModelArgument = Annotated[
-    str,
+ModelsArgument = Annotated[
+    list[str],
     typer.Argument(
         metavar="RUN|MODEL",
-        help="Run folder of radii train, or MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx, http://...",
+        help="Run folders of radii train, or MODULE:ATTRIBUTE, FILE.pt2, FILE.onnx, http://...",
     ),
 ]
 
@@ -40,6 +40,9 @@ class InputFormat(Options):
 
     title = "Model"
     classifier: ClassifierRun = None
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Average over each noisy image and its mirror image.")
+    ] = False
     input_range: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +77,7 @@ class InputFormat(Options):
 
     def stored_in_runs(self) -> dict[str, str | bool | None]:
         """Return the options that a run folder makes superfluous, by name."""
-        # not the classifier and the class map, which are for run folders, too
+        # not the classifier, the class map and the mirror, which are for run folders, too
         options = {"input-range": self.input_range, "mean": self.mean, "std": self.std}
         texts = options | {"layout": self.layout, "binary": self.binary}
         return {**texts, "trust-model": self.trust_model or None}
@@ -90,6 +93,11 @@ class InputFormat(Options):
             "class_map": self.class_map,
             "trust": self.trust_model,
         }
+
+    @property
+    def name_of_mirror(self) -> str:
+        """What marks the name of a votes file."""
+        return "mirrored." if self.mirror else ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,11 @@ class ModelSource(ABC):
     def votes_path(self) -> str:
         """Path of the votes file unless another one is given."""
 
+    @property
+    def words(self) -> str:
+        """What is averaged, for output; empty for one model as it is."""
+        return ""
+
     @abstractmethod
     def load(self, device: "torch.device") -> "BaseClassifier":
         """Load the model, a torch module onto `device`."""
@@ -167,32 +180,64 @@ class ModelSource(ABC):
 
 
 @dataclass(frozen=True)
-class TrainedRun(ModelSource):
-    """A run folder, which stores the input format, the noise and the data set; `classifier` is behind a denoiser."""
+class TrainedRuns(ModelSource):
+    """Run folders, several of which are an ensemble; they store the input format, the noise and the data set."""
 
-    folder: Path
-    classifier: Path | None
+    folders: tuple[Path, ...]
     other_data: str | None
-    class_map: Path | None = None
+    input_format: InputFormat
 
     @property
     def votes_path(self) -> str:
-        return str(self.folder / "votes.parquet")
+        mark = self.input_format.name_of_mirror
+        if len(self.folders) == 1:
+            return str(self.folders[0] / f"{mark}votes.parquet")
+        # in the current folder: an ensemble belongs to none of its runs
+        return f"{'+'.join(folder.resolve().name for folder in self.folders)}.{mark}votes.parquet"
+
+    @property
+    def words(self) -> str:
+        several = f"Ensemble of {', '.join(map(str, self.folders))}" if len(self.folders) > 1 else ""
+        if not self.input_format.mirror:
+            return several
+        return f"{several or self.folders[0]}, averaged with mirror images"
 
     def load(self, device: "torch.device") -> "BaseClassifier":
+        from radii.models import Ensemble, Mirrored
         from radii.models.adapters import declare_outputs
         from radii.training.run_folder import load_classifier
 
-        model = load_classifier(self.folder, self.classifier)[0].to(device)
-        return declare_outputs(model, class_map=self.class_map)
+        # several must agree before the first is loaded
+        _ = self.config
+        options = self.input_format
+        models: list[BaseClassifier] = []
+        for folder in self.folders:
+            member = load_classifier(folder, options.classifier)[0].to(device)
+            models.append(declare_outputs(member, class_map=options.class_map))
+        model = models[0] if len(models) == 1 else Ensemble(models)
+        return Mirrored(model) if options.mirror else model
 
     # read once: noise, data set and shape all come from it
     @cached_property
     def config(self) -> "Config":
-        """The configuration that the folder stores."""
+        """The configuration that the first folder stores; raises `InputError` for runs that make no ensemble."""
         from radii.training.run_folder import load_config
 
-        return load_config(self.folder)
+        if len({folder.resolve() for folder in self.folders}) < len(self.folders):
+            raise InputError("a run is given twice: give each member of an ensemble once")
+        first, *others = map(load_config, self.folders)
+        for folder, other in zip(self.folders[1:], others, strict=True):
+            for name, one, expected in (
+                ("images of the shape", other.shape, first.shape),
+                ("the classes", other.classes, first.classes),
+                ("the noise", full_name(other.recipe.law()), full_name(first.recipe.law())),
+            ):
+                if one != expected:
+                    raise InputError(
+                        f"the runs of an ensemble must be alike: {folder} was trained with {name} {one}, "
+                        f"{self.folders[0]} with {expected}"
+                    )
+        return first
 
     def noise(self) -> Noise:
         return self.config.recipe.law()
@@ -203,7 +248,9 @@ class TrainedRun(ModelSource):
     def accepted(self, images: "DataSet") -> "DataSet":
         # a class map assigns the classes itself, so that only the shape must fit
         return (
-            self.config.match_classes(images) if self.class_map is None else self.config.match_shape(images)
+            self.config.match_classes(images)
+            if self.input_format.class_map is None
+            else self.config.match_shape(images)
         )
 
     def interface(
@@ -213,7 +260,7 @@ class TrainedRun(ModelSource):
 
         if self.other_data is not None:
             raise InputError(
-                f"--data defines the input of models not trained by radii train; {self.folder} is a run folder, "
+                f"--data defines the input of models not trained by radii train; {self.folders[0]} is a run folder, "
                 "which stores it: leave out --data"
             )
         # the names of a class map, if there is one; it may have none
@@ -231,21 +278,28 @@ class ExternalModel(ModelSource):
     spec: str = field(repr=False)
     data: str
     distribution: Noise
-    input_format: Mapping[str, Any]
+    input_format: InputFormat
 
     @property
     def votes_path(self) -> str:
         # the path and the query of an address may hold slashes and keys
         url = urlsplit(self.spec)
         name = url.hostname if url.netloc else Path(self.spec.rpartition(":")[2]).stem
-        return f"{name}.votes.parquet"
+        return f"{name}.{self.input_format.name_of_mirror}votes.parquet"
+
+    @property
+    def words(self) -> str:
+        return "Averaged with mirror images" if self.input_format.mirror else ""
 
     def load(self, device: "torch.device") -> "BaseClassifier":
         from torch import nn
 
+        from radii.models import Mirrored
         from radii.models.adapters import load_model
 
-        model = load_model(self.spec, **self.input_format)
+        model = load_model(self.spec, **self.input_format.parsed())
+        if self.input_format.mirror:
+            model = Mirrored(model)
         # endpoints and programs of other libraries choose their device themselves
         return model.to(device) if isinstance(model, nn.Module) else model
 
@@ -280,23 +334,23 @@ class ExternalModel(ModelSource):
 
 
 def model_source(
-    run: str, data: str | None, noise: str | None, sigma: float | None, input_format: InputFormat
+    runs: Sequence[str], data: str | None, noise: str | None, sigma: float | None, input_format: InputFormat
 ) -> ModelSource:
-    """Return the model that `run` and the options name; raise `InputError` for options that do not apply to it."""
-    from radii.models.adapters import FORMS, is_spec
+    """Return the model that `runs` and the options name; raise `InputError` for options that do not apply to it."""
+    from radii.models.adapters import is_spec
 
     stored = {"noise": noise, "sigma": sigma, **input_format.stored_in_runs()}
-    if not is_spec(run):
-        # with options of other models, the name was probably meant as such a model: the error lists their forms
-        if not Path(run).is_dir() and any(value is not None for value in (data, *stored.values())):
-            raise InputError(f"there is not a run folder {run}; a model is {FORMS}")
-        for name, value in stored.items():
-            if value is not None:
-                raise InputError(
-                    f"--{name} is for models not trained by radii train; {run} is a run folder, which stores it: "
-                    f"leave out --{name}"
-                )
-        return TrainedRun(Path(run), input_format.classifier, data, input_format.class_map)
+    specs = [run for run in runs if is_spec(run)]
+    if specs and len(runs) > 1:
+        raise InputError(
+            f"an ensemble consists of run folders, and {specs[0]} is none: average other models in Python, "
+            "radii.models.Ensemble"
+        )
+    if not specs:
+        for run in runs:
+            _check_run(run, data, stored)
+        return TrainedRuns(tuple(map(Path, runs)), data, input_format)
+    (run,) = runs
     # rejected, since it would silently do nothing
     if input_format.classifier is not None:
         raise InputError(
@@ -308,7 +362,25 @@ def model_source(
             f"--{name}" for name, value in (("data", data), ("noise", noise)) if value is None
         )
         raise InputError(f"{run} is a model, not a run folder: add {missing}")
-    return ExternalModel(run, data, make_noise(noise, sigma), input_format.parsed())
+    model = ExternalModel(run, data, make_noise(noise, sigma), input_format)
+    # what cannot be parsed must show before the model is loaded
+    input_format.parsed()
+    return model
+
+
+def _check_run(run: str, data: str | None, stored: Mapping[str, object]) -> None:
+    """Raise `InputError` for options that a run folder stores, or where the name means another model."""
+    from radii.models.adapters import FORMS
+
+    # with options of other models, the name was probably meant as such a model: the error lists their forms
+    if not Path(run).is_dir() and any(value is not None for value in (data, *stored.values())):
+        raise InputError(f"there is not a run folder {run}; a model is {FORMS}")
+    for name, value in stored.items():
+        if value is not None:
+            raise InputError(
+                f"--{name} is for models not trained by radii train; {run} is a run folder, which stores it: "
+                f"leave out --{name}"
+            )
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:

@@ -11,7 +11,7 @@ import typer
 
 from radii.cli.console import Interrupted, say
 from radii.cli.groups import Options, grouped
-from radii.cli.model_options import Execution, InputFormat, ModelArgument, NoiseOptions, model_source
+from radii.cli.model_options import Execution, InputFormat, ModelsArgument, NoiseOptions, model_source
 from radii.cli.options import Alpha, DataDir, K, L0Unit, Split, reach_text
 from radii.errors import InputError
 from radii.noises.streams import check_seed, secret_seed
@@ -155,7 +155,7 @@ def given_seed(seed: int | None, path: Path | None) -> int:
 
 @grouped
 def serve(
-    run: ModelArgument,
+    runs: ModelsArgument,
     input_format: InputFormat,
     images: InputOptions,
     noise: NoiseOptions,
@@ -184,9 +184,9 @@ def serve(
     """Serve labels with certified radii over HTTP.
 
     A client posts an image and receives its label, with the radius within which the label holds. The model is a run
-    folder of radii train, or any other model with --data, --noise and its input format. Images that arrive together
-    share forward passes. GET / describes the interface; /health and /metrics are for monitoring. After Ctrl-C or
-    SIGTERM, the service answers the requests that it has accepted, and accepts no more.
+    folder of radii train, several of them as an ensemble, or any other model with --data, --noise and its input
+    format. Images that arrive together share forward passes. GET / describes the interface; /health and /metrics are
+    for monitoring. After Ctrl-C or SIGTERM, the service answers the requests that it has accepted, and accepts no more.
     """
     from radii.models.devices import best_device
     from radii.sampling import Smoothed
@@ -195,7 +195,7 @@ def serve(
     from radii.serving import run as run_service
     from radii.serving.app import address_of
 
-    source = model_source(run, images.data, noise.noise, noise.sigma, input_format)
+    source = model_source(runs, images.data, noise.noise, noise.sigma, input_format)
     limits, secret = server.limits(), given_seed(seed, seed_file)
     smoothed, shape, classes = source.interface(
         Smoothed(

@@ -8,7 +8,7 @@ import typer
 
 from radii.cli.console import say
 from radii.cli.groups import Options, grouped
-from radii.cli.model_options import Execution, InputFormat, ModelArgument, NoiseOptions, model_source
+from radii.cli.model_options import Execution, InputFormat, ModelsArgument, NoiseOptions, model_source
 from radii.cli.options import K, L0Unit, Radii, Seed, parse_radii, reach_text, targets_of
 from radii.cli.vote_job import ImageOptions, JobSource, Processes, sample, sample_for
 from radii.errors import InputError, check_name
@@ -106,7 +106,7 @@ class PlanOptions(Options):
 
 @grouped
 def vote(
-    run: ModelArgument,
+    runs: ModelsArgument,
     input_format: InputFormat,
     images: ImageOptions,
     noise: NoiseOptions,
@@ -118,7 +118,7 @@ def vote(
         str | None,
         typer.Option(
             help="Votes file, local or in an object store.",
-            show_default="votes.parquet in RUN, or MODEL.votes.parquet here",
+            show_default="votes.parquet in RUN; MODEL.votes.parquet or RUN+RUN.votes.parquet here",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -129,6 +129,9 @@ def vote(
     the expensive step: it queries the model on noise samples of each image and counts the predicted classes. The
     counts, and all that identifies them, are written to one Parquet file, from which radii certify computes
     certificates without the model.
+
+    Several run folders, trained under one noise, are an ensemble: their mean probabilities vote. With --mirror, each
+    noisy image is classified together with its mirror image, left to right, at twice the cost.
 
     With the plan fixed, every image gets --n noise samples, and the votes serve any norm, k and alpha. With --radii,
     each image is sampled until these radii are certified or cannot be, which typically takes ten to a hundred times
@@ -146,7 +149,7 @@ def vote(
 
     # what can be checked without the model comes first, since loading takes seconds
     check_name("unit", plan.l0_unit, UNITS)
-    model = model_source(run, images.data, noise.noise, noise.sigma, input_format)
+    model = model_source(runs, images.data, noise.noise, noise.sigma, input_format)
     path = out or model.votes_path
     check_ending(path)
     check_alpha(plan.alpha)
@@ -168,6 +171,8 @@ def vote(
     else:
         # hours of sampling must not end at a folder that takes no files
         check_writable(path)
+        if model.words:
+            say(model.words)
         say(farthest)
         if chosen.open_ended:
             votes = sample_for(plan.seconds, loaded, chosen, seed, plan.k, path, processes)

@@ -6,6 +6,7 @@ from torch import nn
 
 from radii.errors import InputError, check_name
 from radii.models.digest import digest
+from radii.models.ensembles import Ensemble, Mirrored
 from radii.models.networks import SmallCNN, WideResNet
 from radii.models.wrappers import Denoised, Denoiser, Normalize
 
@@ -110,6 +111,8 @@ __all__ = [
     "MODELS",
     "Denoised",
     "Denoiser",
+    "Ensemble",
+    "Mirrored",
     "Normalize",
     "SmallCNN",
     "WideResNet",

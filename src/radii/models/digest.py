@@ -20,7 +20,7 @@ class Identified(ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """A SHA-256 in hexadecimal; `unknown:` and a name if the model can change without notice."""
+        """A SHA-256 in hexadecimal, or several with names; `unknown:` and a name if the model can change unnoticed."""
 
 
 def digest(model: Callable[..., Any]) -> str:
@@ -35,7 +35,8 @@ def digest(model: Callable[..., Any]) -> str:
     -------
     str
         SHA-256, in hexadecimal, over names, types, shapes and bytes of all weights; for a callable without
-        weights, `unknown:` and the name of its type or function.
+        weights, `unknown:` and the name of its type or function; for an `Ensemble` or `Mirrored`, a name
+        with the digests of its models, `probabilities(DIGEST, DIGEST)`.
 
     Notes
     -----

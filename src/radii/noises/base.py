@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -100,6 +100,11 @@ class Noise(ABC):
     def title(self) -> str:
         """The name as a heading: `Independent splitting`."""
         return self.name.replace("-", " ").capitalize()
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The parameters by name, as files and full names hold them."""
+        return asdict(self)
 
     @property
     def outcomes(self) -> int | None:

@@ -1,6 +1,6 @@
 """Noises by name: `laplace`, or with parameters, `generalized-normal:exponent=4`."""
 
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 
 from radii.errors import InputError, check_name
 from radii.noises.ablation import Ablation
@@ -93,7 +93,7 @@ def example_name(kind: type[Noise]) -> str:
 def full_name(noise: Noise) -> str:
     """Return the name with all parameters, from which `make_noise` makes an equal noise."""
     # repr, unlike `:g`, keeps every digit, so that the noise is equal
-    return f"{noise.name}:" + ",".join(f"{name}={value!r}" for name, value in asdict(noise).items())
+    return f"{noise.name}:" + ",".join(f"{name}={value!r}" for name, value in noise.parameters.items())
 
 
 def example(kind: type[Noise], sigma: float = USUAL_SIGMA) -> Noise:

@@ -60,8 +60,8 @@ def in_whole_levels(ball: Ball, cost: Map, off_grid: Map) -> Map:
 
     Notes
     -----
-    A part of a grey level on a single feature counts as well, though no image is there: radii in l1, l2 and linf are
-    then in the order of the norms. Proof: docs/math/splitting.md.
+    Parts of the first grey level count as well, in l2 on one feature and in linf on all, though no image is there:
+    radii are then in the order of the norms, and none ends just below one level. Proof: docs/math/splitting.md.
     """
 
     def l2(r: np.ndarray) -> np.ndarray:
@@ -71,8 +71,8 @@ def in_whole_levels(ball: Ball, cost: Map, off_grid: Map) -> Map:
         return np.minimum(np.maximum(steps, cost(length)), off_grid(r))
 
     def linf(r: np.ndarray) -> np.ndarray:
-        everywhere = ball.features * cost(np.floor(r * GREY_LEVELS * (1 + LEVEL_ROUNDING)))
-        return np.maximum(l2(r), everywhere)
+        length = r * GREY_LEVELS * (1 + LEVEL_ROUNDING)
+        return np.maximum(l2(r), ball.features * cost(np.where(length < 1, length, np.floor(length))))
 
     return l2 if ball.norm == "l2" else linf
 
@@ -162,6 +162,9 @@ class Splitting(Cells, EnumerableNoise):
         Strength: the standard deviation of uniform noise on an interval as long as a cell, in image units.
     offsets : int
         Seed of the fixed offsets.
+    symmetric : 0 or 1
+        With 1, a pixel has the offset of its mirror image, left to right. Then the mirrored image has the mirrored
+        noise samples, each under the same shift, as `radii.models.Mirrored` wants them.
 
     Raises
     ------
@@ -188,6 +191,7 @@ class Splitting(Cells, EnumerableNoise):
     """
 
     offsets: int = 0
+    symmetric: int = 0
     name: ClassVar[str] = "splitting"
     rules: ClassVar[dict[str, Rule]] = {
         "l0": Rule(union_bound, UNION, SOURCE),
@@ -201,6 +205,20 @@ class Splitting(Cells, EnumerableNoise):
         seed = self.offsets
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
             raise InputError(f"offsets must be a seed, a whole number from 0 to 2**64 - 1; got {seed!r}")
+        if not isinstance(self.symmetric, int) or self.symmetric not in (0, 1):
+            raise InputError(f"symmetric must be 0 or 1; got {self.symmetric!r}")
+        # True is stored as 1, so that equal noises have one full name
+        object.__setattr__(self, "symmetric", int(self.symmetric))
+
+    @property
+    def title(self) -> str:
+        return "Symmetric splitting" if self.symmetric else super().title
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        # files and names from before the parameter existed stay as they are
+        known = super().parameters
+        return known if self.symmetric else {name: known[name] for name in known if name != "symmetric"}
 
     @property
     def outcomes(self) -> int:
@@ -221,7 +239,12 @@ class Splitting(Cells, EnumerableNoise):
     def _shifted(self, images: Any, numbers: Any) -> Any:
         """Return the middles of the cells of image i in a grid with the shared shift `numbers[i]`."""
         shape = tuple(images.shape[1:])
-        offsets = like(images, fixed_offsets(math.prod(shape), self.shifts, self.offsets).reshape(shape))
+        fixed = fixed_offsets(math.prod(shape), self.shifts, self.offsets).reshape(shape)
+        if self.symmetric:
+            column = np.arange(shape[-1])
+            # columns of the right half repeat those of the left; the middle one of an odd width is its own mirror image
+            fixed = fixed[..., np.minimum(column, column[::-1])]
+        offsets = like(images, fixed)
         return self._middles(images, (numbers.reshape(-1, *[1] * len(shape)) + offsets) % self.shifts)
 
 

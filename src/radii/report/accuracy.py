@@ -329,8 +329,8 @@ def _best_levels(
 ) -> dict[str, tuple[np.ndarray, str, str, str, Setting]]:
     """Return a row of the best certified accuracy at each radius for every noise with several levels."""
     rows = {}
-    for noise in dict.fromkeys(certified.noise.name for certified in certificates.values()):
-        several = [certified for certified in certificates.values() if certified.noise.name == noise]
+    for title in dict.fromkeys(certified.noise.title for certified in certificates.values()):
+        several = [certified for certified in certificates.values() if certified.noise.title == title]
         # one level leaves nothing to choose
         levels = sorted({certified.noise.level for certified in several})
         if len(levels) > 1:
@@ -342,7 +342,7 @@ def _best_levels(
                 " no single classifier reaches them all, and no certificate covers the choice"
             )
             setting = setting_of_best(setting_of(certified) for certified in several)
-            rows[f"{several[0].noise.title}, best {name}"] = (shares, "best", noise, note, setting)
+            rows[f"{title}, best {name}"] = (shares, "best", several[0].noise.name, note, setting)
     return rows
 
 

@@ -1,7 +1,6 @@
 """report.json: everything that a report concludes, and from what, for programs; report.schema.json describes it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "images": len(first),
         "data": data_json(first.data),
         "noise": first.noise.name,
-        "noise_parameters": asdict(first.noise),
+        "noise_parameters": first.noise.parameters,
         "alpha": first.alpha,
         "labels": first.labels,
         "seed": first.seed,

@@ -10,7 +10,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
@@ -143,7 +142,7 @@ def identity(certificates: Certificates) -> dict[str, Any]:
     noise = certificates.noise
     return {
         "noise": noise.name,
-        **asdict(noise),
+        **noise.parameters,
         "scale": noise.scale,
         "norm": certificates.norm,
         "unit": certificates.unit,

@@ -1,6 +1,7 @@
 """Runs, which a report compares: a model under one noise, with certificates in several norms and for several k."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,7 +110,7 @@ def run_names(runs: Sequence[Votes | ImportedRun], files: Sequence[Path], given:
     folder; the folder; the path below the common folder. If noises or levels differ, they precede the file. A run of
     another code is marked, and the name that it got at its import is used in place of its noise.
     """
-    noises = [run.name if isinstance(run, ImportedRun) and run.name else run.noise.title for run in runs]
+    noises = [_title(run) for run in runs]
     levels = [f"{noise} {run.noise.level:g}" for noise, run in zip(noises, runs, strict=True)]
     # no links are followed: a file is found again under the name that it has in the command
     paths = [Path(os.path.abspath(file)) for file in files]
@@ -130,6 +131,17 @@ def run_names(runs: Sequence[Votes | ImportedRun], files: Sequence[Path], given:
         if len(set(names)) == len(names):
             break
     return names
+
+
+def _title(run: Votes | ImportedRun) -> str:
+    """Return the noise of a run, with what was averaged, or the name of an imported run."""
+    if isinstance(run, ImportedRun):
+        return run.name or run.noise.title
+    # as `radii.models.digest` names them; every text matches, perhaps with empty groups
+    pattern = r"(?:unknown:)?(mirrored)?(?:-\w+\()?(?:unknown:)?(?:(probabilities|logits)\()?"
+    mirrored, averaged = re.findall(pattern, run.model)[0]
+    kind = " ".join(filter(None, (mirrored, averaged and "ensemble")))
+    return ", ".join(filter(None, (run.noise.title, kind)))
 
 
 def _one_line(name: str) -> str:

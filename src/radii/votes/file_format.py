@@ -134,7 +134,7 @@ def header_of(votes: Votes) -> dict[str, Any]:
 def manifest_of_votes(votes: Any) -> dict[str, Any]:
     """Return the manifest of votes, or of an object with the same attributes, as plain values."""
     manifest = {
-        "noise": {"name": votes.noise.name, **asdict(votes.noise)},
+        "noise": {"name": votes.noise.name, **votes.noise.parameters},
         "plan": votes.plan.document(),
         "data": votes.data and asdict(votes.data),
         "exact": votes.exact_arithmetic,
@@ -197,10 +197,13 @@ def _make_named(role: str, document: dict[str, Any], kinds: Mapping[str, Any]) -
 
 
 def _make(values: dict[str, Any], kind: Any) -> Any:
-    """Return an object of class `kind` with these fields, all of which are checked; older files lack `decisions`."""
+    """Return an object of class `kind` with these fields, all of which are checked.
+
+    Older files lack `decisions` and `symmetric`.
+    """
     # decisions are objects already, each checked when it was made
     types = {field.name: Any if field.name == "decisions" else field.type for field in fields(kind)}
-    check_fields(values, types, optional=("decisions",))
+    check_fields(values, types, optional=("decisions", "symmetric"))
     return kind(**values)
 
 

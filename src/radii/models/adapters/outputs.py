@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -231,7 +232,8 @@ def _identity(model: str, outputs: Outputs) -> str:
 
 
 def extend_digest(model: str, declared: str) -> str:
-    """Return the digest of a model together with what is declared about it; legible for models without a digest."""
-    if model.startswith("unknown:"):
+    """Return the digest of a model together with what is declared about it; legible unless it is one hash."""
+    # digests of ensembles name their members
+    if not re.fullmatch("[0-9a-f]{64}", model):
         return f"{model} {declared}"
     return hashlib.sha256(f"{model}\0{declared}".encode()).hexdigest()

@@ -1,6 +1,7 @@
 """The texts and tables of the page, as plain data; every number is read from the certificates and votes."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -257,8 +258,13 @@ def _sampling_facts(votes: Sequence[Votes]) -> list[tuple[str, str]]:
         *([("processors", _range(devices))] if devices else []),
         ("software", _range(_versions(record) for record in votes)),
         # 48 bits tell the models of a page apart; results need the whole digest, which the votes hold
-        ("model digests", ", ".join(dict.fromkeys(record.model[:12] for record in votes))),
+        ("model digests", ", ".join(dict.fromkeys(_short_digest(record.model) for record in votes))),
     ]
+
+
+def _short_digest(model: str) -> str:
+    """Return the digest of a model, or of each member of an ensemble, cut to 12 digits."""
+    return re.sub("[0-9a-f]{64}", lambda found: found[0][:12], model)
 
 
 def _rounding(votes: Votes) -> str:

@@ -26,6 +26,7 @@ from radii.report.plots.style import (
     caption_text,
     frame,
     look,
+    more_lines,
     noise_colour,
     own_style,
     run_colours,
@@ -89,7 +90,8 @@ def _key(axes: Axes, marks: Sequence[Artist], title: str) -> None:
     }
     style |= {"borderpad": 0.0, "borderaxespad": 0.0, "alignment": "left", "title_fontsize": now.small}
     # above the caption, if there is one
-    corner = (0.09 / width, (0.5 if now.named else 0.03) / height)
+    caption = figure.caption if isinstance(figure, Drawing) else ""
+    corner = (0.09 / width, (0.5 + more_lines(caption, width) if now.named else 0.03) / height)
     key = figure.legend(
         handles=marks,
         loc="lower left",

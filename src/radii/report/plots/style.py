@@ -208,7 +208,7 @@ def run_colours(certificates: Iterable[Certificates]) -> list[str]:
     return colours
 
 
-CAPTION_LINE = 0.13
+CAPTION_LINE = 0.145
 """Inches of a line of the caption."""
 
 
@@ -221,8 +221,7 @@ def frame(
     """
     now = look()
     if now.named:
-        # there is room for two lines
-        below += CAPTION_LINE * max(broken(caption, now.width).count("\n") - 1, 0)
+        below += more_lines(caption, now.width)
     width, height = now.width, now.height + below
     figure = Drawing((width, height), title, subtitle, caption)
     size = (width - now.left - now.right) / width, (now.height - now.bottom - now.top) / height
@@ -257,6 +256,11 @@ def write_caption(figure: Figure, caption: str) -> None:
     corner = {"x": 0.09 / width, "y": 0.09 / height}
     text = broken(caption, width)
     figure.text(**corner, s=text, fontsize=look().small, color=SOFT, va="bottom", linespacing=1.35)
+
+
+def more_lines(caption: str, width: float) -> float:
+    """Return the height in inches of a caption's lines after the second, for which figures have no room."""
+    return CAPTION_LINE * max(broken(caption, width).count("\n") - 1, 0)
 
 
 def broken(caption: str, width: float) -> str:
