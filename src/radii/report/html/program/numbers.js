@@ -21,7 +21,8 @@ const underAttack = (one, radius) => share(one.plain - below(one.lost, radius, t
 function interval(count, of) {
   if (!of) return [0, 1];
   const lowest = unpack(data.lowest[of]);
-  return [lowest[count] / 1e6, 1 - lowest[of - count] / 1e6];
+  // in whole millionths: 1 - .961 is a little more than .039, and would be rounded up to .040
+  return [lowest[count] / 1e6, (1e6 - lowest[of - count]) / 1e6];
 }
 
 const percent = (part) => `${(100 * part).toFixed(1)} %`;
