@@ -51,7 +51,7 @@ def test_runs_on_other_images(two):
     arrays = ("label", "radius", "status", "lower", "index", "true_label", "predicted")
     fewer = replace(fewer, **{name: getattr(fewer, name)[50:] for name in arrays})
     with pytest.raises(
-        InputError, match=r"about 200 images and B about 150, of which 150 are common: .*--common"
+        InputError, match=r"the same images; got 200 and 150, of which 150 are common: .*--common"
     ):
         radii.compare(two[0], fewer)
     result = radii.compare(two[0], fewer, common=True)

@@ -74,3 +74,5 @@ def test_counted_outcomes_are_told_from_noise_samples():
     assert draws_text([listed]) == "all 442"
     assert draws_text([listed, replace(listed, n=663)]) == "all 442 to 663"
     assert draws_text([fixed, listed]) == "1,000 or all 442"
+    # an average is that of the runs that stop early
+    assert draws_text([fixed, early]) == "1,000 or up to 100,000 (1,021 on average)"

@@ -217,8 +217,8 @@ def _on_common_images(
         )
     if not common and not len(index) == len(a) == len(b):
         raise InputError(
-            f"{names[0]} is about {len(a):,} images and {names[1]} about {len(b):,}, of which {len(index):,} are "
-            "common: compare those with common=True (--common)"
+            f"{names[0]} and {names[1]} must be about the same images; got {len(a):,} and {len(b):,}, of which "
+            f"{len(index):,} are common: compare those with common=True (--common)"
         )
     first, second = take(a, rows), take(b, others)
     # raises without true labels, from which accuracy is counted

@@ -73,21 +73,23 @@ def draws_text(certificates: Iterable[Certificates]) -> str:
     every = list(certificates)
     # all outcomes are not a sample: their number is told apart from numbers of samples
     enumerated = [certified.n for certified in every if certified.plan == "exhaustive"]
-    sampled = [certified for certified in every if certified.plan != "exhaustive"]
+    fixed = [certified.n for certified in every if certified.plan == "fixed"]
+    stopped = [certified for certified in every if certified.plan not in ("exhaustive", "fixed")]
     texts = [
-        _sampled_text(sampled) if sampled else "",
+        _range_text(fixed) if fixed else "",
+        _stopped_text(stopped) if stopped else "",
         f"all {_range_text(enumerated)}" if enumerated else "",
     ]
     return " or ".join(filter(None, texts))
 
 
-def _sampled_text(certificates: Sequence[Certificates]) -> str:
-    """Return the number of noise samples per image where they are a random sample of the noise."""
+def _stopped_text(certificates: Sequence[Certificates]) -> str:
+    """Return the number of noise samples per image where the plan stops early."""
     most = _range_text([certified.n for certified in certificates])
     # rounded up: a text must not claim fewer samples than were drawn
-    means = [math.ceil(certified.mean_samples) for certified in certificates if certified.plan != "fixed"]
+    means = _range_text([math.ceil(certified.mean_samples) for certified in certificates])
     pilot = ", with a pilot" if any(certified.plan == "two-stage" for certified in certificates) else ""
-    return f"up to {most} ({_range_text(means)} on average{pilot})" if means else most
+    return f"up to {most} ({means} on average{pilot})"
 
 
 def _range_text(values: Sequence[int]) -> str:

@@ -138,6 +138,7 @@ def write_report(
         "first_norm": "l2" if "l2" in norms else norms[0],
         "labels": content.labels(several, classes),
         "attacked": any(run.perturbed for run in several),
+        "unchecked": any(run.all[0].unchecked for run in several),
         "data": script_json(
             explorer_data(several, norms, classes, thumbnails or examples)
             | {"strips": {norm: winner_strip(winners[norm], content.colours(several)) for norm in norms}}

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib import rc_context, style
@@ -274,6 +274,11 @@ def broken(caption: str, width: float) -> str:
     return text.replace(f"{NO_BREAK}·\n", "\n")
 
 
+def _images_text(certificates: Certificates) -> str:
+    """Return the data set and which of its images these are, without the digest of your own images."""
+    return str(certificates.data and replace(certificates.data, digest=""))
+
+
 def caption_text(certificates: Iterable[Certificates]) -> str:
     """Return what was measured: noise samples per image, error probability, noise levels and images."""
     several = list(certificates)
@@ -282,7 +287,7 @@ def caption_text(certificates: Iterable[Certificates]) -> str:
         f"α = {_spread((certified.alpha for certified in several), '{:g}'.format)}",
         *_levels(several),
         f"{_spread((len(certified) for certified in several), '{:,}'.format)} images",
-        " / ".join(dict.fromkeys(str(certified.data or "") for certified in several)),
+        " / ".join(dict.fromkeys(_images_text(certified) for certified in several if certified.data)),
     ]
     return " · ".join(fact for fact in facts if fact)
 
