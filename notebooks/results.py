@@ -29,7 +29,9 @@ from IPython.display import Markdown
 
 import radii
 from radii.certificates import to_norm
-from radii.report.accuracy import round_radii, summarize, tabulate
+from radii.report.accuracy import summarize
+from radii.report.round_radii import round_radii
+from radii.report.accuracy_table import tabulate
 from radii.report.export import found_beside, markdown_table
 from radii.report.formatting import draws_text, floor_text, radius_text, round_text
 from radii.report.plots import (

@@ -26,7 +26,7 @@ import radii
 from radii.data import load_data
 from radii.errors import RadiiWarning
 from radii.models.devices import TensorSource
-from radii.report.accuracy import tabulate
+from radii.report.accuracy_table import tabulate
 from radii.report.plots import accuracy_by_noise
 
 # the last digits of a matrix product may depend on the rest of the batch: of no weight here

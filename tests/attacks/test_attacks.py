@@ -16,10 +16,11 @@ from radii.attacks import Attacks, Effort, attack
 from radii.attacks.descent import Target, descend, greedy, margin
 from radii.attacks.search import PerturbationSearch, exceeds_chance, left_top_k
 from radii.cli.attack import summary_text as sentence
+from radii.cli.attacked_pictures import read_pictures
 from radii.data import load_data
 from radii.errors import InputError
 from radii.models.devices import TensorSource
-from radii.report.attacked import found_beside, read_pictures
+from radii.report.attacked import found_beside
 from radii.training.losses import NoiseSampler
 from radii.training.pgd import project, steepest
 

@@ -20,7 +20,7 @@ import torch
 
 import radii
 from radii.errors import RadiiWarning
-from radii.report.accuracy import tabulate
+from radii.report.accuracy_table import tabulate
 from radii.report.export import table_markdown
 from radii.report.published import load_published
 from vote_factory import RUNS, make_votes, save_runs

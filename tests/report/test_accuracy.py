@@ -11,15 +11,8 @@ import pytest
 from certificate_factory import make_certificates
 from radii.errors import InputError
 from radii.noises.norms import NORMS
-from radii.report.accuracy import (
-    accuracy_curve,
-    certified_radii,
-    empirical_curve,
-    radius_held_by,
-    round_radii,
-    summarize,
-    tabulate,
-)
+from radii.report.accuracy import accuracy_curve, certified_radii, empirical_curve, radius_held_by, summarize
+from radii.report.accuracy_table import tabulate
 from radii.report.export import (
     csv_text,
     json_text,
@@ -30,6 +23,7 @@ from radii.report.export import (
     write_whole,
 )
 from radii.report.formatting import floor_text, guarantee, round_text
+from radii.report.round_radii import round_radii
 
 
 def hand_made():

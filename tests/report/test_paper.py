@@ -14,7 +14,8 @@ import pytest
 
 from certificate_factory import make_certificates
 from radii.errors import InputError
-from radii.report.accuracy import accuracy_curve, empirical_curve, summarize, tabulate
+from radii.report.accuracy import accuracy_curve, empirical_curve, summarize
+from radii.report.accuracy_table import tabulate
 from radii.report.export import table_json
 from radii.report.formatting import NORM_NAMES, radius_text, tex_text
 from radii.report.html import Run, write_report

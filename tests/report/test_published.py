@@ -8,11 +8,12 @@ import pytest
 
 from certificate_factory import make_certificates
 from radii.errors import InputError, UnknownName
-from radii.report.accuracy import footnotes, marked_names, round_radii, tabulate
+from radii.report.accuracy_table import footnotes, marked_names, tabulate
 from radii.report.export import json_text, table_json, table_markdown
 from radii.report.html.page import entries
 from radii.report.plots import accuracy_by_k, accuracy_by_noise
 from radii.report.published import NAMES, check_same_data, load_published, of_question
+from radii.report.round_radii import round_radii
 from radii.votes import ImageIdentity
 
 CIFAR = load_published("cifar10")

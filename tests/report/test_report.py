@@ -17,7 +17,8 @@ import radii
 from certificate_factory import make_certificates
 from radii.errors import InputError
 from radii.noises import Uniform
-from radii.report.accuracy import certified_radii, summarize, tabulate
+from radii.report.accuracy import certified_radii, summarize
+from radii.report.accuracy_table import tabulate
 from radii.report.export import table_markdown
 from radii.report.formatting import floor_text, guarantee, round_text
 from radii.report.html import Examples, Run, check_one_data, choose_examples, content, explorer, write_report

@@ -15,13 +15,14 @@ import torch
 import radii
 from certificate_factory import make_certificates
 from given_models import plain
+from radii.cli.attacked_pictures import pictures_beside, read_pictures, sheet_bytes
 from radii.cli.report import shown_examples
 from radii.data import load_data
 from radii.errors import InputError
 from radii.noises import NOISES, example
 from radii.noises.streams import Stream
-from radii.report.accuracy import accuracy_curve, certified_radii, round_radii
-from radii.report.attacked import found_beside, pictures_beside, read_found, read_pictures, sheet_bytes
+from radii.report.accuracy import accuracy_curve, certified_radii
+from radii.report.attacked import found_beside, read_found
 from radii.report.formatting import radius_text
 from radii.report.html import Examples, Run, explorer, page, write_report
 from radii.report.html.comparing import comparison_section
@@ -30,6 +31,7 @@ from radii.report.html.examples import perturbed
 from radii.report.html.explorer import CORRECT, attack_sentences, explorer_data, script_json
 from radii.report.html.packing import Packs
 from radii.report.html.page import MOST_CLASSES, class_rows
+from radii.report.round_radii import round_radii
 from radii.sampling import Smoothed
 from radii.sampling.monte_carlo import NoisyImages
 

@@ -13,7 +13,8 @@ import pytest
 
 import radii
 from certificate_factory import make_certificates
-from radii.report.accuracy import certified_to, tabulate
+from radii.report.accuracy import certified_to
+from radii.report.accuracy_table import tabulate
 from radii.report.document import accuracy_with_interval
 from radii.report.html import Run
 from radii.report.html.cards import norm_card

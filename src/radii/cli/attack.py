@@ -15,8 +15,8 @@ from radii.cli.options import Alpha, DataDir, Ks, L0Unit, Seed, images_of
 from radii.cli.tables import Table, show, with_format
 from radii.errors import InputError, RadiiWarning
 from radii.noises import full_name
-from radii.report.accuracy import round_radii
 from radii.report.formatting import NORM_NAMES, round_text
+from radii.report.round_radii import round_radii
 from radii.storage.class_names import are_counted
 from radii.votes import Votes, load_votes, other_answers
 
@@ -89,7 +89,8 @@ def attack(
     from radii.attacks import Effort
     from radii.attacks.attack import attack as attack_all
     from radii.certificates.certify import certify
-    from radii.report.attacked import attacks_name, attacks_text, sheet_bytes
+    from radii.cli.attacked_pictures import sheet_bytes
+    from radii.report.attacked import attacks_name, attacks_text
     from radii.report.export import write_whole
     from radii.storage.atomic import check_folder
     from radii.training.run_folder import CONFIG

@@ -7,8 +7,10 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.cli import console
 from radii.cli.tables import Cell, Table
-from radii.report.accuracy import round_radii, same_question, status_names, summarize, tabulate
+from radii.report.accuracy import same_question, status_names, summarize
+from radii.report.accuracy_table import tabulate
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text
+from radii.report.round_radii import round_radii
 
 MOST = 5
 """Most radii in a table, without those that the user names."""

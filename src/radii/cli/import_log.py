@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -12,8 +12,6 @@ from radii.certificates.imported.arrays import read_content, read_npy
 from radii.cli.console import say
 from radii.cli.groups import Options, grouped
 from radii.cli.options import noise_option, parse_shape
-from radii.data.dataset import DataSet
-from radii.data.loading import DATASETS, load_data
 from radii.errors import InputError
 from radii.noises import NOISES, Noise, make_noise
 from radii.noises.norms import unit_of
@@ -22,6 +20,9 @@ from radii.storage.atomic import check_writable
 from radii.storage.folders import write_file
 from radii.storage.kinds import kind_of
 from radii.votes import ImageIdentity, Votes
+
+if TYPE_CHECKING:
+    from radii.data.dataset import DataSet
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,16 @@ def import_log(
     say(f"{kind} of {len(run):,} images: {path}")
 
 
-def own_images(images: ImportedImages) -> DataSet | None:
+def own_images(images: ImportedImages) -> "DataSet | None":
     """Return your own images, whose votes are identified by a digest; None for a data set that a name identifies."""
+    from radii.data.loading import DATASETS, load_data
+
     if not images.data or images.data in DATASETS or not Path(images.data).exists():
         return None
     return load_data(images.data, images.split)
 
 
-def check_labels(run: ImportedRun | Votes, data: DataSet) -> None:
+def check_labels(run: ImportedRun | Votes, data: "DataSet") -> None:
     """Raise `InputError` if the run is about images that the data set lacks, or that it labels otherwise."""
     if len(beyond := run.index[run.index >= len(data)]):
         raise InputError(

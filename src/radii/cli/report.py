@@ -96,7 +96,8 @@ def report(
     page shows k = 1, 2 and 3, if there are more classes. With --style paper, the folder paper beside the page has
     every figure as SVG, PDF and PGF, tables.tex, and the numbers of each as CSV.
     """
-    from radii.report.attacked import ATTACKS, found_beside, pictures_beside
+    from radii.cli.attacked_pictures import pictures_beside
+    from radii.report.attacked import ATTACKS, found_beside
     from radii.report.common_images import on_common_images
     from radii.report.html import Run, check_one_data, of_smallest_k, write_report
     from radii.report.paper import write_paper

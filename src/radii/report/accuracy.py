@@ -1,4 +1,4 @@
-"""Certificates -> the numbers to compare: certified accuracy, curves, mean radii, tables at round radii.
+"""Certificates -> the numbers to compare: certified accuracy, curves, mean radii.
 
 Every number counts *all* images: where the true label is not certified, the radius is 0.
 """
@@ -6,50 +6,15 @@ Every number counts *all* images: where the true label is not certified, the rad
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
-from radii.report.formatting import round_text
-from radii.report.leaderboard import Setting, setting_of, setting_of_best, setting_of_published
-from radii.report.paired import PairedTests, paired_tests
-from radii.report.published import Published, of_question
 from radii.votes.image_identity import ImageIdentity
-from radii.votes.plans import PLANS
 
 QUANTILES = (0.25, 0.5, 0.75)
 """Quantiles of the radii in a summary."""
-
-KINDS = ("run", "imported", "best", "published")
-"""Rows of a table: certificates of one run, those of a log of another code, the best of several runs at each radius,
-published results."""
-
-DECIDING = tuple(name for name, kind in PLANS.items() if kind.decides)
-"""Plans that decide given radii: no image is certified to any other."""
-
-SAME = 1e-9
-"""Relative difference up to which two radii are the same: rules return a given radius up to rounding."""
-
-# exact, since a step of 0.1 in binary would miss 0.3 after three steps
-_STEPS = [Fraction(digits) * Fraction(10) ** power for power in range(-6, 7) for digits in ("1", "2.5", "5")]
-"""Round numbers, in image units: the step between radii, or the radii themselves."""
-
-_LINF_STEPS = [
-    *(step / 255 for step in _STEPS if step < 1),
-    *(Fraction(2**power, 255) for power in range(8)),
-]
-"""The same for linf: round parts of a grey level, then 1, 2, 4, ... grey levels, as in the literature."""
-
-_LAST_WHEN_EMPTY = {"l0": 3.0, "l1": 1.0, "l2": 1.0, "linf": 4 / 255}
-"""The last radius of a table in which nothing is certified."""
-
-NOT_CHECKED = "Not checked here: what its log cannot show is listed with the certificates."
-"""End of the note about a run of another code."""
-
-_FEW = 4
-"""Fewer published radii than this leave too few columns: round radii are put between them."""
 
 
 @dataclass(frozen=True)
@@ -77,55 +42,6 @@ class Summary:
     def median_radius(self) -> float:
         """The median of the certified radii, over all images."""
         return self.quantiles[0.5]
-
-
-# compared by identity: == of arrays is an array, which has no truth value
-@dataclass(frozen=True, eq=False)
-class AccuracyTable:
-    """Certified accuracy at several radii, for one norm and k.
-
-    Parameters
-    ----------
-    norm, unit, k : shared by all rows
-    names : of the rows
-    radii : of the columns
-    shares : `(names, radii)`, the certified accuracy; NaN at radii that were not published
-    kinds : of the rows, from `KINDS`
-    noises : of the rows, empty where the noise is unknown
-    notes : of the rows, what they are; empty for a run
-    settings : of the rows, the conditions of their measurement
-    best : bool `(names, radii)`, the run with the largest share of a column and all that the paired tests of the table
-        do not separate from it; only among several runs on the same images, and never where nothing is certified
-    """
-
-    norm: str
-    unit: str
-    k: int
-    names: tuple[str, ...]
-    radii: tuple[float, ...]
-    shares: np.ndarray
-    kinds: tuple[str, ...]
-    noises: tuple[str, ...]
-    notes: tuple[str, ...]
-    settings: tuple[Setting, ...]
-    best: np.ndarray
-
-    @property
-    def headers(self) -> tuple[str, ...]:
-        """The radii as text: `0.25`, `2/255`, `3`."""
-        return tuple(round_text(radius, self.norm) for radius in self.radii)
-
-    def _repr_markdown_(self) -> str:
-        """Return the table in Markdown, for notebooks."""
-        # `export` writes the tables of this module, and so imports it
-        from radii.report.export import table_markdown
-
-        return table_markdown(self)
-
-    @property
-    def compared(self) -> bool:
-        """Whether any row is published: only then do the rows differ in more than the runs themselves say."""
-        return "published" in self.kinds
 
 
 def certified_radii(certificates: Certificates) -> np.ndarray:
@@ -244,108 +160,6 @@ def _certified(certificates: Certificates) -> np.ndarray:
     return certificates.correctly_certified
 
 
-def tabulate(
-    certificates: Mapping[str, Certificates],
-    radii: Sequence[float] | None = None,
-    published: Sequence[Published] = (),
-) -> AccuracyTable:
-    """Return the certified accuracy of several sets of certificates of one norm and k.
-
-    Parameters
-    ----------
-    certificates : by the name of their row
-    radii : columns, by default round radii that suit the certificates, and the published ones
-    published : rows to add, as far as they are of this norm, k and unit
-
-    Notes
-    -----
-    Each noise with several levels gets one more row, the best level at each radius, as in published tables. Such rows
-    and published ones are no results of one run on these images, so that they are never marked as best.
-    """
-    norm, unit, k = same_question(certificates.values())
-    others = of_question(published, norm, k, unit)
-    if radii is None:
-        # published radii are columns too, or their rows would be empty
-        radii = _joined(
-            round_radii(certificates.values()), {radius for row in others for radius in row.accuracy}
-        )
-    columns = tuple(map(float, radii))
-    rows = {
-        name: (
-            certified.accuracy(columns),
-            "imported" if certified.unchecked else "run",
-            certified.noise.name,
-            f"{certified.unchecked[0]} {NOT_CHECKED}" if certified.unchecked else "",
-            setting_of(certified),
-        )
-        for name, certified in certificates.items()
-    }
-    best = runs_tested(certificates, columns).leaders() & (
-        len(certificates) > 1 and _on_one_set(certificates)
-    )
-    # after the runs, since no single classifier reaches these
-    rows |= _best_levels(certificates, columns)
-    for row in others:
-        if row.name in rows:
-            raise InputError(f"two rows of one table are called {row.name!r}: rename one of them")
-        # NaN and no interpolation: between two published radii the accuracy is unknown
-        shares = np.array([row.accuracy.get(radius, np.nan) for radius in columns])
-        rows[row.name] = (shares, "published", row.noise, row.note, setting_of_published(row))
-    table, kinds, noises, notes, settings = zip(*rows.values(), strict=True)
-    marked = np.vstack([best, np.zeros((len(rows) - len(best), len(columns)), dtype=bool)])
-    return AccuracyTable(
-        norm, unit, k, tuple(rows), columns, np.array(table), kinds, noises, notes, settings, best=marked
-    )
-
-
-def _on_one_set(certificates: Mapping[str, Certificates]) -> bool:
-    """Return whether all certificates are about the same images."""
-    several = list(certificates.values())
-    data = {certified.data.whole for certified in several if certified.data}
-    return len(data) < 2 and all(np.array_equal(certified.index, several[0].index) for certified in several)
-
-
-def runs_tested(certificates: Mapping[str, Certificates], radii: Sequence[float]) -> PairedTests:
-    """Return the paired tests of all runs at some radii, each pair on the images that it shares."""
-    several = list(certificates.values())
-    index = np.unique(np.concatenate([certified.index for certified in several]))
-    known = np.zeros((len(several), len(index)), dtype=bool)
-    held = np.zeros((len(several), len(radii), len(index)), dtype=bool)
-    for row, certified in enumerate(several):
-        place = np.searchsorted(index, certified.index)
-        known[row, place] = True
-        held[row][:, place] = certified_to(certified, radii)
-    return paired_tests(held, known)
-
-
-def _joined(chosen: Sequence[float], stated: set[float]) -> list[float]:
-    """Return 0, the published radii `stated`, and of those `chosen` the larger ones, or all if few are stated."""
-    last = max(stated, default=0.0)
-    return sorted({0.0, *stated, *(radius for radius in chosen if len(stated) < _FEW or radius > last)})
-
-
-def _best_levels(
-    certificates: Mapping[str, Certificates], radii: Sequence[float]
-) -> dict[str, tuple[np.ndarray, str, str, str, Setting]]:
-    """Return a row of the best certified accuracy at each radius for every noise with several levels."""
-    rows = {}
-    for title in dict.fromkeys(certified.noise.title for certified in certificates.values()):
-        several = [certified for certified in certificates.values() if certified.noise.title == title]
-        # one level leaves nothing to choose
-        levels = sorted({certified.noise.level for certified in several})
-        if len(levels) > 1:
-            name = several[0].noise.level_name
-            shares = np.max([certified.accuracy(radii) for certified in several], axis=0)
-            listed = ", ".join(f"{level:g}" for level in levels)
-            note = (
-                f"the best of {name} = {listed} at each radius, chosen after looking at the results:"
-                " no single classifier reaches them all, and no certificate covers the choice"
-            )
-            setting = setting_of_best(setting_of(certified) for certified in several)
-            rows[f"{title}, best {name}"] = (shares, "best", several[0].noise.name, note, setting)
-    return rows
-
-
 def same_question(certificates: Iterable[Certificates]) -> tuple[str, str, int]:
     """Return the norm, unit and k of all certificates; raise `InputError` unless they share them."""
     several = list(certificates)
@@ -370,93 +184,3 @@ def check_one_data(data: Mapping[str, ImageIdentity | None]) -> None:
     if len(first) > 1:
         different = " and ".join(f"{name} is about {whole}" for whole, name in first.items())
         raise InputError(f"{different}: compare runs on one data set at a time")
-
-
-def round_radii(certificates: Iterable[Certificates], most: int = 6) -> list[float]:
-    """Return 0 and up to `most` round radii that suit the certificates.
-
-    Where every plan decided given radii, these are returned. Otherwise radii have even steps, up to where the best
-    curve falls below 5 %: whole units in l0, multiples of 1/255 (or of a round part of it) in linf. Where noise levels
-    differ by a factor of 3 or more, each radius is about twice the one before: otherwise the smallest level would be
-    certified to none of them.
-    """
-    several = list(certificates)
-    norm, _, _ = same_question(several)
-    decided = decided_radii(several)
-    if 0 < len(decided) <= most:
-        return [0.0, *decided]
-    last = (
-        # not to the largest radius: a few images would stretch the table over columns of almost nothing
-        max(radius_held_by(certified, 0.05) for certified in several)
-        or max(certified_radii(certified).max() for certified in several)
-        or _LAST_WHEN_EMPTY[norm]
-    )
-    levels = [certified.noise.level for certified in several]
-    if norm != "l0" and max(levels) >= 3 * min(levels):
-        steps = _LINF_STEPS if norm == "linf" else _STEPS
-        return [0.0, *(float(step) for step in [step for step in steps if step <= last][-most:])]
-    return even_radii(norm, last, most)
-
-
-def decided_radii(certificates: Sequence[Certificates]) -> list[float]:
-    """Return the positive radii that were given to the plans and reached, if every plan decided given ones."""
-    if not all(certified.plan in DECIDING for certified in certificates):
-        return []
-    norm, _, _ = same_question(certificates)
-    reached = np.unique(np.concatenate([[0.0], *(certified_radii(certified) for certified in certificates)]))
-    # each rule returns the given radius with a rounding error of its own
-    decided = reached[np.append(True, np.diff(reached) > SAME * reached[1:])]
-    return sorted({_shortened(radius, norm) for radius in decided[1:].tolist()})
-
-
-def even_radii(norm: str, last: float, most: int) -> list[float]:
-    """Return 0 and up to `most` round radii up to `last`: in even steps, and from a list of round counts in l0."""
-    if norm == "l0":
-        return _round_counts(last, most)
-    steps = _LINF_STEPS if norm == "linf" else _STEPS
-    # in fractions: as floats 0.3 // 0.1 is 2, and the last column would be missing
-    end = Fraction(last)
-    # the finest step that needs at most `most` columns
-    step = next((step for step in steps if end <= most * step), steps[-1])
-    return [float(step * multiple) for multiple in range(end // step + 1)]
-
-
-def _shortened(radius: float, norm: str) -> float:
-    """Return a radius that a plan was given; one that follows from it in another norm is rounded down to three digits.
-
-    Such a radius, as 0.1115226, is not round, and as a header it could be rounded up.
-    """
-    scale = 255 if norm == "linf" else 1
-    value = radius * scale
-    if abs(float(f"{value:.6g}") - value) <= SAME * value:
-        return radius
-    step = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return math.floor(value / step) * step / scale
-
-
-def _round_counts(last: float, most: int) -> list[float]:
-    """Return 0 and up to `most` of 1, 2, 3, 5, 7, 10, 15, 20, ... up to `last`, the first and the last kept."""
-    series = [1, 2, 3, 5, 7, *(count * 10**power for power in range(1, 7) for count in (1, 1.5, 2, 3, 5, 7))]
-    # at least one unit, where hardly anything is certified
-    reached = [float(count) for count in series if count <= max(1.0, last)]
-    # spread over the series, or the first ones alone would be columns
-    picks = np.linspace(0, len(reached) - 1, min(most, len(reached))).round().astype(int)
-    return [0.0, *(reached[pick] for pick in picks)]
-
-
-def marked_names(table: AccuracyTable) -> list[str]:
-    """Return the names of the rows, each with the number of its note if it has one: `Laplace, best σ [1]`."""
-    numbers = _note_numbers(table)
-    return [
-        f"{name} [{numbers[note]}]" if note else name
-        for name, note in zip(table.names, table.notes, strict=True)
-    ]
-
-
-def footnotes(table: AccuracyTable) -> list[str]:
-    """Return the notes with their numbers, in order: `[1] the best of ...`."""
-    return [f"[{number}] {note}" for note, number in _note_numbers(table).items()]
-
-
-def _note_numbers(table: AccuracyTable) -> dict[str, int]:
-    return {note: number for number, note in enumerate(dict.fromkeys(filter(None, table.notes)), 1)}

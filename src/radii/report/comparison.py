@@ -8,7 +8,8 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
 from radii.noises.norms import radii_array
-from radii.report.accuracy import certified_to, check_one_data, runs_tested
+from radii.report.accuracy import certified_to, check_one_data
+from radii.report.accuracy_table import runs_tested
 from radii.report.common_images import take
 from radii.report.formatting import round_text
 from radii.report.paired import CONFIDENCE, check_confidence, difference_interval

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from radii.certificates.certify import Certificates
-from radii.report.accuracy import AccuracyTable, certified_to
+from radii.report.accuracy import certified_to
+from radii.report.accuracy_table import AccuracyTable
 from radii.report.export import summary, table_json
 from radii.report.paired import CONFIDENCE, share_interval
 from radii.report.runs import Run, by_name

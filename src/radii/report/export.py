@@ -13,9 +13,11 @@ import numpy as np
 
 from radii.certificates.certify import Certificates
 from radii.errors import InputError
-from radii.report.accuracy import DECIDING, AccuracyTable, footnotes, marked_names, summarize
+from radii.report.accuracy import summarize
+from radii.report.accuracy_table import AccuracyTable, footnotes, marked_names
 from radii.report.formatting import BETA, dataset_guarantee, floor_text, identity
 from radii.report.leaderboard import HEADERS
+from radii.report.round_radii import DECIDING
 from radii.storage import atomic
 
 DECIMALS = 7

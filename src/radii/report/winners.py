@@ -12,9 +12,11 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.certificates.radius import certified_radius
 from radii.noises import Noise
-from radii.report.accuracy import decided_radii, even_radii, round_radii, runs_tested, same_question
+from radii.report.accuracy import same_question
+from radii.report.accuracy_table import runs_tested
 from radii.report.formatting import NO_BREAK, NORM_NAMES, round_text
 from radii.report.paired import CONFIDENCE
+from radii.report.round_radii import decided_radii, even_radii, round_radii
 
 # Steps of a table's six columns would leave one or two radii to runs at a low level of noise, beside those at a high
 # one. Three times as many radii cost little: Holm's first threshold is a third, a tenth more images that must differ.

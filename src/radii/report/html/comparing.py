@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from radii.certificates.certify import Certificates
-from radii.report.accuracy import certified_radii, certified_to, runs_tested
+from radii.report.accuracy import certified_radii, certified_to
+from radii.report.accuracy_table import runs_tested
 from radii.report.comparison import p_text
 from radii.report.formatting import radius_text, round_text
 from radii.report.html.content import colours, percent

@@ -10,7 +10,8 @@ import numpy as np
 from radii.certificates.certify import Certificates
 from radii.noises import Additive
 from radii.noises.norms import NORMS
-from radii.report.accuracy import AccuracyTable, footnotes, marked_names, status_names, summarize, tabulate
+from radii.report.accuracy import status_names, summarize
+from radii.report.accuracy_table import AccuracyTable, footnotes, marked_names, tabulate
 from radii.report.formatting import (
     NORM_NAMES,
     docstring,

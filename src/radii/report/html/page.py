@@ -19,7 +19,8 @@ except ImportError as cause:
     raise missing_extra("the report", "report", cause) from cause
 
 from radii.certificates.certify import Certificates
-from radii.report.accuracy import QUANTILES, AccuracyTable, certified_radii, status_names
+from radii.report.accuracy import QUANTILES, certified_radii, status_names
+from radii.report.accuracy_table import AccuracyTable
 from radii.report.document import SCHEMA, report_document
 from radii.report.export import json_text, run_csv_text, table_markdown, write_whole
 from radii.report.formatting import NORM_NAMES, radius_text, unit_text

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from radii.certificates.certify import Certificates
 from radii.noises import Noise
-from radii.report.accuracy import same_question, tabulate
+from radii.report.accuracy import same_question
+from radii.report.accuracy_table import tabulate
 from radii.report.export import write_whole
 from radii.report.formatting import NORM_NAMES, round_text
 from radii.report.html.examples import Examples

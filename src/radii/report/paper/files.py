@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radii.report.accuracy import AccuracyTable
+from radii.report.accuracy_table import AccuracyTable
 from radii.report.export import csv_rows, write_whole
 from radii.report.html.content import all_tables
 from radii.report.html.page import METRIC, bibtex, entries

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from radii.report.accuracy import AccuracyTable, footnotes, marked_names
+from radii.report.accuracy_table import AccuracyTable, footnotes, marked_names
 from radii.report.export import share_cells
 from radii.report.formatting import NORM_NAMES, tex_text
 from radii.report.leaderboard import HEADERS, UNKNOWN
