@@ -209,7 +209,9 @@ def test_what_a_log_cannot_say(tmp_path, line, message):
         ({"alpha": 0.0}, "alpha"),
         ({"shape": ()}, "shape"),
         ({"labels": np.array([4])}, "the file has true labels"),
-        ({"stride": 0}, "stride"),
+        ({"positions": slice(0, None, 0)}, "stride"),
+        ({"positions": slice(-1, None)}, "start"),
+        ({"positions": 20}, "positions must be a slice"),
     ],
 )
 def test_what_cannot_be_stated(tmp_path, changes, message):
@@ -248,7 +250,7 @@ def test_bounds_give_radii_in_every_norm(votes, tmp_path):
     tied = (votes.selection == votes.selection.max(1, keepdims=True)).sum(1) > 1
     for norm in radii.NORMS:
         certified = radii.certify(votes, norm, labels="predicted", method="binary")
-        log = imported(tmp_path / "run", norm=norm, stride=20)
+        log = imported(tmp_path / "run", norm=norm, positions=slice(0, None, 20))
         assert np.array_equal(log.index, votes.index)
         assert (log.radius <= certified.radius).all()
         # a step of float32 lower, and nothing where the prediction is tied
@@ -332,7 +334,7 @@ def test_counts_become_votes(votes, tmp_path):
     text = [",".join(["index", "label", *names]), *(",".join(map(str, row)) for row in rows.tolist())]
     two = imported(written(tmp_path / "c.csv", *text))
     np.save(tmp_path / "c.npy", votes.counts.astype(float))
-    three = imported(tmp_path / "c.npy", labels=votes.labels, stride=20)
+    three = imported(tmp_path / "c.npy", labels=votes.labels, positions=slice(0, None, 20))
     for other in (one, two, three):
         assert isinstance(other, radii.Votes)
         for norm in radii.NORMS:
@@ -528,7 +530,7 @@ def test_a_mat_file_of_our_votes_has_their_curve(votes, tmp_path):
     certified = radii.certify(votes, "l2", labels="predicted", method="binary")
     path = tmp_path / "440.mat"
     path.write_bytes(macer(votes))
-    log = imported(path, labels=votes.labels, start=500, stride=2)
+    log = imported(path, labels=votes.labels, positions=slice(500, None, 2))
     at = np.unique(np.concatenate([[0.0], certified.radius]))
     assert np.array_equal(log.accuracy(at), certified.accuracy(at))
     assert log.index.tolist() == [500 + 2 * row for row in range(len(votes))]

@@ -112,10 +112,9 @@ def import_log(
         norm=stated.norm,
         unit=unit_of(stated.norm, stated.l0_unit),
         labels=None if images.labels is None else read_labels(images.labels),
-        stride=images.stride,
+        positions=slice(images.start, None, images.stride),
         data=identity and replace(identity, part="as in the log"),
         name=name,
-        start=images.start,
     )
     # of a folder such as "." the name is that of where it leads
     log = log if log.name not in ("", "..") else log.resolve()

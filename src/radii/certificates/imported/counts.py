@@ -54,7 +54,7 @@ def votes_of_counts(
         counts=counts,
         selection=selection,
         labels=stated.true_labels(whole.get("labels")),
-        index=whole.get("index", stated.positions(len(counts))),
+        index=whole.get("index", stated.index(len(counts))),
         noise=noise,
         shape=stated.shape,
         plan=Exhaustive(n) if listed else Fixed(n, chosen),

@@ -21,7 +21,7 @@ from radii.certificates.imported.counts import counts_of_shares, published_split
 from radii.certificates.imported.log import is_log, read_log
 from radii.certificates.imported.mat import read_mat
 from radii.certificates.imported.record import ImportedRun
-from radii.certificates.imported.stated import SEPARATE, STATED, UNIDENTIFIED, Stated
+from radii.certificates.imported.stated import EVERY, SEPARATE, STATED, UNIDENTIFIED, Stated
 from radii.errors import InputError
 from radii.noises import Noise
 from radii.noises.norms import Norm, Unit, unit_of
@@ -55,8 +55,7 @@ def import_log(
     norm: Norm = "l2",
     unit: Unit = "pixel",
     labels: np.ndarray | None = None,
-    stride: int = 1,
-    start: int = 0,
+    positions: slice = EVERY,
     data: ImageIdentity | None = None,
 ) -> Certificates | Votes:
     r"""Read what another code has certified: a log of radii, probability bounds, or class counts.
@@ -81,10 +80,9 @@ def import_log(
         Unit that l0 counts.
     labels : `(images,)`
         True labels, for files without them.
-    stride
-        Distance of the images in the data set, for files without positions.
-    start
-        Position of the first image, for files without positions.
+    positions : slice
+        Positions of the images in the data set, for files without them: `slice(500, None, 20)` begins at image 500
+        and takes every 20th.
     data : ImageIdentity or None
         Data set of the images, for comparisons with other runs on it.
 
@@ -119,7 +117,7 @@ def import_log(
     >>> print(log.unchecked[-1])
     The log rounds radii to 3 digits: each was lowered by half a unit of its last digit, by 0.0005 at most.
     """
-    stated = Stated(noise, shape, n, alpha, norm, unit_of(norm, unit), labels, stride, data, start=start)
+    stated = Stated(noise, shape, n, alpha, norm, unit_of(norm, unit), labels, positions, data)
     run = read_run(Path(path), stated)
     return run.certificates(norm, unit) if isinstance(run, ImportedRun) else run
 
@@ -195,7 +193,7 @@ def _of_mat(arrays: Mapping[str, np.ndarray], path: Path, source: str, stated: S
         *([HIDDEN.format(images=int(missed.sum()))] if missed.any() else []),
     ]
     return _run(
-        stated.positions(len(radii)),
+        stated.index(len(radii)),
         labels,
         np.where(missed, ABSTAIN, labels),
         np.where(missed, 0.0, radii),
@@ -245,7 +243,7 @@ def _of_folder(
     # which of tied classes the other code took depends on its processor
     predicted = np.where(tied, ABSTAIN, shares.argmax(axis=1))
     notes = [BOUNDS, *([TIED.format(images=int(tied.sum()))] if tied.any() else [])]
-    return _run(stated.positions(images), labels, predicted, lower, "", notes, source, stated)
+    return _run(stated.index(images), labels, predicted, lower, "", notes, source, stated)
 
 
 def _run(

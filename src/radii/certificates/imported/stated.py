@@ -1,6 +1,6 @@
 """What is stated about the run of another code, and not in its files; sentences that hold for every import."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,10 @@ UNIDENTIFIED = (
 )
 
 
+EVERY = slice(0, None, 1)
+"""The positions of all images, from the first."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stated:
     """What is stated about a log, and not in it; fields as in `import_log`. `name`: of the run in tables."""
@@ -32,15 +36,18 @@ class Stated:
     norm: Norm
     unit: Unit
     labels: np.ndarray | None = None
-    stride: int = 1
+    positions: slice = field(default_factory=lambda: EVERY)
     data: ImageIdentity | None = None
     name: str = ""
-    start: int = 0
 
     def __post_init__(self) -> None:
         check_noise(self.noise)
-        check_whole("stride", self.stride, 1)
+        if not isinstance(self.positions, slice):
+            raise InputError(
+                f"positions must be a slice, for example slice(500, None, 20); got {self.positions!r}"
+            )
         check_whole("start", self.start, 0)
+        check_whole("stride", self.stride, 1)
         if self.labels is not None:
             labels = whole_numbers(np.asarray(self.labels), "true labels")
             object.__setattr__(self, "labels", labels)
@@ -51,6 +58,16 @@ class Stated:
             raise InputError("the file has true labels, and other ones were given: leave them out")
         return self.labels if inside is None else inside
 
-    def positions(self, images: int) -> np.ndarray:
-        """Return the positions of images in a file without them."""
+    @property
+    def start(self) -> int:
+        """Position of the first image."""
+        return 0 if self.positions.start is None else self.positions.start
+
+    @property
+    def stride(self) -> int:
+        """Distance of the images in the data set."""
+        return 1 if self.positions.step is None else self.positions.step
+
+    def index(self, images: int) -> np.ndarray:
+        """Return the positions of so many images of a file without them."""
         return self.start + np.arange(images) * self.stride
