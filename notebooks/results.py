@@ -30,9 +30,9 @@ from IPython.display import Markdown
 import radii
 from radii.certificates import to_norm
 from radii.report.accuracy import summarize
-from radii.report.round_radii import round_radii
 from radii.report.accuracy_table import tabulate
-from radii.report.export import found_beside, markdown_table
+from radii.report.attacked import found_beside
+from radii.report.export import markdown_table
 from radii.report.formatting import draws_text, floor_text, radius_text, round_text
 from radii.report.plots import (
     accuracy_by_k,
@@ -41,6 +41,7 @@ from radii.report.plots import (
     radius_by_probability,
 )
 from radii.report.published import load_published
+from radii.report.round_radii import round_radii
 from radii.report.winners import find_winners, winners_text
 
 ALPHA, SIGMA, KS = 0.001, 0.5, (1, 2, 3, 4, 5)

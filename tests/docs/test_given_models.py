@@ -53,7 +53,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_page_shows_what_it_should() -> None:
-    assert set(FILES) == {"zoo.py", "export.py", "serve.py"} and len(SNIPPETS) == 2 and len(COMMANDS) == 2
+    assert set(FILES) == {"zoo.py", "export.py", "serve.py"} and len(SNIPPETS) == 3 and len(COMMANDS) == 6
 
 
 @pytest.mark.parametrize(("code", "printed"), SNIPPETS)
@@ -77,6 +77,11 @@ def test_the_commands_of_the_page(here: Path) -> None:
         radii.certify(votes, "l2").accuracy([0])[0] > 0.8
         and str(votes.data) == "digits test, first 20 of 355"
     )
+
+
+def test_the_ensemble_of_the_page(here: Path) -> None:
+    said = [fine(*shlex.split(line)[1:]) for line in COMMANDS[2:]]
+    assert "Laplace, mirrored ensemble" in said[-1]
 
 
 def test_files_are_exported_as_the_page_says(here: Path) -> None:
@@ -168,7 +173,7 @@ def test_modules_of_others_are_attacked(name, takes, tmp_path, monkeypatch) -> N
     votes = f"{name}.votes.parquet"
     line = ("attack", votes, "--steps", 10, "--eot-samples", 8, "--n", 400, "--out", "attacks", "--run")
     said = fine(*line, f"given_models:{name}", *takes)
-    (file,) = Path("attacks").iterdir()
+    (file,) = Path("attacks").glob("*.csv")
     certified, found = np.loadtxt(file, delimiter=",", skiprows=1).T[2:]
     assert "none within its radius" in said and np.isfinite(found).mean() > 0.8 and (found > certified).all()
     ended = call(*line, f"given_models:{name}", "--input-range", "0,255")

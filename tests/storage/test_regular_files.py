@@ -22,6 +22,7 @@ OPENERS = {"ZipFile", "fromfile", "memmap", "open", "read_bytes", "read_text", "
 NO_FILES = {"archive.open", "pillow.open", "frontend.batcher.open", "os.open", "tarfile.open"}
 """Calls of the same names for a member of an open archive, bytes, folders, and the archive that was downloaded here."""
 OTHERS = {
+    "cli/attacked_pictures.py": "bytes in memory",
     "cli/doctor.py": "files of the system",
     "certificates/imported/arrays.py": "bytes in memory",
     "certificates/imported/run.py": "bytes in memory",

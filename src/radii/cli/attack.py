@@ -74,7 +74,7 @@ def attack(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for a CSV file per norm and k, and a picture of the perturbed images.",
+            help="Folder for a CSV file and a picture per norm and k.",
             rich_help_panel="Output",
         ),
     ] = None,

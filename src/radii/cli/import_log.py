@@ -63,7 +63,7 @@ class ImportedImages(Options):
         str,
         typer.Option(
             metavar="NAME|PATH",
-            help="Data set of the images, for example cifar10; your own images by their path.",
+            help="Data set of the images, or the path of your own.",
             show_default="unknown",
         ),
     ] = ""
