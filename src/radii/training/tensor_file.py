@@ -41,7 +41,7 @@ def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, Ten
     try:
         tensors = load(content)
         metadata = _header(content)[0].get(METADATA, {})
-    # a KeyError for types that torch lacks, the last two for huge sizes beside one of 0, whose product safetensors checks
+    # a KeyError for types that torch lacks, the last two for huge sizes beside a 0: safetensors checks their product
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
