@@ -799,6 +799,33 @@ def test_a_mistake_is_one_sentence(name, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "reader"),
+    [
+        ("npz", "numpy.lib.format.read_array"),
+        ("npy", "numpy.lib.format.open_memmap"),
+        ("parquet", "pyarrow.parquet.ParquetFile.__init__"),
+        ("parquet", "pyarrow.parquet.ParquetFile.iter_batches"),
+        ("parquet", "PIL.Image.open"),
+    ],
+)
+def test_exhausted_memory_is_no_damage(tmp_path, monkeypatch, kind, reader):
+    np.save(tmp_path / "x.npy", GREY)
+    np.save(tmp_path / "y.npy", TWO)
+    path = {
+        "npz": lambda: arrays(tmp_path, x=GREY, y=TWO),
+        "npy": lambda: tmp_path / "x.npy",
+        "parquet": lambda: table(tmp_path, image=[PNG], label=[0]),
+    }[kind]()
+
+    def full(*_, **__):
+        raise pa.ArrowMemoryError("malloc of size 1 failed")
+
+    monkeypatch.setattr(reader, full)
+    with pytest.raises(MemoryError):
+        load_data(str(path), splits_of(str(path))[-1])
+
+
 @pytest.mark.parametrize("split", ["train", "test", "all"])
 @pytest.mark.parametrize("images", [GREY[:19], GREY[0, 0, 0], np.repeat(GREY, 2, axis=0)])
 def test_images_and_labels_are_counted_before_they_are_split(tmp_path, split, images):

@@ -20,6 +20,8 @@ from multiprocessing import resource_tracker, util
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -160,6 +162,22 @@ def test_a_damaged_part_is_named_never_used_and_sampled_again(harm, tmp_path, wh
     words = next(str(one.message) for one in said if str(part) in str(one.message))
     assert re.search("is damaged|is an empty file, not votes", words) and "sampled again" in words
     assert votes.encode() == whole["fixed"] and part.read_bytes() == good
+
+
+def test_exhausted_memory_is_no_damage(tmp_path, whole, monkeypatch) -> None:
+    """Arrow's error of exhausted memory is an ArrowException, and intact parts were removed as damaged."""
+    run(local(), parts_in(tmp_path), block=BLOCK)
+    part = tmp_path / "part-00003.parquet"
+    good = part.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise pa.ArrowMemoryError("malloc of size 1 failed")
+
+    for name in ("read", "__init__"):
+        with monkeypatch.context() as patched, pytest.raises(MemoryError):
+            patched.setattr(pq.ParquetFile, name, full)
+            run(local(), parts_in(tmp_path))
+        assert part.read_bytes() == good
 
 
 def test_every_flipped_byte_of_a_part_is_noticed_or_harmless(tmp_path, whole) -> None:

@@ -195,6 +195,16 @@ def test_files_that_cannot_be_sampled(tmp_path, given: dict, words: str) -> None
         radii.load_model(linear(tmp_path / "linear.onnx", **given))
 
 
+@pytest.mark.parametrize("name", ["images", "logits", "batch", "class_names", "cat", "Gemm"])
+def test_names_that_are_not_utf8(tmp_path, name: str, capsys) -> None:
+    path = Path(linear(tmp_path / "linear.onnx", names='["cat"]'))
+    path.write_bytes(path.read_bytes().replace(name.encode(), b"\xff" * len(name)))
+    with pytest.raises(InputError, match=r"has a name that is not UTF-8|is not an ONNX model"):
+        radii.load_model(str(path))
+    # onnxruntime printed its errors, and the words of the file in them
+    assert not any(capsys.readouterr())
+
+
 def test_weights_in_other_files_are_not_read_wherever_one_is(tmp_path, monkeypatch) -> None:
     linear(tmp_path / "linear.onnx", outside=True)
     monkeypatch.chdir(tmp_path)

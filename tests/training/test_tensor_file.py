@@ -1,10 +1,13 @@
 """Files of tensors: equal content gives equal bytes, and what is damaged or complex is rejected."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load, save
 
 from radii.errors import InputError
+from radii.training import tensor_file
 from radii.training.tensor_file import encode_tensors, read_tensors
 
 WORDS = {name: f"{name}é" for name in ("radii", "model", "shape", "classes")}
@@ -47,6 +50,25 @@ def test_complex_numbers_are_rejected(tmp_path):
 def test_damaged_files(damage, tmp_path):
     (tmp_path / "file").write_bytes(damage)
     with pytest.raises(InputError, match=r"file is .*: train again"):
+        read_tensors(tmp_path / "file", "train again")
+
+
+@pytest.mark.parametrize("shape", [[0, 2**63], [0, 2**40, 2**40]])
+def test_sizes_beside_a_size_of_0(shape, tmp_path):
+    # safetensors compares their product, 0, with the bytes, and torch fails on the sizes
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "file").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(InputError, match=r"file is damaged \(.*: train again"):
+        read_tensors(tmp_path / "file", "train again")
+
+
+def test_exhausted_memory_is_no_damage(tmp_path, monkeypatch):
+    def full(content):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    (tmp_path / "file").write_bytes(encode_tensors(TENSORS, WORDS))
+    monkeypatch.setattr(tensor_file, "load", full)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
         read_tensors(tmp_path / "file", "train again")
 
 

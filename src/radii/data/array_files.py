@@ -143,7 +143,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(atomic.openable(path)) as archive:
             yield archive
-    except InputError:
+    except (InputError, MemoryError):
         raise
     # of zipfile, of zlib, and of Python's parser, by which numpy reads the headers of arrays
     except Exception as error:
@@ -204,6 +204,8 @@ def open_npy(path: Path) -> np.ndarray:
         # open_memmap fails where a header claims more values than the file holds; np.load would allocate them first
         _with_bytes(np.lib.format.open_memmap(atomic.openable(path), mode="r"))
         return np.load(atomic.openable(path), allow_pickle=False)
+    except MemoryError:
+        raise
     except Exception as error:  # as for archives
         raise _damaged(path, error) from error
 

@@ -107,7 +107,7 @@ def decode(
                 return pixels_of(shown, where), turn is not None
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError):
         raise _bomb(where, "an image larger than Pillow opens") from None
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # decoders raise errors of many types on damaged files
         # UnidentifiedImageError quotes only the address of a buffer in memory

@@ -83,6 +83,9 @@ class Table:
             # before pyarrow unpacks anything; numbers_in counts eighths of bytes
             small = 8 * numbers_in(content) <= most_unpacked(len(content))
             self.file = pq.ParquetFile(pa.BufferReader(content))
+        # Arrow's own error of exhausted memory is an ArrowException, too
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
         if not small:
@@ -151,6 +154,9 @@ class Table:
                 yield from values.to_pylist()
             if left:
                 raise ValueError(f"{column} has another number of rows than the file")
+        # Arrow's own error of exhausted memory is an ArrowException, too
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
 

@@ -98,6 +98,9 @@ def _open(content: bytes, path: object) -> Any:
         # before pyarrow unpacks anything
         small = numbers_in(content) <= MOST_PER_BYTE * len(content)
         file = pq.ParquetFile(pa.BufferReader(content))
+    # Arrow's own error of exhausted memory is an ArrowException, too
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, "it is not a whole Parquet file") from error
     if not small:
@@ -116,6 +119,9 @@ def _read(file: Any, path: object) -> Any:
         raise _damaged(path, COLUMNS)
     try:
         return file.read(use_threads=False)
+    # Arrow's own error of exhausted memory is an ArrowException, too
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, "it is not a whole Parquet file") from error
 

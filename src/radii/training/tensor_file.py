@@ -11,6 +11,7 @@ from radii.errors import InputError
 from radii.storage import atomic
 from radii.storage.documents import fits, parse_json
 from radii.storage.kinds import foreign
+from radii.storage.memory import is_out_of_memory
 
 SIZE = 8
 """Bytes at the start of a file that hold the length of its header."""
@@ -40,12 +41,15 @@ def read_tensors(path: Path, advice: str) -> tuple[dict[str, str], dict[str, Ten
     try:
         tensors = load(content)
         metadata = _header(content)[0].get(METADATA, {})
-    # a KeyError for types that torch lacks
-    except (SafetensorError, ValueError, KeyError) as error:
+    # a KeyError for types that torch lacks, the last two for huge sizes beside a 0: safetensors checks their product
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         # a failed download often leaves a page of HTML under the name of the file
         if other := foreign(content, "safetensors"):
             raise InputError(f"{path} is {other}, not weights: {advice}") from error
-        raise InputError(f"{path} is damaged ({error}): {advice}") from error
+        why = str(error).partition("\n")[0]  # torch appends where in its source the error was raised
+        raise InputError(f"{path} is damaged ({why}): {advice}") from error
     if not fits(metadata, dict[str, str]):
         raise InputError(f"{path} is damaged (its header holds more than text): {advice}")
     # no network here has complex weights, and torch drops the imaginary part when it copies them into real ones

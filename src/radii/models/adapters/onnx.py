@@ -37,9 +37,13 @@ class OnnxModel(Identified):
     def __init__(self, content: bytes, path: str) -> None:
         self._content, self._path = content, path
         self._session = _session(content, path)
-        self._input, self._shape = _input(self._session, path)
-        self._output = _output(self._session, path)
-        self.class_names = _names(self._session, path)
+        try:
+            self._input, self._shape = _input(self._session, path)
+            self._output = _output(self._session, path)
+            self.class_names = _names(self._session, path)
+        # onnxruntime takes names of any bytes
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} has a name that is not UTF-8 ({error}): export it again") from error
 
     def __call__(self, images: Tensor) -> Tensor:
         """Compute logits `(batch, classes)` of images `(batch, *shape)`."""
@@ -85,7 +89,9 @@ def _session(content: bytes, path: str) -> Any:
     available = onnxruntime.get_available_providers()
     providers = [provider for provider in PROVIDERS if provider in available]
     try:
-        return onnxruntime.InferenceSession(content, options, providers=providers)
+        # without a GPU, a fallback would print the error, with words of the file, and try the same provider again
+        fallback = int(len(providers) > 1)
+        return onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=fallback)
     except Exception as error:  # as above
         if "external data" in str(error).lower():
             raise InputError(
