@@ -436,3 +436,9 @@ def test_a_missing_package_is_named_with_its_cure(package):
 def test_results_need_neither_pictures_nor_tensors():
     code = "import sys, radii.report.export\nassert not {'torch', 'matplotlib', 'pandas', 'jinja2'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_page_holds_intervals_of_all_shares_that_it_can_show(runs):
+    data = explorer.explorer_data(runs, ["l2"])
+    sizes = {60} | {int((run.labels == label).sum()) for run in runs for label in set(run.labels.tolist())}
+    assert set(data["lowest"]) == sizes

@@ -69,10 +69,16 @@ def explorer_data(
             for run, style in zip(runs, run_styles(runs), strict=True)
         ],
         "series": series,
-        "lowest": {images: packs.add(_lowest_shares(images)) for images in {len(run.index) for run in runs}},
+        "lowest": {images: packs.add(_lowest_shares(images)) for images in _sizes(runs)},
         "sheet": thumbnails and _sheet_of(thumbnails),
         "packs": packs.texts,
     }
+
+
+def _sizes(runs: Sequence[Run]) -> list[int]:
+    """Return all numbers of images of which the page shows shares: those of a run, and of each class in it."""
+    classes = (np.unique(run.labels, return_counts=True)[1].tolist() for run in runs)
+    return sorted({len(run.index) for run in runs}.union(*classes))
 
 
 def _lowest_shares(images: int) -> np.ndarray:
