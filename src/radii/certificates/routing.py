@@ -281,7 +281,9 @@ def check_comparable(runs: Sequence[Votes]) -> None:
         raise InputError("give the votes of at least one run; got none")
     for run in runs[1:]:
         check_same_images(runs[0], run)
-        if run.classes != runs[0].classes or not np.array_equal(run.labels, runs[0].labels):
+        mine, others = run.labels, runs[0].labels
+        same = mine is others if mine is None or others is None else np.array_equal(mine, others)
+        if run.classes != runs[0].classes or not same:
             raise InputError("runs must have the same classes and true labels: give votes of one data set")
 
 
