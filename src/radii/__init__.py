@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         two_stage,
     )
     from radii.certificates.radius import certified_radius, tradeoff
+    from radii.certificates.routing import RoutedCertificates, best_run, certify_routed
     from radii.errors import InputError, MissingExtra, UnknownName
     from radii.models.adapters import load_model
     from radii.noises import (
@@ -77,6 +78,7 @@ __all__ = [
     "PowerL2",
     "PowerLinf",
     "RadiusTarget",
+    "RoutedCertificates",
     "Sequential",
     "Smoothed",
     "Splitting",
@@ -87,9 +89,11 @@ __all__ = [
     "UnknownName",
     "Votes",
     "anytime",
+    "best_run",
     "bounds",
     "certified_radius",
     "certify",
+    "certify_routed",
     "compare",
     "exhaustive",
     "fixed",
@@ -109,6 +113,7 @@ HOMES = {
     "certificates.imported": "import_log",
     "certificates.planning": "RadiusTarget anytime exhaustive sequential sequential_top_k two_stage",
     "certificates.radius": "certified_radius tradeoff",
+    "certificates.routing": "RoutedCertificates best_run certify_routed",
     "errors": "InputError MissingExtra UnknownName",
     "models.adapters": "load_model",
     "noises": (

@@ -20,7 +20,13 @@ PUBLIC = {
     for name in module.__all__
     if callable(getattr(module, name))
 }
-NO_EXAMPLE = {"radii.Certificates", "radii.MissingExtra", "radii.attacks.Attacks", "radii.attacks.Effort"}
+NO_EXAMPLE = {
+    "radii.Certificates",
+    "radii.MissingExtra",
+    "radii.RoutedCertificates",
+    "radii.attacks.Attacks",
+    "radii.attacks.Effort",
+}
 """Made by other objects, whose examples show them."""
 SECTIONS = ["Parameters", "Returns", "Raises", "Notes", "References", "Examples"]
 VERBS = ["Adapt", "Build", "Certify", "Compute", "List", "Load", "Read", "Return", "Search", "Tell"]
