@@ -16,7 +16,7 @@ from radii.certificates.certify import Certificates
 from radii.data.decoding import FORMATS, decode
 from radii.errors import InputError
 from radii.report.attacked import ATTACKS, attacks_name
-from radii.report.plots.sheet import MOST_PICTURES, cut, small_picture, tiled
+from radii.report.plots.sheet import MOST_PICTURES, cut, grid, small_picture, tiled
 from radii.storage import atomic
 
 BESIDE = "sha256 of the CSV file"
@@ -97,7 +97,8 @@ def read_pictures(path: Path, certificates: Certificates, found: np.ndarray) -> 
     content, listed = (atomic.openable(file).read_bytes() for file in (path, path.with_suffix(".csv")))
     if index and _are_pictures(certificates.shape):
         like = small_picture(np.zeros(certificates.shape, np.uint8))
-        size = tiled([like] * len(index)).shape[:2]
+        rows, columns = grid(len(index))
+        size = rows * like.shape[0], columns * like.shape[1]
         sheet, _ = decode(content, str(path), 3 * size[0] * size[1], size, upright=False)
         pictures = cut(sheet[..., 0] if like.ndim == 2 else sheet, len(index), like.shape)
         if pictures is not None and _texts_of(content).get(BESIDE) == _digest(listed):

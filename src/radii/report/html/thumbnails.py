@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from radii.report.plots.sheet import COLUMNS, MOST_PICTURES, tiled
+from radii.report.plots.sheet import MOST_PICTURES, grid, tiled
 
 
 def sprite_sheet(
@@ -22,11 +22,11 @@ def sprite_sheet(
     if not shown:
         return None
     height, width = shown[0].shape[:2]
-    columns = min(COLUMNS, len(shown))
+    rows, columns = grid(len(shown))
     return {
         "uri": _uri(tiled(shown), lossless),
         "columns": columns,
-        "rows": -(-len(shown) // columns),
+        "rows": rows,
         "width": width,
         "height": height,
         "places": {str(position): place for place, position in enumerate(index[:MOST_PICTURES])},

@@ -24,11 +24,16 @@ def small_picture(image: np.ndarray) -> np.ndarray:
     return as_picture(image[:, ::step, ::step])
 
 
+def grid(count: int) -> tuple[int, int]:
+    """Return the rows and columns in which a sheet holds `count` pictures."""
+    columns = min(COLUMNS, count)
+    return -(-count // columns), columns
+
+
 def tiled(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Return pictures of one shape, uint8, in rows of `COLUMNS`; fewer stand in one row."""
     height, width = pictures[0].shape[:2]
-    columns = min(COLUMNS, len(pictures))
-    rows = -(-len(pictures) // columns)
+    rows, columns = grid(len(pictures))
     sheet = np.zeros((rows * height, columns * width, *pictures[0].shape[2:]), np.uint8)
     for number, picture in enumerate(pictures):
         top, left = number // columns * height, number % columns * width
@@ -38,9 +43,9 @@ def tiled(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 def cut(sheet: np.ndarray, count: int, shape: tuple[int, ...]) -> list[np.ndarray] | None:
     """Return the `count` pictures of this shape on a sheet, in order; None if the sheet is not one of theirs."""
-    if tiled([np.zeros(shape, np.uint8)] * count).shape != sheet.shape:
-        return None
     height, width = shape[:2]
-    columns = min(COLUMNS, count)
+    rows, columns = grid(count)
+    if sheet.shape != (rows * height, columns * width, *shape[2:]):
+        return None
     corners = [(number // columns * height, number % columns * width) for number in range(count)]
     return [sheet[top : top + height, left : left + width] for top, left in corners]
