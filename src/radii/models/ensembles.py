@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, check_name
-from radii.models.adapters.outputs import Model, class_names
+from radii.models.adapters.outputs import Model, class_names, logits_in
 from radii.models.digest import Identified, digest
 from radii.storage.class_names import first_few
 
@@ -153,8 +153,7 @@ class Mirrored(nn.Module, Identified):
 
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     """Return the logits of a model; raise `InputError` unless they are a table of real numbers."""
-    output = model(images)
-    logits = getattr(output, "logits", output)  # models of Hugging Face return objects with logits
+    logits = logits_in(model(images))
     if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
         raise InputError(
             "a model that is averaged must return logits (batch, classes) as floats: declare another output by "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from radii.errors import InputError, RadiiWarning
-from radii.models.adapters.outputs import check_same_classes
+from radii.models.adapters.outputs import check_same_classes, logits_in
 from radii.models.adapters.preprocess import unwrap
 from radii.models.devices import check_compiler
 from radii.models.digest import Identified
@@ -67,9 +67,7 @@ class WithinMemory:
 
 def logits_of(model: BaseClassifier, images: Tensor) -> Tensor:
     """Return the logits of a model, `(batch, classes)`; raise `InputError` if it returns anything else."""
-    output = model(images)
-    # classifiers of Hugging Face return logits among other things
-    logits = getattr(output, "logits", output)
+    logits = logits_in(model(images))
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     # one number per image first: the fix, a declared output, is another one than for other shapes
     if isinstance(logits, Tensor) and shape in ((len(images),), (len(images), 1)):

@@ -48,6 +48,11 @@ class Outputs:
         return self.binary is None and not self.columns
 
 
+def logits_in(output: Any) -> Any:
+    """Return what a model has returned, of an object with logits, as classifiers of Hugging Face return, its logits."""
+    return getattr(output, "logits", output)
+
+
 class OutputLayer(nn.Module):
     """Layer from the outputs of a model to logits of classes."""
 
@@ -68,7 +73,7 @@ class OutputLayer(nn.Module):
 
     def forward(self, output: Any) -> Tensor:
         """Compute logits `(batch, classes)`; return all but tables of numbers unchanged: the caller rejects them."""
-        logits = getattr(output, "logits", output)  # models of Hugging Face return objects with logits
+        logits = logits_in(output)
         if not isinstance(logits, Tensor) or logits.dtype == torch.bool:
             return logits
         if self.outputs.binary is not None and logits.ndim in (1, 2):
