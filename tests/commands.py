@@ -30,7 +30,7 @@ def call(*arguments):
 def fine(*arguments):
     """What a command that must succeed printed."""
     ended = call(*arguments)
-    assert (ended.status, ended.err) == (0, "")
+    assert (ended.status, ended.err) == (0, ""), f"status {ended.status}: {ended.err}"
     return ended.out
 
 

@@ -4,7 +4,9 @@ import logging
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,17 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 def caches(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test remembers anything on this machine, nor do the processes that it starts."""
     os.environ["RADII_CACHE_DIR"] = str(tmp_path_factory.mktemp("caches"))
+
+
+@pytest.fixture(autouse=True)
+def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds a module of the same name that another test wrote and imported."""
+    yield
+    written = tmp_path_factory.getbasetemp()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and written in Path(file).parents:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

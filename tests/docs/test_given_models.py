@@ -4,7 +4,6 @@ import contextlib
 import io
 import re
 import shlex
-import sys
 import threading
 from http.server import HTTPServer
 from pathlib import Path
@@ -44,9 +43,7 @@ def here(tmp_path, monkeypatch) -> Path:
     for name, content in FILES.items():
         (tmp_path / name).write_text(content)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    for name in FILES:
-        sys.modules.pop(name.removesuffix(".py"), None)
+    return tmp_path
 
 
 # the page -----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import sys
 import warnings
 from pathlib import Path
 
@@ -25,7 +24,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    sys.modules.pop("triangular", None)
     radii.NOISES.pop("triangular", None)
 
 

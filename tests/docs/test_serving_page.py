@@ -7,7 +7,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -44,8 +43,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (path / "zoo.py").write_text(ZOO)
         fine("train", "--data", "digits", "--epochs", 1, "--out", "runs/first")
         yield path
-    for name in ("zoo", "bytes_zoo"):
-        sys.modules.pop(name, None)
 
 
 def test_every_line_is_a_start_or_a_question() -> None:

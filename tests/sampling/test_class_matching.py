@@ -3,7 +3,6 @@
 import copy
 import pickle
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -363,8 +362,7 @@ def here(tmp_path, monkeypatch):
             100,
         )
 
-    yield make
-    sys.modules.pop("words_zoo", None)
+    return make
 
 
 @pytest.mark.parametrize("kind", ["words", "floats with gaps", "integers", "animals"])
